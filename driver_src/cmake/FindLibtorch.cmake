@@ -1,0 +1,156 @@
+# Finds libtorch without calling its own CMake configuration, which demands a CUDA toolkit (and MKL,
+# and more) wherever torch is a CUDA build. The driver has no CUDA source: it links libtorch's CPU
+# library alone.
+#
+# Looks in TORCH_ROOT (variable, then environment), Torch_ROOT (environment), the torch of the
+# Python interpreter (found, not imported), the conda prefix, and the system. A place that the user
+# named is the only one considered.
+#
+# Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD and the target
+# libtorch::libtorch.
+
+if(NOT CMAKE_CXX_COMPILER_LOADED)
+    message(FATAL_ERROR "torchml: FindLibtorch has to be included after project().")
+endif()
+
+set(TORCH_ROOT "" CACHE PATH "libtorch: a folder with include/ and lib/libtorch_cpu.so")
+
+# The folder of the torch package that an interpreter would import, or "".
+function(_libtorch_of_python python result)
+    execute_process(
+        COMMAND "${python}" -c
+            "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0])"
+        OUTPUT_VARIABLE location OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+    if(failed)
+        set(location "")
+    endif()
+    set(${result} "${location}" PARENT_SCOPE)
+endfunction()
+
+set(_libtorch_named "")
+foreach(_place "${TORCH_ROOT}" "$ENV{TORCH_ROOT}" "$ENV{Torch_ROOT}")
+    if(NOT "${_place}" STREQUAL "")
+        set(_libtorch_named "${_place}")
+        break()
+    endif()
+endforeach()
+
+if(NOT "${_libtorch_named}" STREQUAL "")
+    set(_libtorch_places "${_libtorch_named}")
+else()
+    set(_libtorch_places "")
+    if(NOT Python_EXECUTABLE)
+        find_program(_libtorch_python NAMES python3 python)
+    else()
+        set(_libtorch_python "${Python_EXECUTABLE}")
+    endif()
+    if(_libtorch_python)
+        _libtorch_of_python("${_libtorch_python}" _libtorch_python_root)
+        if(NOT "${_libtorch_python_root}" STREQUAL "")
+            list(APPEND _libtorch_places "${_libtorch_python_root}")
+        endif()
+    endif()
+    if(NOT "$ENV{CONDA_PREFIX}" STREQUAL "")
+        list(APPEND _libtorch_places "$ENV{CONDA_PREFIX}")
+    endif()
+    list(APPEND _libtorch_places "/usr" "/usr/local")
+endif()
+
+set(Libtorch_ROOT "")
+set(_libtorch_seen "")
+foreach(_place IN LISTS _libtorch_places)
+    unset(_cpu_library CACHE)
+    unset(_c10_library CACHE)
+    unset(_include_dir CACHE)
+    find_library(_cpu_library NAMES torch_cpu PATHS "${_place}"
+        PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
+    find_library(_c10_library NAMES c10 PATHS "${_place}"
+        PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
+    find_path(_include_dir NAMES ATen/ATen.h PATHS "${_place}/include" NO_DEFAULT_PATH)
+    if(_cpu_library AND _c10_library AND _include_dir)
+        set(Libtorch_ROOT "${_place}")
+        break()
+    endif()
+    string(APPEND _libtorch_seen "\n  ${_place}: ")
+    if(NOT EXISTS "${_place}")
+        string(APPEND _libtorch_seen "no such folder")
+    elseif(NOT _cpu_library OR NOT _c10_library)
+        string(APPEND _libtorch_seen "no lib/libtorch_cpu.so and lib/libc10.so")
+    else()
+        string(APPEND _libtorch_seen "the libraries are there, include/ATen/ATen.h is not")
+    endif()
+endforeach()
+
+if("${Libtorch_ROOT}" STREQUAL "")
+    if(NOT "${_libtorch_named}" STREQUAL "")
+        set(_libtorch_advice
+            "TORCH_ROOT has to be a folder with include/ATen/ATen.h and lib/libtorch_cpu.so, such as "
+            "site-packages/torch or an unpacked libtorch.")
+    else()
+        set(_libtorch_advice
+            "Install it ('pip install torch' or 'conda install -c conda-forge pytorch'), or set "
+            "TORCH_ROOT to a folder with include/ and lib/libtorch_cpu.so.")
+    endif()
+    string(CONCAT _libtorch_advice ${_libtorch_advice})
+    message(FATAL_ERROR "torchml: libtorch was not found. ${_libtorch_advice} Looked in:${_libtorch_seen}")
+endif()
+
+get_filename_component(Libtorch_LIBRARY_DIR "${_cpu_library}" DIRECTORY)
+set(_libtorch_includes "${_include_dir}")
+if(EXISTS "${_include_dir}/torch/csrc/api/include")
+    list(APPEND _libtorch_includes "${_include_dir}/torch/csrc/api/include")
+endif()
+
+set(Libtorch_VERSION "")
+foreach(_header "torch/headeronly/version.h" "torch/csrc/api/include/torch/version.h" "torch/version.h")
+    if(EXISTS "${_include_dir}/${_header}" AND "${Libtorch_VERSION}" STREQUAL "")
+        file(STRINGS "${_include_dir}/${_header}" _lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH)")
+        string(REGEX REPLACE "[^0-9;]" "" _numbers "${_lines}")
+        string(REPLACE ";" "." Libtorch_VERSION "${_numbers}")
+    endif()
+endforeach()
+if("${Libtorch_VERSION}" STREQUAL "" OR "${Libtorch_VERSION}" VERSION_LESS 1.13)
+    message(FATAL_ERROR
+        "torchml: the libtorch in ${Libtorch_ROOT} is version '${Libtorch_VERSION}'; 1.13 or newer is needed.")
+endif()
+
+# KIM-API's C++ interface carries std::string, so both libraries have to agree on its layout.
+foreach(_config "${Libtorch_ROOT}/share/cmake/Torch/TorchConfig.cmake"
+        "${Libtorch_LIBRARY_DIR}/../share/cmake/Torch/TorchConfig.cmake")
+    if(EXISTS "${_config}")
+        file(STRINGS "${_config}" _old_abi REGEX "_GLIBCXX_USE_CXX11_ABI=0")
+        if(_old_abi)
+            message(FATAL_ERROR
+                "torchml: the libtorch in ${Libtorch_ROOT} (version ${Libtorch_VERSION}) was built with the "
+                "old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0) and cannot be linked with KIM-API. Use torch 2.7 "
+                "or newer from PyPI, any torch from conda-forge, or a libtorch archive named 'cxx11-abi'.")
+        endif()
+        break()
+    endif()
+endforeach()
+
+# 1.13 to 2.7 compile as C++17; later headers want C++20.
+if("${Libtorch_VERSION}" VERSION_LESS 2.8)
+    set(Libtorch_CXX_STANDARD 17)
+else()
+    set(Libtorch_CXX_STANDARD 20)
+endif()
+if(NOT "cxx_std_${Libtorch_CXX_STANDARD}" IN_LIST CMAKE_CXX_COMPILE_FEATURES)
+    message(FATAL_ERROR
+        "torchml: libtorch ${Libtorch_VERSION} needs a compiler for C++${Libtorch_CXX_STANDARD}; "
+        "${CMAKE_CXX_COMPILER} (${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}) is too old. "
+        "Choose a newer one with -DKIM_API_CMAKE_CXX_COMPILER=/path/to/g++ (gcc 11 or clang 14), or use "
+        "torch 2.7.")
+endif()
+
+add_library(libtorch::c10 SHARED IMPORTED)
+set_target_properties(libtorch::c10 PROPERTIES IMPORTED_LOCATION "${_c10_library}")
+add_library(libtorch::libtorch SHARED IMPORTED)
+set_target_properties(libtorch::libtorch PROPERTIES
+    IMPORTED_LOCATION "${_cpu_library}"
+    INTERFACE_INCLUDE_DIRECTORIES "${_libtorch_includes}"
+    INTERFACE_LINK_LIBRARIES libtorch::c10
+    # A CUDA build's libtorch_cpu itself needs CUDA's runtime, which only its own run path finds.
+    INTERFACE_LINK_OPTIONS "LINKER:--allow-shlib-undefined")
+
+message(STATUS "Found libtorch ${Libtorch_VERSION} in ${Libtorch_ROOT} (C++${Libtorch_CXX_STANDARD})")

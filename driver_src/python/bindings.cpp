@@ -1,0 +1,199 @@
+// The Python module's compiled part: arrays in, arrays out. Everything about names, cells and
+// neighbour lists that Python says better is in torchml_driver/*.py.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "engine/elements.hpp"
+#include "engine/error.hpp"
+#include "engine/periodic.hpp"
+#include "engine/potential.hpp"
+
+namespace py = pybind11;
+
+namespace torchml {
+
+namespace {
+
+template <class Value>
+using Array = py::array_t<Value, py::array::c_style | py::array::forcecast>;
+
+/// What compute returns: energy, forces or None, particle energies or None, virial or None.
+using Arrays = std::tuple<double, std::optional<Array<double>>, std::optional<Array<double>>,
+                          std::optional<Array<double>>>;
+
+/// What the caller wants besides the energy.
+struct Wanted {
+    bool forces = true;
+    bool particle_energies = false;
+};
+
+template <class Value>
+void require_shape(const Array<Value>& array, const char* name, std::vector<py::ssize_t> shape) {
+    if (std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()) == shape) return;
+    std::string expected, found;
+    for (const auto size : shape) expected += std::to_string(size) + ", ";
+    for (py::ssize_t k = 0; k < array.ndim(); ++k) found += std::to_string(array.shape(k)) + ", ";
+    fail(name, " has the shape (", found, "); expected (", expected, ").");
+}
+
+class PythonPotential {
+  public:
+    PythonPotential(const std::vector<std::filesystem::path>& files, bool atomic_numbers)
+        : potential_(files, atomic_numbers) {}
+
+    const Parameters& parameters() const { return potential_.parameters(); }
+    const std::vector<int>& species_codes() const { return potential_.species_codes(); }
+
+    Arrays compute_particles(const Array<int>& species, const Array<double>& coordinates,
+                             const Array<int>& contributing, const Array<int>& n_neighbours,
+                             const Array<int>& neighbours, Wanted wanted) {
+        const py::ssize_t n = species.size();
+        require_shape(species, "species", {n});
+        require_shape(coordinates, "coordinates", {n, 3});
+        require_shape(contributing, "contributing", {n});
+        require_shape(neighbours, "nlist", {neighbours.size()});
+        NeighbourLists lists;
+        lists.starts.assign(static_cast<std::size_t>(n) + 1, 0);
+        py::ssize_t row = 0;
+        for (py::ssize_t i = 0; i < n; ++i) {
+            std::int64_t count = 0;
+            if (contributing.data()[i] != 0) {
+                if (row >= n_neighbours.size()) fail("n_neigh has too few rows.");
+                count = n_neighbours.data()[row++];
+                if (count < 0) fail("n_neigh has a negative count in row ", row - 1, ".");
+            }
+            lists.starts[static_cast<std::size_t>(i) + 1] =
+                lists.starts[static_cast<std::size_t>(i)] + count;
+        }
+        if (row != n_neighbours.size()) {
+            fail("n_neigh has ", n_neighbours.size(), " rows; expected one per contributing ",
+                 "particle, ", row, ".");
+        }
+        if (lists.starts.back() != neighbours.size()) {
+            fail("nlist has ", neighbours.size(), " entries; n_neigh adds up to ",
+                 lists.starts.back(), ".");
+        }
+        lists.indices.assign(neighbours.data(), neighbours.data() + neighbours.size());
+
+        System system;
+        system.n = n;
+        system.species = species.data();
+        system.coordinates = coordinates.data();
+        system.contributing = contributing.data();
+        system.neighbours = &lists;
+        return run(system, wanted);
+    }
+
+    Arrays compute_periodic(const Array<int>& species, const Array<double>& coordinates,
+                            const Array<double>& cell, const Array<std::int64_t>& pairs,
+                            const Array<std::int32_t>& shifts, Wanted wanted) {
+        const py::ssize_t n = species.size();
+        require_shape(species, "species", {n});
+        require_shape(coordinates, "coordinates", {n, 3});
+        require_shape(cell, "cell", {3, 3});
+        const py::ssize_t n_pairs = pairs.size() / 2;
+        require_shape(pairs, "pairs", {n_pairs, 2});
+        require_shape(shifts, "shifts", {n_pairs, 3});
+        const UnfoldedSystem unfolded = unfold(n, species.data(), coordinates.data(), cell.data(),
+                                               {n_pairs, pairs.data(), shifts.data()});
+        auto [energy, forces, particle_energies, virial] = run(unfolded.view(), wanted);
+        if (forces) *forces = fold(unfolded, *forces, 3);
+        if (particle_energies) *particle_energies = fold(unfolded, *particle_energies, 1);
+        return {energy, forces, particle_energies, virial};
+    }
+
+  private:
+    /// Adds what the images of an atom got to the atom itself.
+    static Array<double> fold(const UnfoldedSystem& system, const Array<double>& values,
+                              int width) {
+        std::vector<py::ssize_t> shape = {system.n_atoms};
+        if (width != 1) shape.push_back(width);
+        Array<double> folded(shape);
+        double* sums = folded.mutable_data();
+        std::fill_n(sums, system.n_atoms * width, 0.0);
+        const double* value = values.data();
+        for (const std::int64_t owner : system.owner) {
+            for (int k = 0; k < width; ++k) sums[owner * width + k] += *value++;
+        }
+        return folded;
+    }
+
+    Arrays run(const System& system, Wanted wanted) {
+        double energy = 0.0;
+        std::optional<Array<double>> forces, particle_energies, virial;
+        Results results;
+        results.energy = &energy;
+        if (wanted.forces) {
+            forces.emplace(std::vector<py::ssize_t>{system.n, 3});
+            virial.emplace(std::vector<py::ssize_t>{6});
+            results.forces = forces->mutable_data();
+            results.virial = virial->mutable_data();
+        }
+        if (wanted.particle_energies) {
+            particle_energies.emplace(std::vector<py::ssize_t>{system.n});
+            results.particle_energies = particle_energies->mutable_data();
+        }
+        const py::gil_scoped_release released;
+        potential_.prepare(system);
+        potential_.evaluate(results);
+        return {energy, forces, particle_energies, virial};
+    }
+
+    Potential potential_;
+};
+
+}  // namespace
+
+}  // namespace torchml
+
+PYBIND11_MODULE(_core, module) {
+    using torchml::PythonPotential;
+    module.doc() = "The compiled engine of torchml_driver.";
+    module.attr("__version__") = TORCHML_VERSION;
+    py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError).doc() =
+        "A model or its input is not what the engine can work with; the message says what to do.";
+    module.def("atomic_number", &torchml::atomic_number, py::arg("symbol"),
+               "Atomic number of an element's symbol, 0 if there is no such element.");
+    py::class_<PythonPotential>(module, "Potential")
+        .def(py::init<const std::vector<std::filesystem::path>&, bool>(), py::arg("files"),
+             py::arg("atomic_numbers"), py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("elements",
+                               [](const PythonPotential& p) { return p.parameters().elements; })
+        .def_property_readonly("cutoff",
+                               [](const PythonPotential& p) { return p.parameters().cutoff; })
+        .def_property_readonly(
+            "influence_distance",
+            [](const PythonPotential& p) { return p.parameters().influence_distance(); })
+        .def_property_readonly("species_codes", &PythonPotential::species_codes)
+        .def(
+            "compute_particles",
+            [](PythonPotential& p, const torchml::Array<int>& species,
+               const torchml::Array<double>& coordinates, const torchml::Array<int>& contributing,
+               const torchml::Array<int>& n_neigh, const torchml::Array<int>& nlist, bool forces,
+               bool particle_energies) {
+                return p.compute_particles(species, coordinates, contributing, n_neigh, nlist,
+                                           {forces, particle_energies});
+            },
+            py::arg("species"), py::arg("coordinates"), py::arg("contributing"), py::arg("n_neigh"),
+            py::arg("nlist"), py::arg("forces"), py::arg("particle_energies"))
+        .def(
+            "compute_periodic",
+            [](PythonPotential& p, const torchml::Array<int>& species,
+               const torchml::Array<double>& coordinates, const torchml::Array<double>& cell,
+               const torchml::Array<std::int64_t>& pairs,
+               const torchml::Array<std::int32_t>& shifts, bool forces, bool particle_energies) {
+                return p.compute_periodic(species, coordinates, cell, pairs, shifts,
+                                          {forces, particle_energies});
+            },
+            py::arg("species"), py::arg("coordinates"), py::arg("cell"), py::arg("pairs"),
+            py::arg("shifts"), py::arg("forces"), py::arg("particle_energies"));
+}

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+namespace torchml {
+
+/// Atomic number (1 to 118) of an element's symbol, 0 if there is no such element. Case matters.
+int atomic_number(const std::string& symbol);
+
+/// The element that `text` may have meant ("si" or "SI" for "Si"), or an empty string.
+std::string similar_element(const std::string& text);
+
+}  // namespace torchml

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace torchml {
+
+/// Whatever goes wrong with what comes from outside: files, models, simulators. The message is for
+/// the person at the terminal: what was wrong, where, and what to do next.
+class Error : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Throws an Error whose message is the concatenation of `parts`.
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+    std::ostringstream message;
+    (message << ... << parts);
+    throw Error(message.str());
+}
+
+}  // namespace torchml

@@ -1,0 +1,218 @@
+#include "engine/potential.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/elements.hpp"
+#include "engine/error.hpp"
+#include "inputs/inputs.hpp"
+#include "runtime/runtime.hpp"
+
+namespace torchml {
+
+namespace {
+
+using Path = std::filesystem::path;
+
+Path find_parameter_file(const std::vector<Path>& files) {
+    Path found;
+    for (const Path& file : files) {
+        if (file.extension() != ".param") continue;
+        if (!found.empty()) {
+            fail("the model has two parameter files, ", found.filename().string(), " and ",
+                 file.filename().string(), "; there has to be one.");
+        }
+        found = file;
+    }
+    if (found.empty()) fail("the model has no parameter file (*.param).");
+    return found;
+}
+
+Path find_model_file(const std::vector<Path>& files, const std::string& name,
+                     const Path& parameter_file) {
+    std::string others;
+    for (const Path& file : files) {
+        if (file.filename() == name) return file;
+        if (file != parameter_file) {
+            others += (others.empty() ? "" : ", ") + file.filename().string();
+        }
+    }
+    fail("parameter file ", parameter_file.filename().string(), " names the model file '", name,
+         "', which is not among the model's files (", others.empty() ? "there is no other" : others,
+         ").");
+}
+
+std::string shape_of(const at::Tensor& tensor) {
+    std::string text = "[";
+    for (const auto size : tensor.sizes()) {
+        text += (text.size() == 1 ? "" : ", ") + std::to_string(size);
+    }
+    return text + "]";
+}
+
+/// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system.
+void write_virial(const double* coordinates, double angstrom, const std::vector<double>& forces,
+                  double unit, double* virial) {
+    constexpr int rows[6] = {0, 1, 2, 1, 0, 0};
+    constexpr int columns[6] = {0, 1, 2, 2, 2, 1};
+    double sums[6] = {};
+    for (std::size_t i = 0; i < forces.size(); i += 3) {
+        for (int k = 0; k < 6; ++k) {
+            sums[k] -= coordinates[i + static_cast<std::size_t>(rows[k])] *
+                       forces[i + static_cast<std::size_t>(columns[k])];
+        }
+    }
+    for (int k = 0; k < 6; ++k) virial[k] = sums[k] * angstrom * unit;
+}
+
+}  // namespace
+
+struct Potential::Implementation {
+    Parameters parameters;
+    std::vector<int> codes;
+    std::vector<bool> known_code;  // by code
+    std::unique_ptr<Runtime> runtime;
+    std::unique_ptr<Inputs> inputs;
+    System system;  // the one prepared last; its arrays live until evaluate() has returned
+    std::int64_t n_contributing = 0;
+    std::vector<double> forces;  // eV/Å
+
+    Implementation(const std::vector<Path>& files, bool atomic_numbers) {
+        const Path parameter_file = find_parameter_file(files);
+        parameters = read_parameters(parameter_file);
+        for (const std::string& element : parameters.elements) {
+            codes.push_back(atomic_numbers ? atomic_number(element)
+                                           : static_cast<int>(codes.size()));
+        }
+        known_code.resize(static_cast<std::size_t>(*std::max_element(codes.begin(), codes.end())) +
+                          1);
+        for (const int code : codes) known_code[static_cast<std::size_t>(code)] = true;
+        runtime = load_model(find_model_file(files, parameters.model_file, parameter_file),
+                             parameters.returns_forces);
+        inputs = make_inputs(parameters, runtime->scalar_type());
+        runtime->check_arguments(inputs->argument_names());
+    }
+
+    void prepare(const System& next) {
+        system = next;
+        n_contributing = 0;
+        for (std::int64_t i = 0; i < next.n; ++i) {
+            const int code = next.species[i];
+            if (code < 0 || static_cast<std::size_t>(code) >= known_code.size() ||
+                !known_code[static_cast<std::size_t>(code)]) {
+                fail("particle ", i, " has the species code ", code,
+                     ", which is none of the model's.");
+            }
+            n_contributing += next.contributing[i] != 0;
+        }
+        if (n_contributing != 0) inputs->prepare(next);
+    }
+
+    void evaluate(const Results& results) {
+        forces.assign(3 * static_cast<std::size_t>(system.n), 0.0);
+        if (n_contributing == 0) {  // an MPI rank may own a region without any particle
+            if (results.energy != nullptr) *results.energy = 0.0;
+            if (results.particle_energies != nullptr) {
+                std::fill_n(results.particle_energies, system.n, 0.0);
+            }
+            write_forces(results);
+            return;
+        }
+        Request request;
+        request.gradient = results.forces != nullptr || results.virial != nullptr;
+        request.differentiable = inputs->differentiable();
+        const Evaluation evaluation = runtime->evaluate(inputs->tensors(), request);
+        check_energies(evaluation);
+        if (results.energy != nullptr) *results.energy = evaluation.energy * results.energy_unit;
+        if (results.particle_energies != nullptr) write_particle_energies(evaluation, results);
+        if (request.gradient) {
+            read_forces(evaluation);
+            write_forces(results);
+        }
+    }
+
+    void check_energies(const Evaluation& evaluation) const {
+        const auto count = evaluation.energies.numel();
+        if (count != 1 && count != n_contributing && count != system.n) {
+            fail("the model returned energies of shape ", shape_of(evaluation.energies),
+                 "; expected a scalar, one per contributing particle (", n_contributing,
+                 "), or one per particle (", system.n, ").");
+        }
+        if (!std::isfinite(evaluation.energy)) {
+            fail("the model's energy is ", evaluation.energy, " for ", system.n, " particles (",
+                 n_contributing, " contributing). Are two of them at the same place?");
+        }
+    }
+
+    void write_particle_energies(const Evaluation& evaluation, const Results& results) const {
+        const auto count = evaluation.energies.numel();
+        const auto* energies = evaluation.energies.data_ptr<double>();
+        if (count == system.n) {
+            for (std::int64_t i = 0; i < system.n; ++i) {
+                results.particle_energies[i] = energies[i] * results.energy_unit;
+            }
+            return;
+        }
+        if (count != n_contributing) {
+            fail("energies of single particles were asked for, but the model returns their sum ",
+                 "only.");
+        }
+        for (std::int64_t i = 0; i < system.n; ++i) {
+            const bool counts = system.contributing[i] != 0;
+            results.particle_energies[i] = counts ? *energies * results.energy_unit : 0.0;
+            energies += counts;
+        }
+    }
+
+    void read_forces(const Evaluation& evaluation) {
+        if (evaluation.forces.defined()) {
+            if (evaluation.forces.dim() != 2 || evaluation.forces.size(0) != system.n ||
+                evaluation.forces.size(1) != 3) {
+                fail("the model returned forces of shape ", shape_of(evaluation.forces),
+                     "; expected [", system.n, ", 3], one row per particle, ghosts included.");
+            }
+            const auto* values = evaluation.forces.data_ptr<double>();
+            forces.assign(values, values + forces.size());
+        } else if (evaluation.gradient.defined()) {
+            inputs->forces_from(evaluation.gradient, forces.data());
+        } else if (inputs->has_pairs()) {
+            fail("the model's energy does not depend on its ",
+                 inputs->argument_names()[inputs->differentiable()],
+                 " as far as autograd can see, so there are no forces. Was it exported with "
+                 "detach() or torch.no_grad()? If it computes forces itself, let it return "
+                 "(energies, forces) and set 'returns forces' to True.");
+        }
+        double sum = 0.0;  // not finite if any force is not
+        for (const double force : forces) sum += std::abs(force);
+        if (!std::isfinite(sum)) {
+            fail("the model's forces are not finite (nan or inf), though its energy is.");
+        }
+    }
+
+    void write_forces(const Results& results) const {
+        if (results.forces != nullptr) {
+            for (std::size_t k = 0; k < forces.size(); ++k) {
+                results.forces[k] = forces[k] * results.force_unit;
+            }
+        }
+        if (results.virial != nullptr) {
+            write_virial(system.coordinates, system.angstrom, forces, results.energy_unit,
+                         results.virial);
+        }
+    }
+};
+
+Potential::Potential(const std::vector<Path>& files, bool atomic_numbers)
+    : implementation_(std::make_unique<Implementation>(files, atomic_numbers)) {}
+Potential::~Potential() = default;
+Potential::Potential(Potential&&) noexcept = default;
+
+const Parameters& Potential::parameters() const { return implementation_->parameters; }
+const std::vector<int>& Potential::species_codes() const { return implementation_->codes; }
+bool Potential::needs_only_contributing_neighbours() const {
+    return implementation_->inputs->needs_only_contributing_neighbours();
+}
+void Potential::prepare(const System& system) { implementation_->prepare(system); }
+void Potential::evaluate(const Results& results) { implementation_->evaluate(results); }
+
+}  // namespace torchml

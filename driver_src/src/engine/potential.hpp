@@ -1,0 +1,45 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "engine/parameters.hpp"
+#include "engine/system.hpp"
+
+namespace torchml {
+
+/// A Torch potential: a portable model's files, ready to compute. Knows neither KIM nor Python.
+///
+/// One evaluation is two calls, so that a host can do between them what it has to (a Python process
+/// gives up its lock: `prepare` may call back into it, `evaluate` must not hold it). An object is
+/// used by one thread at a time.
+class Potential {
+  public:
+    /// Loads a portable model from its files, in any order: one `*.param` and the model file that
+    /// it names. `atomic_numbers`: species codes are atomic numbers instead of 0, 1, 2, ...
+    /// Throws Error.
+    Potential(const std::vector<std::filesystem::path>& files, bool atomic_numbers);
+    ~Potential();
+    Potential(Potential&&) noexcept;
+
+    const Parameters& parameters() const;
+
+    /// The species code of each element, in the order of parameters().elements.
+    const std::vector<int>& species_codes() const;
+
+    /// Whether only contributing particles' neighbours will be asked for.
+    bool needs_only_contributing_neighbours() const;
+
+    /// Reads the simulator's arrays into the model's inputs. Throws Error.
+    void prepare(const System& system);
+
+    /// Runs the model on what was prepared and writes what `results` asks for. Throws Error.
+    void evaluate(const Results& results);
+
+  private:
+    struct Implementation;
+    std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace torchml

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace torchml {
+
+/// The neighbours of one particle: indices of particles, owned by the simulator.
+struct Neighbours {
+    const int* indices = nullptr;
+    int count = 0;
+};
+
+/// Where the engine asks for a particle's neighbours. Lists are full (j lists i if i lists j) and
+/// may reach past the model's cutoff.
+class NeighbourSource {
+  public:
+    virtual ~NeighbourSource() = default;
+    /// Valid until the next call. Throws Error if the simulator has no list for the particle.
+    virtual Neighbours of(std::int64_t particle) const = 0;
+};
+
+/// A view of what a simulator hands over; owns nothing. Periodic images and ghosts of other ranks
+/// are particles like all others, marked as not contributing.
+struct System {
+    std::int64_t n = 0;                   ///< particles, ghosts included
+    const int* species = nullptr;         ///< (n) the model's species codes
+    const double* coordinates = nullptr;  ///< (n, 3) in the simulator's unit of length
+    const int* contributing = nullptr;    ///< (n) 1 = its energy counts, 0 = it does not
+    const NeighbourSource* neighbours = nullptr;
+    double angstrom = 1.0;  ///< how many Å the simulator's unit of length has
+};
+
+/// Where results go; a null pointer is not asked for and not computed.
+struct Results {
+    double* energy = nullptr;
+    double* forces = nullptr;             ///< (n, 3)
+    double* particle_energies = nullptr;  ///< (n), 0 for particles to which the model gives none
+    /// (6) xx, yy, zz, yz, xz, xy: the derivative of the energy by the strain (ASE's and KIM's
+    /// sign).
+    double* virial = nullptr;
+    double energy_unit = 1.0;  ///< what one eV is in the simulator's unit of energy
+    double force_unit = 1.0;   ///< what one eV/Å is in the simulator's unit of force
+};
+
+/// Neighbour lists as flat arrays: particle i's neighbours are indices[starts[i] .. starts[i+1]).
+struct NeighbourLists final : NeighbourSource {
+    std::vector<std::int64_t> starts;
+    std::vector<int> indices;
+
+    Neighbours of(std::int64_t particle) const override {
+        const auto start = starts[static_cast<std::size_t>(particle)];
+        const auto end = starts[static_cast<std::size_t>(particle) + 1];
+        return {indices.data() + start, static_cast<int>(end - start)};
+    }
+};
+
+}  // namespace torchml

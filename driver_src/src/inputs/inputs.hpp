@@ -1,0 +1,48 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/parameters.hpp"
+#include "engine/system.hpp"
+
+namespace torchml {
+
+/// One calling convention: makes a model's inputs of a system, and forces of the gradient with
+/// respect to those inputs. Owns its buffers and reuses them from step to step.
+class Inputs {
+  public:
+    virtual ~Inputs() = default;
+
+    /// What forward takes, in order; for messages and for checking a model's signature.
+    virtual std::vector<std::string> argument_names() const = 0;
+
+    /// The argument by which the energy is differentiated.
+    virtual std::size_t differentiable() const = 0;
+
+    /// Whether only contributing particles' neighbours are asked for.
+    virtual bool needs_only_contributing_neighbours() const = 0;
+
+    /// Fills the buffers. Throws Error for neighbours that are no particles.
+    virtual void prepare(const System& system) = 0;
+
+    /// The prepared inputs: views of the buffers, valid until the next prepare().
+    virtual std::vector<at::Tensor> tensors() const = 0;
+
+    /// Whether any pair of particles is within the cutoff; without one a model's energy may
+    /// rightly not depend on coordinates.
+    virtual bool has_pairs() const = 0;
+
+    /// Writes forces (n, 3), eV/Å, from the gradient with respect to the differentiable input.
+    virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
+};
+
+/// The inputs of a calling convention; `scalar`: the model's floating-point type (see
+/// Runtime::scalar_type). Throws Error for a convention that this driver does not have.
+std::unique_ptr<Inputs> make_inputs(const Parameters& parameters, at::ScalarType scalar);
+
+}  // namespace torchml

@@ -1,0 +1,198 @@
+// The KIM side of the driver: registration, pointers, units, error codes. Everything that KIM calls
+// is here; no exception leaves it.
+
+#include <KIM_LogVerbosity.hpp>
+#include <KIM_ModelDriverHeaders.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/error.hpp"
+#include "engine/potential.hpp"
+#include "kim/python_lock.hpp"
+#include "kim/units.hpp"
+
+namespace torchml::kim {
+
+namespace {
+
+constexpr int success = 0;
+constexpr int failure = 1;
+
+/// What KIM keeps for us between calls.
+struct Model {
+    Potential potential;
+    Units units;
+    double influence_distance = 0.0;  // in the simulator's unit, as the cutoff
+    double cutoff = 0.0;
+    int only_contributing_neighbours = 1;
+};
+
+/// Runs `routine`; whatever it throws becomes one line in KIM's log and KIM's error code.
+template <class Logger, class Routine>
+int guarded(const Logger* logger, int line, Routine&& routine) {
+    std::string message;
+    try {
+        routine();
+        return success;
+    } catch (const std::exception& problem) {
+        message = problem.what();
+    } catch (...) {
+        message = "unknown exception.";
+    }
+    try {
+        logger->LogEntry(KIM::LOG_VERBOSITY::error, "TorchML: " + message, line, __FILE__);
+    } catch (...) {  // out of memory even for the message: the error code has to do
+    }
+    return failure;
+}
+
+void require(int kim_failed, const char* what) {
+    if (kim_failed) fail("KIM-API refused ", what, ".");
+}
+
+template <class Source>
+Model& model_of(const Source* source) {
+    void* buffer = nullptr;
+    source->GetModelBufferPointer(&buffer);
+    return *static_cast<Model*>(buffer);
+}
+
+/// The simulator's neighbour lists.
+class KimNeighbours final : public NeighbourSource {
+  public:
+    explicit KimNeighbours(const KIM::ModelComputeArguments& arguments) : arguments_(arguments) {}
+
+    Neighbours of(std::int64_t particle) const override {
+        Neighbours neighbours;
+        if (arguments_.GetNeighborList(0, static_cast<int>(particle), &neighbours.count,
+                                       &neighbours.indices)) {
+            fail("the simulator gave no neighbour list for particle ", particle, ".");
+        }
+        return neighbours;
+    }
+
+  private:
+    const KIM::ModelComputeArguments& arguments_;
+};
+
+int compute_arguments_create(const KIM::ModelCompute*,
+                             KIM::ModelComputeArgumentsCreate* const create) {
+    return guarded(create, __LINE__, [&] {
+        using namespace KIM::COMPUTE_ARGUMENT_NAME;
+        for (const auto& name :
+             {partialEnergy, partialForces, partialParticleEnergy, partialVirial}) {
+            require(create->SetArgumentSupportStatus(name, KIM::SUPPORT_STATUS::optional),
+                    "an argument's support status");
+        }
+    });
+}
+
+int compute_arguments_destroy(const KIM::ModelCompute*, KIM::ModelComputeArgumentsDestroy* const) {
+    return success;  // nothing of ours hangs on them
+}
+
+int compute(const KIM::ModelCompute* const compute,
+            const KIM::ModelComputeArguments* const arguments) {
+    return guarded(compute, __LINE__, [&] {
+        using namespace KIM::COMPUTE_ARGUMENT_NAME;
+        Model& model = model_of(compute);
+        const int* n = nullptr;
+        System system;
+        Results results;
+        if (arguments->GetArgumentPointer(numberOfParticles, &n) ||
+            arguments->GetArgumentPointer(particleSpeciesCodes, &system.species) ||
+            arguments->GetArgumentPointer(particleContributing, &system.contributing) ||
+            arguments->GetArgumentPointer(coordinates, &system.coordinates) ||
+            arguments->GetArgumentPointer(partialEnergy, &results.energy) ||
+            arguments->GetArgumentPointer(partialForces, &results.forces) ||
+            arguments->GetArgumentPointer(partialParticleEnergy, &results.particle_energies) ||
+            arguments->GetArgumentPointer(partialVirial, &results.virial)) {
+            fail("KIM-API gave no pointer for an argument.");
+        }
+        const KimNeighbours neighbours(*arguments);
+        system.n = *n;
+        system.neighbours = &neighbours;
+        system.angstrom = model.units.angstrom;
+        results.energy_unit = model.units.energy_per_ev;
+        results.force_unit = model.units.energy_per_ev * model.units.angstrom;
+
+        model.potential.prepare(system);
+        const PythonLockReleased released;
+        model.potential.evaluate(results);
+    });
+}
+
+int destroy(KIM::ModelDestroy* const destroy) {
+    return guarded(destroy, __LINE__, [&] {
+        const PythonLockReleased released;
+        delete &model_of(destroy);
+    });
+}
+
+void set_routine(KIM::ModelDriverCreate* create, KIM::ModelRoutineName name,
+                 KIM::Function* routine) {
+    require(create->SetRoutinePointer(name, KIM::LANGUAGE_NAME::cpp, /*required=*/true, routine),
+            "a routine");
+}
+
+std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, const Units& units) {
+    int count = 0;
+    create.GetNumberOfParameterFiles(&count);
+    std::vector<std::filesystem::path> files;
+    for (int index = 0; index < count; ++index) {
+        const std::string* name = nullptr;
+        require(create.GetParameterFileName(index, &name), "a parameter file's name");
+        files.emplace_back(*name);
+    }
+    const bool atomic_numbers = std::getenv("KIM_MODEL_ELEMENTS_MAP") != nullptr;
+    auto model = std::make_unique<Model>(Model{Potential(files, atomic_numbers), units});
+    const Parameters& parameters = model->potential.parameters();
+    model->influence_distance = parameters.influence_distance() * units.length_per_angstrom;
+    model->cutoff = parameters.cutoff * units.length_per_angstrom;
+    model->only_contributing_neighbours = model->potential.needs_only_contributing_neighbours();
+    return model;
+}
+
+void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
+    std::unique_ptr<Model> model = load_model_files(*create, units);
+
+    require(create->SetUnits(units.length, units.energy, KIM::CHARGE_UNIT::unused,
+                             KIM::TEMPERATURE_UNIT::unused, KIM::TIME_UNIT::unused),
+            "the units");
+    require(create->SetModelNumbering(KIM::NUMBERING::zeroBased), "the numbering of particles");
+    const auto& elements = model->potential.parameters().elements;
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        require(create->SetSpeciesCode(KIM::SpeciesName(elements[i]),
+                                       model->potential.species_codes()[i]),
+                "a species");
+    }
+    create->SetInfluenceDistancePointer(&model->influence_distance);
+    create->SetNeighborListPointers(1, &model->cutoff, &model->only_contributing_neighbours);
+
+    // No Refresh: KIM allows it only to models that publish parameters, and weights are not.
+    using namespace KIM::MODEL_ROUTINE_NAME;
+    const auto generic = [](auto* routine) { return reinterpret_cast<KIM::Function*>(routine); };
+    set_routine(create, ComputeArgumentsCreate, generic(&compute_arguments_create));
+    set_routine(create, ComputeArgumentsDestroy, generic(&compute_arguments_destroy));
+    set_routine(create, Compute, generic(&compute));
+    set_routine(create, Destroy, generic(&destroy));
+    create->SetModelBufferPointer(model.release());  // ours again in destroy()
+}
+
+}  // namespace
+
+}  // namespace torchml::kim
+
+/// The routine that KIM calls first; its name stands in CMakeLists.txt.
+extern "C" int torchml_model_driver_create(KIM::ModelDriverCreate* const create,
+                                           KIM::LengthUnit const length,
+                                           KIM::EnergyUnit const energy, KIM::ChargeUnit const,
+                                           KIM::TemperatureUnit const, KIM::TimeUnit const) {
+    return torchml::kim::guarded(create, __LINE__, [&] {
+        const torchml::kim::PythonLockReleased released;
+        torchml::kim::create_model(create, torchml::kim::convert_units(length, energy));
+    });
+}

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <KIM_EnergyUnit.hpp>
+#include <KIM_LengthUnit.hpp>
+
+namespace torchml::kim {
+
+/// The simulator's units beside ours (Å, eV).
+struct Units {
+    KIM::LengthUnit length;
+    KIM::EnergyUnit energy;
+    double angstrom = 1.0;  ///< how many Å the simulator's unit of length has
+    double length_per_angstrom = 1.0;
+    double energy_per_ev = 1.0;  ///< what one eV is in the simulator's unit of energy
+};
+
+/// Units for what a simulator asks for; what it leaves "unused" stays Å or eV.
+/// Throws Error for units that KIM cannot convert.
+Units convert_units(KIM::LengthUnit length, KIM::EnergyUnit energy);
+
+}  // namespace torchml::kim

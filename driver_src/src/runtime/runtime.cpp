@@ -1,0 +1,27 @@
+#include "runtime/runtime.hpp"
+
+#include <system_error>
+
+#include "engine/error.hpp"
+#include "runtime/torchscript.hpp"
+
+namespace torchml {
+
+std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces) {
+    std::error_code problem;
+    if (!std::filesystem::is_regular_file(file, problem)) {
+        fail("model file ", file.string(), " is not there.");
+    }
+    if (std::filesystem::file_size(file, problem) == 0) {
+        fail("model file ", file.string(), " is empty.");
+    }
+    if (file.extension() == ".pt2") {
+        fail(
+            "model file ", file.filename().string(),
+            " is an AOTInductor package, which this version of the driver cannot run yet; save the "
+            "model as TorchScript (torch.jit.script(model).save('model.pt')).");
+    }
+    return load_torchscript(file, returns_forces);
+}
+
+}  // namespace torchml

@@ -1,0 +1,158 @@
+#include "runtime/torchscript.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/sum.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <sstream>
+
+#include "engine/error.hpp"
+
+namespace torchml {
+
+namespace {
+
+/// The one line of a torch message that says what happened. Torch adds its own call stack, and the
+/// interpreter puts the model's traceback first and the error itself last.
+std::string essence(const std::exception& problem) {
+    std::string text = problem.what();
+    if (const auto* torch_error = dynamic_cast<const c10::Error*>(&problem)) {
+        text = torch_error->what_without_backtrace();
+    }
+    std::string first, error, line;
+    std::istringstream lines(text);
+    while (std::getline(lines, line)) {
+        const auto start = line.find_first_not_of(" \t\r");
+        if (start == std::string::npos) continue;
+        line.erase(0, start);
+        if (first.empty()) first = line;
+        if (line.find("Error: ") != std::string::npos) error = line;
+    }
+    return error.empty() ? first : error;
+}
+
+class TorchScript final : public Runtime {
+  public:
+    TorchScript(const std::filesystem::path& file, bool returns_forces)
+        : name_(file.filename().string()), returns_forces_(returns_forces) {
+        try {
+            module_ = torch::jit::load(file.string(), at::kCPU);
+        } catch (const std::exception& problem) {
+            fail("model file ", name_, " cannot be loaded as TorchScript: ", essence(problem),
+                 " Was it written by torch.jit.script(model).save(...), by a torch no newer than ",
+                 "the driver's, and copied whole?");
+        }
+        module_.eval();
+        // Gradients of weights are never asked for; recording for them would cost time and memory.
+        for (at::Tensor parameter : module_.parameters()) parameter.requires_grad_(false);
+    }
+
+    at::ScalarType scalar_type() const override {
+        // A model works in the type of its weights; one without any takes the simulator's.
+        for (const at::Tensor& tensor : module_.parameters()) {
+            if (tensor.is_floating_point()) return tensor.scalar_type();
+        }
+        for (const at::Tensor& tensor : module_.buffers()) {
+            if (tensor.is_floating_point()) return tensor.scalar_type();
+        }
+        return at::kDouble;
+    }
+
+    void check_arguments(const std::vector<std::string>& expected) const override {
+        const auto method = module_.find_method("forward");
+        if (!method) fail("model file ", name_, " has no method forward.");
+        std::string found;
+        std::size_t required = 0, accepted = 0;
+        bool tensors = true;
+        for (const auto& argument : method->function().getSchema().arguments()) {
+            if (argument.name() == "self") continue;
+            const bool wanted = accepted < expected.size();
+            ++accepted;
+            if (!argument.default_value()) ++required;
+            tensors &= !wanted || argument.type()->kind() == c10::TypeKind::TensorType;
+            found += (found.empty() ? "" : ", ") + argument.name() + ": " +
+                     argument.type()->annotation_str();
+        }
+        if (required <= expected.size() && expected.size() <= accepted && tensors) return;
+        std::string wanted;
+        for (const auto& argument : expected) wanted += (wanted.empty() ? "" : ", ") + argument;
+        fail("the model in ", name_, " has forward(", found, "), but is called as forward(", wanted,
+             ") with tensors. Does the parameter file name the right preprocessing?");
+    }
+
+    Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request) override {
+        // A model that returns forces makes them itself and may need autograd for that.
+        const bool record = request.gradient || returns_forces_;
+        at::AutoGradMode mode(record);
+        at::Tensor& variable = inputs[request.differentiable];
+        variable.requires_grad_(record);
+        c10::IValue output;
+        try {
+            output = module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
+        } catch (const std::exception& problem) {
+            fail("the model in ", name_, " failed: ", essence(problem));
+        }
+        Evaluation evaluation;
+        at::Tensor energies = first_tensor(output);
+        const at::Tensor total = energies.sum(at::kDouble);
+        evaluation.energy = total.item<double>();
+        evaluation.energies = plain(energies);
+        if (returns_forces_) {
+            evaluation.forces = plain(second_tensor(output));
+        } else if (request.gradient && total.requires_grad()) {
+            try {
+                const auto gradients = torch::autograd::grad({total}, {variable},
+                                                             /*grad_outputs=*/{},
+                                                             /*retain_graph=*/false,
+                                                             /*create_graph=*/false,
+                                                             /*allow_unused=*/true);
+                if (gradients[0].defined()) evaluation.gradient = plain(gradients[0]);
+            } catch (const std::exception& problem) {
+                fail("the gradient of the model in ", name_, " failed: ", essence(problem));
+            }
+        }
+        return evaluation;
+    }
+
+  private:
+    static at::Tensor plain(const at::Tensor& tensor) {
+        return tensor.detach().to(at::kCPU, at::kDouble).contiguous();
+    }
+
+    at::Tensor first_tensor(const c10::IValue& output) const {
+        if (output.isTensor() && !returns_forces_) return output.toTensor();
+        if (output.isTuple()) {
+            const auto& elements = output.toTupleRef().elements();
+            if (!elements.empty() && elements[0].isTensor()) return elements[0].toTensor();
+        }
+        fail("the model in ", name_, " returned ", output.type()->annotation_str(), "; expected ",
+             returns_forces_ ? "(energies, forces), since its parameter file says that it returns "
+                               "forces."
+                             : "energies, or (energies, forces).");
+    }
+
+    at::Tensor second_tensor(const c10::IValue& output) const {
+        const auto& elements = output.toTupleRef().elements();
+        if (elements.size() < 2 || !elements[1].isTensor()) {
+            fail("the model in ", name_,
+                 " returned no forces, but its parameter file says that it ",
+                 "does ('returns forces' is True).");
+        }
+        return elements[1].toTensor();
+    }
+
+    std::string name_;
+    bool returns_forces_;
+    torch::jit::Module module_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces) {
+    return std::make_unique<TorchScript>(file, returns_forces);
+}
+
+}  // namespace torchml

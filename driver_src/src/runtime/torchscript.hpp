@@ -1,0 +1,10 @@
+#pragma once
+
+#include "runtime/runtime.hpp"
+
+namespace torchml {
+
+/// Loads a TorchScript archive, as torch.jit.script(model).save() writes it.
+std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces);
+
+}  // namespace torchml
