@@ -136,7 +136,13 @@ class Potential:
         """
         return Result(
             *self._core.compute_particles(
-                codes, coordinates, contributing, n_neigh, nlist, forces, particle_energies
+                _integers("codes", codes),
+                coordinates,
+                _integers("contributing", contributing),
+                _integers("n_neigh", n_neigh),
+                _integers("nlist", nlist),
+                forces,
+                particle_energies,
             )
         )
 
@@ -157,6 +163,13 @@ class Potential:
                 )
             codes[index] = code
         return codes
+
+
+def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iub":
+        raise Error(f"{name} has values of type {array.dtype}; expected whole numbers.")
+    return array.astype(np.int32)
 
 
 def _files_of(model: Path) -> list[Path]:

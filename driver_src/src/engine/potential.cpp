@@ -68,6 +68,7 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
 }  // namespace
 
 struct Potential::Implementation {
+    bool atomic_numbers;
     Parameters parameters;
     std::vector<int> codes;
     std::vector<bool> known_code;  // by code
@@ -77,7 +78,8 @@ struct Potential::Implementation {
     std::int64_t n_contributing = 0;
     std::vector<double> forces;  // eV/Å
 
-    Implementation(const std::vector<Path>& files, bool atomic_numbers) {
+    Implementation(const std::vector<Path>& files, bool use_atomic_numbers)
+        : atomic_numbers(use_atomic_numbers) {
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
         for (const std::string& element : parameters.elements) {
@@ -139,8 +141,12 @@ struct Potential::Implementation {
                  "), or one per particle (", system.n, ").");
         }
         if (!std::isfinite(evaluation.energy)) {
-            fail("the model's energy is ", evaluation.energy, " for ", system.n, " particles (",
-                 n_contributing, " contributing). Are two of them at the same place?");
+            fail("the model's energy is not finite (",
+                 std::isnan(evaluation.energy) ? "nan" : "inf", ") for ", system.n, " particles, ",
+                 n_contributing, " of them contributing. ", "Are two of them at the same place?",
+                 atomic_numbers ? ""
+                                : " Or does the model want atomic numbers as species codes? Then "
+                                  "set the environment variable KIM_MODEL_ELEMENTS_MAP.");
         }
     }
 

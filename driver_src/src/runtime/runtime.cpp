@@ -13,7 +13,7 @@ std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool retu
         fail("model file ", file.string(), " is not there.");
     }
     if (std::filesystem::file_size(file, problem) == 0) {
-        fail("model file ", file.string(), " is empty.");
+        fail("model file ", file.filename().string(), " is empty.");
     }
     if (file.extension() == ".pt2") {
         fail(

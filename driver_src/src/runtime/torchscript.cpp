@@ -1,12 +1,12 @@
 #include "runtime/torchscript.hpp"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/sum.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "engine/error.hpp"
@@ -41,9 +41,10 @@ class TorchScript final : public Runtime {
         try {
             module_ = torch::jit::load(file.string(), at::kCPU);
         } catch (const std::exception& problem) {
-            fail("model file ", name_, " cannot be loaded as TorchScript: ", essence(problem),
-                 " Was it written by torch.jit.script(model).save(...), by a torch no newer than ",
-                 "the driver's, and copied whole?");
+            std::string reason = essence(problem);
+            reason.erase(std::min(reason.find(". "), reason.size()));  // torch's advice to others
+            fail("model file ", name_, " cannot be loaded as TorchScript (", reason,
+                 "). Was it written by torch.jit.script(model).save(...), and copied whole?");
         }
         module_.eval();
         // Gradients of weights are never asked for; recording for them would cost time and memory.
