@@ -193,7 +193,7 @@ def _files_of(model: Path) -> list[Path]:
 def _cell(
     cell: npt.ArrayLike | None, pbc: bool | Sequence[bool]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """A full-rank cell and three flags; directions that do not repeat get unit vectors of their own.
+    """A cell of full rank and three flags; directions that do not repeat get unit vectors.
 
     Simulators leave those vectors zero, or give anything; the neighbour list wants three that span
     space, and must not see an atom twice because of them.
