@@ -1,0 +1,53 @@
+"""Fixtures for the installer's tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import REPOSITORY, Machine
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    """This machine's programs, but a home, caches and collections of its own."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return Machine(
+        folder,
+        {
+            **kept,
+            "HOME": str(tmp_path / "home"),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))
+            ),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "KIM_API_MODEL_DRIVERS_DIR": str(tmp_path / "collection"),
+            "KIM_API_PORTABLE_MODELS_DIR": str(tmp_path / "collection"),
+        },
+    )
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], None]:
+    """Removes the variables that steer detection; the returned function sets some."""
+    for name in (
+        "TORCH_ROOT",
+        "Torch_ROOT",
+        "CONDA_PREFIX",
+        "KIM_API_CMAKE_PREFIX_DIR",
+        "CXX",
+        "TORCHML_WERROR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+    def set_variables(values: Mapping[str, str]) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return set_variables

@@ -1,0 +1,192 @@
+"""Compiler, CMake, KIM-API and LAMMPS are found, and judged, on made-up machines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import ODD_NAME, make_kim, make_program, write
+from torchml_installer.detect import build_tool, cmake, compiler, kim_api, lammps, programs
+from torchml_installer.detect.record import version_tuple
+from torchml_installer.errors import (
+    CMakeTooOldError,
+    CompilerTooOldError,
+    MissingForQuickstartError,
+    MissingToolError,
+    NoCMakeError,
+    NoCompilerError,
+    NoKimApiError,
+)
+
+GCC_12 = "c++ (Debian 12.2.0-14) 12.2.0"
+GCC_8 = "g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)"
+CLANG_14 = "Debian clang version 14.0.6"
+
+
+@pytest.fixture(autouse=True)
+def bare(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clean_environment: Callable[[Mapping[str, str]], None],
+) -> Path:
+    """A machine whose PATH is one empty folder, which is returned."""
+    folder = tmp_path / ODD_NAME / "bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(programs, "python_program_folder", lambda: tmp_path / "python-bin")
+    return folder
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert version_tuple("3.25.1-rc2") == (3, 25, 1)
+    assert version_tuple("3.9") < version_tuple("3.18")
+    assert version_tuple("unknown") == ()
+
+
+def test_the_compilers_own_version_is_read_not_the_packagers(bare: Path) -> None:
+    make_program(bare / "c++", GCC_12)
+    found = compiler.detect(None, 20)
+    assert found.usable
+    assert (found.family, found.version, found.where) == ("gcc", "gcc 12.2.0", bare / "c++")
+
+
+def test_clang_is_told_from_gcc(bare: Path) -> None:
+    make_program(bare / "clang++", CLANG_14)
+    assert compiler.detect(None, 20).version == "clang 14.0.6"
+
+
+def test_no_compiler_is_told(bare: Path) -> None:
+    found = compiler.detect(None)
+    assert isinstance(found.problem, NoCompilerError)
+    assert "apt install g++" in found.next_step
+
+
+def test_a_compiler_too_old_for_torchs_headers_is_told(bare: Path) -> None:
+    make_program(bare / "g++", GCC_8)
+    found = compiler.detect(None, 20)
+    assert isinstance(found.problem, CompilerTooOldError)
+    assert "C++20 and needs gcc 11" in found.problem.message
+
+
+def test_a_compiler_that_does_not_run_is_passed_over(bare: Path) -> None:
+    make_program(bare / "c++", "no license", code=1)
+    assert isinstance(compiler.detect(None).problem, NoCompilerError)
+    make_program(bare / "g++", GCC_12)
+    assert compiler.detect(None).where == bare / "g++"
+
+
+def test_the_compiler_that_was_named_is_the_one(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_program(bare / "c++", GCC_8)
+    named = make_program(tmp_path / "my gcc/g++-12", GCC_12)
+    assert compiler.detect(str(named)).where == named
+    monkeypatch.setenv("CXX", str(named))
+    assert compiler.detect(None).where == named
+    monkeypatch.setenv("CXX", "ccache c++")
+    assert compiler.detect(None).where == bare / "c++"
+    missing = compiler.detect("/no/such/g++")
+    assert isinstance(missing.problem, NoCompilerError)
+    assert "/no/such/g++" in missing.problem.message
+
+
+def test_the_c_compiler_is_the_one_beside_the_cxx_compiler(bare: Path) -> None:
+    for name in ("gcc-12", "g++-12", "cc", "c++", "clang++"):
+        make_program(bare / name, "")
+    assert compiler.c_compiler_beside(bare / "g++-12") == bare / "gcc-12"
+    assert compiler.c_compiler_beside(bare / "c++") == bare / "cc"
+    assert compiler.c_compiler_beside(bare / "clang++") is None
+
+
+def test_no_cmake_is_told(bare: Path) -> None:
+    assert isinstance(cmake.detect().problem, NoCMakeError)
+
+
+def test_an_old_cmake_is_told_with_its_version(bare: Path) -> None:
+    make_program(bare / "cmake", "cmake version 3.16.3")
+    found = cmake.detect()
+    assert isinstance(found.problem, CMakeTooOldError)
+    assert "3.16.3" in found.problem.message
+    assert "pip install cmake" in found.next_step
+
+
+def test_pips_newer_cmake_is_used_in_place_of_the_systems_old_one(
+    bare: Path, tmp_path: Path
+) -> None:
+    make_program(bare / "cmake", "cmake version 3.16.3")
+    newer = make_program(tmp_path / "python-bin/cmake", "cmake version 4.0.2")
+    found = cmake.detect()
+    assert found.usable
+    assert (found.where, found.how) == (newer, "the active Python")
+
+
+def test_ninja_is_preferred_and_make_is_enough(bare: Path) -> None:
+    assert isinstance(build_tool.detect().problem, MissingToolError)
+    make_program(bare / "make", "GNU Make 4.3")
+    assert build_tool.detect().generator == "Unix Makefiles"
+    make_program(bare / "ninja", "1.11.1")
+    assert build_tool.detect().generator == "Ninja"
+
+
+def test_kim_is_found_by_every_way_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = make_kim(tmp_path / ODD_NAME / "kim")
+    by_option = kim_api.detect(prefix)
+    assert by_option.usable
+    assert by_option.version == "2.3.0"
+    assert by_option.collections_info == prefix / "libexec/kim-api/kim-api-collections-info"
+    # KIM's own activation script names the folder of the CMake files.
+    monkeypatch.setenv("KIM_API_CMAKE_PREFIX_DIR", str(prefix / "share/cmake"))
+    assert kim_api.detect(None).where == prefix
+    monkeypatch.delenv("KIM_API_CMAKE_PREFIX_DIR")
+    monkeypatch.setenv("CONDA_PREFIX", str(prefix))
+    assert kim_api.detect(None).how == "CONDA_PREFIX"
+    monkeypatch.delenv("CONDA_PREFIX")
+    make_program(prefix / "bin/kim-api-collections-management", "")
+    monkeypatch.setenv("PATH", str(prefix / "bin"))
+    assert (kim_api.detect(None).where, kim_api.detect(None).how) == (prefix, "PATH")
+
+
+def test_no_kim_where_it_was_named_is_told(tmp_path: Path) -> None:
+    found = kim_api.detect(tmp_path / "nowhere")
+    assert isinstance(found.problem, NoKimApiError)
+    assert "libkim-api-dev" in found.next_step
+
+
+def test_kim_without_its_development_files_is_told(tmp_path: Path) -> None:
+    found = kim_api.detect(make_kim(tmp_path, development=False))
+    assert isinstance(found.problem, NoKimApiError)
+    assert "lacks the files needed to build" in found.problem.message
+
+
+def test_kim_older_than_2_2_is_told(tmp_path: Path) -> None:
+    found = kim_api.detect(make_kim(tmp_path, "2.1.3"))
+    assert isinstance(found.problem, NoKimApiError)
+    assert "2.1.3" in found.problem.message
+
+
+def test_lammps_is_asked_for_kim_without_being_started(bare: Path, tmp_path: Path) -> None:
+    assert not lammps.detect().usable
+    # Running it would hang for good.
+    program = write(bare / "lmp", "#!/bin/sh\nsleep 1000 # liblammps.so.0\n", executable=True)
+    found = lammps.detect()
+    assert isinstance(found.problem, MissingForQuickstartError)
+    library = bare.parent / "lib/liblammps.so.0"
+    library.parent.mkdir()
+    library.write_bytes(b"\x7fELF\x00libkim-api.so.2\x0029 Sep 2021\x00")
+    found = lammps.detect()
+    assert found.usable
+    assert (found.where, found.version) == (program, "29 Sep 2021")
+
+
+def test_programs_are_taken_in_the_order_of_path(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_program(tmp_path / "first/tool", "")
+    second = make_program(bare / "tool", "")
+    monkeypatch.setenv("PATH", f"{first.parent}{os.pathsep}{bare}")
+    assert programs.which_all("tool") == [(first, "PATH"), (second, "PATH")]

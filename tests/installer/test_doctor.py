@@ -1,0 +1,127 @@
+"""`doctor` says in a second what is there, what is missing, and what to do."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import (
+    ODD_NAME,
+    OLD_ABI,
+    Machine,
+    make_kim,
+    make_program,
+    make_torch,
+)
+from torchml_installer import errors, remedies
+from torchml_installer.detect import Places, survey
+
+
+@pytest.fixture
+def complete(machine: Machine) -> Machine:
+    """A made-up machine on which the driver could be built, in folders with odd names."""
+    odd = machine.folder / ODD_NAME
+    programs = odd / "bin"
+    make_program(programs / "c++", "c++ (GCC) 12.2.0")
+    make_program(programs / "cmake", "cmake version 3.25.1")
+    make_program(programs / "ninja", "1.11.1")
+    machine.environment |= {
+        "PATH": f"{programs}:/bin",
+        "TORCH_ROOT": str(make_torch(odd / "torch")),
+        "KIM_API_CMAKE_PREFIX_DIR": str(make_kim(odd / "kim")),
+    }
+    return machine
+
+
+def test_a_complete_machine_ends_with_0(complete: Machine) -> None:
+    outcome = complete.install("doctor")
+    assert outcome.code == 0, outcome.out
+    assert "Everything needed to build the driver is here" in outcome.out
+    assert "\x1b[" not in outcome.out
+
+
+def test_the_json_schema_is_what_is_documented(complete: Machine) -> None:
+    answer = json.loads(complete.install("doctor", "--json").out)
+    assert set(answer) == {"schema", "ok", "exit_code", "findings", "known_problems"}
+    assert (answer["schema"], answer["ok"], answer["exit_code"]) == (1, True, 0)
+    names = [finding["name"] for finding in answer["findings"]]
+    assert names[:5] == ["torch", "kim-api", "compiler", "cmake", "build-tool"]
+    assert {"xxd", "pkg-config", "mpi", "lammps", "kimpy", "ase", "vesin"} <= set(names)
+    for finding in answer["findings"]:
+        assert set(finding) == {
+            *("name", "title", "needed", "usable", "where", "how", "version"),
+            *("problem", "exit_code", "next_step", "details"),
+        }
+        assert finding["usable"] or finding["next_step"]
+    assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]
+
+
+def test_it_answers_within_a_second(complete: Machine) -> None:
+    del complete.environment["TORCH_ROOT"]
+    seconds: list[float] = []
+    # The best of some runs: a machine that tests in parallel is not always quick.
+    while len(seconds) < 8 and min(seconds, default=2.0) >= 1.0:
+        start = time.perf_counter()
+        complete.install("doctor")
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.0
+
+
+def test_the_first_problem_gives_the_exit_code(complete: Machine) -> None:
+    torch = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
+    complete.environment |= {"TORCH_ROOT": str(torch), "KIM_API_CMAKE_PREFIX_DIR": "/nowhere"}
+    outcome = complete.install("doctor")
+    assert outcome.code == errors.OldAbiTorchError.exit_code
+    assert "KIM-API: There is no KIM-API in /nowhere" in outcome.out
+    assert "The driver cannot be built yet" in outcome.out
+
+
+@pytest.mark.skipif(
+    (Path(sys.executable).parent / "c++").exists(), reason="a compiler lies beside this Python"
+)
+def test_no_compiler_is_a_problem_of_its_own(complete: Machine) -> None:
+    (complete.folder / ODD_NAME / "bin/c++").unlink()
+    complete.environment["PATH"] = str(complete.folder / ODD_NAME / "bin")
+    outcome = complete.install("doctor")
+    assert outcome.code == errors.NoCompilerError.exit_code
+    assert "apt install g++" in outcome.out
+
+
+def test_the_old_abi_is_recognised_and_explained(complete: Machine) -> None:
+    torch = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
+    outcome = complete.install("doctor", "--json", "--torch-root", torch)
+    (problem,) = json.loads(outcome.out)["known_problems"]
+    assert problem["name"] == "old-cxx-abi"
+    assert "std::string" in problem["explanation"]
+    assert problem["command"][-1] == "torch>=2.7"
+
+
+def test_an_old_cmake_is_recognised_and_repaired_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_program(tmp_path / "bin/cmake", "cmake version 3.13.4")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("torchml_installer.detect.programs.python_program_folder", lambda: tmp_path)
+    facts = survey(Places(torch_root=make_torch(tmp_path / "torch")))
+    (remedy,) = remedies.recognised(facts)
+    assert remedy.NAME == "cmake-too-old"
+    assert "3.13.4" in remedy.explain(facts)
+
+    commands = []
+    monkeypatch.setattr(
+        "torchml_installer.remedies.cmake_too_old.run_logged",
+        lambda command, **_: commands.append(command),
+    )
+    remedy.apply(facts, tmp_path / "log")
+    assert commands == [(sys.executable, "-m", "pip", "install", "--upgrade", "cmake")]
+
+
+def test_a_torch_that_was_named_is_not_replaced_by_the_repair(complete: Machine) -> None:
+    torch = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
+    outcome = complete.install("doctor", "--fix", "--torch-root", torch)
+    assert outcome.code == errors.OldAbiTorchError.exit_code
+    assert outcome.err.startswith("error: The torch 2.4.0")

@@ -1,0 +1,307 @@
+"""`driver` refuses early, installs in one step and leaves what was there when it fails.
+
+The real driver takes half a minute to compile; a small stand-in project with the same variables
+shows the same behaviour here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import (
+    ODD_NAME,
+    OLD_ABI,
+    REPOSITORY,
+    Machine,
+    make_kim,
+    make_program,
+    make_torch,
+    write,
+)
+from torchml_installer import errors
+from torchml_installer.errors import BadNameError, BadOptionError
+
+DEFAULT = "TorchML__MD_173118614730_001"
+
+#: Installs one file a driver, which says what it was configured with; `work.cmake` is its compiler.
+STAND_IN = """\
+cmake_minimum_required(VERSION 3.18)
+project(stand_in LANGUAGES NONE)
+if(TORCHML_WERROR)
+  message(FATAL_ERROR "torchml: warnings are errors here. Unset TORCHML_WERROR.")
+endif()
+add_custom_command(OUTPUT built
+  COMMAND ${CMAKE_COMMAND} -P "${CMAKE_CURRENT_SOURCE_DIR}/work.cmake"
+  COMMAND ${CMAKE_COMMAND} -E touch built
+  DEPENDS work.cmake)
+add_custom_target(work ALL DEPENDS built)
+foreach(name IN LISTS TORCHML_DRIVER_NAMES)
+  file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/${name}" "${TORCH_ROOT}\\n${KIM_API_CMAKE_CXX_COMPILER}")
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/${name}"
+    DESTINATION "${KIM_API_MODEL_DRIVER_INSTALL_PREFIX}/${name}" RENAME library.so)
+endforeach()
+"""
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("c++")), reason="needs CMake and a C++ compiler"
+)
+
+
+class DriverMachine(Machine):
+    """A machine with a made-up torch and KIM-API, and the stand-in for the driver's sources."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.folder, machine.environment)
+        odd = self.folder / ODD_NAME
+        self.environment |= {
+            "TORCH_ROOT": str(make_torch(odd / "torch")),
+            "KIM_API_CMAKE_PREFIX_DIR": str(make_kim(odd / "kim")),
+            "KIM_API_MODEL_DRIVERS_DIR": str(odd / "collection"),
+        }
+        self.collection = odd / "collection"
+        self.sources = odd / "driver_src"
+        write(self.sources / "CMakeLists.txt", STAND_IN)
+        self.work('message(STATUS "working")')
+        self.script = write(
+            self.folder / "run.py",
+            "from pathlib import Path\n"
+            "import torchml_installer.build as build\n"
+            f"build.shared_folder = lambda name: Path({str(self.sources)!r})\n"
+            "from torchml_installer.cli import main\n"
+            "main()\n",
+        )
+
+    def work(self, cmake_code: str) -> None:
+        """Sets what building does."""
+        write(self.sources / "work.cmake", cmake_code + "\n")
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["driver", "--no-python", "--collection", "environment", *arguments]
+
+    def installed(self) -> list[str]:
+        if not self.collection.exists():
+            return []
+        return sorted(path.name for path in self.collection.iterdir())
+
+
+@pytest.fixture
+def driver(machine: Machine) -> DriverMachine:
+    return DriverMachine(machine)
+
+
+def test_a_driver_is_installed_through_paths_with_blanks_and_quotes(driver: DriverMachine) -> None:
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert driver.installed() == [DEFAULT]
+    assert f"Installed the driver {DEFAULT}" in outcome.out
+    torch_root, compiler = (driver.collection / DEFAULT / "library.so").read_text().split("\n")
+    assert torch_root == driver.environment["TORCH_ROOT"]
+    assert Path(compiler).name == "c++"
+
+
+def test_a_receipt_says_what_was_installed_from_what(driver: DriverMachine, tmp_path: Path) -> None:
+    driver.install(*driver.command(), script=driver.script)
+    (path,) = (tmp_path / "data/torchml-install/receipts").iterdir()
+    receipt = json.loads(path.read_text())
+    assert (receipt["schema"], receipt["kind"], receipt["name"]) == (1, "driver", DEFAULT)
+    assert receipt["files"] == [str(driver.collection / DEFAULT / "library.so")]
+    assert receipt["made_from"]["torch"].startswith("2.13.0+cpu in ")
+
+
+def test_several_names_are_installed_side_by_side_and_twice_is_fine(
+    driver: DriverMachine,
+) -> None:
+    names = ("--name", "TorchMLModelDriver", "--name", DEFAULT)
+    for _ in range(2):
+        outcome = driver.install(*driver.command(*names), script=driver.script)
+        assert outcome.code == 0, outcome.err
+    assert driver.installed() == ["TorchMLModelDriver", DEFAULT]
+
+
+def test_another_name_uses_the_same_build(driver: DriverMachine, tmp_path: Path) -> None:
+    driver.install(*driver.command(), script=driver.script)
+    driver.install(*driver.command("--name", "Other"), script=driver.script)
+    assert driver.installed() == ["Other", DEFAULT]
+    builds = tmp_path / "cache/torchml-install/build"
+    (build,) = (path for path in builds.iterdir() if path.is_dir())
+    assert "working" not in (build / "build.log").read_text()
+
+
+def test_changed_sources_are_built_anew(driver: DriverMachine, tmp_path: Path) -> None:
+    driver.install(*driver.command(), script=driver.script)
+    driver.work('message(STATUS "changed")')
+    driver.install(*driver.command(), script=driver.script)
+    builds = tmp_path / "cache/torchml-install/build"
+    assert len([path for path in builds.iterdir() if path.is_dir()]) == 2
+
+
+def test_a_failed_build_leaves_the_old_driver_and_names_log_and_error(
+    driver: DriverMachine,
+) -> None:
+    driver.install(*driver.command(), script=driver.script)
+    before = (driver.collection / DEFAULT / "library.so").stat().st_ino
+    driver.work('message(FATAL_ERROR "a.cpp:1:1: error: no")')
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "a.cpp:1:1: error: no" in outcome.err
+    assert Path(outcome.err.partition("log: ")[2].partition("\n")[0]).is_file()
+    assert driver.installed() == [DEFAULT]
+    assert (driver.collection / DEFAULT / "library.so").stat().st_ino == before
+
+
+def test_a_driver_that_cannot_be_loaded_is_never_installed(driver: DriverMachine) -> None:
+    write(
+        Path(driver.environment["KIM_API_CMAKE_PREFIX_DIR"])
+        / "libexec/kim-api/kim-api-shared-library-test",
+        "#!/bin/sh\necho Unable to open.\necho 'libcudart.so.12: cannot open'\nexit 3\n",
+        executable=True,
+    )
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.LibraryNotLoadableError.exit_code
+    assert "libcudart.so.12: cannot open" in outcome.err
+    assert driver.installed() == []
+
+
+def test_a_message_of_the_drivers_own_cmake_code_reaches_the_user(driver: DriverMachine) -> None:
+    driver.environment["TORCHML_WERROR"] = "1"
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "torchml: warnings are errors here.  Unset TORCHML_WERROR." in outcome.err
+
+
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_ends_with_130_and_nothing_half_installed(
+    driver: DriverMachine, wish: signal.Signals
+) -> None:
+    started = driver.folder / "started"
+    driver.work(f'file(TOUCH "{started}")\nexecute_process(COMMAND sleep 60)')
+    process = subprocess.Popen(
+        [sys.executable, str(driver.script), *driver.command()],
+        cwd=driver.folder,
+        env=driver.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not started.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(wish)
+    _out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "error: Interrupted." in err
+    assert driver.installed() == []
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(driver: DriverMachine) -> None:
+    driver.work("execute_process(COMMAND sleep 0.5)")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(driver.script), *driver.command("--name", name)],
+            cwd=driver.folder,
+            env=driver.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("A", "B")
+    ]
+    messages = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], messages
+    assert driver.installed() == ["A", "B"]
+    assert sum("waiting for another torchml-install" in text for text in messages) == 1
+
+
+def test_the_build_folder_may_be_chosen(driver: DriverMachine, tmp_path: Path) -> None:
+    chosen = tmp_path / "my build"
+    outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert (chosen / "build.log").is_file()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_cache_with_an_odd_path_is_no_obstacle(driver: DriverMachine, tmp_path: Path) -> None:
+    driver.environment["XDG_CACHE_HOME"] = str(tmp_path / ODD_NAME)
+    driver.environment["TMPDIR"] = str(tmp_path)
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / f"torchml-install-{os.getuid()}/build").is_dir()
+
+
+def test_what_is_missing_is_told_before_anything_is_built(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    old = make_torch(tmp_path / "old", "2.4.0", config=OLD_ABI)
+    no_compiler = make_program(tmp_path / "broken/c++", "", code=1)
+    cases: list[tuple[list[str], type[errors.TorchMLError]]] = [
+        (["--torch-root", str(tmp_path / "nowhere")], errors.NoTorchError),
+        (["--torch-root", str(old)], errors.OldAbiTorchError),
+        (["--kim-root", str(tmp_path / "nowhere")], errors.NoKimApiError),
+        (["--cxx", str(no_compiler)], errors.NoCompilerError),
+        (["--name", "my-driver"], BadNameError),
+        (["--jobs", "0"], BadOptionError),
+    ]
+    for arguments, error in cases:
+        outcome = driver.install(*driver.command(*arguments), script=driver.script)
+        assert outcome.code == error.exit_code, outcome.err
+        assert "what to do: " in outcome.err
+    assert driver.installed() == []
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_old_cmake_is_told_before_anything_is_built(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    # Only an old CMake on PATH; one that pip put beside this Python would be found, and used.
+    if (Path(sys.executable).parent / "cmake").exists():
+        script = write(
+            driver.folder / "alone.py",
+            "from pathlib import Path\n"
+            "from torchml_installer.detect import programs\n"
+            f"programs.python_program_folder = lambda: Path({str(tmp_path)!r})\n"
+            + driver.script.read_text(),
+        )
+    else:
+        script = driver.script
+    make_program(tmp_path / "old/cmake", "cmake version 3.16.3")
+    for name in ("c++", "ninja", "make"):
+        if program := shutil.which(name):
+            (tmp_path / "old" / name).symlink_to(program)
+    driver.environment["PATH"] = str(tmp_path / "old")
+    outcome = driver.install(*driver.command(), script=script)
+    assert outcome.code == errors.CMakeTooOldError.exit_code
+    assert "3.16.3" in outcome.err
+
+
+def test_an_unset_environment_collection_names_the_variable(driver: DriverMachine) -> None:
+    del driver.environment["KIM_API_MODEL_DRIVERS_DIR"]
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.CollectionUnsetError.exit_code
+    assert "KIM_API_MODEL_DRIVERS_DIR" in outcome.err
+
+
+def test_a_collection_that_cannot_be_written_is_told_before_the_build(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    write(tmp_path / "file")
+    driver.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(tmp_path / "file/collection")
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.CollectionNotWritableError.exit_code
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_sources_are_found_in_a_checkout() -> None:
+    from torchml_installer.resources import shared_folder
+
+    assert shared_folder("driver_src") == REPOSITORY / "driver_src"
+    with pytest.raises(errors.SourcesMissingError):
+        shared_folder("no_such_folder")

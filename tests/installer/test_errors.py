@@ -1,0 +1,101 @@
+"""Every failure has its own exit code and tells what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import Machine, Outcome, write
+from torchml_installer import errors
+
+
+def error_classes() -> list[type[errors.TorchMLError]]:
+    return errors.TorchMLError.__subclasses__()
+
+
+def test_each_failure_can_be_told_from_its_exit_code() -> None:
+    codes = [cls.exit_code for cls in error_classes()]
+    assert len(codes) == len(set(codes))
+    # 0 is success, 1 Python's own, 2 a wrong option; above 125 the shell speaks.
+    assert all(3 <= code <= 125 or code == 130 for code in codes)
+
+
+@pytest.mark.parametrize("cls", error_classes(), ids=lambda cls: cls.__name__)
+def test_each_failure_says_what_it_is(cls: type[errors.TorchMLError]) -> None:
+    assert cls.__doc__
+    error = cls("Something.", "Do this.")
+    assert (error.message, error.remedy) == ("Something.", "Do this.")
+
+
+def test_exit_codes_are_never_given_to_another_failure() -> None:
+    assert errors.NoTorchError.exit_code == 3
+    assert errors.OldAbiTorchError.exit_code == 4
+    assert errors.NoKimApiError.exit_code == 6
+    assert errors.NoCompilerError.exit_code == 7
+    assert errors.CMakeTooOldError.exit_code == 10
+    assert errors.BuildFailedError.exit_code == 20
+    assert errors.InterruptedByUserError.exit_code == 130
+
+
+def _run_with(machine: Machine, statement: str) -> Outcome:
+    """The command, with ``doctor`` replaced by a function that does ``statement``."""
+    script = write(
+        machine.folder / "run.py",
+        "import errno\n"
+        "import torchml_installer.detect as detect\n"
+        "def broken(places):\n"
+        f"    {statement}\n"
+        "detect.survey = broken\n"
+        "from torchml_installer.cli import main\n"
+        "main()\n",
+    )
+    return machine.install("doctor", script=script)
+
+
+def test_a_full_disk_is_told_without_a_traceback(machine: Machine) -> None:
+    outcome = _run_with(machine, "raise OSError(errno.ENOSPC, 'No space left', '/scratch/x')")
+    assert outcome.code == errors.DiskFullError.exit_code
+    assert outcome.err.startswith("error: No space left on the disk: /scratch/x.\n")
+    assert "  what to do: " in outcome.err
+
+
+def test_ctrl_c_ends_with_130(machine: Machine) -> None:
+    outcome = _run_with(machine, "raise KeyboardInterrupt")
+    assert outcome.code == 130
+    assert outcome.err.strip().startswith("error: Interrupted.")
+
+
+def test_a_fault_of_the_program_asks_for_a_report_with_the_traceback(machine: Machine) -> None:
+    outcome = _run_with(machine, "raise RuntimeError('surprise')")
+    assert outcome.code == errors.UnexpectedError.exit_code
+    assert "Traceback" not in outcome.err
+    report = Path(outcome.err.partition("with the file ")[2].split()[0])
+    assert "RuntimeError: surprise" in report.read_text()
+    report.unlink()
+
+
+def test_wrong_options_end_with_2(machine: Machine) -> None:
+    assert machine.install("driver", "--no-such-option").code == 2
+    assert machine.install("no-such-command").code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("doctor",),
+        ("env",),
+        ("driver",),
+        ("model",),
+        ("model", "pack"),
+        ("model", "install"),
+        ("quickstart",),
+    ],
+    ids=" ".join,
+)
+def test_help_fits_a_screen_and_has_an_example(machine: Machine, command: tuple[str, ...]) -> None:
+    outcome = machine.install(*command, "--help")
+    assert outcome.code == 0
+    assert len(outcome.out.splitlines()) <= 40
+    assert "Example:\n" in outcome.out
+    assert "torchml-install " in outcome.out.partition("Example:")[2]

@@ -1,0 +1,301 @@
+"""`model pack` makes folders that KIM installs, and refuses what the driver could not run."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.installer.made_up import (
+    NEIGHBOUR_FORWARD,
+    ODD_NAME,
+    Machine,
+    make_torchscript,
+    write,
+)
+from torchml_installer.errors import (
+    BadNameError,
+    BadOptionError,
+    ModelFileDamagedError,
+    ModelFileMissingError,
+    NotPermittedError,
+    NotTorchScriptError,
+    OutputExistsError,
+    TorchMLError,
+    WrongForwardError,
+)
+from torchml_installer.models import parameter_file, torchscript
+from torchml_installer.models.install import read_folder
+from torchml_installer.models.pack import PackedModel, PackOptions, pack
+from torchml_installer.models.parameter_file import Pattern
+
+
+def pack_in(folder: Path, file: Path, **changes: Any) -> PackedModel:
+    """Packs with sensible options, except for the changed ones."""
+    values: dict[str, Any] = {
+        "elements": ("Si",),
+        "cutoff": 3.77,
+        "name": "SW_demo",
+        "output": folder,
+        **changes,
+    }
+    return pack(PackOptions(file=file, **values))
+
+
+def test_a_packed_model_is_one_that_install_takes(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "SW_Si.pt")
+    packed = pack_in(tmp_path / "out", file, elements=("Si", "C"))
+    assert sorted(path.name for path in packed.folder.iterdir()) == [
+        "CMakeLists.txt",
+        "SW_demo.param",
+        "SW_demo.pt",
+    ]
+    assert (packed.folder / "SW_demo.pt").read_bytes() == file.read_bytes()
+    parameters = parameter_file.read(packed.folder / "SW_demo.param")
+    assert (parameters.elements, parameters.cutoff) == (("Si", "C"), 3.77)
+    assert (parameters.model_file, parameters.n_inputs) == ("SW_demo.pt", 5)
+    model = read_folder(packed.folder)
+    assert (model.name, model.driver) == ("SW_demo", "TorchML__MD_173118614730_001")
+    assert list((tmp_path / "out").iterdir()) == [packed.folder]
+
+
+def test_the_files_name_may_be_anything(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / ODD_NAME / "my-model 2.pt")
+    packed = pack_in(tmp_path / ODD_NAME, file, name=None)
+    assert packed.name == "my_model_2"
+    assert (packed.folder / "my_model_2.pt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"), [("my-model", "my_model"), ("2body", "M_2body"), ("Å", "_"), ("", "m")]
+)
+def test_a_name_that_kim_refuses_is_told_with_a_legal_one(
+    tmp_path: Path, name: str, suggested: str
+) -> None:
+    with pytest.raises(BadNameError) as caught:
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), name=name)
+    assert f"--name {suggested}" in caught.value.remedy
+    with pytest.raises(BadNameError, match="driver name"):
+        pack_in(tmp_path, tmp_path / "a.pt", driver="Torch-ML")
+
+
+@pytest.mark.parametrize(
+    ("elements", "message", "remedy"),
+    [
+        (("si",), "no element 'si'", "Did you mean Si?"),
+        (("SI",), "no element 'SI'", "Did you mean Si?"),
+        (("14",), "no element '14'", "Did you mean Si?"),
+        (("silicon",), "no element 'silicon'", "Did you mean Si?"),
+        (("Xx",), "no element 'Xx'", "chemical symbols"),
+        (("Si", "Si"), "named twice", "once"),
+        ((), "No element", "--elements"),
+    ],
+)
+def test_elements_are_checked_and_the_near_miss_is_suggested(
+    tmp_path: Path, elements: tuple[str, ...], message: str, remedy: str
+) -> None:
+    with pytest.raises(BadOptionError) as caught:
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), elements=elements)
+    assert message in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_all_118_elements_are_known(tmp_path: Path) -> None:
+    for symbol in ("H", "Ar", "Tl", "U", "Og"):
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), elements=(symbol,), name=symbol)
+
+
+@pytest.mark.parametrize("cutoff", [0.0, -3.77, float("nan"), float("inf")])
+def test_the_cutoff_is_a_positive_number(tmp_path: Path, cutoff: float) -> None:
+    with pytest.raises(BadOptionError, match="cutoff"):
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), cutoff=cutoff)
+
+
+def _damaged(path: Path, how: str) -> Path:
+    make_torchscript(path)
+    data = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        middle = data.index(bytes(2000)) + 1000
+        path.write_bytes(data[:middle] + b"\x01" + data[middle + 1 :])
+    return path
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "one flipped bit"])
+def test_a_damaged_file_is_told(tmp_path: Path, how: str) -> None:
+    with pytest.raises(ModelFileDamagedError, match=r"model\.pt"):
+        pack_in(tmp_path, _damaged(tmp_path / "model.pt", how))
+    assert not (tmp_path / "SW_demo").exists()
+
+
+def test_a_missing_file_or_a_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileMissingError, match="There is no model file"):
+        pack_in(tmp_path, tmp_path / "missing.pt")
+    with pytest.raises(ModelFileMissingError, match="is a folder"):
+        pack_in(tmp_path, tmp_path)
+
+
+def _zip(path: Path, *names: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return path
+
+
+def test_what_is_not_torchscript_is_named_with_the_way_to_make_it(tmp_path: Path) -> None:
+    (tmp_path / "pickle.pt").write_bytes(pickle.dumps({"weight": 1}, protocol=2))
+    files = {
+        _zip(tmp_path / "state.pt", "a/data.pkl", "a/version", "a/data/0"): "torch.save",
+        _zip(tmp_path / "zip.pt", "readme.txt"): "a zip archive",
+        _zip(tmp_path / "m.pt2", "m/data/aotinductor/model/x.so"): "AOTInductor",
+        tmp_path / "pickle.pt": "a pickle",
+        write(tmp_path / "text.pt", "hello\n"): "a text file",
+        write(tmp_path / "lfs.pt", "version https://git-lfs.github.com/spec/v1\n"): "git lfs pull",
+    }
+    for file, kind in files.items():
+        with pytest.raises(NotTorchScriptError) as caught:
+            pack_in(tmp_path, file)
+        assert kind in caught.value.message
+        assert "torch.jit.script(model).save(FILE)" in caught.value.remedy
+
+
+def test_a_forward_with_other_arguments_is_refused_with_both_lists(tmp_path: Path) -> None:
+    code = NEIGHBOUR_FORWARD.replace("    nlist: Tensor,\n", "")
+    with pytest.raises(WrongForwardError) as caught:
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt", code))
+    assert "takes 4 arguments (species, coords, n_neigh, contributing)" in caught.value.message
+    assert (
+        "called with 5 (species, coordinates, n_neigh, nlist, contributing)" in caught.value.message
+    )
+
+
+def test_returned_forces_are_only_promised_when_there_are_any(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "energy.pt")
+    with pytest.raises(WrongForwardError, match="no forces"):
+        pack_in(tmp_path, file, returns_forces=True)
+    both = make_torchscript(
+        tmp_path / "both.pt", NEIGHBOUR_FORWARD.replace("-> Tensor", "-> Tuple[Tensor, Tensor]")
+    )
+    packed = pack_in(tmp_path, both, returns_forces=True)
+    assert parameter_file.read(packed.folder / "SW_demo.param").returns_forces
+
+
+def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
+    code = NEIGHBOUR_FORWARD.replace("n_neigh: Tensor,\n    nlist", "edges1: Tensor,\n    edges2")
+    file = make_torchscript(tmp_path / "gnn.pt", code)
+    packed = pack_in(tmp_path, file, pattern=Pattern.GRAPH, n_layers=2)
+    assert parameter_file.read(packed.folder / "SW_demo.param").n_layers == 2
+    with pytest.raises(WrongForwardError, match="edge_index_3"):
+        pack_in(tmp_path, file, pattern=Pattern.GRAPH, n_layers=3, force=True)
+    with pytest.raises(BadOptionError, match="number of message-passing layers"):
+        pack_in(tmp_path, file, pattern=Pattern.GRAPH)
+    with pytest.raises(BadOptionError, match="only for graph models"):
+        pack_in(tmp_path, file, n_layers=2)
+
+
+def test_an_existing_folder_is_only_replaced_on_request(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "a.pt")
+    pack_in(tmp_path, file)
+    with pytest.raises(OutputExistsError) as caught:
+        pack_in(tmp_path, file, cutoff=5.0)
+    assert "--force" in caught.value.remedy
+    packed = pack_in(tmp_path, file, cutoff=5.0, force=True)
+    assert parameter_file.read(packed.folder / "SW_demo.param").cutoff == 5.0
+
+
+def test_force_never_replaces_what_is_no_model(tmp_path: Path) -> None:
+    thesis = write(tmp_path / "SW_demo/thesis.tex", "years of work")
+    with pytest.raises(OutputExistsError, match="not a portable model"):
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), force=True)
+    assert thesis.read_text() == "years of work"
+
+
+def test_a_failed_write_leaves_the_old_folder_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make_torchscript(tmp_path / "a.pt")
+    out = tmp_path / "out"
+    packed = pack_in(out, file)
+    before = (packed.folder / "SW_demo.param").read_text()
+
+    def full_disk(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        pack_in(out, file, cutoff=9.0, force=True)
+    assert (packed.folder / "SW_demo.param").read_text() == before
+    assert list(out.iterdir()) == [packed.folder]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    with pytest.raises(NotPermittedError, match="closed"):
+        pack_in(closed, make_torchscript(tmp_path / "a.pt"))
+
+
+def test_the_command_prints_json_for_programs(machine: Machine) -> None:
+    make_torchscript(machine.folder / "a.pt")
+    outcome = machine.install(
+        *("model", "pack", "a.pt", "--elements", "Si, C", "--cutoff", "4", "--json")
+    )
+    assert outcome.code == 0, outcome.err
+    answer = json.loads(outcome.out)
+    assert answer["schema"] == 1
+    assert answer["folder"] == str(machine.folder / "a")
+    assert (answer["elements"], answer["cutoff"]) == (["Si", "C"], 4.0)
+
+
+def test_the_command_ends_with_the_failures_code(machine: Machine) -> None:
+    make_torchscript(machine.folder / "a.pt")
+    common = ("--elements", "Si", "--cutoff", "4")
+    cases: list[tuple[tuple[str, ...], type[TorchMLError]]] = [
+        (("missing.pt", *common), ModelFileMissingError),
+        (("a.pt", *common, "--name", "my-model"), BadNameError),
+        (("a.pt", "--elements", "si", "--cutoff", "4"), BadOptionError),
+        (("a.pt", "--elements", "Si", "--cutoff", "-4"), BadOptionError),
+        (("a.pt", *common, "--pattern", "descriptor"), BadOptionError),
+    ]
+    for arguments, error in cases:
+        outcome = machine.install("model", "pack", *arguments)
+        assert outcome.code == error.exit_code
+        assert outcome.out == ""
+        assert outcome.err.startswith("error: ")
+        assert "\n  what to do: " in outcome.err
+        assert "Traceback" not in outcome.err
+
+
+def test_signatures_are_read_from_what_torch_itself_writes(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Inner(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return x * 2
+
+    class Outer(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner()
+
+        def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+            return self.inner(coords).sum(), coords
+
+    torch.jit.script(Outer()).save(str(tmp_path / "a.pt"))
+    signature = torchscript.inspect(tmp_path / "a.pt").signature
+    assert signature is not None
+    assert signature.arguments == ("species", "coords", "n_neigh", "nlist", "contributing")
+    assert signature.returns == "Tuple[Tensor, Tensor]"
+
+    torch.save(Outer().state_dict(), tmp_path / "state.pt")
+    with pytest.raises(NotTorchScriptError, match=r"torch\.save"):
+        torchscript.inspect(tmp_path / "state.pt")

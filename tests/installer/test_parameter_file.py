@@ -1,0 +1,98 @@
+"""Parameter files are read as carelessly as they are written, and mistakes are told by line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import write
+from torchml_installer.errors import BadParameterFileError
+from torchml_installer.models.parameter_file import Parameters, Pattern, parse, read
+
+KLIFF_STYLE = """\
+# Num of elements
+2
+Si C
+
+# Preprocessing kind
+none
+
+# Cutoff and n_conv layers
+4.0
+# Model
+SiC.pt
+
+# Returns Forces
+False
+# Number of inputs
+5
+
+# Any Descriptors?
+None
+"""
+
+
+def test_what_is_written_reads_back_the_same() -> None:
+    parameters = Parameters(("Si", "C"), Pattern.NEIGHBOURS, 3.77118, "SiC.pt")
+    assert parse(parameters.as_text(), Path("x.param")) == parameters
+
+
+def test_a_graphs_layers_have_a_line_of_their_own() -> None:
+    parameters = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", True, n_inputs=6, n_layers=3)
+    assert parse(parameters.as_text(), Path("x.param")) == parameters
+    assert parameters.influence_distance == pytest.approx(13.5)
+
+
+def test_comments_and_blank_lines_do_not_count() -> None:
+    parameters = parse(KLIFF_STYLE, Path("x.param"))
+    assert parameters == Parameters(("Si", "C"), Pattern.NEIGHBOURS, 4.0, "SiC.pt")
+    bare = "\n".join(line for line in KLIFF_STYLE.splitlines() if line and line[0] != "#")
+    assert parse(bare, Path("x.param")) == parameters
+    windows = KLIFF_STYLE.replace("\n", "  # noted\r\n")
+    assert parse(windows, Path("x.param")) == parameters
+
+
+def test_elements_may_stand_on_several_lines() -> None:
+    text = KLIFF_STYLE.replace("Si C", "Si\nC")
+    assert parse(text, Path("x.param")).elements == ("Si", "C")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "reason"),
+    [
+        ("2\n", "two\n", 2, "the number of elements is a whole number from 1 to 118, not 'two'"),
+        ("2\n", "-1\n", 2, "not '-1'"),
+        ("Si C", "si C", 3, "there is no element 'si' (is Si meant?)"),
+        ("Si C", "Si Xx", 3, "there is no element 'Xx'."),
+        ("Si C", "Si Si", 3, "the element Si is named twice"),
+        ("Si C", "Si C O", 3, "2 element(s) announced, 3 named"),
+        ("none", "Voronoi", 6, "the preprocessing is None, Descriptor or Graph, not 'Voronoi'"),
+        ("4.0", "-4.0", 9, "the cutoff is a positive number (in Å), not '-4.0'"),
+        ("4.0", "inf", 9, "not 'inf'"),
+        ("4.0", "4.0 3", 9, "not '4.0 3'"),
+        ("False", "maybe", 14, "'returns forces' is True or False, not 'maybe'"),
+        ("\nNone\n", "\nNone\nmore\n", 20, "unknown setting 'more'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(old: str, new: str, line: int, reason: str) -> None:
+    with pytest.raises(BadParameterFileError) as caught:
+        parse(KLIFF_STYLE.replace(old, new, 1), Path("x.param"))
+    assert caught.value.message.startswith(f"x.param, line {line}: ")
+    assert reason in caught.value.message
+
+
+def test_an_empty_or_truncated_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BadParameterFileError, match="holds no value at all"):
+        read(write(tmp_path / "empty.param", "# nothing\n\n"))
+    with pytest.raises(BadParameterFileError, match=r"ends before the cutoff \(after line 6\)"):
+        read(write(tmp_path / "short.param", KLIFF_STYLE.partition("# Cutoff")[0]))
+
+
+def test_a_binary_or_missing_file_is_told(tmp_path: Path) -> None:
+    binary = tmp_path / "model.param"
+    binary.write_bytes(b"PK\x03\x04\x00\x00")
+    with pytest.raises(BadParameterFileError, match="not a text file"):
+        read(binary)
+    with pytest.raises(BadParameterFileError, match="cannot be read"):
+        read(tmp_path / "missing.param")

@@ -1,0 +1,77 @@
+"""The Python module becomes a wheel that pip takes, and is left out where pip may not act."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import ODD_NAME, REPOSITORY, write
+from torchml_installer import python_module
+from torchml_installer.errors import PythonModuleError
+from torchml_installer.python_module import ProjectFacts
+
+FACTS = ProjectFacts("1.2.3", ("numpy", "vesin>=0.4"))
+
+
+def test_version_and_dependencies_are_those_of_the_drivers_project() -> None:
+    facts = python_module.project_facts(REPOSITORY / "driver_src")
+    assert facts.version
+    assert {"numpy", "vesin"} <= set(facts.dependency_names())
+
+
+def test_pip_installs_the_wheel(tmp_path: Path) -> None:
+    package = tmp_path / ODD_NAME / "torchml_driver"
+    write(package / "__init__.py", "answer = 42\n")
+    write(package / "_core.so", "library")
+    write(package / "__pycache__/__init__.pyc", "litter")
+    wheel = python_module.write_wheel(package, FACTS, tmp_path)
+    pip = pytest.importorskip("pip")
+    del pip
+    python_module.run_logged(
+        [
+            *(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index"),
+            *("--target", tmp_path / "site", wheel),
+        ],
+        title="installing",
+        log=tmp_path / "log",
+    )
+    site = tmp_path / "site"
+    assert (site / "torchml_driver/__init__.py").read_text() == "answer = 42\n"
+    assert (site / "torchml_driver/_core.so").is_file()
+    metadata = (site / "torchml_driver-1.2.3.dist-info/METADATA").read_text()
+    assert "Requires-Dist: vesin>=0.4\n" in metadata
+    with zipfile.ZipFile(wheel) as archive:
+        assert not any("__pycache__" in name for name in archive.namelist())
+
+
+def test_the_wheel_is_for_this_interpreter_only() -> None:
+    version = f"{sys.version_info.major}{sys.version_info.minor}"
+    assert python_module.wheel_tag().startswith(f"cp{version}-cp{version}")
+
+
+def test_a_python_of_the_system_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "EXTERNALLY-MANAGED")
+    monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    obstacle = python_module.obstacle()
+    assert isinstance(obstacle, PythonModuleError)
+    assert "python3 -m venv" in obstacle.remedy
+    assert "--no-python" in obstacle.remedy
+
+
+@pytest.mark.parametrize("module", ["pip", "pybind11"])
+def test_what_the_module_needs_is_named_when_missing(
+    monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setattr(sys, "prefix", "/some/environment")
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == module else object()
+    )
+    obstacle = python_module.obstacle()
+    assert obstacle is not None
+    assert f"no {module}" in obstacle.message

@@ -1,0 +1,226 @@
+"""``driver``: configures, builds and installs the driver and its Python module."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torchml_installer import build_folder, console, python_module, receipts
+from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.collections import (
+    Collection,
+    Collections,
+    ItemKind,
+    put_in_place,
+    staging,
+)
+from torchml_installer.detect import Places, Toolchain, toolchain
+from torchml_installer.detect.python_packages import pybind11_cmake_folder
+from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
+from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
+from torchml_installer.resources import shared_folder
+
+
+@dataclass(frozen=True)
+class DriverOptions:
+    """What ``driver`` was asked for.
+
+    python: build the Python module; None: if the active Python has what that takes.
+    build_dir: None: a folder of the cache that is kept for the next run.
+    """
+
+    names: tuple[str, ...] = (DEFAULT_DRIVER_NAME,)
+    collection: Collection = Collection.USER
+    places: Places = field(default_factory=Places)
+    jobs: int | None = None
+    python: bool | None = None
+    build_dir: Path | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class InstalledDriver:
+    """What is in place now."""
+
+    folders: tuple[Path, ...]
+    python_module: bool
+    toolchain: Toolchain
+    log: Path
+
+
+def install_driver(options: DriverOptions) -> InstalledDriver:
+    """Builds and installs the driver under every name.
+
+    Refuses before it compiles anything when something is missing (errors 3 to 13), the collection
+    cannot be written to (21, 22) or a name is illegal (34). Raises BuildFailedError and
+    PythonModuleError. The collection changes by renames only, after everything was built.
+    """
+    names = _names(options)
+    tools = toolchain(options.places)
+    tools.require()
+    sources = shared_folder("driver_src")
+    assert tools.kim.collections_info is not None, "a usable KIM-API has it"
+    collections = Collections(tools.kim.collections_info)
+    folder = collections.folder(options.collection, ItemKind.DRIVER)
+    with_python = _with_python(options.python)
+    with staging(folder) as stage:
+        build = _build_place(options, tools, sources)
+        with build_folder.locked(build):
+            _build(options, tools, sources, build, names, with_python)
+            items = []
+            for name in names:
+                item = stage / name
+                shutil.copytree(build / "stage" / "kim" / name, item)
+                items.append(item)
+                for library in sorted(item.glob("*.so")):
+                    collections.require_loadable(library)
+            files = [
+                folder / item.name / path.relative_to(item)
+                for item in items
+                for path in sorted(item.rglob("*"))
+            ]
+            put_in_place(items, folder, stage)
+            for name in names:
+                own = [file for file in files if file.is_relative_to(folder / name)]
+                receipts.write(receipts.Receipt("driver", name, own, _made_from(tools, sources)))
+            _warn_if_hidden(collections, folder, names)
+            if with_python:
+                _install_python_module(options, tools, sources, build)
+    if options.build_dir is None:
+        build_folder.prune(build.parent, keep=build)
+    return InstalledDriver(
+        folders=tuple(folder / name for name in names),
+        python_module=with_python,
+        toolchain=tools,
+        log=_log(build),
+    )
+
+
+def _names(options: DriverOptions) -> tuple[str, ...]:
+    for name in options.names:
+        check_item_name(name, "driver")
+    if options.jobs is not None and options.jobs < 1:
+        raise BadOptionError(
+            f"--jobs has to be at least 1, not {options.jobs}.", "Leave it out to use all cores."
+        )
+    return tuple(dict.fromkeys(options.names))
+
+
+def _with_python(wanted: bool | None) -> bool:
+    """Whether the Python module is built; says why not, unless the user decided so."""
+    if wanted is False:
+        return False
+    obstacle = python_module.obstacle()
+    if obstacle is None:
+        return True
+    if wanted:
+        raise obstacle
+    console.note(f"The Python module torchml_driver is left out: {obstacle.message}")
+    console.note(f"  to have it: {obstacle.remedy}")
+    return False
+
+
+def _build_place(options: DriverOptions, tools: Toolchain, sources: Path) -> Path:
+    if options.build_dir is not None:
+        return options.build_dir.absolute()
+    # The names are left out: another name needs a link, not another build.
+    facts = [
+        *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
+        tools.build_tool.generator,
+        f"{sys.executable} {sys.version}",
+        f"werror={_werror()}",
+        *(f"{name}={os.environ.get(name, '')}" for name in ("CXXFLAGS", "LDFLAGS")),
+    ]
+    return build_folder.default_parent() / build_folder.key(sources, facts)
+
+
+def _build(
+    options: DriverOptions,
+    tools: Toolchain,
+    sources: Path,
+    build: Path,
+    names: tuple[str, ...],
+    with_python: bool,
+) -> None:
+    """Leaves the driver in ``build/stage/kim/NAME`` and the module in ``build/stage/python``."""
+    source_copy = build / "source"
+    build_folder.copy_sources(sources, source_copy)
+    if not (source_copy / "CMakeLists.txt").is_file():
+        raise SourcesMissingError(f"{sources} holds no CMakeLists.txt.")
+    stage = build / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    log = _log(build)
+    log.unlink(missing_ok=True)
+    project = CMakeProject(tools, source_copy, build / "build", log, options.verbose)
+    variables: dict[str, str | Path] = {
+        "TORCH_ROOT": tools.torch.where or "",
+        "TORCHML_DRIVER_NAMES": ";".join(names),
+        "TORCHML_KIM": "ON",
+        "TORCHML_PYTHON": "ON" if with_python else "OFF",
+        "TORCHML_WERROR": _werror(),
+        "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
+        "Python_EXECUTABLE": sys.executable,
+        "KIM_API_INSTALL_COLLECTION": options.collection.value.upper(),
+        "KIM_API_MODEL_DRIVER_INSTALL_PREFIX": stage / "kim",
+    }
+    if with_python and (folder := pybind11_cmake_folder()) is not None:
+        variables["pybind11_DIR"] = folder
+    project.configure("configuring the driver", variables)
+    project.compile("compiling the driver", options.jobs or _cores())
+    project.install("collecting what was built")
+    for name in names:
+        if not (stage / "kim" / name).is_dir():
+            raise BuildFailedError(f"The build did not make the driver {name}.\n  log: {log}")
+
+
+def _install_python_module(
+    options: DriverOptions, tools: Toolchain, sources: Path, build: Path
+) -> None:
+    facts = python_module.project_facts(sources)
+    package = build / "stage" / "python" / python_module.PACKAGE
+    wheel = python_module.write_wheel(package, facts, build / "stage")
+    python_module.install(wheel, facts, _log(build), verbose=options.verbose)
+    made_from = {**_made_from(tools, sources), "python": sys.executable}
+    place = Path(sysconfig.get_path("platlib")) / python_module.PACKAGE
+    receipts.write(
+        receipts.Receipt("python-module", python_module.DISTRIBUTION, [place], made_from)
+    )
+
+
+def _made_from(tools: Toolchain, sources: Path) -> dict[str, str]:
+    named = (tools.torch, tools.kim, tools.compiler)
+    return {
+        "sources": str(sources),
+        **{item.name: f"{item.version} in {item.where}" for item in named},
+    }
+
+
+def _warn_if_hidden(collections: Collections, folder: Path, names: tuple[str, ...]) -> None:
+    """KIM takes the first item of a name: one in an earlier collection hides ours."""
+    for name in names:
+        found = collections.find(ItemKind.DRIVER, name)
+        if found is not None and found.folder.resolve() != folder.resolve():
+            console.warn(
+                f"KIM will use another {name}, the one in {found.folder} ({found.collection} "
+                "collection), which it looks at first."
+            )
+
+
+def _log(build: Path) -> Path:
+    return build / "build.log"
+
+
+def _werror() -> str:
+    value = os.environ.get("TORCHML_WERROR", "")
+    return "OFF" if value.lower() in ("", "0", "off", "no", "false") else "ON"
+
+
+def _cores() -> int:
+    """The cores this process may use (a batch system may allow fewer than there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,110 @@
+"""Build folders: kept between runs, one per combination of what a build depends on."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torchml_installer import console
+from torchml_installer.paths import cache_folder, is_plain, plain_temporary_parent
+
+#: Builds that nobody has used for that long are removed.
+_KEPT_SECONDS = 60 * 24 * 3600.0
+_IGNORED = shutil.ignore_patterns("__pycache__", "build", "_skbuild", "*.pyc", ".*")
+
+
+def source_files(folder: Path) -> list[Path]:
+    """The files of a source folder, sorted, without leftovers of builds and editors."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        ignored = _IGNORED(parent, [*folders, *files])
+        folders[:] = sorted(set(folders) - ignored)
+        found += [Path(parent) / name for name in sorted(set(files) - ignored)]
+    return found
+
+
+def key(sources: Path, facts: Sequence[str]) -> str:
+    """A name for the build: a hash of the sources' contents and of other facts."""
+    digest = hashlib.sha256()
+    for path in source_files(sources):
+        contents = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(sources)} {contents}\n".encode())
+    for fact in facts:
+        digest.update(f"{fact}\n".encode())
+    return digest.hexdigest()[:20]
+
+
+def default_parent() -> Path:
+    """Where build folders are kept.
+
+    Compilers and KIM's CMake code stumble over quotes and dollar signs in paths; a cache folder
+    with such a path is not used, but a plain one under the temporary folder.
+    """
+    parent = cache_folder() / "build"
+    if is_plain(parent):
+        return parent
+    return plain_temporary_parent() / f"torchml-install-{os.getuid()}" / "build"
+
+
+def copy_sources(sources: Path, target: Path) -> None:
+    """Brings ``target`` up to date with ``sources``.
+
+    Files that did not change keep their time stamps, so that nothing is compiled twice.
+    """
+    wanted = {path.relative_to(sources): path for path in source_files(sources)}
+    if target.exists():
+        for old in source_files(target):
+            if old.relative_to(target) not in wanted:
+                old.unlink()
+    for relative, path in wanted.items():
+        place = target / relative
+        contents = path.read_bytes()
+        if place.is_file() and place.read_bytes() == contents:
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_name(place.name + ".partial")
+        partial.write_bytes(contents)
+        partial.replace(place)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder for this process; waits, and says so, while another one holds it.
+
+    The lock goes away with its process, however that ends.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            console.note(f"waiting for another torchml-install (process {holder}) that builds this")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def prune(parent: Path, keep: Path) -> None:
+    """Removes builds under ``parent`` that have not been used for two months, except ``keep``."""
+    oldest = time.time() - _KEPT_SECONDS
+    for lock_path in parent.glob("*.lock"):
+        folder = lock_path.with_suffix("")
+        if folder == keep or lock_path.stat().st_mtime > oldest:
+            continue
+        with lock_path.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            lock_path.unlink(missing_ok=True)

@@ -1,0 +1,420 @@
+"""The command ``torchml-install``: parses options, calls one function, prints the result.
+
+Modules that do the work are imported by the command that needs them, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import click
+
+from torchml_installer import __version__
+from torchml_installer.errors import (
+    DiskFullError,
+    InterruptedByUserError,
+    NotPermittedError,
+    TorchMLError,
+    UnexpectedError,
+)
+
+if TYPE_CHECKING:
+    from torchml_installer.collections import Collection
+    from torchml_installer.detect import Places
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+_FOLDER = click.Path(path_type=Path)
+_COLLECTIONS = click.Choice(["user", "environment", "system"])
+
+
+def _places_options(command: Command) -> Command:
+    """The options that say where libtorch, the KIM-API and the compiler are."""
+    command = click.option("--cxx", metavar="PATH", help="C++ compiler to use.")(command)
+    command = click.option(
+        "--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use."
+    )(command)
+    return click.option(
+        "--torch-root", type=_FOLDER, metavar="DIR", help="libtorch to use (has include/ and lib/)."
+    )(command)
+
+
+def _collection_option(command: Command) -> Command:
+    return click.option(
+        "--collection",
+        type=_COLLECTIONS,
+        default="user",
+        show_default=True,
+        help="KIM collection to install into.",
+    )(command)
+
+
+_verbose_option = click.option("--verbose", is_flag=True, help="Show what cmake and pip print.")
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def _places(torch_root: Path | None, kim_root: Path | None, cxx: str | None) -> Places:
+    from torchml_installer.detect import Places
+
+    return Places(torch_root, kim_root, cxx)
+
+
+def _collection(word: str) -> Collection:
+    from torchml_installer.collections import Collection
+
+    return Collection(word)
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="torchml-install")
+def cli() -> None:
+    """Runs machine-learned potentials (TorchScript files) in LAMMPS, ASE and every other simulator
+    that speaks KIM-API.
+
+    \b
+    Example: what is missing here?
+      torchml-install doctor
+    """
+
+
+@cli.command(short_help="Show what was found here, and what is missing.")
+@click.option("--fix", is_flag=True, help="Repair the known problems that are recognised.")
+@_places_options
+@_json_option
+def doctor(
+    fix: bool, torch_root: Path | None, kim_root: Path | None, cxx: str | None, as_json: bool
+) -> None:
+    """Shows what was found here, and what to do about what is missing.
+
+    Ends with 0 if the driver can be built, otherwise with the code of the first problem.
+
+    \b
+    Example:
+      torchml-install doctor --torch-root /opt/libtorch
+    """
+    from torchml_installer import doctor as module
+    from torchml_installer.detect import survey
+
+    places = _places(torch_root, kim_root, cxx)
+    facts = survey(places)
+    if fix:
+        module.apply_remedies(facts)
+        facts = survey(places)
+    if as_json:
+        _print_json(module.as_json(facts))
+    else:
+        module.show(facts)
+    sys.exit(module.exit_code(facts))
+
+
+@cli.command(short_help="Write env.sh, for builds of your own.")
+@click.option(
+    "-o",
+    "--output",
+    default="env.sh",
+    show_default=True,
+    metavar="FILE",
+    help="File to write; - is standard output.",
+)
+@click.option(
+    "--format",
+    "_format",
+    type=click.Choice(["sh"]),
+    default="sh",
+    show_default=True,
+    help="Kind of shell.",
+)
+@_places_options
+def env(
+    output: str, _format: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
+) -> None:
+    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
+
+    Installed drivers and models do not need it.
+
+    \b
+    Example:
+      torchml-install env && . ./env.sh
+    """
+    from torchml_installer import environment
+
+    places = _places(torch_root, kim_root, cxx)
+    text, path = environment.write(None if output == "-" else Path(output), places)
+    if path is None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"Wrote {path}. Use it with `. {path}`, undo it with `torchml_deactivate`.")
+
+
+@cli.command(short_help="Build and install the driver and its Python module.")
+@click.option("--name", "names", multiple=True, metavar="NAME", help="KIM name; repeatable.")
+@_collection_option
+@_places_options
+@click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
+@click.option("--python/--no-python", default=None, help="With the Python module torchml_driver.")
+@click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
+@_verbose_option
+def driver(
+    names: tuple[str, ...],
+    collection: str,
+    torch_root: Path | None,
+    kim_root: Path | None,
+    cxx: str | None,
+    jobs: int | None,
+    python: bool | None,
+    build_dir: Path | None,
+    verbose: bool,
+) -> None:
+    """Builds and installs the KIM model driver and its Python module.
+
+    \b
+    Example:
+      torchml-install driver --name TorchML__MD_173118614730_000
+    """
+    from torchml_installer.build import DriverOptions, install_driver
+    from torchml_installer.names import DEFAULT_DRIVER_NAME
+
+    installed = install_driver(
+        DriverOptions(
+            names=names or (DEFAULT_DRIVER_NAME,),
+            collection=_collection(collection),
+            places=_places(torch_root, kim_root, cxx),
+            jobs=jobs,
+            python=python,
+            build_dir=build_dir,
+            verbose=verbose,
+        )
+    )
+    for folder in installed.folders:
+        click.echo(f"Installed the driver {folder.name} in {folder}")
+    if installed.python_module:
+        click.echo(f"Installed the Python module torchml_driver for {sys.executable}")
+
+
+@cli.group()
+def model() -> None:
+    """Portable models: pack a TorchScript file, install it for KIM.
+
+    \b
+    Example:
+      torchml-install model pack SW_Si.pt --elements Si --cutoff 3.77118 --name SW_Si
+      torchml-install model install SW_Si
+    """
+
+
+@model.command("pack")
+@click.argument("file", type=_FOLDER)
+@click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
+@click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
+@click.option(
+    "--pattern",
+    type=click.Choice(["neighbours", "descriptor", "graph"]),
+    default="neighbours",
+    show_default=True,
+    help="What the model's forward takes.",
+)
+@click.option("--layers", type=int, metavar="N", help="Message-passing layers of a graph model.")
+@click.option("--returns-forces", is_flag=True, help="The model returns (energies, forces).")
+@click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
+@click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
+@click.option(
+    "--output", type=_FOLDER, default=Path(), metavar="DIR", help="Where to make the folder."
+)
+@click.option("--force", is_flag=True, help="Replace the folder if it is there already.")
+@_json_option
+def model_pack(
+    file: Path,
+    elements: str,
+    cutoff: float,
+    pattern: str,
+    layers: int | None,
+    returns_forces: bool,
+    name: str | None,
+    driver_name: str | None,
+    output: Path,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Makes a folder that KIM installs from a TorchScript FILE.
+
+    \b
+    Example:
+      torchml-install model pack SiC.pt --elements Si,C --cutoff 3.77 --name SiC_demo
+    """
+    from torchml_installer.models.pack import PackOptions, pack
+    from torchml_installer.models.parameter_file import Pattern
+    from torchml_installer.names import DEFAULT_DRIVER_NAME
+
+    packed = pack(
+        PackOptions(
+            file=file,
+            elements=tuple(elements.replace(",", " ").split()),
+            cutoff=cutoff,
+            pattern=Pattern(pattern),
+            n_layers=layers,
+            returns_forces=returns_forces,
+            name=name,
+            driver=DEFAULT_DRIVER_NAME if driver_name is None else driver_name,
+            output=output,
+            force=force,
+        )
+    )
+    if as_json:
+        _print_json(packed.as_json())
+    else:
+        import shlex
+
+        click.echo(f"Packed the model {packed.name} into {packed.folder}")
+        click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
+
+
+@model.command("install")
+@click.argument("folder", type=_FOLDER)
+@_collection_option
+@click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
+@click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
+@click.option("--force", is_flag=True, help="Replace the model if it is installed already.")
+@_json_option
+@_verbose_option
+def model_install(
+    folder: Path,
+    collection: str,
+    kim_root: Path | None,
+    cxx: str | None,
+    force: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Builds a portable-model FOLDER and puts it into a KIM collection.
+
+    \b
+    Example:
+      torchml-install model install SW_Si --collection user
+    """
+    from torchml_installer.models.install import InstallOptions, install_model
+
+    installed = install_model(
+        InstallOptions(
+            folder,
+            collection=_collection(collection),
+            places=_places(None, kim_root, cxx),
+            force=force,
+            verbose=verbose,
+        )
+    )
+    if as_json:
+        _print_json(installed.as_json())
+    else:
+        click.echo(f"Installed the model {installed.name} in {installed.folder}")
+
+
+@cli.command(short_help="Install everything, and run a first model.")
+@_collection_option
+@_places_options
+@click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
+@_verbose_option
+def quickstart(
+    collection: str,
+    torch_root: Path | None,
+    kim_root: Path | None,
+    cxx: str | None,
+    jobs: int | None,
+    verbose: bool,
+) -> None:
+    """Installs the driver and an example model, and runs it in LAMMPS and ASE.
+
+    Energies and forces are printed beside those of KIM's own Stillinger-Weber potential.
+
+    \b
+    Example:
+      torchml-install quickstart
+    """
+    from torchml_installer.quickstart import QuickstartOptions
+    from torchml_installer.quickstart import quickstart as run
+
+    options = QuickstartOptions(
+        collection=_collection(collection),
+        places=_places(torch_root, kim_root, cxx),
+        jobs=jobs,
+        verbose=verbose,
+    )
+    run(options)
+
+
+def main() -> NoReturn:
+    """Runs the command; every failure becomes a message, a remedy and an exit code."""
+    signal.signal(signal.SIGTERM, _end_on_request)
+    try:
+        code = cli.main(prog_name="torchml-install", standalone_mode=False)
+    except click.Abort:
+        sys.exit(_fail(InterruptedByUserError("Interrupted.")))
+    except click.exceptions.Exit as exit_request:
+        sys.exit(exit_request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(_fail(InterruptedByUserError("Interrupted.")))
+    except BrokenPipeError:
+        # The reader of a pipe (`| head`) has gone; nobody is left to tell.
+        sys.stderr.close()
+        sys.exit(141)
+    except TorchMLError as error:
+        sys.exit(_fail(error))
+    except Exception as error:
+        sys.exit(_fail(_known(error) or _unexpected(error)))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end_on_request(_signal: int, _frame: object) -> NoReturn:
+    """A batch system or `timeout` ends the program: clean up as after Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def _fail(error: TorchMLError) -> int:
+    click.echo(f"error: {error.message}", err=True)
+    if error.remedy:
+        click.echo(f"  what to do: {error.remedy}", err=True)
+    return error.exit_code
+
+
+def _known(error: Exception) -> TorchMLError | None:
+    """The failure behind an exception of the operating system."""
+    if not isinstance(error, OSError):
+        return None
+    place = f": {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"No space left on the disk{place}.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NotPermittedError(f"{error.strerror}{place}.")
+    return None
+
+
+def _unexpected(error: Exception) -> TorchMLError:
+    text = "".join(traceback.format_exception(error))
+    where = "could not be saved"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="torchml-install-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as stream:
+            stream.write(f"torchml-install {__version__}\n{' '.join(sys.argv)}\n\n{text}")
+            where = stream.name
+    except OSError:
+        pass
+    return UnexpectedError(
+        f"This is a fault of torchml-install: {type(error).__name__}: {error}",
+        f"Please report it with the file {where} and the output of "
+        "`torchml-install doctor --json`.",
+    )

@@ -1,0 +1,90 @@
+"""Configuring, building and installing a CMake project: the commands, nothing about projects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.detect import Toolchain
+from torchml_installer.detect.compiler import c_compiler_beside
+from torchml_installer.process import run_logged
+
+
+@dataclass(frozen=True)
+class CMakeProject:
+    """A source folder, its build folder and the log of everything that is run."""
+
+    toolchain: Toolchain
+    source: Path
+    build: Path
+    log: Path
+    verbose: bool = False
+
+    def configure(self, title: str, variables: Mapping[str, str | Path]) -> None:
+        """Raises BuildFailedError (with the project's own message) or DiskFullError."""
+        tool = self.toolchain.build_tool
+        command: list[str | Path] = [
+            self._program,
+            "-S",
+            self.source,
+            "-B",
+            self.build,
+            "-G",
+            tool.generator,
+            f"-DCMAKE_MAKE_PROGRAM={tool.where}",
+            *(f"-D{name}={value}" for name, value in self._compilers().items()),
+            *(f"-D{name}={value}" for name, value in variables.items()),
+        ]
+        run_logged(
+            command,
+            title=title,
+            log=self.log,
+            environment=self._environment(),
+            verbose=self.verbose,
+        )
+
+    def compile(self, title: str, jobs: int) -> None:
+        """Raises BuildFailedError with the compiler's first error, or DiskFullError."""
+        run_logged(
+            [self._program, "--build", self.build, "--parallel", str(jobs)],
+            title=title,
+            log=self.log,
+            environment=self._environment(),
+            verbose=self.verbose,
+        )
+
+    def install(self, title: str) -> None:
+        """Installs to wherever the project was configured to."""
+        run_logged(
+            [self._program, "--install", self.build],
+            title=title,
+            log=self.log,
+            verbose=self.verbose,
+        )
+
+    @property
+    def _program(self) -> Path:
+        assert self.toolchain.cmake.where is not None, "Toolchain.require() comes first"
+        return self.toolchain.cmake.where
+
+    def _compilers(self) -> dict[str, Path]:
+        """KIM's packages choose the compiler that KIM itself was built with, which may not exist
+        here (conda) or be too old; its own variables are how to say otherwise."""
+        cxx = self.toolchain.compiler.where
+        if cxx is None:
+            return {}
+        chosen = {"CMAKE_CXX_COMPILER": cxx, "KIM_API_CMAKE_CXX_COMPILER": cxx}
+        if (c_compiler := c_compiler_beside(cxx)) is not None:
+            chosen |= {"CMAKE_C_COMPILER": c_compiler, "KIM_API_CMAKE_C_COMPILER": c_compiler}
+        return chosen
+
+    def _environment(self) -> dict[str, str]:
+        """KIM's prefix as a search path, in the variable that takes several with any character."""
+        prefix = self.toolchain.kim.where
+        if prefix is None:
+            return {}
+        before = os.environ.get("CMAKE_PREFIX_PATH", "")
+        paths = os.pathsep.join(filter(None, (str(prefix), before)))
+        return {"CMAKE_PREFIX_PATH": paths, "KIM_API_CMAKE_PREFIX_DIR": str(prefix)}

@@ -1,0 +1,210 @@
+"""KIM's collections: the folders in which the KIM-API looks for drivers and models.
+
+``kim-api-collections-info``, a program of the KIM-API itself, says where they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.errors import (
+    CollectionNotWritableError,
+    CollectionUnsetError,
+    LibraryNotLoadableError,
+    NoKimApiError,
+)
+
+
+class Collection(str, enum.Enum):
+    """Where KIM keeps items, as its own tools call them."""
+
+    USER = "user"
+    ENVIRONMENT = "environment"
+    SYSTEM = "system"
+
+
+class ItemKind(str, enum.Enum):
+    """The kinds of items used here, as ``kim-api-collections-info`` calls them."""
+
+    DRIVER = "model_drivers"
+    MODEL = "portable_models"
+
+
+_QUESTION = {
+    Collection.USER: "config_file",
+    Collection.ENVIRONMENT: "env",
+    Collection.SYSTEM: "system",
+}
+_VARIABLE = {
+    ItemKind.DRIVER: "KIM_API_MODEL_DRIVERS_DIR",
+    ItemKind.MODEL: "KIM_API_PORTABLE_MODELS_DIR",
+}
+
+
+@dataclass(frozen=True)
+class InstalledItem:
+    """One line of KIM's list: an item in ``folder/name``."""
+
+    collection: str
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Collections:
+    """Answers of ``kim-api-collections-info`` (the path ``program``)."""
+
+    program: Path
+
+    def folder(self, collection: Collection, kind: ItemKind) -> Path:
+        """The folder into which KIM installs items of that kind: the first of the collection.
+
+        Raises CollectionUnsetError when the collection has none.
+        """
+        lines = self._ask(_QUESTION[collection], kind.value).splitlines()
+        folders = [line for line in lines if line.strip()]
+        if folders:
+            # No strip: a folder's name may end in a blank.
+            return Path(folders[0])
+        if collection is Collection.ENVIRONMENT:
+            raise CollectionUnsetError(
+                f"The environment collection has no folder: {_VARIABLE[kind]} is not set.",
+                f"Set it, for example `export {_VARIABLE[kind]}=$HOME/kim/{kind.value}`, "
+                "or use --collection user.",
+            )
+        raise CollectionUnsetError(
+            f"The {collection.value} collection has no folder for {kind.value}.",
+            "See `kim-api-collections-management list`; another one is chosen with --collection.",
+        )
+
+    def find(self, kind: ItemKind, name: str) -> InstalledItem | None:
+        """Where KIM finds the item of that name: the collection it looks at first wins."""
+        text = self._ask(kind.value, "find", name).strip()
+        # "user NAME /folder with blanks"; the name holds no blank.
+        collection, separator, rest = text.partition(f" {name} ")
+        if not separator:
+            return None
+        return InstalledItem(collection, name, Path(rest.splitlines()[0]))
+
+    def require_loadable(self, library: Path) -> None:
+        """Raises LibraryNotLoadableError when KIM's own test cannot load an item's library."""
+        program = self.program.with_name("kim-api-shared-library-test")
+        if not program.exists():
+            return
+        done = subprocess.run(
+            [str(program), str(library)],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        if done.returncode != 0:
+            lines = os.fsdecode(done.stdout).strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {done.returncode}"
+            raise LibraryNotLoadableError(f"What was built cannot be loaded: {reason}")
+
+    def _ask(self, *question: str) -> str:
+        # Run from the root folder: the current one is a collection too ("CWD"), which would find
+        # what another program, started elsewhere, will not.
+        try:
+            done = subprocess.run(
+                [str(self.program), *question],
+                cwd="/",
+                env=_absolute_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise NoKimApiError(f"{self.program} does not run: {error}.") from error
+        if done.returncode != 0:
+            reason = os.fsdecode(done.stderr).strip() or f"exit code {done.returncode}"
+            raise NoKimApiError(f"{self.program} {' '.join(question)} failed: {reason}.")
+        return os.fsdecode(done.stdout)
+
+
+def _absolute_environment() -> dict[str, str]:
+    """The environment, with the collections' variables free of relative paths."""
+    environment = dict(os.environ)
+    for variable in _VARIABLE.values():
+        if folders := environment.get(variable):
+            absolute = (str(Path(part).absolute()) for part in folders.split(os.pathsep) if part)
+            environment[variable] = os.pathsep.join(absolute)
+    return environment
+
+
+@contextlib.contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A fresh folder inside a collection, removed afterwards.
+
+    It lies on the same file system, so that items can be renamed into place; KIM does not take it
+    for an item. Raises CollectionNotWritableError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".torchml-staging-", dir=folder))
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise CollectionNotWritableError(
+            f"Cannot write to the collection {folder}: {error.strerror}."
+        ) from error
+    except OSError as error:
+        # A system's read-only file system (EROFS) is not a PermissionError.
+        if error.errno == errno.EROFS:
+            raise CollectionNotWritableError(
+                f"Cannot write to the collection {folder}: {error.strerror}."
+            ) from error
+        raise
+    try:
+        yield stage
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def put_in_place(staged: Sequence[Path], folder: Path, stage: Path) -> None:
+    """Moves staged items (folders) into a collection: all of them, or none.
+
+    A new item is one rename of its folder. Of an item that is there already each file is replaced
+    by a rename, which leaves no moment without it: a simulation that starts meanwhile finds the
+    old one or the new one, one that runs keeps the file it has opened. When anything fails,
+    Ctrl-C included, the items are as they were.
+    """
+    undo = contextlib.ExitStack()
+    try:
+        for item in staged:
+            _put_one(item, folder / item.name, stage / f"old-{item.name}", undo)
+    except BaseException:
+        undo.close()
+        raise
+    undo.pop_all()
+
+
+def _put_one(item: Path, target: Path, kept: Path, undo: contextlib.ExitStack) -> None:
+    try:
+        if not target.exists():
+            undo.callback(shutil.rmtree, target, ignore_errors=True)
+            item.rename(target)
+            return
+        kept.mkdir()
+        for source in sorted(path for path in item.rglob("*") if path.is_file()):
+            place = target / source.relative_to(item)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                saved = kept / source.name
+                os.link(place, saved)
+                undo.callback(os.replace, saved, place)
+            else:
+                undo.callback(place.unlink, missing_ok=True)
+            source.replace(place)
+    except PermissionError as error:
+        raise CollectionNotWritableError(f"Cannot write to {target}: {error.strerror}.") from error

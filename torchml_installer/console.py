@@ -1,0 +1,89 @@
+"""What the user sees: results on stdout, progress and warnings on stderr.
+
+Progress is drawn by rich when stderr is a terminal; otherwise it is plain lines, so that a log
+file of a CI job stays readable and the results on stdout can be piped into another program.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+#: Seconds between two plain lines that say how far a step has come.
+_PLAIN_INTERVAL = 15.0
+
+
+def result(text: str) -> None:
+    """Prints a result on stdout."""
+    print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """Tells on stderr what is being done."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Tells on stderr what may surprise the user later."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+class Step:
+    """One step with a title, for example "compiling"; ``advance`` says how far it has come."""
+
+    def __init__(self, title: str, *, verbose: bool = False) -> None:
+        self._title = title
+        self._verbose = verbose
+        self._started = time.monotonic()
+        self._last_line = self._started
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Step:
+        if sys.stderr.isatty() and not self._verbose:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._progress.add_task(self._title, total=None)
+            self._progress.start()
+        else:
+            note(f"{self._title} ...")
+        return self
+
+    def advance(self, done: int, total: int) -> None:
+        """Reports ``done`` of ``total`` units of work."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+            return
+        now = time.monotonic()
+        if not self._verbose and now - self._last_line >= _PLAIN_INTERVAL:
+            self._last_line = now
+            note(f"{self._title}: {done} of {total}, {now - self._started:.0f} s")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        seconds = time.monotonic() - self._started
+        if self._progress is not None:
+            self._progress.stop()
+        if kind is None:
+            note(f"{self._title}: done in {seconds:.1f} s")
+
+
+@contextmanager
+def step(title: str, *, verbose: bool = False) -> Iterator[Step]:
+    """Shows a step while the block runs."""
+    with Step(title, verbose=verbose) as shown:
+        yield shown

@@ -1,0 +1,104 @@
+"""Finds what the driver, models and simulators need, and says whether it is usable.
+
+One module per dependency; each returns a ``Finding`` (``record.py``). Nothing here imports torch,
+and programs are only asked for their version, side by side in threads: ``survey`` answers within
+a second.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.detect import (
+    build_tool,
+    cmake,
+    compiler,
+    kim_api,
+    lammps,
+    mpi,
+    pkg_config,
+    python_packages,
+    torch,
+    xxd,
+)
+from torchml_installer.detect.record import Finding
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the user says things are; None means: look for it."""
+
+    torch_root: Path | None = None
+    kim_root: Path | None = None
+    cxx: str | None = None
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What the driver's build needs."""
+
+    torch: torch.TorchFinding
+    kim: kim_api.KimFinding
+    compiler: compiler.CompilerFinding
+    cmake: Finding
+    build_tool: build_tool.BuildToolFinding
+
+    def findings(self) -> tuple[Finding, ...]:
+        return (self.torch, self.kim, self.compiler, self.cmake, self.build_tool)
+
+    def require(self) -> None:
+        """Raises the first problem, in the order of ``findings``."""
+        for finding in self.findings():
+            if finding.problem is not None:
+                raise finding.problem
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that was looked for."""
+
+    toolchain: Toolchain
+    others: tuple[Finding, ...]
+
+    def findings(self) -> tuple[Finding, ...]:
+        return (*self.toolchain.findings(), *self.others)
+
+    def get(self, name: str) -> Finding:
+        """The finding of that name; KeyError if nothing of that name is looked for."""
+        return {finding.name: finding for finding in self.findings()}[name]
+
+
+def toolchain(places: Places) -> Toolchain:
+    """What the driver's build needs, and whether it is usable."""
+    with ThreadPoolExecutor() as pool:
+        return _toolchain(places, pool)
+
+
+def survey(places: Places) -> Survey:
+    """Looks for everything."""
+    with ThreadPoolExecutor() as pool:
+        others = [
+            pool.submit(detector)
+            for detector in (xxd.detect, pkg_config.detect, mpi.detect, lammps.detect)
+        ]
+        packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
+        tools = _toolchain(places, pool)
+        return Survey(tools, tuple(future.result() for future in (*others, *packages)))
+
+
+def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:
+    kim = pool.submit(kim_api.detect, places.kim_root)
+    make_program = pool.submit(build_tool.detect)
+    cmake_program = pool.submit(cmake.detect)
+    # Only torch tells which C++ standard the compiler has to know; it is read from files.
+    libtorch = torch.detect(places.torch_root)
+    cxx = pool.submit(compiler.detect, places.cxx, libtorch.cxx_standard)
+    return Toolchain(
+        torch=libtorch,
+        kim=kim.result(),
+        compiler=cxx.result(),
+        cmake=cmake_program.result(),
+        build_tool=make_program.result(),
+    )

@@ -1,0 +1,60 @@
+"""CMake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torchml_installer.detect.programs import which_all
+from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
+from torchml_installer.process import quick_output
+
+MINIMUM = (3, 18)
+
+
+def detect() -> Finding:
+    """The first CMake on PATH or beside the active Python that is new enough."""
+    first: Finding | None = None
+    for program, how in which_all("cmake"):
+        finding = inspect(program, how)
+        if finding.usable:
+            return finding
+        first = first or finding
+    if first is not None:
+        return first
+    message = "No CMake found: there is none on PATH and none beside the active Python."
+    return _finding(problem=NoCMakeError(message))
+
+
+def inspect(program: Path, how: str) -> Finding:
+    """Which CMake that is."""
+    text = quick_output([program, "--version"])
+    match = re.search(r"cmake version (\d+(?:\.\d+)*)", text or "")
+    problem: TorchMLError | None = None
+    version = match[1] if match else ""
+    least = ".".join(map(str, MINIMUM))
+    if not match:
+        problem = NoCMakeError(f"The CMake {program} ({how}) does not run.")
+    elif version_tuple(version) < MINIMUM:
+        message = f"The CMake {program} ({how}) is {version}; {least} or newer is needed."
+        problem = CMakeTooOldError(message)
+    return _finding(where=program, how=how, version=version, problem=problem)
+
+
+def _finding(
+    *,
+    where: Path | None = None,
+    how: str = "",
+    version: str = "",
+    problem: TorchMLError | None = None,
+) -> Finding:
+    return Finding(
+        name="cmake",
+        title="CMake",
+        needed=True,
+        where=where,
+        how=how,
+        version=version,
+        problem=problem,
+    )

@@ -1,0 +1,20 @@
+"""pkg-config: one of the ways in which the KIM-API is found."""
+
+from __future__ import annotations
+
+from torchml_installer.detect.programs import which
+from torchml_installer.detect.record import Finding
+from torchml_installer.process import quick_output
+
+
+def detect() -> Finding:
+    found = which("pkg-config")
+    version = quick_output([found[0], "--version"], timeout=3) if found else None
+    return Finding(
+        name="pkg-config",
+        title="pkg-config",
+        where=found[0] if found else None,
+        how=found[1] if found else "",
+        version=version or "",
+        hint="`sudo apt install pkg-config` (only helps to find the KIM-API).",
+    )

@@ -1,0 +1,36 @@
+"""Looking for programs on PATH and beside the active Python."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+
+def python_program_folder() -> Path:
+    """Where pip puts programs of the active Python (a virtual environment's ``bin``).
+
+    It is searched even when the environment was not activated, so that
+    ``.venv/bin/torchml-install`` finds the cmake and ninja of ``.venv``.
+    """
+    return Path(sys.executable).parent
+
+
+def which_all(name: str) -> list[tuple[Path, str]]:
+    """Every program of that name: (path, how it was found), first choice first."""
+    found: list[tuple[Path, str]] = []
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if folder and (program := shutil.which(name, path=folder)):
+            found.append((Path(program), "PATH"))
+    if program := shutil.which(name, path=str(python_program_folder())):
+        found.append((Path(program), "the active Python"))
+    unique: dict[Path, str] = {}
+    for path, how in found:
+        unique.setdefault(path, how)
+    return list(unique.items())
+
+
+def which(name: str) -> tuple[Path, str] | None:
+    """The first program of that name, or None."""
+    return next(iter(which_all(name)), None)

@@ -1,0 +1,76 @@
+"""The record that every detection returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchml_installer.errors import TorchMLError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for.
+
+    name: key in the JSON output; title: what a user calls it.
+    needed: the driver cannot be built without it.
+    where: file or folder that was found, None if nothing was; how: why it was looked for there.
+    problem: why it is not usable (with its remedy and exit code), None if it is usable.
+    hint: the one next command for something optional that is missing.
+    details: further facts for the reader, in the order of showing.
+    """
+
+    name: str
+    title: str
+    needed: bool = False
+    where: Path | None = None
+    how: str = ""
+    version: str = ""
+    problem: TorchMLError | None = None
+    hint: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        return self.where is not None and self.problem is None
+
+    @property
+    def next_step(self) -> str:
+        """What to do about it; empty when there is nothing to do."""
+        if self.problem is not None:
+            return self.problem.remedy
+        return "" if self.usable else self.hint
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form, see ``doctor.as_json``."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "needed": self.needed,
+            "usable": self.usable,
+            "where": None if self.where is None else str(self.where),
+            "how": self.how,
+            "version": self.version,
+            "problem": None if self.problem is None else self.problem.message,
+            "exit_code": 0 if self.problem is None else self.problem.exit_code,
+            "next_step": self.next_step,
+            "details": dict(self.details),
+        }
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """``"3.25.1-rc2"`` → (3, 25, 1): the leading numbers, for comparisons."""
+    numbers: list[int] = []
+    for part in text.split("."):
+        digits = ""
+        for character in part:
+            if not character.isdigit():
+                break
+            digits += character
+        if not digits:
+            break
+        numbers.append(int(digits))
+        if digits != part:
+            break
+    return tuple(numbers)

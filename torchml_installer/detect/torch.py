@@ -1,0 +1,256 @@
+"""libtorch: PyTorch's C++ libraries and headers. Never imports torch: it reads its files."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.errors import (
+    IncompleteTorchError,
+    NoTorchError,
+    OldAbiTorchError,
+    TorchMLError,
+    TorchTooOldError,
+)
+
+MINIMUM = (1, 13)
+_CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
+_LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
+_SUFFIX = "dylib" if sys.platform == "darwin" else "so"
+#: Headers that state the C++ standard they demand, in releases old and new.
+_GUARDED_HEADERS = ("include/ATen/ATen.h", "include/torch/csrc/api/include/torch/all.h")
+
+
+@dataclass(frozen=True)
+class TorchFinding(Finding):
+    """``where`` is the root, the value of ``TORCH_ROOT``: it holds include/ and lib/."""
+
+    old_abi: bool = False
+    cxx_standard: int = 17
+    #: Other usable installations, for the remedy of an unusable one.
+    alternatives: tuple[Path, ...] = ()
+
+
+def detect(explicit: Path | None = None) -> TorchFinding:
+    """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX,
+    /usr (Debian) and /opt/libtorch. The first installation counts, usable or not: a silent second
+    choice would build against another torch than the one the user runs.
+    """
+    first: TorchFinding | None = None
+    alternatives: list[Path] = []
+    for root, how in _candidates(explicit):
+        named = how in ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
+        finding = inspect(root, how)
+        if isinstance(finding.problem, NoTorchError) and not named:
+            continue
+        if first is None:
+            first = finding
+            if finding.usable or named:
+                return finding
+        elif finding.usable:
+            alternatives.append(root)
+    if first is None:
+        looked = "the active Python, CONDA_PREFIX, /usr and /opt/libtorch"
+        return _finding(problem=NoTorchError(f"No libtorch found: looked at {looked}."))
+    if alternatives and first.problem is not None:
+        first.problem.remedy += f" Also usable here: --torch-root {alternatives[0]}"
+    return _finding(
+        where=first.where,
+        how=first.how,
+        version=first.version,
+        problem=first.problem,
+        details=first.details,
+        old_abi=first.old_abi,
+        cxx_standard=first.cxx_standard,
+        alternatives=tuple(alternatives),
+    )
+
+
+def inspect(root: Path, how: str) -> TorchFinding:
+    """What is known about the libtorch in ``root``."""
+    library = _library(root, f"libtorch_cpu.{_SUFFIX}")
+    header = root / "include/ATen/ATen.h"
+    if library is None and not header.is_file():
+        message = f"There is no libtorch in {root} ({how}): it has neither include/ATen nor lib/."
+        return _finding(how=how, problem=NoTorchError(message))
+    problem: TorchMLError | None = None
+    old_abi = _has_old_abi(root)
+    version = _version(root)
+    if library is None or _library(root, f"libc10.{_SUFFIX}") is None:
+        missing = "libtorch_cpu" if library is None else "libc10"
+        problem = IncompleteTorchError(f"The torch in {root} lacks the library {missing}.")
+    elif not header.is_file() or not (root / "include/torch/script.h").is_file():
+        problem = IncompleteTorchError(
+            f"The torch in {root} lacks its C++ headers (include/torch/script.h)."
+        )
+    elif version and version_tuple(version) < MINIMUM:
+        problem = TorchTooOldError(f"The torch in {root} is {version}; 1.13 or newer is needed.")
+    elif old_abi:
+        problem = OldAbiTorchError(
+            f"The torch {version} in {root} uses the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0) and "
+            "cannot be linked with the KIM-API."
+        )
+    standard = _cxx_standard(root)
+    details = {
+        "build": _build(root),
+        "C++ ABI": "old" if old_abi else "C++11",
+        "C++ standard": str(standard),
+    }
+    return _finding(
+        where=root,
+        how=how,
+        version=version,
+        problem=problem,
+        details=details,
+        old_abi=old_abi,
+        cxx_standard=standard,
+    )
+
+
+def _finding(
+    *,
+    where: Path | None = None,
+    how: str = "",
+    version: str = "",
+    problem: TorchMLError | None = None,
+    details: dict[str, str] | None = None,
+    old_abi: bool = False,
+    cxx_standard: int = 17,
+    alternatives: tuple[Path, ...] = (),
+) -> TorchFinding:
+    return TorchFinding(
+        name="torch",
+        title="libtorch",
+        needed=True,
+        where=where,
+        how=how,
+        version=version,
+        problem=problem,
+        details=details or {},
+        old_abi=old_abi,
+        cxx_standard=cxx_standard,
+        alternatives=alternatives,
+    )
+
+
+def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
+    if explicit is not None:
+        yield explicit.absolute(), "--torch-root"
+    for variable in ("TORCH_ROOT", "Torch_ROOT"):
+        if value := os.environ.get(variable):
+            yield Path(value).absolute(), variable
+    if (package := python_torch_folder()) is not None:
+        # conda-forge splits torch: the Python package in site-packages, libraries and headers in
+        # the environment's own lib/ and include/.
+        split = _library(package, f"libtorch_cpu.{_SUFFIX}") is None
+        prefix = Path(sys.prefix)
+        if split and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None:
+            yield prefix, "the active Python"
+        else:
+            yield package, "the active Python"
+    if value := os.environ.get("CONDA_PREFIX"):
+        yield Path(value), "CONDA_PREFIX"
+    yield Path("/usr"), "Debian's libtorch-dev"
+    yield Path("/opt/libtorch"), "/opt"
+
+
+def python_torch_folder() -> Path | None:
+    """The folder of the package ``torch`` of the active Python, without importing it."""
+    try:
+        spec = importlib.util.find_spec("torch")
+    except (ImportError, ValueError):
+        return None
+    return _package_folder(spec)
+
+
+def _package_folder(spec: importlib.machinery.ModuleSpec | None) -> Path | None:
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _library(root: Path, name: str) -> Path | None:
+    for pattern in _LIBRARY_FOLDERS:
+        for folder in sorted(root.glob(pattern)):
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _text(path: Path, limit: int = 200_000) -> str:
+    """The beginning of a text file; empty when it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            return stream.read(limit)
+    except OSError:
+        return ""
+
+
+def _cmake_text(root: Path, name: str) -> str:
+    for pattern in _CMAKE_FOLDERS:
+        for folder in sorted(root.glob(pattern)):
+            if text := _text(folder / name):
+                return text
+    return ""
+
+
+def _has_old_abi(root: Path) -> bool:
+    # Recent releases say nothing, and mean the new one.
+    return "_GLIBCXX_USE_CXX11_ABI=0" in _cmake_text(root, "TorchConfig.cmake")
+
+
+def _version(root: Path) -> str:
+    sources = (
+        (_text(root / "version.py"), r"__version__\s*(?::[^=]*)?=\s*['\"]([^'\"]+)"),
+        (_text(root / "build-version", 100), r"\A\s*(\d\S*)"),
+        (
+            _text(root / "include/torch/csrc/api/include/torch/version.h"),
+            r'define\s+TORCH_VERSION\s+"([^"]+)"',
+        ),
+        (
+            _text(root / "include/torch/headeronly/version.h"),
+            r'define\s+TORCH_VERSION\s+"([^"]+)"',
+        ),
+        (_cmake_text(root, "TorchConfigVersion.cmake"), r'PACKAGE_VERSION\s+"([^"]+)"'),
+    )
+    for text, pattern in sources:
+        if match := re.search(pattern, text):
+            return match[1]
+    return ""
+
+
+def _build(root: Path) -> str:
+    text = _text(root / "version.py")
+    for name, key in (("CUDA", "cuda"), ("ROCm", "hip"), ("XPU", "xpu")):
+        if match := re.search(rf"^{key}\b[^=\n]*=\s*['\"]([^'\"]+)", text, re.MULTILINE):
+            return f"{name} {match[1]}"
+    for name, library in (("CUDA", "libtorch_cuda"), ("ROCm", "libtorch_hip")):
+        if _library(root, f"{library}.{_SUFFIX}") is not None:
+            return name
+    return "CPU"
+
+
+def _cxx_standard(root: Path) -> int:
+    """The C++ standard (17, 20, ...) that this torch demands of code that includes it.
+
+    Taken from the headers' own guards and from TorchConfig.cmake, whichever says more. Releases
+    from 2.8 on use C++20 in their headers, though some of them say 17 in both places.
+    """
+    standards = [17]
+    if version_tuple(_version(root)) >= (2, 8):
+        standards.append(20)
+    guard = re.compile(r"__cplusplus\s*<\s*20(\d\d)\d\dL")
+    for header in _GUARDED_HEADERS:
+        standards.extend(int(year) for year in guard.findall(_text(root / header)))
+    text = _cmake_text(root, "TorchConfig.cmake")
+    for pattern in (r"CXX_STANDARD\s+(\d\d)\b", r"cxx_std_(\d\d)\b"):
+        standards.extend(int(value) for value in re.findall(pattern, text))
+    # 98 is the only standard older than 11, and larger as a number.
+    return max(value for value in standards if value < 90)

@@ -1,0 +1,18 @@
+"""xxd: with it KIM's build turns a model's files into C sources; without it that takes CMake
+itself, which is slow for large models."""
+
+from __future__ import annotations
+
+from torchml_installer.detect.programs import which
+from torchml_installer.detect.record import Finding
+
+
+def detect() -> Finding:
+    found = which("xxd")
+    return Finding(
+        name="xxd",
+        title="xxd",
+        where=found[0] if found else None,
+        how=found[1] if found else "",
+        hint="Large models install slowly without it: `sudo apt install xxd`.",
+    )

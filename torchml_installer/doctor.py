@@ -1,0 +1,126 @@
+"""``doctor``: shows everything that was looked for, and what to do about what is missing."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from torchml_installer import remedies
+from torchml_installer.detect import Survey
+from torchml_installer.detect.record import Finding
+from torchml_installer.paths import cache_folder
+
+
+def exit_code(survey: Survey) -> int:
+    """0 if the driver can be built here, otherwise the code of the first problem."""
+    problems = (finding.problem for finding in survey.toolchain.findings())
+    return next((problem.exit_code for problem in problems if problem is not None), 0)
+
+
+def as_json(survey: Survey) -> dict[str, Any]:
+    """What ``doctor --json`` prints. Fields are added, never renamed, within a schema.
+
+    schema: 1. ok: the driver can be built here. exit_code: of the command.
+    findings: list of objects with
+      name (stable key), title, needed (for building the driver), usable,
+      where (path or null), how (why it was looked for there), version ("" if unknown),
+      problem (sentence or null), exit_code (of the problem, 0 without one),
+      next_step (what to do, "" if nothing), details (object of strings).
+    known_problems: list of objects with name, explanation, command (list of words).
+    """
+    code = exit_code(survey)
+    return {
+        "schema": 1,
+        "ok": code == 0,
+        "exit_code": code,
+        "findings": [finding.as_json() for finding in survey.findings()],
+        "known_problems": [
+            {
+                "name": remedy.NAME,
+                "explanation": remedy.explain(survey),
+                "command": list(remedy.COMMAND),
+            }
+            for remedy in remedies.recognised(survey)
+        ],
+    }
+
+
+def show(survey: Survey) -> None:
+    """Prints the table (rich on a terminal, plain lines otherwise) and what to do next."""
+    if sys.stdout.isatty():
+        _show_table(survey)
+    else:
+        for finding in survey.findings():
+            print(_plain_line(finding))
+    for finding in survey.findings():
+        if finding.problem is not None:
+            print(f"\n{finding.title}: {finding.problem.message}")
+            print(f"  what to do: {finding.problem.remedy}")
+    for remedy in remedies.recognised(survey):
+        print(f"\nknown problem {remedy.NAME}: {remedy.explain(survey)}")
+        print(f"  repair: {shlex.join(remedy.COMMAND)}  (or torchml-install doctor --fix)")
+    print()
+    if exit_code(survey) == 0:
+        print("Everything needed to build the driver is here: `torchml-install driver` builds it.")
+    else:
+        print("The driver cannot be built yet; start with the first problem above.")
+
+
+def apply_remedies(survey: Survey) -> None:
+    """Repairs every known problem that was recognised; raises what hinders."""
+    for remedy in remedies.recognised(survey):
+        remedy.apply(survey, cache_folder() / "logs" / "doctor-fix.log")
+
+
+def _state(finding: Finding) -> str:
+    if finding.usable:
+        return "ok"
+    if finding.problem is not None:
+        return "PROBLEM" if finding.needed else "not usable"
+    return "missing"
+
+
+def _where(finding: Finding) -> str:
+    if finding.where is None:
+        return finding.hint
+    return _short(finding.where) + (f"  ({finding.how})" if finding.how else "")
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def _version(finding: Finding) -> str:
+    details = ", ".join(f"{name} {value}" for name, value in finding.details.items())
+    return f"{finding.version} ({details})" if details else finding.version
+
+
+def _plain_line(finding: Finding) -> str:
+    columns = [f"{finding.title:16}", f"{_state(finding):10}"]
+    columns += [text for text in (_version(finding), _where(finding)) if text]
+    return "  ".join(columns).rstrip()
+
+
+def _show_table(survey: Survey) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("looked for", "state", "version", "where, or what to do"):
+        table.add_column(column, overflow="fold")
+    colours = {"ok": "green", "PROBLEM": "bold red", "not usable": "yellow", "missing": "yellow"}
+    for finding in survey.findings():
+        state = _state(finding)
+        # Text, not markup: a path may hold square brackets.
+        table.add_row(
+            Text(finding.title),
+            Text(state, style=colours[state]),
+            Text(_version(finding)),
+            Text(_where(finding)),
+        )
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Portable models: folders that KIM installs, made from a TorchScript file."""

@@ -1,0 +1,229 @@
+"""``model install``: builds a portable-model folder with KIM's CMake code and installs it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchml_installer import console, receipts
+from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.collections import (
+    Collection,
+    Collections,
+    ItemKind,
+    put_in_place,
+    staging,
+)
+from torchml_installer.detect import Places, Toolchain, toolchain, xxd
+from torchml_installer.errors import (
+    BuildFailedError,
+    CompilerTooOldError,
+    ModelFileMissingError,
+    NotAModelFolderError,
+    OutputExistsError,
+)
+from torchml_installer.models import parameter_file
+from torchml_installer.names import check_item_name
+from torchml_installer.paths import cache_folder, plain_temporary_parent
+
+#: KIM's build turns files into C sources: that takes long, and much memory, for large ones.
+_LARGE = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class InstallOptions:
+    """What ``model install`` was asked for."""
+
+    folder: Path
+    collection: Collection = Collection.USER
+    places: Places = field(default_factory=Places)
+    force: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A portable-model folder that was checked."""
+
+    folder: Path
+    name: str
+    driver: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """What is in place now. driver_found: the folder of the model's driver, None: not installed."""
+
+    folder: Path
+    name: str
+    driver: str
+    driver_found: Path | None
+
+    def as_json(self) -> dict[str, Any]:
+        """schema 1: what ``model install --json`` prints."""
+        return {
+            "schema": 1,
+            "folder": str(self.folder),
+            "name": self.name,
+            "driver": self.driver,
+            "driver_found": None if self.driver_found is None else str(self.driver_found),
+        }
+
+
+def install_model(options: InstallOptions) -> InstalledModel:
+    """Raises NotAModelFolderError, BadNameError, BadParameterFileError, ModelFileMissingError,
+    OutputExistsError, the errors about missing tools (3 to 13), collections (21, 22) and
+    BuildFailedError. The collection changes by one rename, after everything was built."""
+    model = read_folder(options.folder)
+    tools = toolchain(options.places)
+    _require_tools(tools)
+    assert tools.kim.collections_info is not None, "a usable KIM-API has it"
+    collections = Collections(tools.kim.collections_info)
+    folder = collections.folder(options.collection, ItemKind.MODEL)
+    target = folder / model.name
+    if target.exists() and not options.force:
+        raise OutputExistsError(f"The model {model.name} is already installed in {folder}.")
+    size = sum(path.stat().st_size for path in model.files)
+    if size > _LARGE:
+        note = "" if xxd.detect().usable else "; much faster with xxd (`sudo apt install xxd`)"
+        console.note(
+            f"The model has {size / 1e6:.0f} MB: KIM's build needs about 3 s and 140 MB of memory "
+            f"for each of them{note}."
+        )
+    with staging(folder) as stage:
+        item = _build(model, tools, options, stage)
+        installed_files = [target / path.name for path in sorted(item.iterdir())]
+        put_in_place([item], folder, stage)
+    made_from = {"folder": str(model.folder), "driver": model.driver}
+    receipts.write(receipts.Receipt("model", model.name, installed_files, made_from))
+    found = collections.find(ItemKind.MODEL, model.name)
+    if found is not None and found.folder.resolve() != folder.resolve():
+        console.warn(
+            f"KIM will use another {model.name}, the one in {found.folder} ({found.collection} "
+            "collection), which it looks at first."
+        )
+    driver = collections.find(ItemKind.DRIVER, model.driver)
+    if driver is None:
+        console.warn(
+            f"the model's driver {model.driver} is not installed: run `torchml-install driver "
+            f"--name {model.driver}` before using the model."
+        )
+    return InstalledModel(target, model.name, model.driver, driver.folder if driver else None)
+
+
+def read_folder(folder: Path) -> ModelFolder:
+    """Checks that a folder is a portable model on a driver, with all its files."""
+    folder = folder.absolute()
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise NotAModelFolderError(f"The folder {folder} {what}.")
+    try:
+        text = (folder / "CMakeLists.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise NotAModelFolderError(f"{folder} holds no CMakeLists.txt.") from error
+    text = re.sub(r"#[^\n]*", "", text)
+    call = re.search(r"add_kim_api_model_library\s*\(([^)]*)\)", text)
+    if call is None:
+        raise NotAModelFolderError(
+            f"{folder}/CMakeLists.txt does not call add_kim_api_model_library."
+        )
+    variables = dict(re.findall(r'\bset\s*\(\s*(\w+)\s+"?([^\s")]+)"?\s*\)', text))
+    if project := re.search(r'\bproject\s*\(\s*"?([^\s")]+)', text):
+        variables["PROJECT_NAME"] = project[1]
+    arguments = _arguments(call[1], variables)
+    if not arguments["NAME"] or not arguments["DRIVER_NAME"]:
+        raise NotAModelFolderError(
+            f"{folder}/CMakeLists.txt names no model (NAME) or no driver (DRIVER_NAME)."
+        )
+    name, driver = arguments["NAME"][0], arguments["DRIVER_NAME"][0]
+    check_item_name(name, "model")
+    files = tuple(folder / file for file in arguments["PARAMETER_FILES"])
+    for file in files:
+        if not file.is_file():
+            raise ModelFileMissingError(
+                f"{folder}/CMakeLists.txt names the file {file.name}, which is not there.",
+                "Copy it into the folder, or pack the model again.",
+            )
+    _check_parameter_file(folder, files)
+    return ModelFolder(folder, name, driver, files)
+
+
+def _arguments(text: str, variables: dict[str, str]) -> dict[str, list[str]]:
+    """``NAME "a" PARAMETER_FILES "b" "c"`` → {"NAME": ["a"], ...}, variables replaced."""
+    values: dict[str, list[str]] = {"NAME": [], "DRIVER_NAME": [], "PARAMETER_FILES": []}
+    current: list[str] | None = None
+    for quoted, bare in re.findall(r'"((?:[^"\\]|\\.)*)"|([^\s"]+)', text):
+        word = quoted or bare
+        if bare and re.fullmatch(r"[A-Z_]+", bare):
+            current = values.get(bare)
+            continue
+        word = re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], ""), word)
+        if current is not None and word:
+            current.append(word)
+    return values
+
+
+def _check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
+    parameter_files = [file for file in files if file.suffix == ".param"]
+    if len(parameter_files) != 1:
+        raise NotAModelFolderError(
+            f"{folder}/CMakeLists.txt names {len(parameter_files)} parameter files (*.param) among "
+            "its PARAMETER_FILES; a model has one."
+        )
+    parameters = parameter_file.read(parameter_files[0])
+    if parameters.model_file not in [file.name for file in files]:
+        raise ModelFileMissingError(
+            f"{parameter_files[0]} names the model file {parameters.model_file}, which is not "
+            f"among the PARAMETER_FILES of {folder}/CMakeLists.txt.",
+            "Add it there, or pack the model again.",
+        )
+
+
+def _require_tools(tools: Toolchain) -> None:
+    """A model is compiled by KIM alone: torch may be missing, or be too new for the compiler."""
+    for finding in tools.findings():
+        too_new_for_compiler = isinstance(finding.problem, CompilerTooOldError)
+        if finding.problem is not None and finding is not tools.torch and not too_new_for_compiler:
+            raise finding.problem
+
+
+def _build(model: ModelFolder, tools: Toolchain, options: InstallOptions, stage: Path) -> Path:
+    """Builds in a private folder with a plain path; returns the item's folder under ``stage``.
+
+    KIM's CMake code breaks on blanks and quotes in paths, so it never sees the user's folder.
+    """
+    log = cache_folder() / "logs" / f"model-{model.name}.log"
+    log.unlink(missing_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="torchml-model-", dir=plain_temporary_parent()))
+    try:
+        source = work / "source"
+        source.mkdir()
+        shutil.copyfile(model.folder / "CMakeLists.txt", source / "CMakeLists.txt")
+        for file in model.files:
+            place = source / file.relative_to(model.folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+        project = CMakeProject(tools, source, work / "build", log, options.verbose)
+        project.configure(
+            f"configuring {model.name}",
+            {
+                "KIM_API_INSTALL_COLLECTION": options.collection.value.upper(),
+                "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "stage",
+            },
+        )
+        # One file after the other: compiling a large model takes gigabytes of memory.
+        project.compile(f"building {model.name}", jobs=1)
+        project.install("collecting what was built")
+        built = work / "stage" / model.name
+        if not built.is_dir():
+            raise BuildFailedError(f"The build did not make the model {model.name}.\n  log: {log}")
+        item = stage / model.name
+        shutil.copytree(built, item)
+        return item
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

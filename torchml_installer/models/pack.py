@@ -1,0 +1,239 @@
+"""``model pack``: a TorchScript file becomes a portable-model folder that KIM installs."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchml_installer.elements import SYMBOLS, suggestion
+from torchml_installer.errors import (
+    BadOptionError,
+    NotPermittedError,
+    OutputExistsError,
+    WrongForwardError,
+)
+from torchml_installer.models import torchscript
+from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
+
+_CMAKE_LISTS = """\
+cmake_minimum_required(VERSION 3.10)
+
+list(APPEND CMAKE_PREFIX_PATH $ENV{{KIM_API_CMAKE_PREFIX_DIR}})
+find_package(KIM-API-ITEMS 2.2 REQUIRED CONFIG)
+
+kim_api_items_setup_before_project(ITEM_TYPE "portableModel")
+project({name})
+kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
+
+add_kim_api_model_library(
+  NAME            "{name}"
+  DRIVER_NAME     "{driver}"
+  PARAMETER_FILES "{name}.param" "{name}.pt"
+  )
+"""
+
+_NEIGHBOUR_INPUTS = ("species", "coordinates", "n_neigh", "nlist", "contributing")
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """What ``model pack`` was asked for.
+
+    elements: symbols in the order of the model's species codes; cutoff: Å.
+    name: KIM name of the model, None: made from the file's name. output: folder in which the
+    portable-model folder is made.
+    """
+
+    file: Path
+    elements: tuple[str, ...]
+    cutoff: float
+    pattern: Pattern = Pattern.NEIGHBOURS
+    n_layers: int | None = None
+    returns_forces: bool = False
+    name: str | None = None
+    driver: str = DEFAULT_DRIVER_NAME
+    output: Path = Path()
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """The folder that was made."""
+
+    folder: Path
+    name: str
+    driver: str
+    parameters: Parameters
+    size: int
+
+    def as_json(self) -> dict[str, Any]:
+        """schema 1: what ``model pack --json`` prints."""
+        return {
+            "schema": 1,
+            "folder": str(self.folder),
+            "name": self.name,
+            "driver": self.driver,
+            "elements": list(self.parameters.elements),
+            "cutoff": self.parameters.cutoff,
+            "influence_distance": self.parameters.influence_distance,
+            "pattern": self.parameters.pattern.value,
+            "n_layers": self.parameters.n_layers,
+            "returns_forces": self.parameters.returns_forces,
+            "model_bytes": self.size,
+        }
+
+
+def pack(options: PackOptions) -> PackedModel:
+    """Checks everything, then writes the folder in one step.
+
+    Raises the model errors of errors.py (30 to 36), NotPermittedError, OSError (disk full).
+    """
+    check_elements(options.elements)
+    check_cutoff(options.cutoff)
+    n_layers = _n_layers(options)
+    name = options.name if options.name is not None else legal_name(options.file.stem)
+    check_item_name(name, "model")
+    check_item_name(options.driver, "driver")
+    model = torchscript.inspect(options.file)
+    expected = expected_inputs(options.pattern, n_layers)
+    check_signature(model, options.pattern, expected, options.returns_forces)
+    parameters = Parameters(
+        elements=options.elements,
+        pattern=options.pattern,
+        cutoff=options.cutoff,
+        n_layers=n_layers,
+        model_file=f"{name}.pt",
+        returns_forces=options.returns_forces,
+        n_inputs=len(expected),
+    )
+    folder = options.output.absolute() / name
+    _check_output(folder, options.force)
+    _write(folder, name, options, parameters)
+    return PackedModel(folder, name, options.driver, parameters, model.size)
+
+
+def check_elements(elements: tuple[str, ...]) -> None:
+    """Raises BadOptionError for anything that is not a list of different chemical symbols."""
+    if not elements:
+        raise BadOptionError("No element was named.", "Name them, for example --elements Si,C")
+    for symbol in elements:
+        if symbol not in SYMBOLS:
+            meant = suggestion(symbol)
+            raise BadOptionError(
+                f"There is no element '{symbol}'.",
+                f"Did you mean {meant}?" if meant else "Use chemical symbols: --elements Si,C",
+            )
+        if elements.count(symbol) > 1:
+            raise BadOptionError(
+                f"The element {symbol} is named twice.", "Name each species of the model once."
+            )
+
+
+def check_cutoff(cutoff: float) -> None:
+    """Raises BadOptionError unless the cutoff (Å) is positive and finite."""
+    if not (math.isfinite(cutoff) and cutoff > 0.0):
+        raise BadOptionError(
+            f"The cutoff has to be a positive number, not {cutoff}.",
+            "Give the model's cutoff in Å, for example --cutoff 3.77",
+        )
+
+
+def _check_output(folder: Path, force: bool) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    is_model = (folder / "CMakeLists.txt").is_file() and any(folder.glob("*.param"))
+    if not is_model:
+        # --force is for replacing models, not for losing something else of the same name.
+        raise OutputExistsError(
+            f"{folder} exists already, and is not a portable model.",
+            "Choose another --name or --output.",
+        )
+    if not force:
+        raise OutputExistsError(f"The folder {folder} exists already.")
+
+
+def _n_layers(options: PackOptions) -> int:
+    if options.pattern is Pattern.DESCRIPTOR:
+        raise BadOptionError(
+            "Models on descriptors cannot be packed by this version.",
+            "KLIFF writes such a folder itself; `torchml-install model install` takes it.",
+        )
+    if options.pattern is Pattern.GRAPH:
+        if options.n_layers is None or options.n_layers < 1:
+            raise BadOptionError(
+                "A graph model needs its number of message-passing layers.",
+                "Add it, for example --layers 3",
+            )
+        return options.n_layers
+    if options.n_layers is not None:
+        raise BadOptionError("--layers is only for graph models.", "Leave it out.")
+    return 1
+
+
+def expected_inputs(pattern: Pattern, n_layers: int) -> tuple[str, ...]:
+    """The names of forward's arguments, in order, as the driver hands them over."""
+    if pattern is Pattern.DESCRIPTOR:
+        return ("descriptor",)
+    if pattern is Pattern.GRAPH:
+        edges = (f"edge_index_{layer}" for layer in range(1, n_layers + 1))
+        return ("species", "coordinates", *edges, "contributing")
+    return _NEIGHBOUR_INPUTS
+
+
+def check_signature(
+    model: torchscript.TorchScriptFile,
+    pattern: Pattern,
+    expected: tuple[str, ...],
+    returns_forces: bool,
+) -> None:
+    """Raises WrongForwardError when the model's own code says that the driver cannot call it.
+
+    Code that cannot be read is left to the driver, which asks libtorch.
+    """
+    signature = model.signature
+    if signature is None:
+        return
+    if len(signature.arguments) != len(expected):
+        raise WrongForwardError(
+            f"forward of {model.path} takes {len(signature.arguments)} arguments "
+            f"({', '.join(signature.arguments) or 'none'}); a model of the pattern "
+            f"'{pattern.value}' is called with {len(expected)} ({', '.join(expected)}).",
+            "Change the model's forward, or choose another --pattern.",
+        )
+    if returns_forces and signature.returns == "Tensor":
+        raise WrongForwardError(
+            f"forward of {model.path} returns one tensor, and no forces beside it.",
+            "Leave out --returns-forces: forces are then the negative gradient of the energy.",
+        )
+
+
+def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> None:
+    """Makes the folder beside its place and renames it; a folder it replaces is kept till then."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise NotPermittedError(f"Cannot write to {folder.parent}: {error.strerror}.") from error
+    try:
+        fresh = work / "new"
+        fresh.mkdir()
+        cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver)
+        (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
+        (fresh / f"{name}.param").write_text(parameters.as_text(), encoding="utf-8")
+        shutil.copyfile(options.file, fresh / f"{name}.pt")
+        replaced = work / "replaced"
+        try:
+            if folder.exists():
+                folder.rename(replaced)
+            fresh.rename(folder)
+        except BaseException:
+            if replaced.exists() and not folder.exists():
+                replaced.rename(folder)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

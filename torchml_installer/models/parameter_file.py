@@ -1,0 +1,197 @@
+"""The parameter file (``*.param``) of a portable model.
+
+One value a line, in a fixed order; ``#`` starts a comment, blank lines do not count. Real files are
+careless about comments and blank lines, so nothing but the order of the values is looked at:
+
+number of elements; element symbols; preprocessing (None, Descriptor, Graph; any case);
+cutoff in Å; number of layers (Graph only); model file; returns forces (True, False; any case);
+number of inputs; descriptor name.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from torchml_installer.elements import SYMBOLS, suggestion
+from torchml_installer.errors import BadParameterFileError
+
+#: A parameter file is a dozen short lines; anything much longer is another kind of file.
+_LONGEST = 1 << 20
+
+
+class Pattern(str, enum.Enum):
+    """The model's calling convention; the values are the command line's words."""
+
+    NEIGHBOURS = "neighbours"
+    DESCRIPTOR = "descriptor"
+    GRAPH = "graph"
+
+    @property
+    def preprocessing(self) -> str:
+        """What the parameter file calls it."""
+        return {"neighbours": "None", "descriptor": "Descriptor", "graph": "Graph"}[self.value]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The values of a parameter file.
+
+    elements: symbols, in the order of the model's species codes. cutoff: Å.
+    n_layers: message-passing layers, 1 unless the pattern is a graph.
+    """
+
+    elements: tuple[str, ...]
+    pattern: Pattern
+    cutoff: float
+    model_file: str
+    returns_forces: bool = False
+    n_inputs: int = 5
+    n_layers: int = 1
+    descriptor: str = "None"
+
+    @property
+    def influence_distance(self) -> float:
+        """Å: how far from a particle another can be and still change its energy."""
+        return self.cutoff * self.n_layers
+
+    def as_text(self) -> str:
+        """The contents of the file."""
+        values = [
+            ("Number of elements", str(len(self.elements))),
+            ("Elements, in the order of the model's species codes", " ".join(self.elements)),
+            ("Preprocessing", self.pattern.preprocessing),
+            ("Cutoff (angstrom)", repr(self.cutoff)),
+        ]
+        if self.pattern is Pattern.GRAPH:
+            values.append(("Number of graph layers", str(self.n_layers)))
+        values += [
+            ("Model file", self.model_file),
+            ("Returns forces", str(self.returns_forces)),
+            ("Number of inputs", str(self.n_inputs)),
+            ("Descriptor", self.descriptor),
+        ]
+        return "\n".join(f"# {comment}\n{value}\n" for comment, value in values)
+
+
+def read(path: Path) -> Parameters:
+    """Reads and checks a parameter file. Raises BadParameterFileError, naming file and line."""
+    try:
+        data = path.read_bytes()[: _LONGEST + 1]
+    except OSError as error:
+        raise BadParameterFileError(
+            f"The parameter file {path} cannot be read: {error.strerror}.",
+            "Check the path and its permissions.",
+        ) from error
+    # Text of any encoding has no control characters besides blanks.
+    if len(data) > _LONGEST or any(byte < 32 and byte not in b"\t\n\v\f\r" for byte in data):
+        raise BadParameterFileError(
+            f"The parameter file {path} is not a text file.",
+            "Give the model's *.param file; the model itself is named inside it.",
+        )
+    return parse(data.decode("utf-8", errors="replace"), path)
+
+
+def parse(text: str, path: Path) -> Parameters:
+    """Checks the text of a parameter file; ``path`` is for messages."""
+    lines = _Lines(text, path)
+    count = lines.whole_number("the number of elements", most=len(SYMBOLS))
+    elements: list[str] = []
+    while len(elements) < count:
+        for symbol in lines.next("the elements").split():
+            _check_element(lines, symbol, elements)
+            elements.append(symbol)
+    if len(elements) > count:
+        lines.reject(f"{count} element(s) announced, {len(elements)} named")
+    word = lines.next("the preprocessing")
+    patterns = {pattern.preprocessing.lower(): pattern for pattern in Pattern}
+    pattern = patterns.get(word.lower())
+    if pattern is None:
+        lines.reject(f"the preprocessing is None, Descriptor or Graph, not '{word}'")
+    cutoff = lines.length("the cutoff")
+    n_layers = 1
+    if pattern is Pattern.GRAPH:
+        n_layers = lines.whole_number("the number of graph layers", most=1000)
+    parameters = Parameters(
+        elements=tuple(elements),
+        pattern=pattern,
+        cutoff=cutoff,
+        n_layers=n_layers,
+        model_file=lines.next("the model file's name"),
+        returns_forces=lines.truth("'returns forces'"),
+        n_inputs=lines.whole_number("the number of inputs", most=10_000),
+        descriptor=lines.next("the descriptor's name"),
+    )
+    if (rest := lines.rest()) is not None:
+        lines.reject(f"unknown setting '{rest}' after the last value")
+    return parameters
+
+
+def _check_element(lines: _Lines, symbol: str, before: list[str]) -> None:
+    if symbol not in SYMBOLS:
+        meant = suggestion(symbol)
+        lines.reject(f"there is no element '{symbol}'" + (f" (is {meant} meant?)" if meant else ""))
+    if symbol in before:
+        lines.reject(f"the element {symbol} is named twice")
+
+
+class _Lines:
+    """The lines that carry values, with their numbers for messages."""
+
+    def __init__(self, text: str, path: Path) -> None:
+        self._path = path
+        self._number = 0
+        self._values = self._without_comments(text)
+
+    def _without_comments(self, text: str) -> Iterator[str]:
+        for number, line in enumerate(text.split("\n"), start=1):
+            value = line.partition("#")[0].strip()
+            if value:
+                self._number = number
+                yield value
+
+    def reject(self, reason: str) -> NoReturn:
+        raise BadParameterFileError(
+            f"{self._path}, line {self._number}: {reason}.",
+            "Correct that line, or make the file anew with `torchml-install model pack`.",
+        )
+
+    def rest(self) -> str | None:
+        return next(self._values, None)
+
+    def next(self, what: str) -> str:
+        value = self.rest()
+        if value is None:
+            where = f"after line {self._number}" if self._number else "it holds no value at all"
+            raise BadParameterFileError(
+                f"{self._path} ends before {what} ({where}).",
+                "The values, in order: number of elements, elements, preprocessing, cutoff, "
+                "[layers of a graph], model file, returns forces, number of inputs, descriptor.",
+            )
+        return value
+
+    def whole_number(self, what: str, most: int) -> int:
+        text = self.next(what)
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+            self.reject(f"{what} is a whole number from 1 to {most}, not '{text}'")
+        return int(text)
+
+    def length(self, what: str) -> float:
+        text = self.next(what)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value > 0.0):
+            self.reject(f"{what} is a positive number (in Å), not '{text}'")
+        return value
+
+    def truth(self, what: str) -> bool:
+        text = self.next(what)
+        if text.lower() not in ("true", "false"):
+            self.reject(f"{what} is True or False, not '{text}'")
+        return text.lower() == "true"

@@ -1,0 +1,174 @@
+"""Runs programs: no shell, output kept in a log, the first real error shown on failure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torchml_installer import console
+from torchml_installer.errors import BuildFailedError, DiskFullError, TorchMLError
+
+#: "[12/34] Building ..." of ninja.
+_NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
+#: "[ 45%] Building ..." of make.
+_MAKE_PROGRESS = re.compile(r"^\[ *(\d+)%\]")
+_COMPILER_ERROR = re.compile(r"\berror: |undefined reference to ")
+_SHOWN_LINES = 12
+
+
+def quick_output(command: Sequence[str | Path], timeout: float = 10.0) -> str | None:
+    """What a small command prints (stdout, else stderr), or None when it does not run well.
+
+    For detection: never raises because of the program, and never waits long.
+    """
+    try:
+        done = subprocess.run(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=plain_language_environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+    if done.returncode != 0:
+        return None
+    return (done.stdout or done.stderr).decode(errors="replace").strip()
+
+
+def plain_language_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for programs whose messages are read here: English, and ninja's counter."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "NINJA_STATUS": "[%f/%t] "}
+    environment.pop("LANGUAGE", None)
+    if extra:
+        environment.update(extra)
+    return environment
+
+
+def run_logged(
+    command: Sequence[str | Path],
+    *,
+    title: str,
+    log: Path,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool = False,
+    failure: type[TorchMLError] = BuildFailedError,
+) -> str:
+    """Runs a program, adds its output to ``log`` and returns it.
+
+    Raises ``failure`` with the first real error and the log's path when the program fails,
+    DiskFullError when its output says so. On KeyboardInterrupt the program and its children are
+    ended before the exception travels on.
+    """
+    words = [str(word) for word in command]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    with log.open("a", encoding="utf-8") as record, console.step(title, verbose=verbose) as shown:
+        record.write(f"\n$ {shlex.join(words)}\n")
+        record.flush()
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=plain_language_environment(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise failure(f"{title}: cannot start {words[0]}: {error.strerror}.") from error
+        try:
+            assert process.stdout is not None
+            for raw in process.stdout:
+                line = raw.decode(errors="replace").rstrip("\n")
+                lines.append(line)
+                record.write(line + "\n")
+                if verbose:
+                    console.note(line)
+                _show_progress(line, shown)
+            code = process.wait()
+        except BaseException:
+            end_process_group(process)
+            raise
+        if code != 0:
+            record.write(f"(exit code {code})\n")
+            raise _failure(title, code, lines, log, failure)
+    return "\n".join(lines)
+
+
+def end_process_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program started in its own session, and what it started in turn.
+
+    First as Ctrl-C does: pip then takes back what it has half done.
+    """
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, wish)
+            process.wait(timeout=5.0)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _show_progress(line: str, shown: console.Step) -> None:
+    if match := _NINJA_PROGRESS.match(line):
+        shown.advance(int(match[1]), int(match[2]))
+    elif match := _MAKE_PROGRESS.match(line):
+        shown.advance(int(match[1]), 100)
+
+
+def _failure(
+    title: str, code: int, lines: Sequence[str], log: Path, failure: type[TorchMLError]
+) -> TorchMLError:
+    if any("No space left on device" in line for line in lines):
+        return DiskFullError(f"{title} failed: no space left on the disk. Log: {log}")
+    excerpt = first_error(lines)
+    shown = "\n".join(f"    {line}" for line in excerpt) or "    (it printed nothing)"
+    remedy = None
+    if any("Killed signal" in line or "internal compiler error: Killed" in line for line in lines):
+        remedy = "The compiler was killed, most likely for want of memory: try --jobs 1."
+    return failure(f"{title} failed (exit code {code}):\n{shown}\n  log: {log}", remedy)
+
+
+def first_error(lines: Sequence[str]) -> list[str]:
+    """The lines that say why a build failed.
+
+    In this order: the message of the driver's own CMake code (it starts with ``torchml: ``), an
+    error of the compiler or linker, CMake's error, and else the last lines.
+    """
+    for index, line in enumerate(lines):
+        if line.strip().startswith("torchml: "):
+            return _paragraphs(lines[index:])
+    for index, line in enumerate(lines):
+        if _COMPILER_ERROR.search(line) and not line.startswith(("CMake Error", "FAILED:", "[")):
+            if line.startswith(("ninja:", "make", "gmake")):
+                continue
+            return [text for text in lines[index : index + 4] if text.strip()]
+    for index, line in enumerate(lines):
+        if line.startswith("CMake Error"):
+            return [line, *_paragraphs(lines[index + 1 :])]
+    return [line for line in lines if line.strip()][-_SHOWN_LINES:]
+
+
+def _paragraphs(lines: Sequence[str]) -> list[str]:
+    """CMake's indented message: up to the first line that is not indented, or "Call Stack"."""
+    kept: list[str] = []
+    for line in lines:
+        ends = line.startswith(("Call Stack", "--", "CMake ")) or (kept and line[:1] not in " ")
+        if kept and line.strip() and ends:
+            break
+        if line.strip():
+            kept.append(line.strip())
+        if len(kept) == _SHOWN_LINES:
+            break
+    return kept

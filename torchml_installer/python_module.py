@@ -1,0 +1,171 @@
+"""Installs the built Python module ``torchml_driver`` into the active Python, as a wheel.
+
+A wheel, because pip then knows the module: ``pip uninstall torchml-driver`` removes it, ``pip
+list`` shows it, and an interrupted installation is rolled back.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+import sysconfig
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.errors import PythonModuleError, SourcesMissingError
+from torchml_installer.process import run_logged
+
+DISTRIBUTION = "torchml-driver"
+PACKAGE = "torchml_driver"
+
+
+@dataclass(frozen=True)
+class ProjectFacts:
+    """What the driver's own pyproject.toml says."""
+
+    version: str
+    dependencies: tuple[str, ...]
+
+    def dependency_names(self) -> tuple[str, ...]:
+        return tuple(
+            re.split(r"[^A-Za-z0-9_.-]", text, maxsplit=1)[0] for text in self.dependencies
+        )
+
+
+def project_facts(sources: Path) -> ProjectFacts:
+    """Reads ``driver_src/pyproject.toml``.
+
+    With regular expressions: Python 3.10 has no TOML reader, and the file is our own.
+    """
+    path = sources / "pyproject.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SourcesMissingError(f"{path} cannot be read: {error.strerror}.") from error
+    version = re.search(r'^version\s*=\s*"([^"]+)"', text, re.MULTILINE)
+    dependencies = re.search(r"^dependencies\s*=\s*\[(.*?)\]", text, re.MULTILINE | re.DOTALL)
+    if version is None or dependencies is None:
+        raise SourcesMissingError(f"{path} names no version or no dependencies.")
+    return ProjectFacts(version[1], tuple(re.findall(r'"([^"]+)"', dependencies[1])))
+
+
+def obstacle() -> PythonModuleError | None:
+    """Why nothing can be installed into the active Python, None if it can."""
+    if importlib.util.find_spec("pip") is None:
+        return PythonModuleError(
+            f"The Python {sys.executable} has no pip, which installs the Python module.",
+            f"`{sys.executable} -m ensurepip`, or leave the module out with --no-python.",
+        )
+    in_environment = sys.prefix != sys.base_prefix
+    marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
+    if marker.exists() and not in_environment:
+        return PythonModuleError(
+            f"The Python {sys.executable} is managed by the system, which does not allow pip to "
+            "install the Python module into it.",
+            "Work in a virtual environment (`python3 -m venv .venv`) and install torchml-installer "
+            "there, or leave the module out with --no-python.",
+        )
+    if importlib.util.find_spec("pybind11") is None:
+        return PythonModuleError(
+            f"The Python {sys.executable} has no pybind11, which builds the Python module.",
+            f"`{sys.executable} -m pip install pybind11`, or leave the module out with "
+            "--no-python.",
+        )
+    return None
+
+
+def write_wheel(package: Path, facts: ProjectFacts, folder: Path) -> Path:
+    """Packs the staged folder ``torchml_driver/`` into a wheel for this interpreter."""
+    tag = wheel_tag()
+    distribution = f"{PACKAGE}-{facts.version}"
+    metadata = [
+        "Metadata-Version: 2.1",
+        f"Name: {DISTRIBUTION}",
+        f"Version: {facts.version}",
+        "Summary: Torch interatomic potentials in Python and ASE",
+        "License: BSD-3-Clause",
+        "Requires-Python: >=3.10",
+        *(f"Requires-Dist: {dependency}" for dependency in facts.dependencies),
+    ]
+    wheel_file = [
+        "Wheel-Version: 1.0",
+        "Generator: torchml-install",
+        "Root-Is-Purelib: false",
+        f"Tag: {tag}",
+    ]
+    members: dict[str, bytes] = {
+        f"{PACKAGE}/{path.relative_to(package).as_posix()}": path.read_bytes()
+        for path in sorted(package.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    members[f"{distribution}.dist-info/METADATA"] = ("\n".join(metadata) + "\n").encode()
+    members[f"{distribution}.dist-info/WHEEL"] = ("\n".join(wheel_file) + "\n").encode()
+    members[f"{distribution}.dist-info/RECORD"] = _record(members, distribution).encode()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{distribution}-{tag}.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, contents in members.items():
+            archive.writestr(name, contents)
+    return path
+
+
+def wheel_tag() -> str:
+    """This interpreter's tag, for example ``cp311-cp311-linux_x86_64``."""
+    abi_flags = getattr(sys, "abiflags", "")
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    platform = re.sub(r"[^A-Za-z0-9]", "_", sysconfig.get_platform())
+    return f"{python}-{python}{abi_flags}-{platform}"
+
+
+def _record(members: dict[str, bytes], distribution: str) -> str:
+    lines = []
+    for name, contents in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(contents).digest()).rstrip(b"=").decode()
+        lines.append(f"{name},sha256={digest},{len(contents)}")
+    lines.append(f"{distribution}.dist-info/RECORD,,")
+    return "\n".join(lines) + "\n"
+
+
+def install(wheel: Path, facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
+    """Installs missing dependencies, then the wheel. Raises PythonModuleError."""
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
+    missing = [
+        dependency
+        for dependency, name in zip(facts.dependencies, facts.dependency_names(), strict=True)
+        if not _is_installed(name)
+    ]
+    if missing:
+        run_logged(
+            [*pip, *missing],
+            title=f"installing {', '.join(missing)}",
+            log=log,
+            verbose=verbose,
+            failure=PythonModuleError,
+        )
+    run_logged(
+        [*pip, "--no-deps", "--force-reinstall", wheel],
+        title="installing the Python module",
+        log=log,
+        verbose=verbose,
+        failure=PythonModuleError,
+    )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

