@@ -1,0 +1,42 @@
+# Each target gets the machine ready first (ci/provision.py; a moment if it is), then calls a tool.
+#   make demo          from a bare machine to silicon in LAMMPS and in ASE
+#   make test          all tests but the slow ones        make test-all   those too
+#   make bench         measure, see benchmarks/           make lint       what CI checks
+# PYTHON=python3.12 chooses the Python of .venv, TORCHML_TORCH="torch==2.7.0" its torch.
+
+PYTHON ?= python3
+BIN := .venv/bin
+CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
+
+.PHONY: demo test test-all bench lint format provision
+.DEFAULT_GOAL := demo
+
+provision:
+	@$(PYTHON) ci/provision.py
+
+demo: provision
+	$(BIN)/torchml-install quickstart
+
+# The tests build the driver with warnings as errors.
+test test-all bench: export TORCHML_WERROR = ON
+
+test: provision
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: provision
+	$(BIN)/python -m pytest
+
+bench: provision
+	$(BIN)/torchml-install quickstart
+	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
+
+lint: provision
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict torchml_installer
+	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+
+format: provision
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(CXX_SOURCES)
