@@ -1,0 +1,46 @@
+"""What the tests share: the driver and the example model, installed the way a user does it."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported: the suite's systems are small, and several ranks run at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.structures import CUTOFF, EXAMPLE_MODEL
+from tests.support import EXAMPLE, DriverEnvironment, run, torchml_install
+
+
+@pytest.fixture(scope="session")
+def driver_environment(tmp_path_factory: pytest.TempPathFactory) -> DriverEnvironment:
+    """Builds the driver and its Python module, once; a build that is kept takes seconds."""
+    folder = tmp_path_factory.mktemp("collection")
+    work = tmp_path_factory.mktemp("packing")
+    env = {
+        **os.environ,
+        "KIM_API_MODEL_DRIVERS_DIR": str(folder),
+        "KIM_API_PORTABLE_MODELS_DIR": str(folder),
+    }
+    torchml_install("driver", "--collection", "environment", env=env, cwd=work)
+    run([sys.executable, EXAMPLE / "make_model.py", "--output", work / "SW_Si.pt"])
+    options = ("--elements", "Si", "--cutoff", str(CUTOFF), "--name", EXAMPLE_MODEL)
+    torchml_install("model", "pack", work / "SW_Si.pt", *options, env=env, cwd=work)
+    packed = work / EXAMPLE_MODEL
+    torchml_install("model", "install", packed, "--collection", "environment", env=env, cwd=work)
+    return DriverEnvironment(folder, env, packed)
+
+
+@pytest.fixture
+def in_collection(
+    driver_environment: DriverEnvironment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> DriverEnvironment:
+    """This process finds driver and models through KIM, and writes kim.log into tmp_path."""
+    for name in ("KIM_API_MODEL_DRIVERS_DIR", "KIM_API_PORTABLE_MODELS_DIR"):
+        monkeypatch.setenv(name, str(driver_environment.folder))
+    monkeypatch.chdir(tmp_path)
+    return driver_environment

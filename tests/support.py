@@ -1,0 +1,73 @@
+"""What the tests use to run programs and to install models."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "stillinger_weber"
+DRIVER = "TorchML__MD_173118614730_001"
+
+
+@dataclass(frozen=True)
+class DriverEnvironment:
+    """Driver and example model in a collection of their own.
+
+    folder: the collection. KIM looks into the current directory, too: a program that runs here
+    needs no environment. env: a whole environment in which KIM finds the collection anywhere.
+    packed: the example's portable-model folder.
+    """
+
+    folder: Path
+    env: Mapping[str, str]
+    packed: Path
+
+
+def run(command: Sequence[str | Path], **options: object) -> str:
+    """Runs a program that has to succeed; returns what it printed, errors included."""
+    done = subprocess.run(  # type: ignore[call-overload]
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
+    return str(done.stdout)
+
+
+def torchml_install(*arguments: str | Path, env: Mapping[str, str], cwd: Path) -> str:
+    return run([sys.executable, "-m", "torchml_installer", *arguments], env=dict(env), cwd=cwd)
+
+
+_KIM_ITEM = """\
+cmake_minimum_required(VERSION 3.10)
+find_package(KIM-API-ITEMS 2.2 REQUIRED CONFIG)
+kim_api_items_setup_before_project(ITEM_TYPE "portableModel")
+project({name})
+kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
+add_kim_api_model_library(NAME "{name}" DRIVER_NAME "{driver}" PARAMETER_FILES {files})
+"""
+
+
+def install_kim_model(folder: Path, name: str, files: Mapping[str, bytes], work: Path) -> None:
+    """Installs a portable model with any contents, sound or not, without asking our installer."""
+    source = work / name
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for file_name, contents in files.items():
+        (source / file_name).write_bytes(contents)
+    listed = " ".join(f'"{file_name}"' for file_name in files)
+    text = _KIM_ITEM.format(name=name, driver=DRIVER, files=listed)
+    (source / "CMakeLists.txt").write_text(text)
+    build = source / "build"
+    prefix = f"-DKIM_API_PORTABLE_MODEL_INSTALL_PREFIX={folder}"
+    run(["cmake", "-S", source, "-B", build, "-DKIM_API_INSTALL_COLLECTION=USER", prefix])
+    run(["cmake", "--build", build])
+    run(["cmake", "--install", build])

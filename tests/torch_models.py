@@ -1,0 +1,204 @@
+"""Small TorchScript models of calling convention 1, each with one property worth a test."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+
+
+class Springs(torch.nn.Module):
+    """k/2 (r - r0)² for every listed pair, halved: simple enough to know the right answer.
+
+    Without weights; `energies` gives one energy for each contributing particle.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.k = 2.0
+        self.r0 = 2.4
+
+    def energies(
+        self,
+        coords: torch.Tensor,
+        n_neigh: torch.Tensor,
+        nlist: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
+        rows = torch.arange(n_neigh.size(0))
+        row = torch.repeat_interleave(rows, n_neigh.long())
+        owner = contributing.nonzero().view(-1).index_select(0, row)
+        delta = coords.index_select(0, nlist.long()) - coords.index_select(0, owner)
+        stretch = (delta * delta).sum(1).sqrt() - self.r0
+        pair = 0.25 * self.k * stretch * stretch
+        return torch.zeros(n_neigh.size(0), dtype=coords.dtype).index_add(0, row, pair)
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        coords: torch.Tensor,
+        n_neigh: torch.Tensor,
+        nlist: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
+        return self.energies(coords, n_neigh, nlist, contributing)
+
+
+class SpringsTotal(Springs):
+    """The sum only, a tensor without dimensions."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords, n_neigh, nlist, contributing).sum()
+
+
+class SpringsTotalInList(Springs):
+    """The sum only, as a tensor with one element."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords, n_neigh, nlist, contributing).sum().view(1)
+
+
+class SpringsColumn(Springs):
+    """[n_contributing, 1]"""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords, n_neigh, nlist, contributing).unsqueeze(1)
+
+
+class SpringsAllParticles(Springs):
+    """[n]: zeros for particles that do not contribute."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        rows = self.energies(coords, n_neigh, nlist, contributing)
+        full = torch.zeros(coords.size(0), dtype=coords.dtype)
+        return full.index_add(0, contributing.nonzero().view(-1), rows)
+
+
+class SpringsAllParticlesColumn(Springs):
+    """[n, 1]"""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        rows = self.energies(coords, n_neigh, nlist, contributing)
+        full = torch.zeros(coords.size(0), dtype=coords.dtype)
+        return full.index_add(0, contributing.nonzero().view(-1), rows).unsqueeze(1)
+
+
+class SpringsWithForces(Springs):
+    """(energies, forces), the forces from a formula and not through autograd."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        row = torch.repeat_interleave(torch.arange(n_neigh.size(0)), n_neigh.long())
+        owner = contributing.nonzero().view(-1).index_select(0, row)
+        neighbour = nlist.long()
+        delta = coords.index_select(0, neighbour) - coords.index_select(0, owner)
+        r = (delta * delta).sum(1, keepdim=True).sqrt()
+        pull = 0.5 * self.k * (r - self.r0) * delta / r
+        forces = torch.zeros_like(coords).index_add(0, owner, pull)
+        forces = forces.index_add(0, neighbour, -pull)
+        return self.energies(coords, n_neigh, nlist, contributing), forces
+
+
+class SpringsSingle(Springs):
+    """Single precision, as its weights say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1, dtype=torch.float32))
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        if coords.dtype != torch.float32:
+            raise RuntimeError("coordinates are not in single precision")
+        return self.scale * self.energies(coords, n_neigh, nlist, contributing)
+
+
+class EnergyWithoutGradient(Springs):
+    """Autograd cannot see through it."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords.detach(), n_neigh, nlist, contributing)
+
+
+class SpeciesAsEnergy(Springs):
+    """The sum of the species codes of contributing particles, to see what codes arrive."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        codes = species.index_select(0, contributing.nonzero().view(-1))
+        return codes.to(coords.dtype) + 0.0 * coords.sum()
+
+
+class NotFinite(Springs):
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords, n_neigh, nlist, contributing) / 0.0 * 0.0
+
+
+class WrongShape(Springs):
+    """Energies for one particle too many, forces as (n, 2)."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return torch.zeros(coords.size(0) + 1, dtype=coords.dtype) + 0.0 * coords.sum()
+
+
+class WrongForcesShape(Springs):
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return coords.sum(), coords[:, :2]
+
+
+class Complains(Springs):
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        if coords.size(0) > 0:
+            raise RuntimeError("this model never works")
+        return coords.sum()
+
+
+class OtherArguments(torch.nn.Module):
+    """Two arguments, where the driver hands over five."""
+
+    def forward(self, positions: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
+        return (positions @ box).sum()
+
+
+class NumberArgument(torch.nn.Module):
+    """Five arguments, one of them not a tensor."""
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        coords: torch.Tensor,
+        n_neigh: torch.Tensor,
+        nlist: torch.Tensor,
+        cutoff: float,
+    ) -> torch.Tensor:
+        return coords.sum() * cutoff
+
+
+def torchscript(module: torch.nn.Module) -> bytes:
+    """The file torch.jit.script(module).save() writes."""
+    with warnings.catch_warnings():
+        # Recent versions recommend other formats; this one is what is tested here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return bytes(torch.jit.script(module).save_to_buffer())
+
+
+def parameter_text(
+    model_file: str,
+    *,
+    cutoff: float | str = 3.0,
+    elements: str = "1\nSi",
+    preprocessing: str = "None",
+    returns_forces: bool = False,
+) -> str:
+    return (
+        f"# elements\n{elements}\n\n# preprocessing\n{preprocessing}\n\n# cutoff, angstrom\n"
+        f"{cutoff}\n\n# model\n{model_file}\n\n# returns forces\n{returns_forces}\n\n"
+        "# number of inputs\n5\n\n# descriptor\nNone\n"
+    )
+
+
+def write_model(folder: Path, module: torch.nn.Module, **parameters: object) -> Path:
+    """A portable-model folder without what KIM needs to build it; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.pt").write_bytes(torchscript(module))
+    text = parameter_text("model.pt", **parameters)  # type: ignore[arg-type]
+    (folder / "model.param").write_text(text)
+    return folder
