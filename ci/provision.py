@@ -347,7 +347,7 @@ def steps(torch: str, torch_index: str | None, kimpy: bool) -> list[Step]:
             (KIMPY,),
             ("kimpy",),
             digest(KIMPY),
-            "compiled from source the first time, 3 to 5 minutes on two cores; pip keeps the"
+            "compiled from source the first time, one to three minutes on two cores; pip keeps the"
             " result for later environments",
         ),
         Step(
