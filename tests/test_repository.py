@@ -25,13 +25,19 @@ from tests.support import DRIVER, EXAMPLE, ROOT, DriverEnvironment, run
 
 @pytest.fixture
 def empty_collection(driver_environment: DriverEnvironment, tmp_path: Path) -> Mapping[str, str]:
-    """An environment whose collection of drivers is new; the example model is installed."""
-    drivers = tmp_path / "drivers"
+    """An environment whose collection of drivers is new; the example model is installed.
+
+    With a home of its own: KIM refuses to install what the user's collection has already.
+    """
+    drivers, home = tmp_path / "drivers", tmp_path / "home"
     drivers.mkdir()
+    home.mkdir()
+    caches = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     return {
         **driver_environment.env,
         "KIM_API_MODEL_DRIVERS_DIR": str(drivers),
-        "HOME": os.environ["HOME"],
+        "HOME": str(home),
+        "XDG_CACHE_HOME": caches,
     }
 
 

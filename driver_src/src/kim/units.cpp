@@ -1,6 +1,7 @@
 #include "kim/units.hpp"
 
 #include <KIM_ModelDriverHeaders.hpp>
+#include <cmath>
 
 #include "engine/error.hpp"
 
@@ -8,19 +9,30 @@ namespace torchml::kim {
 
 namespace {
 
+// KIM-API 2.3 takes one erg for 1e7 J (it is 1e-7 J): ergs are converted by way of joules.
+constexpr double ergs_per_joule = 1e7;
+
+KIM::EnergyUnit convertible(KIM::EnergyUnit unit) {
+    return unit == KIM::ENERGY_UNIT::erg ? KIM::ENERGY_UNIT::J : unit;
+}
+
+double by_joules(KIM::EnergyUnit unit) {
+    return unit == KIM::ENERGY_UNIT::erg ? ergs_per_joule : 1.0;
+}
+
 double factor(const Units& from, const Units& to, double length_power, double energy_power) {
     double result = 0.0;
     const int failed = KIM::ModelDriverCreate::ConvertUnit(
-        from.length, from.energy, KIM::CHARGE_UNIT::unused, KIM::TEMPERATURE_UNIT::unused,
-        KIM::TIME_UNIT::unused, to.length, to.energy, KIM::CHARGE_UNIT::unused,
-        KIM::TEMPERATURE_UNIT::unused, KIM::TIME_UNIT::unused, length_power, energy_power, 0.0, 0.0,
-        0.0, &result);
+        from.length, convertible(from.energy), KIM::CHARGE_UNIT::unused,
+        KIM::TEMPERATURE_UNIT::unused, KIM::TIME_UNIT::unused, to.length, convertible(to.energy),
+        KIM::CHARGE_UNIT::unused, KIM::TEMPERATURE_UNIT::unused, KIM::TIME_UNIT::unused,
+        length_power, energy_power, 0.0, 0.0, 0.0, &result);
     if (failed) {
         fail("KIM cannot convert ", from.length.ToString(), " and ", from.energy.ToString(), " to ",
              to.length.ToString(), " and ", to.energy.ToString(),
              ", the units that the simulator asks for.");
     }
-    return result;
+    return result * std::pow(by_joules(to.energy) / by_joules(from.energy), energy_power);
 }
 
 }  // namespace
