@@ -103,8 +103,9 @@ class PythonPotential {
         const py::ssize_t n_pairs = pairs.size() / 2;
         require_shape(pairs, "pairs", {n_pairs, 2});
         require_shape(shifts, "shifts", {n_pairs, 3});
-        const UnfoldedSystem unfolded = unfold(n, species.data(), coordinates.data(), cell.data(),
-                                               {n_pairs, pairs.data(), shifts.data()});
+        const UnfoldedSystem unfolded =
+            unfold(n, species.data(), coordinates.data(), cell.data(),
+                   {n_pairs, pairs.data(), shifts.data()}, parameters().n_layers);
         auto [energy, forces, particle_energies, virial] = run(unfolded.view(), wanted);
         if (forces) *forces = fold(unfolded, *forces, 3);
         if (particle_energies) *particle_energies = fold(unfolded, *particle_energies, 1);

@@ -129,6 +129,35 @@ Preprocessing preprocessing(Lines& lines) {
     lines.reject("the preprocessing has to be None, Descriptor or Graph, not '", text, "'.");
 }
 
+/// Settings stand after the values, one `name value` a line, so that drivers without them still
+/// read the file.
+void read_setting(const Lines& lines, const std::string& line, Parameters& parameters) {
+    std::istringstream words(line);
+    std::string name, value, rest;
+    words >> name >> value >> rest;
+    const bool for_graphs = name == "edge_receiver_row" || name == "drop_unused_particles";
+    if (!for_graphs) {
+        lines.reject("unknown setting '", name,
+                     "'; there are edge_receiver_row and drop_unused_particles.");
+    }
+    if (parameters.preprocessing != Preprocessing::graph) {
+        lines.reject("the setting ", name, " is for models with preprocessing Graph only.");
+    }
+    if (!rest.empty()) lines.reject("the setting ", name, " takes one value.");
+    if (name == "edge_receiver_row") {
+        if (value != "0" && value != "1") {
+            lines.reject("edge_receiver_row has to be 0 or 1, not '", value, "'.");
+        }
+        parameters.graph.receivers_only = true;
+        parameters.graph.receiver_row = value == "1";
+    } else {
+        if (lower(value) != "true" && lower(value) != "false") {
+            lines.reject("drop_unused_particles has to be True or False, not '", value, "'.");
+        }
+        parameters.graph.drop_unused = lower(value) == "true";
+    }
+}
+
 }  // namespace
 
 Parameters parse_parameters(const std::string& text, const std::string& name) {
@@ -154,9 +183,7 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
     parameters.returns_forces = truth(lines, "'returns forces'");
     parameters.n_inputs = whole_number(lines, "the number of inputs", 1, 10000);
     parameters.descriptor = lines.next("the descriptor's name");
-    if (std::string rest; lines.advance(rest)) {
-        lines.reject("unknown setting '", rest, "' after the last value.");
-    }
+    for (std::string line; lines.advance(line);) read_setting(lines, line, parameters);
     return parameters;
 }
 

@@ -13,6 +13,16 @@ enum class Preprocessing {
     graph,       ///< staged graphs, one per message-passing layer
 };
 
+/// What a graph model can do without, beyond what all graph models can: less work for the same
+/// result. Set in the parameter file, after the values that every driver reads.
+struct GraphOptions {
+    /// Only edges that point at particles which the layer needs, instead of every pair in both
+    /// directions (`edge_receiver_row`).
+    bool receivers_only = false;
+    int receiver_row = 0;      ///< which row of edge_index those particles stand in
+    bool drop_unused = false;  ///< leave out particles in no graph (`drop_unused_particles`)
+};
+
 /// The contents of a portable model's `*.param` file.
 struct Parameters {
     std::vector<std::string> elements;  ///< in the order of the model's species codes
@@ -23,13 +33,14 @@ struct Parameters {
     bool returns_forces = false;  ///< the model returns (energies, forces)
     int n_inputs = 0;             ///< as the file says; the model's own signature is what counts
     std::string descriptor;       ///< "None" or the descriptor's name
+    GraphOptions graph;
 
     /// Å: how far from a particle another can be and still change its energy.
     double influence_distance() const { return cutoff * n_layers; }
 };
 
-/// Parses the text of a parameter file: values in a fixed order, `#` comments and blank lines
-/// anywhere. `name` is for messages. Throws Error naming file and line.
+/// Parses the text of a parameter file: values in a fixed order, then settings by name; `#`
+/// comments and blank lines anywhere. `name` is for messages. Throws Error naming file and line.
 Parameters parse_parameters(const std::string& text, const std::string& name);
 
 /// Reads and parses a parameter file. Throws Error if it cannot be read, or as parse_parameters.

@@ -1,10 +1,87 @@
 #include "engine/periodic.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "engine/error.hpp"
 
 namespace torchml {
+
+namespace {
+
+using Shift = std::array<std::int32_t, 3>;
+
+/// Finds the particle that is an atom's image: an open hash table from (atom, shift) to particle.
+class ImageTable {
+  public:
+    explicit ImageTable(const std::vector<std::int64_t>& owner, const std::vector<Shift>& shifts)
+        : owner_(owner), shifts_(shifts), slots_(1024, empty) {}
+
+    /// The particle, or -1 after making room for one: the caller then adds it as `next`.
+    int find_or_claim(std::int64_t atom, const Shift& shift, int next) {
+        if (2 * (n_used_ + 1) > slots_.size()) grow();
+        int& slot = slot_of(atom, shift);
+        if (slot != empty) return slot;
+        slot = next;
+        ++n_used_;
+        return empty;
+    }
+
+  private:
+    static constexpr int empty = -1;
+
+    int& slot_of(std::int64_t atom, const Shift& shift) {
+        std::uint64_t key = static_cast<std::uint64_t>(atom);
+        for (const std::int32_t s : shift)
+            key = key * 0x9E3779B97F4A7C15u + static_cast<std::uint32_t>(s);
+        key ^= key >> 29;
+        std::size_t place = (key * 0x9E3779B97F4A7C15u) >> 20;
+        for (;; ++place) {
+            int& slot = slots_[place & (slots_.size() - 1)];
+            if (slot == empty) return slot;
+            const auto particle = static_cast<std::size_t>(slot);
+            if (owner_[particle] == atom && shifts_[particle] == shift) return slot;
+        }
+    }
+
+    void grow() {
+        std::vector<int> old(2 * slots_.size(), empty);
+        old.swap(slots_);
+        for (const int particle : old) {
+            if (particle == empty) continue;
+            const auto index = static_cast<std::size_t>(particle);
+            slot_of(owner_[index], shifts_[index]) = particle;
+        }
+    }
+
+    const std::vector<std::int64_t>& owner_;
+    const std::vector<Shift>& shifts_;
+    std::vector<int> slots_;
+    std::size_t n_used_ = 0;
+};
+
+/// Where each atom's pairs start when they are sorted by their first atom, and the pairs so sorted.
+void sort_pairs(std::int64_t n_atoms, const PeriodicPairs& pairs, std::vector<std::int64_t>& starts,
+                std::vector<std::int64_t>& sorted) {
+    starts.assign(static_cast<std::size_t>(n_atoms) + 1, 0);
+    for (std::int64_t pair = 0; pair < pairs.n_pairs; ++pair) {
+        for (const std::int64_t atom : {pairs.atoms[2 * pair], pairs.atoms[2 * pair + 1]}) {
+            if (atom < 0 || atom >= n_atoms) {
+                fail("the neighbour list names atom ", atom, "; there are ", n_atoms, ".");
+            }
+        }
+        ++starts[static_cast<std::size_t>(pairs.atoms[2 * pair]) + 1];
+    }
+    for (std::size_t i = 1; i < starts.size(); ++i) starts[i] += starts[i - 1];
+    sorted.resize(static_cast<std::size_t>(pairs.n_pairs));
+    auto next = starts;
+    for (std::int64_t pair = 0; pair < pairs.n_pairs; ++pair) {
+        auto& place = next[static_cast<std::size_t>(pairs.atoms[2 * pair])];
+        sorted[static_cast<std::size_t>(place++)] = pair;
+    }
+}
+
+}  // namespace
 
 System UnfoldedSystem::view() const {
     System system;
@@ -17,65 +94,52 @@ System UnfoldedSystem::view() const {
 }
 
 UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* coordinates,
-                      const double* cell, const PeriodicPairs& pairs) {
+                      const double* cell, const PeriodicPairs& pairs, int depth) {
+    std::vector<std::int64_t> starts, sorted;
+    sort_pairs(n_atoms, pairs, starts, sorted);
+
     UnfoldedSystem system;
     system.n_atoms = n_atoms;
-    const auto count = static_cast<std::size_t>(n_atoms);
-    system.owner.resize(count);
-    for (std::size_t i = 0; i < count; ++i) system.owner[i] = static_cast<std::int64_t>(i);
-    system.species.assign(species, species + count);
-    system.coordinates.assign(coordinates, coordinates + 3 * count);
-    system.contributing.assign(count, 1);
-
-    auto& starts = system.neighbours.starts;
-    starts.assign(count + 1, 0);
-    for (std::int64_t pair = 0; pair < pairs.n_pairs; ++pair) {
-        for (const std::int64_t atom : {pairs.atoms[2 * pair], pairs.atoms[2 * pair + 1]}) {
-            if (atom < 0 || atom >= n_atoms) {
-                fail("the neighbour list names atom ", atom, "; there are ", n_atoms, ".");
-            }
+    std::vector<Shift> shifts;
+    ImageTable table(system.owner, shifts);
+    const auto particle_of = [&](std::int64_t atom, const Shift& shift) {
+        const auto next = static_cast<int>(system.owner.size());
+        const int known = table.find_or_claim(atom, shift, next);
+        if (known >= 0) return known;
+        system.owner.push_back(atom);
+        shifts.push_back(shift);
+        system.species.push_back(species[atom]);
+        system.contributing.push_back(next < n_atoms ? 1 : 0);
+        for (int axis = 0; axis < 3; ++axis) {
+            double shifted = coordinates[3 * atom + axis];
+            for (int k = 0; k < 3; ++k)
+                shifted += shift[static_cast<std::size_t>(k)] * cell[3 * k + axis];
+            system.coordinates.push_back(shifted);
         }
-        ++starts[static_cast<std::size_t>(pairs.atoms[2 * pair]) + 1];
-    }
-    for (std::size_t i = 0; i < count; ++i) starts[i + 1] += starts[i];
-
-    // The images of an atom are few: a linked list per atom finds one faster than a hash table.
-    constexpr int none = -1;
-    std::vector<int> first_image(count, none);
-    std::vector<int> next_image;
-    std::vector<std::array<std::int32_t, 3>> image_shift;
-    const auto particle_of = [&](std::int64_t atom, const std::int32_t* shift) {
-        if (shift[0] == 0 && shift[1] == 0 && shift[2] == 0) return static_cast<int>(atom);
-        const std::array<std::int32_t, 3> wanted = {shift[0], shift[1], shift[2]};
-        int image = first_image[static_cast<std::size_t>(atom)];
-        for (; image != none; image = next_image[static_cast<std::size_t>(image)]) {
-            if (image_shift[static_cast<std::size_t>(image)] == wanted) break;
-        }
-        if (image == none) {
-            image = static_cast<int>(image_shift.size());
-            image_shift.push_back(wanted);
-            next_image.push_back(first_image[static_cast<std::size_t>(atom)]);
-            first_image[static_cast<std::size_t>(atom)] = image;
-            system.owner.push_back(atom);
-            system.species.push_back(species[atom]);
-            for (int axis = 0; axis < 3; ++axis) {
-                double shifted = coordinates[3 * atom + axis];
-                for (int k = 0; k < 3; ++k) shifted += shift[k] * cell[3 * k + axis];
-                system.coordinates.push_back(shifted);
-            }
-            system.contributing.push_back(0);
-        }
-        return static_cast<int>(n_atoms) + image;
+        return next;
     };
+    for (std::int64_t atom = 0; atom < n_atoms; ++atom) particle_of(atom, {0, 0, 0});
 
-    auto next = starts;
-    auto& indices = system.neighbours.indices;
-    indices.resize(static_cast<std::size_t>(pairs.n_pairs));
-    for (std::int64_t pair = 0; pair < pairs.n_pairs; ++pair) {
-        auto& place = next[static_cast<std::size_t>(pairs.atoms[2 * pair])];
-        indices[static_cast<std::size_t>(place++)] =
-            particle_of(pairs.atoms[2 * pair + 1], pairs.shifts + 3 * pair);
+    // An image's neighbours are its atom's, moved along: hop by hop outwards from the atoms.
+    auto& lists = system.neighbours;
+    lists.starts.push_back(0);
+    std::size_t particle = 0;
+    for (int hop = 0; hop < depth; ++hop) {
+        for (const std::size_t end = system.owner.size(); particle < end; ++particle) {
+            const Shift own = shifts[particle];
+            const auto atom = static_cast<std::size_t>(system.owner[particle]);
+            for (auto place = starts[atom]; place < starts[atom + 1]; ++place) {
+                const std::int64_t pair = sorted[static_cast<std::size_t>(place)];
+                const std::int32_t* step = pairs.shifts + 3 * pair;
+                lists.indices.push_back(
+                    particle_of(pairs.atoms[2 * pair + 1],
+                                {own[0] + step[0], own[1] + step[1], own[2] + step[2]}));
+            }
+            lists.starts.push_back(static_cast<std::int64_t>(lists.indices.size()));
+        }
     }
+    // The outermost images have no lists; nobody asks for them.
+    lists.starts.resize(system.owner.size() + 1, lists.starts.back());
     return system;
 }
 

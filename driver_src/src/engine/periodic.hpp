@@ -15,22 +15,23 @@ struct PeriodicPairs {
     const std::int32_t* shifts = nullptr;  ///< (n_pairs, 3)
 };
 
-/// A periodic system spelt out as simulators do it: the atoms, which contribute, then those of
-/// their periodic images that some atom has as a neighbour, which do not.
+/// A periodic system spelt out as simulators do it: the atoms, which contribute, then their
+/// periodic images within reach, which do not.
 struct UnfoldedSystem {
     std::int64_t n_atoms = 0;
     std::vector<std::int64_t> owner;  ///< (n) the atom that each particle is an image of
     std::vector<int> species;         ///< (n)
     std::vector<double> coordinates;  ///< (n, 3) Å
     std::vector<int> contributing;    ///< (n)
-    NeighbourLists neighbours;        ///< of the atoms; images have none
+    NeighbourLists neighbours;        ///< of all particles but the outermost images
 
     System view() const;
 };
 
-/// Unfolds `n_atoms` atoms. `cell`: (3, 3) rows are the cell's vectors, Å. Throws Error for a pair
-/// that names no atom.
+/// Unfolds `n_atoms` atoms. `cell`: (3, 3) rows are the cell's vectors, Å. `depth`: how many hops
+/// from an atom there are neighbour lists: 1 for the atoms' own, N for N rounds of message passing.
+/// Throws Error for a pair that names no atom.
 UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* coordinates,
-                      const double* cell, const PeriodicPairs& pairs);
+                      const double* cell, const PeriodicPairs& pairs, int depth);
 
 }  // namespace torchml

@@ -135,10 +135,11 @@ struct Potential::Implementation {
 
     void check_energies(const Evaluation& evaluation) const {
         const auto count = evaluation.energies.numel();
-        if (count != 1 && count != n_contributing && count != system.n) {
+        const auto n = inputs->n_particles();
+        if (count != 1 && count != n_contributing && count != n) {
             fail("the model returned energies of shape ", shape_of(evaluation.energies),
                  "; expected a scalar, one per contributing particle (", n_contributing,
-                 "), or one per particle (", system.n, ").");
+                 "), or one per particle (", n, ").");
         }
         if (!std::isfinite(evaluation.energy)) {
             fail("the model's energy is not finite (",
@@ -153,9 +154,11 @@ struct Potential::Implementation {
     void write_particle_energies(const Evaluation& evaluation, const Results& results) const {
         const auto count = evaluation.energies.numel();
         const auto* energies = evaluation.energies.data_ptr<double>();
-        if (count == system.n) {
+        std::fill_n(results.particle_energies, system.n, 0.0);
+        if (count == inputs->n_particles()) {
+            inputs->to_system(energies, 1, results.particle_energies);
             for (std::int64_t i = 0; i < system.n; ++i) {
-                results.particle_energies[i] = energies[i] * results.energy_unit;
+                results.particle_energies[i] *= results.energy_unit;
             }
             return;
         }
@@ -164,21 +167,20 @@ struct Potential::Implementation {
                  "only.");
         }
         for (std::int64_t i = 0; i < system.n; ++i) {
-            const bool counts = system.contributing[i] != 0;
-            results.particle_energies[i] = counts ? *energies * results.energy_unit : 0.0;
-            energies += counts;
+            if (system.contributing[i] == 0) continue;
+            results.particle_energies[i] = *energies++ * results.energy_unit;
         }
     }
 
     void read_forces(const Evaluation& evaluation) {
         if (evaluation.forces.defined()) {
-            if (evaluation.forces.dim() != 2 || evaluation.forces.size(0) != system.n ||
+            const auto n = inputs->n_particles();
+            if (evaluation.forces.dim() != 2 || evaluation.forces.size(0) != n ||
                 evaluation.forces.size(1) != 3) {
                 fail("the model returned forces of shape ", shape_of(evaluation.forces),
-                     "; expected [", system.n, ", 3], one row per particle, ghosts included.");
+                     "; expected [", n, ", 3], one row per particle, ghosts included.");
             }
-            const auto* values = evaluation.forces.data_ptr<double>();
-            forces.assign(values, values + forces.size());
+            inputs->to_system(evaluation.forces.data_ptr<double>(), 3, forces.data());
         } else if (evaluation.gradient.defined()) {
             inputs->forces_from(evaluation.gradient, forces.data());
         } else if (inputs->has_pairs()) {

@@ -1,6 +1,7 @@
 #include "inputs/inputs.hpp"
 
 #include "engine/error.hpp"
+#include "inputs/graphs.hpp"
 #include "inputs/neighbours.hpp"
 
 namespace torchml {
@@ -11,10 +12,17 @@ std::unique_ptr<Inputs> make_inputs(const Parameters& parameters, at::ScalarType
             return make_neighbour_inputs(parameters.cutoff, scalar);
         case Preprocessing::descriptor:
             fail("the model wants descriptors (preprocessing 'Descriptor'), which this version of ",
-                 "the driver cannot make yet; it runs models with preprocessing 'None'.");
+                 "the driver cannot make yet; it runs models with preprocessing 'None' and "
+                 "'Graph'.");
         case Preprocessing::graph:
-            fail("the model wants staged graphs (preprocessing 'Graph'), which this version of ",
-                 "the driver cannot make yet; it runs models with preprocessing 'None'.");
+#ifdef TORCHML_NO_GRAPH
+            fail(
+                "the model wants staged graphs (preprocessing 'Graph'), but this driver was built ",
+                "without them (--no-graph or KIM_MODEL_DISABLE_GRAPH); build it again with them.");
+#else
+            return make_graph_inputs(parameters.cutoff, parameters.n_layers, parameters.graph,
+                                     scalar);
+#endif
     }
     fail("unknown preprocessing.");
 }

@@ -37,7 +37,15 @@ class Inputs {
     /// rightly not depend on coordinates.
     virtual bool has_pairs() const = 0;
 
-    /// Writes forces (n, 3), eV/Å, from the gradient with respect to the differentiable input.
+    /// How many particles the model sees: it may be given more or fewer than there are.
+    virtual std::int64_t n_particles() const = 0;
+
+    /// Hands `width` values of each particle that the model sees to the system's particles; those
+    /// it does not see keep what `result` (n, width) has.
+    virtual void to_system(const double* values, int width, double* result) const = 0;
+
+    /// Writes forces (n, 3), eV/Å, from the gradient with respect to the differentiable input;
+    /// particles that the model does not see keep what `forces` has.
     virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
 };
 

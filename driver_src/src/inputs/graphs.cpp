@@ -1,0 +1,217 @@
+#include "inputs/graphs.hpp"
+
+#include <algorithm>
+
+#include "inputs/buffers.hpp"
+
+namespace torchml {
+
+namespace {
+
+class GraphInputs final : public Inputs {
+  public:
+    GraphInputs(double cutoff, int n_layers, const GraphOptions& options, at::ScalarType scalar)
+        : options_(options),
+          scalar_(scalar),
+          near_(cutoff),
+          layers_(static_cast<std::size_t>(n_layers)),
+          far_away_(cutoff * n_layers + 1000.0) {}
+
+    std::vector<std::string> argument_names() const override {
+        std::vector<std::string> names = {"species", "coords"};
+        for (std::size_t k = 1; k <= layers_.size(); ++k) {
+            names.push_back("graph_layer" + std::to_string(k));
+        }
+        names.push_back("contributing");
+        return names;
+    }
+
+    std::size_t differentiable() const override { return 1; }
+
+    bool needs_only_contributing_neighbours() const override { return false; }
+
+    void prepare(const System& system) override {
+        fill_coordinates(system, coordinates_);
+        grow(system);
+        number_particles(system);
+        for (std::size_t k = 0; k < layers_.size(); ++k) write_layer(k);
+    }
+
+    std::vector<at::Tensor> tensors() const override {
+        const std::int64_t n = n_particles();
+        std::vector<at::Tensor> inputs = {view(species_, {n}),
+                                          view(model_coordinates(), {n, 3}).to(scalar_)};
+        for (const Edges& layer : layers_) {
+            inputs.push_back(view(layer, {2, static_cast<std::int64_t>(layer.size() / 2)}));
+        }
+        inputs.push_back(view(not_contributing_, {n}));
+        return inputs;
+    }
+
+    bool has_pairs() const override { return near_.n_pairs() != 0; }
+
+    std::int64_t n_particles() const override { return static_cast<std::int64_t>(species_.size()); }
+
+    void to_system(const double* values, int width, double* result) const override {
+        scatter(values, width, 1.0, result);
+    }
+
+    void forces_from(const at::Tensor& gradient, double* forces) const override {
+        scatter(gradient.data_ptr<double>(), 3, -1.0, forces);
+    }
+
+  private:
+    using Edges = std::vector<std::int64_t>;  // (2, edges)
+
+    /// Finds, ring by ring from the contributing particles outwards, every particle within reach
+    /// and the neighbours of all but the last ring.
+    void grow(const System& system) {
+        near_.clear();
+        reached_.clear();
+        ring_.assign(static_cast<std::size_t>(system.n), unreached);
+        for (std::int64_t i = 0; i < system.n; ++i) {
+            if (system.contributing[i] == 0) continue;
+            ring_[static_cast<std::size_t>(i)] = 0;
+            reached_.push_back(static_cast<std::int32_t>(i));
+        }
+        ring_ends_.clear();
+        pair_ends_.clear();
+        std::size_t next = 0;
+        for (int ring = 0; ring < static_cast<int>(layers_.size()); ++ring) {
+            const std::size_t end = reached_.size();
+            for (; next < end; ++next) {
+                const auto first = static_cast<std::size_t>(near_.n_pairs());
+                near_.append_row(reached_[next], system, coordinates_);
+                const auto& indices = near_.indices();
+                for (auto k = first; k < static_cast<std::size_t>(near_.n_pairs()); ++k) {
+                    const std::int32_t j = indices[k];
+                    if (ring_[static_cast<std::size_t>(j)] != unreached) continue;
+                    ring_[static_cast<std::size_t>(j)] = ring + 1;
+                    reached_.push_back(j);
+                }
+            }
+            ring_ends_.push_back(end);
+            pair_ends_.push_back(static_cast<std::size_t>(near_.n_pairs()));
+        }
+    }
+
+    /// Decides which particles the model sees, and under which number.
+    void number_particles(const System& system) {
+        const auto n = static_cast<std::size_t>(system.n);
+        leaves_out_ = options_.drop_unused && reached_.size() < n;
+        species_.clear();
+        not_contributing_.clear();
+        original_.clear();
+        if (leaves_out_) {
+            number_.resize(n);
+            kept_coordinates_.clear();
+        }
+        for (std::size_t i = 0; i < n; ++i) {
+            if (leaves_out_) {
+                if (ring_[i] == unreached) continue;
+                number_[i] = static_cast<std::int32_t>(species_.size());
+                original_.push_back(static_cast<std::int32_t>(i));
+                kept_coordinates_.insert(kept_coordinates_.end(), &coordinates_[3 * i],
+                                         &coordinates_[3 * i] + 3);
+            }
+            species_.push_back(system.species[i]);
+            not_contributing_.push_back(ring_[i] == 0 ? 0 : 1);
+        }
+        n_real_ = static_cast<std::int64_t>(species_.size());
+        if (n_real_ == 1) add_lonely_particle();
+    }
+
+    /// Many models fail on a system of one particle: they get a second, out of everything's reach.
+    void add_lonely_particle() {
+        std::vector<double>& coordinates = leaves_out_ ? kept_coordinates_ : coordinates_;
+        species_.push_back(species_[0]);
+        not_contributing_.push_back(1);
+        for (int axis = 0; axis < 3; ++axis) {
+            coordinates.push_back(coordinates[static_cast<std::size_t>(axis)] + far_away_);
+        }
+    }
+
+    const std::vector<double>& model_coordinates() const {
+        return leaves_out_ ? kept_coordinates_ : coordinates_;
+    }
+
+    std::int64_t number_of(std::int32_t particle) const {
+        return leaves_out_ ? number_[static_cast<std::size_t>(particle)] : particle;
+    }
+
+    /// Writes the edges of layer k (from 0): all pairs of the particles in rings 0 to k. Those
+    /// whose second particle is itself in these rings stand in both their rows; the others are
+    /// turned round for the second direction.
+    void write_layer(std::size_t k) {
+        const std::size_t n_pairs = pair_ends_[k];
+        const auto& indices = near_.indices();
+        const int last_ring = static_cast<int>(k);
+        const std::size_t outermost =
+            k == 0 ? 0 : pair_ends_[k - 1];  // only ring k meets ring k + 1
+        std::size_t n_turned = 0;
+        if (!options_.receivers_only) {
+            for (std::size_t pair = outermost; pair < n_pairs; ++pair) {
+                n_turned += ring_[static_cast<std::size_t>(indices[pair])] > last_ring;
+            }
+        }
+        const std::size_t n_edges = n_pairs + n_turned;
+        Edges& edges = layers_[k];
+        edges.resize(2 * n_edges);
+        std::int64_t* center = edges.data() + (options_.receiver_row == 0 ? 0 : n_edges);
+        std::int64_t* neighbour = edges.data() + (options_.receiver_row == 0 ? n_edges : 0);
+        std::size_t pair = 0, turned = n_pairs;
+        for (std::size_t row = 0; row < ring_ends_[k]; ++row) {
+            const std::int64_t i = number_of(reached_[row]);
+            const std::size_t end = pair + static_cast<std::size_t>(near_.counts()[row]);
+            for (; pair < end; ++pair) {
+                const std::int64_t j = number_of(indices[pair]);
+                center[pair] = i;
+                neighbour[pair] = j;
+                if (n_turned != 0 && pair >= outermost &&
+                    ring_[static_cast<std::size_t>(indices[pair])] > last_ring) {
+                    center[turned] = j;
+                    neighbour[turned++] = i;
+                }
+            }
+        }
+    }
+
+    void scatter(const double* values, int width, double factor, double* result) const {
+        if (!leaves_out_) {
+            for (std::int64_t k = 0; k < n_real_ * width; ++k) result[k] = factor * values[k];
+            return;
+        }
+        for (const std::int32_t particle : original_) {
+            for (int k = 0; k < width; ++k) result[particle * width + k] = factor * *values++;
+        }
+    }
+
+    static constexpr int unreached = -1;
+
+    GraphOptions options_;
+    at::ScalarType scalar_;
+    std::vector<double> coordinates_;     // of all particles
+    NearNeighbours near_;                 // a row per reached particle, but for the last ring
+    std::vector<std::int32_t> reached_;   // every particle in any graph, ring after ring
+    std::vector<int> ring_;               // of each particle: hops from a contributing one
+    std::vector<std::size_t> ring_ends_;  // where each ring ends in reached_
+    std::vector<std::size_t> pair_ends_;  // where each ring ends in near_
+    std::vector<Edges> layers_;
+    bool leaves_out_ = false;             // the model sees fewer particles than there are
+    std::vector<std::int32_t> number_;    // of each particle: its number for the model
+    std::vector<std::int32_t> original_;  // of each that the model sees: its own number
+    std::vector<double> kept_coordinates_;
+    std::vector<std::int64_t> species_;
+    std::vector<std::int64_t> not_contributing_;
+    std::int64_t n_real_ = 0;  // particles that the model sees and that exist
+    double far_away_;
+};
+
+}  // namespace
+
+std::unique_ptr<Inputs> make_graph_inputs(double cutoff, int n_layers, const GraphOptions& options,
+                                          at::ScalarType scalar) {
+    return std::make_unique<GraphInputs>(cutoff, n_layers, options, scalar);
+}
+
+}  // namespace torchml

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "inputs/inputs.hpp"
+
+namespace torchml {
+
+/// Calling convention 3: forward(species, coords, graph_layer1, ..., graph_layerN, contributing).
+///
+/// species int64 (n); coords (n, 3), Å; each layer an edge_index int64 (2, edges); contributing
+/// int64 (n), **0 = contributing, 1 = not**: models use it as an index to scatter by.
+///
+/// Layer 1 has the pairs of contributing particles, layer k + 1 those of every particle that layer
+/// k reached, so that N rounds of message passing, the last layer first, need nothing from other
+/// MPI ranks but particles within N cutoffs. Every pair stands in both directions, unless the model
+/// wants less (GraphOptions).
+std::unique_ptr<Inputs> make_graph_inputs(double cutoff, int n_layers, const GraphOptions& options,
+                                          at::ScalarType scalar);
+
+}  // namespace torchml
