@@ -61,22 +61,24 @@ class PythonPotential {
         require_shape(coordinates, "coordinates", {n, 3});
         require_shape(contributing, "contributing", {n});
         require_shape(neighbours, "nlist", {neighbours.size()});
-        NeighbourLists lists;
-        lists.starts.assign(static_cast<std::size_t>(n) + 1, 0);
-        py::ssize_t row = 0;
-        for (py::ssize_t i = 0; i < n; ++i) {
-            std::int64_t count = 0;
-            if (contributing.data()[i] != 0) {
-                if (row >= n_neighbours.size()) fail("n_neigh has too few rows.");
-                count = n_neighbours.data()[row++];
-                if (count < 0) fail("n_neigh has a negative count in row ", row - 1, ".");
-            }
-            lists.starts[static_cast<std::size_t>(i) + 1] =
-                lists.starts[static_cast<std::size_t>(i)] + count;
+        const auto* contributes = contributing.data();
+        const py::ssize_t n_contributing = n - std::count(contributes, contributes + n, 0);
+        const bool for_all = n_neighbours.size() == n;
+        if (!for_all && !potential_.needs_only_contributing_neighbours()) {
+            fail("n_neigh has ", n_neighbours.size(), " rows; this model needs the neighbours of ",
+                 "all particles, ", n, " rows.");
         }
-        if (row != n_neighbours.size()) {
+        if (!for_all && n_neighbours.size() != n_contributing) {
             fail("n_neigh has ", n_neighbours.size(), " rows; expected one per contributing ",
-                 "particle, ", row, ".");
+                 "particle, ", n_contributing, ", or one per particle, ", n, ".");
+        }
+        NeighbourLists lists;
+        lists.starts.push_back(0);
+        const int* count = n_neighbours.data();
+        for (py::ssize_t i = 0; i < n; ++i) {
+            const int own = for_all || contributes[i] != 0 ? *count++ : 0;
+            if (own < 0) fail("n_neigh has a negative count for particle ", i, ".");
+            lists.starts.push_back(lists.starts.back() + own);
         }
         if (lists.starts.back() != neighbours.size()) {
             fail("nlist has ", neighbours.size(), " entries; n_neigh adds up to ",

@@ -127,9 +127,10 @@ class Potential:
             codes: (n,) the model's species codes.
             coordinates: (n, 3) Å.
             contributing: (n,) 1 = its energy counts, 0 = it does not.
-            n_neigh: (n_contributing,) how many neighbours each contributing particle has.
-            nlist: (sum of n_neigh,) the neighbours' indices, one contributing particle after the
-                other; neighbours beyond the cutoff are left out by the engine.
+            n_neigh: (n_contributing,) how many neighbours each contributing particle has; or (n,)
+                for all particles, which graph models need.
+            nlist: (sum of n_neigh,) the neighbours' indices, one particle after the other; those
+                beyond the cutoff are left out by the engine.
 
         Returns:
             Forces on all n particles; the virial of the contributing particles' energy.

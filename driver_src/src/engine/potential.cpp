@@ -5,6 +5,7 @@
 
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
+#include "engine/profile.hpp"
 #include "inputs/inputs.hpp"
 #include "runtime/runtime.hpp"
 
@@ -77,6 +78,7 @@ struct Potential::Implementation {
     System system;  // the one prepared last; its arrays live until evaluate() has returned
     std::int64_t n_contributing = 0;
     std::vector<double> forces;  // eV/Å
+    Profile profile;
 
     Implementation(const std::vector<Path>& files, bool use_atomic_numbers)
         : atomic_numbers(use_atomic_numbers) {
@@ -96,6 +98,7 @@ struct Potential::Implementation {
     }
 
     void prepare(const System& next) {
+        const Profile::Measure measure(profile, Stage::inputs);
         system = next;
         n_contributing = 0;
         for (std::int64_t i = 0; i < next.n; ++i) {
@@ -111,6 +114,11 @@ struct Potential::Implementation {
     }
 
     void evaluate(const Results& results) {
+        run_model(results);
+        profile.count_step(system.n, n_contributing);
+    }
+
+    void run_model(const Results& results) {
         forces.assign(3 * static_cast<std::size_t>(system.n), 0.0);
         if (n_contributing == 0) {  // an MPI rank may own a region without any particle
             if (results.energy != nullptr) *results.energy = 0.0;
@@ -123,7 +131,13 @@ struct Potential::Implementation {
         Request request;
         request.gradient = results.forces != nullptr || results.virial != nullptr;
         request.differentiable = inputs->differentiable();
-        const Evaluation evaluation = runtime->evaluate(inputs->tensors(), request);
+        std::vector<at::Tensor> tensors;
+        {
+            const Profile::Measure measure(profile, Stage::copies);
+            tensors = inputs->tensors();
+        }
+        const Evaluation evaluation = runtime->evaluate(std::move(tensors), request, profile);
+        const Profile::Measure measure(profile, Stage::outputs);
         check_energies(evaluation);
         if (results.energy != nullptr) *results.energy = evaluation.energy * results.energy_unit;
         if (results.particle_energies != nullptr) write_particle_energies(evaluation, results);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/profile.hpp"
+
 namespace torchml {
 
 /// What is asked of one evaluation of a model.
@@ -37,7 +39,8 @@ class Runtime {
     virtual void check_arguments(const std::vector<std::string>& expected) const = 0;
 
     /// Runs the model. Throws Error with what the model said.
-    virtual Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request) = 0;
+    virtual Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
+                                Profile& profile) = 0;
 };
 
 /// Loads a model file, by its extension. Throws Error if it is missing, broken or of another kind.

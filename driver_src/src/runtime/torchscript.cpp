@@ -84,41 +84,53 @@ class TorchScript final : public Runtime {
              ") with tensors. Does the parameter file name the right preprocessing?");
     }
 
-    Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request) override {
+    Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
+                        Profile& profile) override {
         // A model that returns forces makes them itself and may need autograd for that.
         const bool record = request.gradient || returns_forces_;
         at::AutoGradMode mode(record);
         at::Tensor& variable = inputs[request.differentiable];
         variable.requires_grad_(record);
-        c10::IValue output;
-        try {
-            output = module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
-        } catch (const std::exception& problem) {
-            fail("the model in ", name_, " failed: ", essence(problem));
-        }
         Evaluation evaluation;
-        at::Tensor energies = first_tensor(output);
-        const at::Tensor total = energies.sum(at::kDouble);
-        evaluation.energy = total.item<double>();
-        evaluation.energies = plain(energies);
-        if (returns_forces_) {
-            evaluation.forces = plain(second_tensor(output));
-        } else if (request.gradient && total.requires_grad()) {
-            try {
-                const auto gradients = torch::autograd::grad({total}, {variable},
-                                                             /*grad_outputs=*/{},
-                                                             /*retain_graph=*/false,
-                                                             /*create_graph=*/false,
-                                                             /*allow_unused=*/true);
-                if (gradients[0].defined()) evaluation.gradient = plain(gradients[0]);
-            } catch (const std::exception& problem) {
-                fail("the gradient of the model in ", name_, " failed: ", essence(problem));
-            }
+        at::Tensor total;
+        {
+            const Profile::Measure measure(profile, Stage::forward);
+            const c10::IValue output = forward(inputs);
+            const at::Tensor energies = first_tensor(output);
+            total = energies.sum(at::kDouble);
+            evaluation.energy = total.item<double>();
+            evaluation.energies = plain(energies);
+            if (returns_forces_) evaluation.forces = plain(second_tensor(output));
+        }
+        if (!returns_forces_ && request.gradient && total.requires_grad()) {
+            const Profile::Measure measure(profile, Stage::backward);
+            evaluation.gradient = gradient(total, variable);
         }
         return evaluation;
     }
 
   private:
+    c10::IValue forward(const std::vector<at::Tensor>& inputs) {
+        try {
+            return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
+        } catch (const std::exception& problem) {
+            fail("the model in ", name_, " failed: ", essence(problem));
+        }
+    }
+
+    /// The derivative of `total` by `variable`; undefined if there is no dependence.
+    at::Tensor gradient(const at::Tensor& total, const at::Tensor& variable) const {
+        try {
+            const auto gradients = torch::autograd::grad({total}, {variable}, /*grad_outputs=*/{},
+                                                         /*retain_graph=*/false,
+                                                         /*create_graph=*/false,
+                                                         /*allow_unused=*/true);
+            return gradients[0].defined() ? plain(gradients[0]) : at::Tensor();
+        } catch (const std::exception& problem) {
+            fail("the gradient of the model in ", name_, " failed: ", essence(problem));
+        }
+    }
+
     static at::Tensor plain(const at::Tensor& tensor) {
         return tensor.detach().to(at::kCPU, at::kDouble).contiguous();
     }

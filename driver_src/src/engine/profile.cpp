@@ -1,0 +1,67 @@
+#include "engine/profile.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace torchml {
+
+namespace {
+
+/// The MPI rank as the launcher tells it, for the table's heading: the engine knows no MPI.
+std::string rank() {
+    for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+        if (const char* value = std::getenv(name)) return std::string(", rank ") + value;
+    }
+    return "";
+}
+
+double milliseconds(std::chrono::steady_clock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+}
+
+}  // namespace
+
+Profile::Profile() {
+    const char* value = std::getenv("KIM_MODEL_PROFILE");
+    on_ = value != nullptr && std::string(value) != "0";
+}
+
+void Profile::count_step(std::int64_t n_particles, std::int64_t n_contributing) {
+    if (!on_) return;
+    if (n_steps_++ == 0) {
+        first_step_ = times_;
+        times_ = {};
+    }
+    n_particles_ = n_particles;
+    n_contributing_ = n_contributing;
+}
+
+Profile::~Profile() {
+    if (!on_ || n_steps_ == 0) return;
+    constexpr const char* names[n_stages] = {"inputs", "copies", "forward", "backward", "outputs"};
+    const auto later_steps = static_cast<double>(n_steps_ - 1);
+    double all = 0.0, first = 0.0;
+    for (std::size_t k = 0; k < n_stages; ++k) {
+        all += milliseconds(times_[k]);
+        first += milliseconds(first_step_[k]);
+    }
+    // One write, so that ranks do not mix their lines.
+    char line[160];
+    std::snprintf(line, sizeof line,
+                  "TorchML profile%s: %lld steps, at last %lld particles, %lld contributing; first "
+                  "step %.3f ms\n",
+                  rank().c_str(), static_cast<long long>(n_steps_),
+                  static_cast<long long>(n_particles_), static_cast<long long>(n_contributing_),
+                  first);
+    std::string table = line;
+    for (std::size_t k = 0; k < n_stages && n_steps_ > 1; ++k) {
+        const double time = milliseconds(times_[k]);
+        std::snprintf(line, sizeof line, "  %-9s %10.3f ms a step %6.1f %%\n", names[k],
+                      time / later_steps, all > 0.0 ? 100.0 * time / all : 0.0);
+        table += line;
+    }
+    std::fputs(table.c_str(), stderr);
+}
+
+}  // namespace torchml

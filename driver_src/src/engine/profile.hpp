@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+
+namespace torchml {
+
+/// The parts of a step, in the order of the way of one evaluation.
+enum class Stage { inputs, copies, forward, backward, outputs };
+
+/// Where the time of a potential's steps went; on if the environment has KIM_MODEL_PROFILE, set to
+/// anything but 0. Prints a table to standard error when it ends.
+class Profile {
+  public:
+    Profile();
+    ~Profile();
+    Profile(const Profile&) = delete;
+    Profile& operator=(const Profile&) = delete;
+
+    /// Measures a stage while it lives.
+    class Measure {
+      public:
+        Measure(Profile& profile, Stage stage) : profile_(profile), stage_(stage) {
+            if (profile_.on_) start_ = Clock::now();
+        }
+        ~Measure() {
+            if (profile_.on_) profile_.add(stage_, Clock::now() - start_);
+        }
+        Measure(const Measure&) = delete;
+        Measure& operator=(const Measure&) = delete;
+
+      private:
+        Profile& profile_;
+        Stage stage_;
+        std::chrono::steady_clock::time_point start_;
+    };
+
+    /// Counts one step of `n_particles` particles, of which `n_contributing` contribute.
+    void count_step(std::int64_t n_particles, std::int64_t n_contributing);
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    static constexpr std::size_t n_stages = 5;
+
+    void add(Stage stage, Clock::duration time) { times_[static_cast<std::size_t>(stage)] += time; }
+
+    bool on_;
+    std::array<Clock::duration, n_stages> times_{};
+    std::array<Clock::duration, n_stages> first_step_{};  // compiles the model, so told apart
+    std::int64_t n_steps_ = 0;
+    std::int64_t n_particles_ = 0;
+    std::int64_t n_contributing_ = 0;
+};
+
+}  // namespace torchml
