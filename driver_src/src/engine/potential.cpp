@@ -8,6 +8,7 @@
 #include "engine/profile.hpp"
 #include "inputs/inputs.hpp"
 #include "runtime/runtime.hpp"
+#include "runtime/tensor_memory.hpp"
 
 namespace torchml {
 
@@ -131,6 +132,7 @@ struct Potential::Implementation {
         Request request;
         request.gradient = results.forces != nullptr || results.virial != nullptr;
         request.differentiable = inputs->differentiable();
+        const KeptTensorMemory kept;
         std::vector<at::Tensor> tensors;
         {
             const Profile::Measure measure(profile, Stage::copies);

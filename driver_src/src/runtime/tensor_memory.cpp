@@ -1,0 +1,136 @@
+#include "runtime/tensor_memory.hpp"
+
+#include <c10/core/CPUAllocator.h>
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace torchml {
+
+namespace {
+
+// Smaller blocks stay in the C library's heap by themselves.
+constexpr std::size_t smallest_kept = 64 * 1024;
+// Blocks that no step wanted for so many steps go back to the system.
+constexpr std::uint64_t idle_steps = 50;
+constexpr std::size_t huge_page = 2 * 1024 * 1024;
+
+thread_local int depth = 0;  // of KeptTensorMemory on this thread
+
+struct Block {
+    void* data;
+    std::size_t size;
+    std::uint64_t last_step;
+};
+
+/// Sizes are rounded up to one of eight between each power of two and the next, so that neighbour
+/// counts that change a little find the same blocks, at a cost of an eighth of memory at most.
+std::size_t rounded(std::size_t size) {
+    std::size_t power = smallest_kept;
+    while (2 * power <= size) power *= 2;
+    const std::size_t grain = power / 8;
+    return (size + grain - 1) / grain * grain;
+}
+
+class KeepingAllocator final : public c10::Allocator {
+  public:
+    explicit KeepingAllocator(c10::Allocator* upstream) : upstream_(upstream) {}
+
+    // Torch made this function non-const in 2.4; one of the two overrides.
+    c10::DataPtr allocate(std::size_t size) const {
+        if (depth == 0 || size < smallest_kept) return upstream_->allocate(size);
+        Block* block = take(rounded(size));
+        // The context differs from the data on purpose: torch then refuses to free it by address.
+        return {block->data, block, &give_back, c10::Device(c10::DeviceType::CPU)};
+    }
+    c10::DataPtr allocate(std::size_t size) {
+        return static_cast<const KeepingAllocator*>(this)->allocate(size);
+    }
+    c10::DeleterFnPtr raw_deleter() const { return upstream_->raw_deleter(); }
+    // Wanted by torch 2.1 and later.
+    void copy_data(void* target, const void* source, std::size_t count) const {
+        std::memcpy(target, source, count);
+    }
+
+    void end_step() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ++step_;
+        if (step_ % idle_steps != 0) return;
+        for (auto& [size, blocks] : free_) {
+            std::vector<Block*> kept;
+            for (Block* block : blocks) {
+                if (block->last_step + idle_steps < step_) {
+                    std::free(block->data);
+                    delete block;
+                } else {
+                    kept.push_back(block);
+                }
+            }
+            blocks.swap(kept);
+        }
+    }
+
+  private:
+    Block* take(std::size_t size) const {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        auto& blocks = free_[size];
+        if (!blocks.empty()) {
+            Block* block = blocks.back();
+            blocks.pop_back();
+            return block;
+        }
+        void* data = nullptr;
+        const std::size_t alignment = size >= 2 * huge_page ? huge_page : 64;
+        if (posix_memalign(&data, alignment, size) != 0) throw std::bad_alloc();
+        // Fewer pages to fault in and to find; the kernel may decline.
+        if (alignment == huge_page) madvise(data, size, MADV_HUGEPAGE);
+        return new Block{data, size, 0};
+    }
+
+    static void give_back(void* context);
+
+    c10::Allocator* upstream_;
+    mutable std::mutex mutex_;
+    mutable std::map<std::size_t, std::vector<Block*>> free_;
+    std::uint64_t step_ = 0;
+
+    friend KeepingAllocator& allocator();
+};
+
+/// In place for the rest of the process, as torch keeps pointers to it; the library that holds this
+/// code is therefore never unloaded (-z nodelete).
+KeepingAllocator& allocator() {
+    static KeepingAllocator* const only = [] {
+        auto* made = new KeepingAllocator(c10::GetCPUAllocator());
+        c10::SetCPUAllocator(made, /*priority=*/100);
+        return made;
+    }();
+    return *only;
+}
+
+void KeepingAllocator::give_back(void* context) {
+    auto* block = static_cast<Block*>(context);
+    KeepingAllocator& only = allocator();
+    const std::lock_guard<std::mutex> lock(only.mutex_);
+    block->last_step = only.step_;
+    only.free_[block->size].push_back(block);
+}
+
+}  // namespace
+
+KeptTensorMemory::KeptTensorMemory() {
+    allocator();
+    ++depth;
+}
+
+KeptTensorMemory::~KeptTensorMemory() {
+    if (--depth == 0) allocator().end_step();
+}
+
+}  // namespace torchml

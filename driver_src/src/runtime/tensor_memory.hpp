@@ -1,0 +1,20 @@
+#pragma once
+
+namespace torchml {
+
+/// While it lives, large CPU tensors that this thread makes get memory that is kept from step to
+/// step instead of returned to the system.
+///
+/// A step makes the same tensors as the step before. The C library gives large blocks back to the
+/// system and faults them in again, page by page, which can cost more than the model itself. Users
+/// can turn that off with glibc's environment variables; this does it for the model's own tensors
+/// alone. Other threads, and the host program's own tensors, are served as before.
+class KeptTensorMemory {
+  public:
+    KeptTensorMemory();
+    ~KeptTensorMemory();
+    KeptTensorMemory(const KeptTensorMemory&) = delete;
+    KeptTensorMemory& operator=(const KeptTensorMemory&) = delete;
+};
+
+}  // namespace torchml
