@@ -51,6 +51,7 @@ class PythonPotential {
         : potential_(files, atomic_numbers) {}
 
     const Parameters& parameters() const { return potential_.parameters(); }
+    int precision() const { return potential_.precision(); }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
 
     Arrays compute_particles(const Array<int>& species, const Array<double>& coordinates,
@@ -176,6 +177,7 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly(
             "influence_distance",
             [](const PythonPotential& p) { return p.parameters().influence_distance(); })
+        .def_property_readonly("precision", &PythonPotential::precision)
         .def_property_readonly("species_codes", &PythonPotential::species_codes)
         .def(
             "compute_particles",

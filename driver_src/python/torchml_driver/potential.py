@@ -73,6 +73,11 @@ class Potential:
         """Å: how far from a particle another can be and still change its energy."""
         return float(self._core.influence_distance)
 
+    @property
+    def precision(self) -> int:
+        """The bits of the model's floating-point type: 64, 32 or 16. Results are float64 always."""
+        return int(self._core.precision)
+
     def compute(
         self,
         species: Sequence[str] | Sequence[int] | npt.NDArray[np.integer],

@@ -233,6 +233,9 @@ Potential::Potential(Potential&&) noexcept = default;
 
 const Parameters& Potential::parameters() const { return implementation_->parameters; }
 const std::vector<int>& Potential::species_codes() const { return implementation_->codes; }
+int Potential::precision() const {
+    return static_cast<int>(8 * c10::elementSize(implementation_->runtime->scalar_type()));
+}
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();
 }

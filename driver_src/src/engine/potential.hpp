@@ -28,6 +28,9 @@ class Potential {
     /// The species code of each element, in the order of parameters().elements.
     const std::vector<int>& species_codes() const;
 
+    /// The bits of the model's floating-point type: 64, 32 or 16.
+    int precision() const;
+
     /// Whether only contributing particles' neighbours will be asked for.
     bool needs_only_contributing_neighbours() const;
 

@@ -1,0 +1,145 @@
+"""Finds out which settings of a graph model save work without changing its results.
+
+    python -m torchml_driver.graph_settings MODEL
+
+A model that only passes messages to the particles which a layer needs can do with the edges that
+point at them, and one that never looks at particles outside its graphs need not be given them
+(`edge_receiver_row` and `drop_unused_particles` in the parameter file). Nobody has to know: the
+model is evaluated both ways on a dozen systems, and what gives the same energies and forces is
+printed, one setting a line, to be added at the end of the parameter file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ._core import Error
+from .potential import Potential, Result
+
+#: Largest difference, relative to the largest value, that counts as rounding, by the model's bits.
+_TOLERANCES = {64: 1e-10, 32: 2e-5, 16: 5e-2}
+
+
+@dataclass(frozen=True)
+class _Configuration:
+    species: list[str]
+    coordinates: npt.NDArray[np.float64]  # (n, 3) Å
+    cell: npt.NDArray[np.float64]  # (3, 3) Å
+    pbc: tuple[bool, bool, bool]
+
+
+def find_settings(parameter_file: Path) -> list[str]:
+    """The settings, as lines for the parameter file, that leave all results as they are.
+
+    Raises:
+        Error: if the model cannot be loaded or fails on ordinary systems.
+    """
+    parameters = parameter_file.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="torchml-settings-") as scratch:
+        folder = Path(scratch)
+        for file in parameter_file.parent.iterdir():
+            if file.is_file() and file.suffix != ".param":
+                shutil.copy(file, folder / file.name)
+
+        def load(settings: Sequence[str]) -> Potential:
+            text = "\n".join([parameters.rstrip("\n"), *settings, ""])
+            (folder / "model.param").write_text(text, encoding="utf-8")
+            return Potential(folder)
+
+        plain = load([])
+        configurations = list(_configurations(plain.elements, plain.cutoff))
+        expected = [_compute(plain, configuration) for configuration in configurations]
+        if not any(result.forces is not None and result.forces.any() for result in expected):
+            return []  # a model without forces proves nothing
+
+        def changes_nothing(settings: Sequence[str]) -> bool:
+            try:
+                other = load(settings)
+                found = [_compute(other, configuration) for configuration in configurations]
+            except Error:
+                return False
+            return _equal(expected, found, _TOLERANCES[plain.precision])
+
+        settings: list[str] = []
+        rows = [f"edge_receiver_row {row}" for row in (0, 1)]
+        fitting = [setting for setting in rows if changes_nothing([setting])]
+        if len(fitting) == 1:  # a model content with either row does not look at its edges
+            settings += fitting
+        drop = "drop_unused_particles True"
+        if changes_nothing([*settings, drop]):
+            settings.append(drop)
+        return settings
+
+
+def _compute(potential: Potential, configuration: _Configuration) -> Result:
+    return potential.compute(
+        configuration.species, configuration.coordinates, configuration.cell, configuration.pbc
+    )
+
+
+def _configurations(elements: Sequence[str], cutoff: float) -> Iterator[_Configuration]:
+    """Disordered systems around the cutoff in size, sparse and dense, with and without repeats.
+
+    With the same seed every time, so that packing a model twice gives the same file.
+    """
+    random = np.random.default_rng(20)
+    for neighbours in (2.0, 8.0, 20.0):
+        # Particles on a jittered grid: no two too near, on average `neighbours` within the cutoff.
+        spacing = cutoff * (4.19 / neighbours) ** (1 / 3)
+        for pbc in ((True, True, True), (True, True, False), (False, False, False)):
+            repeats = (2, 3, 4) if all(pbc) else (3, 3, 3)
+            grid = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1)
+            points = grid.reshape(-1, 3) + random.uniform(-0.2, 0.2, (np.prod(repeats), 3))
+            yield _Configuration(
+                species=[str(name) for name in random.choice(elements, len(points))],
+                coordinates=points * spacing,
+                cell=np.diag(np.array(repeats, dtype=np.float64) * spacing),
+                pbc=pbc,
+            )
+
+
+def _equal(expected: Sequence[Result], found: Sequence[Result], tolerance: float) -> bool:
+    for one, other in zip(expected, found, strict=True):
+        assert one.forces is not None
+        assert other.forces is not None
+        for a, b in (
+            (np.array([one.energy]), np.array([other.energy])),
+            (one.forces, other.forces),
+        ):
+            if np.abs(a - b).max() > tolerance * max(float(np.abs(a).max()), 1e-3):
+                return False
+    return True
+
+
+def main() -> int:
+    """Prints the settings found, one a line; 0 unless the model fails."""
+    parser = argparse.ArgumentParser(
+        prog="python -m torchml_driver.graph_settings", description=__doc__.split("\n", 1)[0]
+    )
+    parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
+    model = parser.parse_args().model
+    candidates = [model] if model.is_file() else sorted(model.glob("*.param"))
+    if len(candidates) != 1:
+        print(f"error: {model} holds {len(candidates)} parameter files (*.param).", file=sys.stderr)
+        return 1
+    try:
+        settings = find_settings(candidates[0])
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for setting in settings:
+        print(setting)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
