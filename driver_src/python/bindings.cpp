@@ -7,6 +7,7 @@
 #include <pybind11/stl/filesystem.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -14,6 +15,7 @@
 
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
+#include "engine/launcher.hpp"
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
 
@@ -167,6 +169,18 @@ PYBIND11_MODULE(_core, module) {
         "A model or its input is not what the engine can work with; the message says what to do.";
     module.def("atomic_number", &torchml::atomic_number, py::arg("symbol"),
                "Atomic number of an element's symbol, 0 if there is no such element.");
+    module.def(
+        "choose_threads",
+        [](const std::map<std::string, std::string>& variables, int cores, int allowed) {
+            const auto environment = [&](const std::string& name) -> std::optional<std::string> {
+                const auto found = variables.find(name);
+                return found == variables.end() ? std::nullopt : std::optional(found->second);
+            };
+            return torchml::choose_threads(environment, cores, allowed);
+        },
+        py::arg("variables"), py::arg("cores"), py::arg("allowed"),
+        "How many threads a model would use in an environment (0: torch's own choice) on a node of "
+        "so many cores, bound to so many.");
     py::class_<PythonPotential>(module, "Potential")
         .def(py::init<const std::vector<std::filesystem::path>&, bool>(), py::arg("files"),
              py::arg("atomic_numbers"), py::call_guard<py::gil_scoped_release>())

@@ -5,6 +5,7 @@
 
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
+#include "engine/launcher.hpp"
 #include "engine/profile.hpp"
 #include "inputs/inputs.hpp"
 #include "runtime/runtime.hpp"
@@ -83,6 +84,7 @@ struct Potential::Implementation {
 
     Implementation(const std::vector<Path>& files, bool use_atomic_numbers)
         : atomic_numbers(use_atomic_numbers) {
+        set_threads();
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
         for (const std::string& element : parameters.elements) {

@@ -4,16 +4,16 @@
 #include <cstdlib>
 #include <string>
 
+#include "engine/launcher.hpp"
+
 namespace torchml {
 
 namespace {
 
-/// The MPI rank as the launcher tells it, for the table's heading: the engine knows no MPI.
+/// The rank as the launcher tells it, for the table's heading: the engine knows no MPI.
 std::string rank() {
-    for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"}) {
-        if (const char* value = std::getenv(name)) return std::string(", rank ") + value;
-    }
-    return "";
+    const auto launcher = find_launcher(process_environment());
+    return launcher ? ", rank " + std::to_string(launcher->rank) : "";
 }
 
 double milliseconds(std::chrono::steady_clock::duration time) {

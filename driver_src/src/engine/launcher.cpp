@@ -1,0 +1,109 @@
+#include "engine/launcher.hpp"
+
+#include <ATen/Parallel.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <mutex>
+
+#include "engine/error.hpp"
+
+namespace torchml {
+
+namespace {
+
+/// The number that `text` starts with (Slurm writes "4(x2)" for four tasks on each of two nodes).
+std::optional<int> leading_number(const std::optional<std::string>& text) {
+    if (!text) return std::nullopt;
+    int value = 0;
+    const auto [end, problem] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (problem != std::errc() || end == text->data() || value < 0) return std::nullopt;
+    return value;
+}
+
+/// The variables by which a launcher tells.
+struct Names {
+    const char* launcher;
+    const char* rank;
+    const char* local_rank;
+    const char* local_size;
+};
+
+// Those that only a launched process has come first. Slurm sets most of its variables in batch
+// scripts too, where they say nothing about a program started from the script; SLURM_STEP_... are
+// srun's own.
+constexpr Names known[] = {
+    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
+     "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"},
+    {"PALS", "PALS_RANKID", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"},
+    {"MPICH", "PMI_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
+    {"Slurm", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"},
+};
+
+/// Flux tells how many tasks and nodes there are; tasks are spread evenly.
+std::optional<Launcher> find_flux(const Environment& environment) {
+    const auto rank = leading_number(environment("FLUX_TASK_RANK"));
+    const auto local_rank = leading_number(environment("FLUX_TASK_LOCAL_ID"));
+    const auto size = leading_number(environment("FLUX_JOB_SIZE"));
+    const auto nodes = leading_number(environment("FLUX_JOB_NNODES"));
+    if (!rank || !local_rank || !size || !nodes || *nodes == 0) return std::nullopt;
+    return Launcher{"Flux", *rank, *local_rank, std::max(1, (*size + *nodes - 1) / *nodes)};
+}
+
+}  // namespace
+
+Environment process_environment() {
+    return [](const std::string& name) -> std::optional<std::string> {
+        const char* value = std::getenv(name.c_str());
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+    };
+}
+
+std::optional<Launcher> find_launcher(const Environment& environment) {
+    for (const Names& names : known) {
+        const auto local_rank = leading_number(environment(names.local_rank));
+        const auto local_size = leading_number(environment(names.local_size));
+        if (!local_rank || !local_size || *local_size == 0) continue;
+        const int rank = leading_number(environment(names.rank)).value_or(*local_rank);
+        return Launcher{names.launcher, rank, *local_rank, *local_size};
+    }
+    return find_flux(environment);
+}
+
+int choose_threads(const Environment& environment, int cores, int allowed) {
+    if (const auto wanted = environment("KIM_MODEL_NUM_THREADS")) {
+        int value = 0;
+        const char* last = wanted->data() + wanted->size();
+        const auto [end, problem] = std::from_chars(wanted->data(), last, value);
+        if (problem != std::errc() || end != last || value < 1) {
+            fail(
+                "the environment variable KIM_MODEL_NUM_THREADS has to be a positive number, not '",
+                *wanted, "'.");
+        }
+        return value;
+    }
+    const auto launcher = find_launcher(environment);
+    if (!launcher || environment("OMP_NUM_THREADS")) return 0;
+    return std::max(1, std::min(allowed, cores / launcher->local_size));
+}
+
+void set_threads() {
+    static std::mutex mutex;
+    static bool done = false;
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (done) return;
+    const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+    cpu_set_t bound;
+    const bool known_binding = sched_getaffinity(0, sizeof bound, &bound) == 0;
+    const int allowed = known_binding ? CPU_COUNT(&bound) : cores;
+    if (const int threads = choose_threads(process_environment(), cores, allowed)) {
+        at::set_num_threads(threads);
+    }
+    done = true;
+}
+
+}  // namespace torchml
