@@ -30,6 +30,7 @@ class DriverOptions:
     """What ``driver`` was asked for.
 
     python: build the Python module; None: if the active Python has what that takes.
+    graph: with staged graphs, unless the environment has KIM_MODEL_DISABLE_GRAPH.
     build_dir: None: a folder of the cache that is kept for the next run.
     """
 
@@ -38,6 +39,7 @@ class DriverOptions:
     places: Places = field(default_factory=Places)
     jobs: int | None = None
     python: bool | None = None
+    graph: bool = True
     build_dir: Path | None = None
     verbose: bool = False
 
@@ -132,7 +134,7 @@ def _build_place(options: DriverOptions, tools: Toolchain, sources: Path) -> Pat
         *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
         tools.build_tool.generator,
         f"{sys.executable} {sys.version}",
-        f"werror={_werror()}",
+        f"werror={_werror()} graph={_graph(options)}",
         *(f"{name}={os.environ.get(name, '')}" for name in ("CXXFLAGS", "LDFLAGS")),
     ]
     return build_folder.default_parent() / build_folder.key(sources, facts)
@@ -161,6 +163,7 @@ def _build(
         "TORCHML_DRIVER_NAMES": ";".join(names),
         "TORCHML_KIM": "ON",
         "TORCHML_PYTHON": "ON" if with_python else "OFF",
+        "TORCHML_GRAPH": _graph(options),
         "TORCHML_WERROR": _werror(),
         "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
         "Python_EXECUTABLE": sys.executable,
@@ -217,6 +220,12 @@ def _log(build: Path) -> Path:
 def _werror() -> str:
     value = os.environ.get("TORCHML_WERROR", "")
     return "OFF" if value.lower() in ("", "0", "off", "no", "false") else "ON"
+
+
+def _graph(options: DriverOptions) -> str:
+    # The second spelling stands in print; both count, whatever their value.
+    names = ("KIM_MODEL_DISABLE_GRAPH", "KIM_MODEL_DISBALE_GRAPH")
+    return "ON" if options.graph and not any(name in os.environ for name in names) else "OFF"
 
 
 def _cores() -> int:

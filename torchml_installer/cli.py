@@ -164,6 +164,7 @@ def env(
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
 @click.option("--python/--no-python", default=None, help="With the Python module torchml_driver.")
+@click.option("--no-graph", is_flag=True, help="Without staged graphs (message-passing models).")
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
 @_verbose_option
 def driver(
@@ -174,6 +175,7 @@ def driver(
     cxx: str | None,
     jobs: int | None,
     python: bool | None,
+    no_graph: bool,
     build_dir: Path | None,
     verbose: bool,
 ) -> None:
@@ -193,6 +195,7 @@ def driver(
             places=_places(torch_root, kim_root, cxx),
             jobs=jobs,
             python=python,
+            graph=not no_graph,
             build_dir=build_dir,
             verbose=verbose,
         )
@@ -233,6 +236,9 @@ def model() -> None:
     "--output", type=_FOLDER, default=Path(), metavar="DIR", help="Where to make the folder."
 )
 @click.option("--force", is_flag=True, help="Replace the folder if it is there already.")
+@click.option(
+    "--all-edges", is_flag=True, help="Do not try whether a graph model can do with fewer edges."
+)
 @_json_option
 def model_pack(
     file: Path,
@@ -245,6 +251,7 @@ def model_pack(
     driver_name: str | None,
     output: Path,
     force: bool,
+    all_edges: bool,
     as_json: bool,
 ) -> None:
     """Makes a folder that KIM installs from a TorchScript FILE.
@@ -269,6 +276,7 @@ def model_pack(
             driver=DEFAULT_DRIVER_NAME if driver_name is None else driver_name,
             output=output,
             force=force,
+            find_graph_settings=not all_edges,
         )
     )
     if as_json:
@@ -277,6 +285,8 @@ def model_pack(
         import shlex
 
         click.echo(f"Packed the model {packed.name} into {packed.folder}")
+        for setting in packed.parameters.graph.lines():
+            click.echo(f"  same results, less work: {setting}")
         click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
 
 

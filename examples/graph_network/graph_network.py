@@ -22,7 +22,9 @@ class Convolution(torch.nn.Module):
         )
         self.send = torch.nn.Linear(features, features, bias=False)
         self.receive = torch.nn.Sequential(
-            torch.nn.Linear(features, features), torch.nn.SiLU(), torch.nn.Linear(features, features)
+            torch.nn.Linear(features, features),
+            torch.nn.SiLU(),
+            torch.nn.Linear(features, features),
         )
 
     def forward(

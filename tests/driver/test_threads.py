@@ -1,4 +1,4 @@
-"""How many threads a model uses: a rank takes its share of the node, and users have the last word."""
+"""How many threads a model uses: a rank takes its share of the node; users have the last word."""
 
 import pytest
 import torchml_driver

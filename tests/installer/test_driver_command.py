@@ -136,6 +136,19 @@ def test_another_name_uses_the_same_build(driver: DriverMachine, tmp_path: Path)
     assert "working" not in (build / "build.log").read_text()
 
 
+@pytest.mark.parametrize("variable", ["KIM_MODEL_DISABLE_GRAPH", "KIM_MODEL_DISBALE_GRAPH", ""])
+def test_graphs_are_left_out_on_request_however_it_is_spelt(
+    driver: DriverMachine, tmp_path: Path, variable: str
+) -> None:
+    build = tmp_path / "build"
+    if variable:
+        driver.environment[variable] = "0"  # defined is enough
+    options = ("--build-dir", str(build)) if variable else ("--build-dir", str(build), "--no-graph")
+    outcome = driver.install(*driver.command(*options), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert "TORCHML_GRAPH:UNINITIALIZED=OFF" in (build / "build/CMakeCache.txt").read_text()
+
+
 def test_changed_sources_are_built_anew(driver: DriverMachine, tmp_path: Path) -> None:
     driver.install(*driver.command(), script=driver.script)
     driver.work('message(STATUS "changed")')

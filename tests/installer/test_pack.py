@@ -193,7 +193,7 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
     file = make_torchscript(tmp_path / "gnn.pt", code)
     packed = pack_in(tmp_path, file, pattern=Pattern.GRAPH, n_layers=2)
     assert parameter_file.read(packed.folder / "SW_demo.param").n_layers == 2
-    with pytest.raises(WrongForwardError, match="edge_index_3"):
+    with pytest.raises(WrongForwardError, match="graph_layer3"):
         pack_in(tmp_path, file, pattern=Pattern.GRAPH, n_layers=3, force=True)
     with pytest.raises(BadOptionError, match="number of message-passing layers"):
         pack_in(tmp_path, file, pattern=Pattern.GRAPH)

@@ -8,7 +8,13 @@ import pytest
 
 from tests.installer.made_up import write
 from torchml_installer.errors import BadParameterFileError
-from torchml_installer.models.parameter_file import Parameters, Pattern, parse, read
+from torchml_installer.models.parameter_file import (
+    GraphSettings,
+    Parameters,
+    Pattern,
+    parse,
+    read,
+)
 
 KLIFF_STYLE = """\
 # Num of elements
@@ -42,6 +48,33 @@ def test_a_graphs_layers_have_a_line_of_their_own() -> None:
     parameters = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", True, n_inputs=6, n_layers=3)
     assert parse(parameters.as_text(), Path("x.param")) == parameters
     assert parameters.influence_distance == pytest.approx(13.5)
+
+
+def test_what_a_graph_model_can_do_without_stands_after_the_values() -> None:
+    settings = GraphSettings(edge_receiver_row=1, drop_unused_particles=True)
+    parameters = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", n_layers=3, graph=settings)
+    text = parameters.as_text()
+    assert text.splitlines()[-2:] == ["edge_receiver_row 1", "drop_unused_particles True"]
+    assert parse(text, Path("x.param")) == parameters
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("fewer_edges 1", "unknown setting 'fewer_edges'"),
+        ("edge_receiver_row 2", "0 or 1"),
+        ("drop_unused_particles perhaps", "True or False"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(setting: str, reason: str) -> None:
+    text = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", n_layers=3).as_text()
+    with pytest.raises(BadParameterFileError, match=reason):
+        parse(text + setting, Path("x.param"))
+
+
+def test_settings_of_graphs_are_refused_for_other_models() -> None:
+    with pytest.raises(BadParameterFileError, match="Graph only"):
+        parse(KLIFF_STYLE + "edge_receiver_row 1", Path("x.param"))
 
 
 def test_comments_and_blank_lines_do_not_count() -> None:

@@ -16,7 +16,7 @@ from torchml_installer.errors import (
     OutputExistsError,
     WrongForwardError,
 )
-from torchml_installer.models import torchscript
+from torchml_installer.models import graph_settings, torchscript
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
 
@@ -45,6 +45,7 @@ class PackOptions:
     """What ``model pack`` was asked for.
 
     elements: symbols in the order of the model's species codes; cutoff: Å.
+    find_graph_settings: find out what a graph model can do without, by evaluating it both ways.
     name: KIM name of the model, None: made from the file's name. output: folder in which the
     portable-model folder is made.
     """
@@ -59,6 +60,7 @@ class PackOptions:
     driver: str = DEFAULT_DRIVER_NAME
     output: Path = Path()
     force: bool = False
+    find_graph_settings: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class PackedModel:
             "influence_distance": self.parameters.influence_distance,
             "pattern": self.parameters.pattern.value,
             "n_layers": self.parameters.n_layers,
+            "graph_settings": self.parameters.graph.lines(),
             "returns_forces": self.parameters.returns_forces,
             "model_bytes": self.size,
         }
@@ -113,7 +116,7 @@ def pack(options: PackOptions) -> PackedModel:
     )
     folder = options.output.absolute() / name
     _check_output(folder, options.force)
-    _write(folder, name, options, parameters)
+    parameters = _write(folder, name, options, parameters)
     return PackedModel(folder, name, options.driver, parameters, model.size)
 
 
@@ -180,7 +183,7 @@ def expected_inputs(pattern: Pattern, n_layers: int) -> tuple[str, ...]:
     if pattern is Pattern.DESCRIPTOR:
         return ("descriptor",)
     if pattern is Pattern.GRAPH:
-        edges = (f"edge_index_{layer}" for layer in range(1, n_layers + 1))
+        edges = (f"graph_layer{layer}" for layer in range(1, n_layers + 1))
         return ("species", "coordinates", *edges, "contributing")
     return _NEIGHBOUR_INPUTS
 
@@ -212,8 +215,11 @@ def check_signature(
         )
 
 
-def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> None:
-    """Makes the folder beside its place and renames it; a folder it replaces is kept till then."""
+def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> Parameters:
+    """Makes the folder beside its place and renames it; a folder it replaces is kept till then.
+
+    Returns the parameters as written, which for a graph model say what it can do without.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
@@ -226,6 +232,8 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
         (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
         (fresh / f"{name}.param").write_text(parameters.as_text(), encoding="utf-8")
         shutil.copyfile(options.file, fresh / f"{name}.pt")
+        if options.pattern is Pattern.GRAPH and options.find_graph_settings:
+            parameters = graph_settings.find(fresh / f"{name}.param")
         replaced = work / "replaced"
         try:
             if folder.exists():
@@ -237,3 +245,4 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
             raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    return parameters

@@ -5,11 +5,13 @@ careless about comments and blank lines, so nothing but the order of the values 
 
 number of elements; element symbols; preprocessing (None, Descriptor, Graph; any case);
 cutoff in Å; number of layers (Graph only); model file; returns forces (True, False; any case);
-number of inputs; descriptor name.
+number of inputs; descriptor name. After them, settings of this driver may follow, one
+``name value`` a line, which drivers that do not know them never read.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import math
 from collections.abc import Iterator
@@ -38,6 +40,28 @@ class Pattern(str, enum.Enum):
 
 
 @dataclass(frozen=True)
+class GraphSettings:
+    """What a graph model can do without: less work for the same result.
+
+    edge_receiver_row: the row of edge_index in which the receivers stand, for a model that needs
+    only the edges which point at particles that a layer needs; None: all pairs, both directions.
+    drop_unused_particles: particles in no graph are left out.
+    """
+
+    edge_receiver_row: int | None = None
+    drop_unused_particles: bool = False
+
+    def lines(self) -> list[str]:
+        """As they stand in the parameter file."""
+        found = []
+        if self.edge_receiver_row is not None:
+            found.append(f"edge_receiver_row {self.edge_receiver_row}")
+        if self.drop_unused_particles:
+            found.append("drop_unused_particles True")
+        return found
+
+
+@dataclass(frozen=True)
 class Parameters:
     """The values of a parameter file.
 
@@ -53,6 +77,7 @@ class Parameters:
     n_inputs: int = 5
     n_layers: int = 1
     descriptor: str = "None"
+    graph: GraphSettings = GraphSettings()
 
     @property
     def influence_distance(self) -> float:
@@ -75,7 +100,12 @@ class Parameters:
             ("Number of inputs", str(self.n_inputs)),
             ("Descriptor", self.descriptor),
         ]
-        return "\n".join(f"# {comment}\n{value}\n" for comment, value in values)
+        text = "\n".join(f"# {comment}\n{value}\n" for comment, value in values)
+        if settings := self.graph.lines():
+            text += "\n".join(
+                ["", "# Settings that spare work and change no result", *settings, ""]
+            )
+        return text
 
 
 def read(path: Path) -> Parameters:
@@ -116,7 +146,7 @@ def parse(text: str, path: Path) -> Parameters:
     n_layers = 1
     if pattern is Pattern.GRAPH:
         n_layers = lines.whole_number("the number of graph layers", most=1000)
-    parameters = Parameters(
+    return Parameters(
         elements=tuple(elements),
         pattern=pattern,
         cutoff=cutoff,
@@ -125,10 +155,31 @@ def parse(text: str, path: Path) -> Parameters:
         returns_forces=lines.truth("'returns forces'"),
         n_inputs=lines.whole_number("the number of inputs", most=10_000),
         descriptor=lines.next("the descriptor's name"),
+        graph=_graph_settings(lines, pattern),
     )
-    if (rest := lines.rest()) is not None:
-        lines.reject(f"unknown setting '{rest}' after the last value")
-    return parameters
+
+
+def _graph_settings(lines: _Lines, pattern: Pattern) -> GraphSettings:
+    settings = GraphSettings()
+    while (line := lines.rest()) is not None:
+        name, _, value = line.partition(" ")
+        value = value.strip()
+        if name not in ("edge_receiver_row", "drop_unused_particles"):
+            lines.reject(
+                f"unknown setting '{name}'; there are edge_receiver_row and drop_unused_particles"
+            )
+        if pattern is not Pattern.GRAPH:
+            lines.reject(f"the setting {name} is for models with preprocessing Graph only")
+        if name == "edge_receiver_row":
+            if value not in ("0", "1"):
+                lines.reject(f"edge_receiver_row is 0 or 1, not '{value}'")
+            settings = dataclasses.replace(settings, edge_receiver_row=int(value))
+        else:
+            if value.lower() not in ("true", "false"):
+                lines.reject(f"drop_unused_particles is True or False, not '{value}'")
+            drop = value.lower() == "true"
+            settings = dataclasses.replace(settings, drop_unused_particles=drop)
+    return settings
 
 
 def _check_element(lines: _Lines, symbol: str, before: list[str]) -> None:

@@ -1,0 +1,47 @@
+"""Finds out what a graph model can do without, and writes it into its parameter file.
+
+The Python module of the driver does the work (``torchml_driver.graph_settings``), in a process of
+its own: this package never imports torch, and a model that crashes takes only that process along.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from torchml_installer import console
+from torchml_installer.errors import RunFailedError
+from torchml_installer.models import parameter_file
+from torchml_installer.models.parameter_file import Parameters
+from torchml_installer.paths import cache_folder
+from torchml_installer.process import run_logged
+
+MODULE = "torchml_driver"
+
+
+def find(path: Path) -> Parameters:
+    """Adds to a parameter file, whose model file lies beside it, the settings that change no
+    result, and returns its new contents. A model whose settings cannot be tried keeps none."""
+    if importlib.util.find_spec(MODULE) is None:
+        console.note(
+            "Whether the model can do with fewer edges was not tried, which needs the Python "
+            "module: `torchml-install driver` installs it."
+        )
+        return parameter_file.read(path)
+    try:
+        output = run_logged(
+            [sys.executable, "-m", f"{MODULE}.graph_settings", path],
+            title="finding out what the model can do without",
+            log=cache_folder() / "logs" / "graph-settings.log",
+            failure=RunFailedError,
+        )
+    except RunFailedError as error:
+        console.warn(f"the model runs with all edges, as nothing less could be tried: {error}")
+        return parameter_file.read(path)
+    known = ("edge_receiver_row ", "drop_unused_particles ")
+    settings = [line for line in output.splitlines() if line.startswith(known)]
+    text = path.read_text(encoding="utf-8")
+    found = parameter_file.parse("\n".join([text, *settings]), path)
+    path.write_text(found.as_text(), encoding="utf-8")
+    return found
