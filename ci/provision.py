@@ -197,6 +197,11 @@ def has_python_headers() -> bool:
     return Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
+def has_web_tool() -> bool:
+    """KIM's own commands refuse to run without one, even to install from a folder."""
+    return bool(shutil.which("wget") or shutil.which("curl"))
+
+
 NEEDS = (
     Need("KIM-API", ("libkim-api-dev", "pkg-config"), ("kim-api", "pkg-config"), has_kim_api),
     Need("published models", ("openkim-models",), ("openkim-models",), has_published_models),
@@ -206,6 +211,7 @@ NEEDS = (
     Need("CMake", ("cmake",), ("cmake",), programs("cmake")),
     Need("build tools", ("make", "ninja-build"), ("make", "ninja"), programs("make", "ninja")),
     Need("xxd", ("xxd",), ("xxd",), programs("xxd")),
+    Need("web tool of KIM's commands", ("wget",), ("wget",), has_web_tool),
     Need("venv module", ("python3-venv",), ("python",), has_venv),
     Need("Python headers", ("python3-dev",), ("python",), has_python_headers),
 )

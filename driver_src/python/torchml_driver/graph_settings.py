@@ -31,10 +31,13 @@ _TOLERANCES = {64: 1e-10, 32: 2e-5, 16: 5e-2}
 
 @dataclass(frozen=True)
 class _Configuration:
-    species: list[str]
+    """What a simulator hands over, for particles in open space."""
+
+    species: npt.NDArray[np.intp]  # (n) indices into the model's elements
     coordinates: npt.NDArray[np.float64]  # (n, 3) Å
-    cell: npt.NDArray[np.float64]  # (3, 3) Å
-    pbc: tuple[bool, bool, bool]
+    contributing: npt.NDArray[np.intp]  # (n)
+    n_neighbours: npt.NDArray[np.intp]  # (n)
+    neighbours: npt.NDArray[np.intp]  # (sum of n_neighbours)
 
 
 def find_settings(parameter_file: Path) -> list[str]:
@@ -56,7 +59,7 @@ def find_settings(parameter_file: Path) -> list[str]:
             return Potential(folder)
 
         plain = load([])
-        configurations = list(_configurations(plain.elements, plain.cutoff))
+        configurations = list(_configurations(len(plain.elements), plain.cutoff))
         expected = [_compute(plain, configuration) for configuration in configurations]
         if not any(result.forces is not None and result.forces.any() for result in expected):
             return []  # a model without forces proves nothing
@@ -81,29 +84,43 @@ def find_settings(parameter_file: Path) -> list[str]:
 
 
 def _compute(potential: Potential, configuration: _Configuration) -> Result:
-    return potential.compute(
-        configuration.species, configuration.coordinates, configuration.cell, configuration.pbc
+    return potential.compute_particles(
+        potential.species_codes[configuration.species],
+        configuration.coordinates,
+        configuration.contributing,
+        configuration.n_neighbours,
+        configuration.neighbours,
     )
 
 
-def _configurations(elements: Sequence[str], cutoff: float) -> Iterator[_Configuration]:
-    """Disordered systems around the cutoff in size, sparse and dense, with and without repeats.
+def _configurations(n_elements: int, cutoff: float) -> Iterator[_Configuration]:
+    """Disordered systems, sparse and dense, of which all or few particles contribute, with some
+    that no graph reaches.
 
     With the same seed every time, so that packing a model twice gives the same file.
     """
     random = np.random.default_rng(20)
+    repeats = (3, 3, 4)
+    grid = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1).reshape(-1, 3)
     for neighbours in (2.0, 8.0, 20.0):
-        # Particles on a jittered grid: no two too near, on average `neighbours` within the cutoff.
+        # Particles on a jittered grid: no two too near, on average `neighbours` within the cutoff
+        # inside it (a sphere of radius 1 has the volume 4.19).
         spacing = cutoff * (4.19 / neighbours) ** (1 / 3)
-        for pbc in ((True, True, True), (True, True, False), (False, False, False)):
-            repeats = (2, 3, 4) if all(pbc) else (3, 3, 3)
-            grid = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1)
-            points = grid.reshape(-1, 3) + random.uniform(-0.2, 0.2, (np.prod(repeats), 3))
+        points = (grid + random.uniform(-0.2, 0.2, grid.shape)) * spacing
+        far_away = 1000.0 * cutoff + np.arange(3.0)[:, None] * 10.0 * cutoff * np.ones(3)
+        coordinates = np.concatenate([points, far_away])
+        distances = np.linalg.norm(coordinates[:, None] - coordinates[None, :], axis=2)
+        np.fill_diagonal(distances, np.inf)
+        rows = [np.flatnonzero(row < cutoff) for row in distances]
+        for n_contributing in (len(points), 5):
+            contributing = np.zeros(len(coordinates), dtype=np.intp)
+            contributing[random.permutation(len(points))[:n_contributing]] = 1
             yield _Configuration(
-                species=[str(name) for name in random.choice(elements, len(points))],
-                coordinates=points * spacing,
-                cell=np.diag(np.array(repeats, dtype=np.float64) * spacing),
-                pbc=pbc,
+                species=random.integers(n_elements, size=len(coordinates)),
+                coordinates=coordinates,
+                contributing=contributing,
+                n_neighbours=np.array([len(row) for row in rows]),
+                neighbours=np.concatenate(rows),
             )
 
 

@@ -64,6 +64,11 @@ class Potential:
         return list(self._core.elements)
 
     @property
+    def species_codes(self) -> npt.NDArray[np.int32]:
+        """The species code of each element, in the order of ``elements``."""
+        return np.array(self._core.species_codes, dtype=np.int32)
+
+    @property
     def cutoff(self) -> float:
         """Å: only pairs nearer than this interact directly."""
         return float(self._core.cutoff)
