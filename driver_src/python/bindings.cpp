@@ -18,6 +18,7 @@
 #include "engine/launcher.hpp"
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
+#include "torch_ops/operators.hpp"
 
 namespace py = pybind11;
 
@@ -181,6 +182,13 @@ PYBIND11_MODULE(_core, module) {
         py::arg("variables"), py::arg("cores"), py::arg("allowed"),
         "How many threads a model would use in an environment (0: torch's own choice) on a node of "
         "so many cores, bound to so many.");
+    module.def(
+        "operator_namespaces",
+        [] {
+            const auto& names = torchml::registered_operators();
+            return std::make_tuple(names.scatter, names.sparse);
+        },
+        "The namespaces in torch.ops of our operators for torch_scatter's and torch_sparse's.");
     py::class_<PythonPotential>(module, "Potential")
         .def(py::init<const std::vector<std::filesystem::path>&, bool>(), py::arg("files"),
              py::arg("atomic_numbers"), py::call_guard<py::gil_scoped_release>())

@@ -4,12 +4,12 @@
 #include <ATen/ops/sum.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
 #include <sstream>
 
 #include "engine/error.hpp"
+#include "runtime/archive.hpp"
 
 namespace torchml {
 
@@ -39,7 +39,9 @@ class TorchScript final : public Runtime {
     TorchScript(const std::filesystem::path& file, bool returns_forces)
         : name_(file.filename().string()), returns_forces_(returns_forces) {
         try {
-            module_ = torch::jit::load(file.string(), at::kCPU);
+            module_ = load_archive(file);
+        } catch (const Error&) {
+            throw;
         } catch (const std::exception& problem) {
             std::string reason = essence(problem);
             reason.erase(std::min(reason.find(". "), reason.size()));  // torch's advice to others

@@ -1,0 +1,93 @@
+#include "runtime/extensions.hpp"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
+
+#include "engine/error.hpp"
+
+// Paths that the build has found; empty if it was not given any.
+#ifndef TORCHML_TORCHSCATTER_LIBRARY
+#define TORCHML_TORCHSCATTER_LIBRARY ""
+#endif
+#ifndef TORCHML_TORCHSPARSE_LIBRARY
+#define TORCHML_TORCHSPARSE_LIBRARY ""
+#endif
+
+namespace torchml {
+
+namespace {
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+}
+
+/// A Python extension needs Python's symbols and torch's Python library, which only a Python
+/// process has of itself.
+const char* advice(const std::string& problem) {
+    const bool wants_python = problem.find("undefined symbol: Py") != std::string::npos ||
+                              problem.find("undefined symbol: _Py") != std::string::npos ||
+                              problem.find("libtorch_python") != std::string::npos;
+    return wants_python
+               ? " It is a Python extension: outside Python, list libpython3.*.so.1.0 and torch's "
+                 "libtorch_python.so before it in KIM_MODEL_TORCH_EXTENSIONS, or build the library "
+                 "without Python (-DWITH_PYTHON=OFF)."
+               : "";
+}
+
+void open_library(const std::string& path, const std::string& wanted_by) {
+    std::error_code ignored;
+    if (path.find('/') != std::string::npos && !std::filesystem::exists(path, ignored)) {
+        fail(wanted_by, " ", path, ", which is not there.");
+    }
+    // Such libraries need libtorch.so by that name, which only our own run path may lead to; where
+    // torch is one library or has another name there is nothing to open.
+    dlopen("libtorch.so", RTLD_NOW | RTLD_GLOBAL);
+    dlerror();
+    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+        const char* message = dlerror();
+        const std::string problem = message != nullptr ? message : "no reason given";
+        fail(wanted_by, " ", path, ", which cannot be opened (", problem, ").", advice(problem));
+    }
+}
+
+}  // namespace
+
+OperatorSource operator_source() {
+    const std::string value = environment("KIM_MODEL_OPERATORS");
+    if (value.empty() || value == "native") return OperatorSource::native;
+    if (value == "extension") return OperatorSource::extension;
+    fail("the environment variable KIM_MODEL_OPERATORS is '", value,
+         "'; it can be 'native' (the driver's own operators, the default) or 'extension' (those of "
+         "the torch_scatter and torch_sparse that the driver was built for).");
+}
+
+void open_listed_extensions() {
+    std::istringstream paths(environment("KIM_MODEL_TORCH_EXTENSIONS"));
+    std::string path;
+    while (std::getline(paths, path, ':')) {
+        if (!path.empty()) {
+            open_library(path, "the environment variable KIM_MODEL_TORCH_EXTENSIONS lists");
+        }
+    }
+}
+
+void open_original_library(const std::string& name) {
+    const bool scatter = name == "torch_scatter";
+    const std::string path = scatter ? TORCHML_TORCHSCATTER_LIBRARY : TORCHML_TORCHSPARSE_LIBRARY;
+    if (path.empty()) {
+        fail(
+            "KIM_MODEL_OPERATORS is 'extension' and the model calls ", name,
+            ", but this driver was built without it. Build it again with the environment variable ",
+            scatter ? "TorchScatter_ROOT" : "TorchSparse_ROOT", " set to an installation of ", name,
+            " for C++, list its library in KIM_MODEL_TORCH_EXTENSIONS, or leave "
+            "KIM_MODEL_OPERATORS unset.");
+    }
+    open_library(path, "KIM_MODEL_OPERATORS is 'extension' and the driver was built for");
+}
+
+}  // namespace torchml

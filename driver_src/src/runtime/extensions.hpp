@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+namespace torchml {
+
+/// Where a model finds the operators of torch_scatter and torch_sparse.
+enum class OperatorSource {
+    native,     ///< our own (see torch_ops/)
+    extension,  ///< the original libraries, for which the driver was built
+};
+
+/// What the environment variable KIM_MODEL_OPERATORS says: `native`, the default, or `extension`.
+/// Throws Error for anything else.
+OperatorSource operator_source();
+
+/// Opens the libraries that the environment variable KIM_MODEL_TORCH_EXTENSIONS lists, paths
+/// separated by colons, so that their operators are registered. They stay open. Throws Error for
+/// one that is missing or cannot be opened.
+void open_listed_extensions();
+
+/// Opens the original library of the operators in a namespace, "torch_scatter" or "torch_sparse".
+/// Throws Error if the driver was built without it, or it cannot be opened.
+void open_original_library(const std::string& name);
+
+}  // namespace torchml
