@@ -1,0 +1,48 @@
+"""What the tests of the Python module share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, DriverEnvironment
+
+SOURCES = ("torch-scatter==2.1.2", "torch-sparse==0.6.18")
+
+
+@pytest.fixture(scope="session")
+def sparse_tensor_model(
+    driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model file made of PyG's own SparseTensor code; kept for the next run.
+
+    Of torch_scatter and torch_sparse only the Python half is fetched: nothing is compiled.
+    """
+    import torch
+
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = caches / "torchml-tests" / f"sparse-tensor-{torch.__version__}.pt"
+    if not kept.exists():
+        work = tmp_path_factory.mktemp("originals")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        options = ["--no-build-isolation", "--no-binary", ":all:", "--dest", str(work)]
+        subprocess.run([*pip, *options, *SOURCES], check=True)
+        for archive in work.glob("*.tar.gz"):
+            with tarfile.open(archive) as files:
+                files.extractall(work, filter="data")
+        packages = work / "packages"
+        for package in ("torch_scatter", "torch_sparse"):
+            (found,) = work.glob(f"{package}-*/{package}")
+            shutil.copytree(found, packages / package)
+        made = work / "made.pt"
+        command = [sys.executable, "-m", "tests.make_sparse_tensor_model", packages, made]
+        subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made, kept)
+    return kept
