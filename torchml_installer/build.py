@@ -25,6 +25,10 @@ from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
 from torchml_installer.resources import shared_folder
 
 
+#: Environment variables that the driver's CMake code or the compiler reads.
+_ENVIRONMENT = ("CXXFLAGS", "LDFLAGS", "TorchScatter_ROOT", "TorchSparse_ROOT")
+
+
 @dataclass(frozen=True)
 class DriverOptions:
     """What ``driver`` was asked for.
@@ -135,7 +139,7 @@ def _build_place(options: DriverOptions, tools: Toolchain, sources: Path) -> Pat
         tools.build_tool.generator,
         f"{sys.executable} {sys.version}",
         f"werror={_werror()} graph={_graph(options)}",
-        *(f"{name}={os.environ.get(name, '')}" for name in ("CXXFLAGS", "LDFLAGS")),
+        *(f"{name}={os.environ.get(name, '')}" for name in _ENVIRONMENT),
     ]
     return build_folder.default_parent() / build_folder.key(sources, facts)
 
