@@ -1,8 +1,9 @@
 """A small message-passing network for interatomic energies, as a TorchScript-able module.
 
-Continuous-filter convolutions as in SchNet (K. T. Schütt et al., J. Chem. Phys. 148, 241722 (2018)),
-with a radial basis that vanishes smoothly at the cutoff (J. Gasteiger et al., ICLR 2020, eq. 7 and 8),
-in calling convention 3: staged graphs, so that message passing needs nothing from other MPI ranks.
+Continuous-filter convolutions as in SchNet (K. T. Schütt et al., J. Chem. Phys. 148, 241722,
+2018), with a radial basis that vanishes smoothly at the cutoff (J. Gasteiger et al., ICLR 2020,
+eq. 7 and 8), in calling convention 3: staged graphs, so that message passing needs nothing from
+other MPI ranks.
 """
 
 import math
@@ -69,7 +70,7 @@ class GraphNetwork(torch.nn.Module):
         """Radial basis of distances: [edges, radial]; zero, with two derivatives, at the cutoff."""
         r = vectors.square().sum(1, keepdim=True).sqrt()
         x = (r / self.cutoff).clamp(max=1.0)
-        envelope = 1.0 - 10.0 * x**3 + 15.0 * x**4 - 6.0 * x**5
+        envelope = 1.0 + x * x * x * (x * (15.0 - 6.0 * x) - 10.0)
         return envelope * torch.sin(self.waves * r) / r
 
     def particle_energies(
@@ -80,12 +81,18 @@ class GraphNetwork(torch.nn.Module):
         edges: per layer, int64 [2, edges], row 0 the receivers, row 1 the senders
         vectors: per layer, [edges, 3], from receiver to sender, angstrom
         """
+        return self.energies_from_bases(species, edges, [self.basis(v) for v in vectors])
+
+    def energies_from_bases(
+        self, species: torch.Tensor, edges: list[torch.Tensor], bases: list[torch.Tensor]
+    ) -> torch.Tensor:
+        """As above, from the radial bases of the edges: per layer, [edges, radial]."""
         h = self.embedding(species)
         layer = len(edges)
         for convolution in self.convolutions:
             layer -= 1  # the largest graph first: what it reaches is complete for the next one
             receiver, sender = edges[layer][0], edges[layer][1]
-            h = convolution(h, sender, receiver, self.basis(vectors[layer]))
+            h = convolution(h, sender, receiver, bases[layer])
         return self.readout(h).squeeze(1) * self.scale + self.shift.index_select(0, species)
 
     def forward(
