@@ -24,7 +24,6 @@ from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMi
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
 from torchml_installer.resources import shared_folder
 
-
 #: Environment variables that the driver's CMake code or the compiler reads.
 _ENVIRONMENT = ("CXXFLAGS", "LDFLAGS", "TorchScatter_ROOT", "TorchSparse_ROOT")
 
