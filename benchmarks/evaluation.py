@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import bulk
+from measuring import bare_step, machine, milliseconds
 
 MODEL = "TorchML_SW_Si__MO_000000000000_000"
 PUBLISHED = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
@@ -78,28 +76,6 @@ class Particles:
         ]
 
 
-def milliseconds(step: Callable[[], object], repeats: int) -> float:
-    """Median over `repeats` calls, after some that are not counted: TorchScript settles in."""
-    for _ in range(10):
-        step()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
-
-
-def bare_step(model: torch.jit.ScriptModule, inputs: list[torch.Tensor]) -> Callable[[], object]:
-    def step() -> torch.Tensor:
-        coordinates = inputs[1].detach().requires_grad_()
-        energies = model(inputs[0], coordinates, *inputs[2:])
-        (gradient,) = torch.autograd.grad(energies.sum(), coordinates)
-        return gradient
-
-    return step
-
-
 def kim_step(name: str, particles: Particles) -> Callable[[], object]:
     _, model = kimpy.model.create(
         kimpy.numbering.zeroBased,
@@ -134,17 +110,6 @@ def kim_step(name: str, particles: Particles) -> Callable[[], object]:
         return arrays  # and keep them alive
 
     return step
-
-
-def machine() -> str:
-    cores = len(os.sched_getaffinity(0))
-    name = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            name = line.partition(":")[2].strip()
-            break
-    python = platform.python_version()
-    return f"{name}, {cores} cores (one used), Python {python}, torch {torch.__version__}"
 
 
 def measure(cells: int, cutoff: float, model: torch.jit.ScriptModule) -> str:

@@ -1,0 +1,344 @@
+"""Graph models in LAMMPS: building the graphs, and the driver's time above the bare model's.
+
+The network of examples/graph_network with 64 features, untrained, in float64: 3 layers, 4.5 Å.
+Silicon at 300 K, one thread on each rank. The bare model is the same TorchScript called from
+Python, forward and backward, on the same graphs: those of LAMMPS's atoms and ghosts.
+
+The driver and its Python module have to be installed (torchml-install driver), and LAMMPS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+from ase.build import bulk
+from measuring import bare_step, machine, milliseconds
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "graph_network"
+LATTICE = 5.431  # angstrom
+CUTOFF = 4.5
+LAYERS = 3
+SKIN = 2.0  # LAMMPS's in metal units
+
+#: glibc's, so that memory is kept from step to step as the driver keeps it.
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_MMAP_THRESHOLD_": "100000000000",
+    "MALLOC_TOP_PAD_": "100000000",
+}
+
+LAMMPS = """\
+kim             init {model} metal
+boundary        p p p
+lattice         diamond {lattice}
+region          box block 0 {cells} 0 {cells} 0 {cells}
+create_box      1 box
+create_atoms    1 box
+mass            1 28.0855
+kim             interactions Si
+velocity        all create 300.0 12345 mom yes rot yes loop geom
+fix             move all nve
+run             {settle}
+run             {steps}
+print           "energy $(pe:%.10f)"
+"""
+
+
+class NoNetwork(torch.nn.Module):
+    """Takes graphs and does nothing with them: what remains is the building."""
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        coords: torch.Tensor,
+        graph_layer1: torch.Tensor,
+        graph_layer2: torch.Tensor,
+        graph_layer3: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
+        return coords.sum(1) * (1 - contributing)
+
+
+@dataclass
+class Run:
+    """Times of one rank, ms a step (`step`: by LAMMPS's clock, everything included)."""
+
+    step: float
+    stages: dict[str, float]
+    particles: int
+    energy: float
+
+    @property
+    def model(self) -> float:
+        return self.stages["forward"] + self.stages["backward"]
+
+
+@dataclass
+class Bench:
+    """Models in a folder of their own, installed there for KIM."""
+
+    folder: Path
+
+    def install(self, name: str, model: torch.nn.Module, options: Sequence[str]) -> Path:
+        torch.jit.script(model).eval().save(str(self.folder / f"{name}.pt"))
+        pack = ["pack", f"{name}.pt", "--elements", "Si", "--cutoff", str(CUTOFF)]
+        self._call("model", *pack, "--pattern", "graph", "--layers", str(LAYERS), *options)
+        self._call("model", "install", name, "--collection", "environment")
+        return self.folder / name
+
+    def _call(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "torchml_installer", *arguments]
+        checked(command, self.folder, self.env)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "KIM_API_PORTABLE_MODELS_DIR": str(self.folder / "models")}
+
+    def lammps(self, name: str, cells: int, ranks: int, steps: int) -> Run:
+        script = LAMMPS.format(
+            model=name, lattice=LATTICE, cells=cells, settle=max(3, steps // 10), steps=steps
+        )
+        (self.folder / "in.bench").write_text(script)
+        mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+        done = checked(
+            [*mpirun, "-np", str(ranks), "lmp", "-in", "in.bench"],
+            self.folder,
+            {**self.env, "KIM_MODEL_PROFILE": "1"},
+        )
+        loops = re.findall(r"^Loop time of (\S+) on", done.stdout, re.MULTILINE)
+        energy = re.search(r"^energy (\S+)$", done.stdout, re.MULTILINE)
+        assert energy is not None, done.stdout
+        return Run(1e3 * float(loops[-1]) / steps, *profile(done.stderr), float(energy[1]))
+
+
+def checked(
+    command: Sequence[str], folder: Path, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def profile(stderr: str) -> tuple[dict[str, float], int]:
+    """Of the first rank that printed: ms a step of each stage, and how many particles it had."""
+    table = stderr[stderr.index("TorchML profile") :]
+    particles = re.search(r"at last (\d+) particles", table)
+    assert particles is not None, stderr
+    stages: dict[str, float] = {}
+    for name, time in re.findall(r"^ +(\w+) +(\S+) ms a step", table, re.MULTILINE):
+        stages.setdefault(name, float(time))
+    return stages, int(particles[1])
+
+
+def lammps_particles(cells: int) -> tuple[np.ndarray, int]:
+    """Atoms of a thermally disordered crystal, then their images as far as LAMMPS has ghosts."""
+    atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
+    atoms.rattle(0.08, seed=7)
+    atoms.wrap()
+    reach = LAYERS * CUTOFF + SKIN
+    length = cells * LATTICE
+    n = int(np.ceil(reach / length))
+    shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    shifts = shifts[shifts.any(axis=1)]
+    images = (atoms.positions[None] + length * shifts[:, None]).reshape(-1, 3)
+    near = ((images >= -reach) & (images < length + reach)).all(axis=1)
+    return np.concatenate([atoms.positions, images[near]]), len(atoms)
+
+
+def bare_inputs(cells: int, spare: bool) -> list[torch.Tensor]:
+    """What the driver hands to the model; `spare`: with the settings that `model pack` finds."""
+    import vesin
+
+    coordinates, n_atoms = lammps_particles(cells)
+    n = len(coordinates)
+    neighbours = vesin.NeighborList(cutoff=CUTOFF, full_list=True, sorted=True)
+    i, j = neighbours.compute(coordinates, np.eye(3), False, quantities="ij", copy=True)
+    i, j = i.astype(np.int64), j.astype(np.int64)
+    ring = np.full(n, LAYERS + 1)
+    ring[:n_atoms] = 0
+    for k in range(LAYERS):
+        reached = j[ring[i] == k]
+        ring[reached] = np.minimum(ring[reached], k + 1)
+    if spare:
+        kept = ring <= LAYERS
+        number = np.cumsum(kept) - 1
+    else:
+        kept, number = np.ones(n, dtype=bool), np.arange(n)
+    layers = []
+    for k in range(LAYERS):
+        # Receivers in row 0; inner rings first, each particle's edges together, as in the driver.
+        inner = np.flatnonzero(ring[i] <= k)
+        inner = inner[np.argsort(ring[i[inner]], kind="stable")]
+        turned = np.flatnonzero((ring[i] > k) & (ring[j] <= k)) if not spare else inner[:0]
+        edges = np.concatenate([inner, turned])
+        layers.append(torch.tensor(np.stack([number[i[edges]], number[j[edges]]])))
+    return [
+        torch.zeros(int(kept.sum()), dtype=torch.int64),
+        torch.tensor(coordinates[kept]),
+        *layers,
+        torch.tensor((ring[kept] != 0).astype(np.int64)),
+    ]
+
+
+def time_bare(model: Path, cells: int, spare: bool, repeats: int) -> None:
+    torch.set_num_threads(1)
+    inputs = bare_inputs(cells, spare)
+    print(len(inputs[0]), milliseconds(bare_step(torch.jit.load(str(model)), inputs), repeats))
+
+
+def bare(model: Path, cells: int, spare: bool, repeats: int, kept: bool) -> tuple[int, float]:
+    """How many particles the model sees, and ms a step; in a process of its own, for its memory."""
+    command = [sys.executable, __file__, "--bare", str(model), str(cells), str(int(spare))]
+    env = {**os.environ, **(KEEP_MEMORY if kept else {})}
+    particles, time = checked([*command, str(repeats)], Path.cwd(), env).stdout.split()
+    return int(particles), float(time)
+
+
+def time_building(model: Path, n: int) -> None:
+    """Steps of a cube of silicon of about n atoms in empty space: every particle contributes."""
+    import vesin
+    from torchml_driver import Potential
+
+    cells = round((n / 8) ** (1 / 3))
+    atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
+    atoms.rattle(0.08, seed=7)
+    n = len(atoms)
+    neighbours = vesin.NeighborList(cutoff=CUTOFF + SKIN / 2, full_list=True, sorted=True)
+    i, j = neighbours.compute(atoms.positions, np.eye(3), False, quantities="ij", copy=True)
+    lists = np.bincount(i.astype(np.int64), minlength=n).astype(np.int32), j.astype(np.int32)
+    del i, j
+    potential = Potential(model)
+    for _ in range(max(4, 100_000 // n)):
+        potential.compute_particles(
+            np.zeros(n, dtype=np.int32), atoms.positions, np.ones(n, dtype=np.int32), *lists
+        )
+
+
+def building(model: Path, n: int) -> tuple[float, int]:
+    """ms a step that the driver needs to build the graphs, and the number of particles."""
+    command = [sys.executable, __file__, "--building", str(model), str(n)]
+    done = checked(command, Path.cwd(), {**os.environ, "KIM_MODEL_PROFILE": "1"})
+    stages, particles = profile(done.stderr)
+    return stages["inputs"], particles
+
+
+def lines(bench: Bench) -> Iterator[str]:
+    sys.path.insert(0, str(EXAMPLE))
+    from graph_network import GraphNetwork
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    network = GraphNetwork(elements=1, cutoff=CUTOFF, layers=LAYERS, features=64)
+    models = {
+        "both directions, all particles": bench.install("GN_plain", network, ["--all-edges"]),
+        "as `model pack` finds": bench.install("GN_spare", network, []),
+    }
+    trivial = bench.install("GN_nothing", NoNetwork(), ["--all-edges"])
+
+    yield "# Graph models"
+    yield ""
+    yield "The network of `examples/graph_network` with 64 features, untrained, float64: 3 layers,"
+    yield "4.5 Å. Silicon at 300 K in LAMMPS, one thread on each rank; milliseconds a step."
+    yield "Written by `python benchmarks/graphs.py --output benchmarks/GRAPHS.md`."
+    yield ""
+    yield machine("one for each rank")
+    yield ""
+    yield "## 512 atoms, one rank"
+    yield ""
+    yield (
+        "The bare model is the same TorchScript in Python, forward and backward, on the same "
+        "graphs:\nas a program gets its memory by default, and with glibc told to keep memory from "
+        "step to\nstep, as the driver does by itself."
+    )
+    yield ""
+    yield (
+        "| graphs | particles | building them | forward + backward | whole step "
+        "| step / (forward + backward) | bare model | bare, memory kept | step / bare "
+        "| step / bare, memory kept |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for label, folder in models.items():
+        spare = folder.name == "GN_spare"
+        file = folder / f"{folder.name}.pt"
+        particles, default = bare(file, 4, spare, 30, kept=False)
+        _, kept = bare(file, 4, spare, 30, kept=True)
+        run = bench.lammps(folder.name, 4, 1, 60)
+        yield (
+            f"| {label} | {particles} | {run.stages['inputs']:.1f} | {run.model:.1f} "
+            f"| {run.step:.1f} | {run.step / run.model:.2f} | {default:.1f} | {kept:.1f} "
+            f"| {run.step / default:.2f} | {run.step / kept:.2f} |"
+        )
+
+    yield ""
+    yield "## Ranks"
+    yield ""
+    yield "| atoms | graphs | 1 rank | 2 ranks | quicker by | difference in energy, eV |"
+    yield "|---|---|---|---|---|---|"
+    for cells, steps in ((4, 30), (8, 6)):
+        for label, folder in models.items():
+            one, two = (bench.lammps(folder.name, cells, ranks, steps) for ranks in (1, 2))
+            yield (
+                f"| {8 * cells**3} | {label} | {one.step:.1f} | {two.step:.1f} "
+                f"| {one.step / two.step:.2f} | {abs(one.energy - two.energy):.0e} |"
+            )
+
+    yield ""
+    yield "## Building three layers of graphs"
+    yield ""
+    yield "A cube of silicon in empty space; every particle contributes, both directions."
+    yield ""
+    yield "| particles | ms a step | µs a particle |"
+    yield "|---|---|---|"
+    for n in (10**3, 10**4, 10**5, 10**6):
+        time, particles = building(trivial, n)
+        yield f"| {particles} | {time:.2f} | {1e3 * time / particles:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.md", help="write the tables there, too"
+    )
+    # Parts that run in processes of their own.
+    parser.add_argument("--bare", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--building", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        model, cells, spare, repeats = options.bare
+        time_bare(Path(model), int(cells), spare == "1", int(repeats))
+        return
+    if options.building:
+        model, n = options.building
+        time_building(Path(model), int(n))
+        return
+    for tool in ("lmp", "mpirun"):
+        if shutil.which(tool) is None:
+            sys.exit(f"{tool} is not installed")
+    with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
+        (Path(folder) / "models").mkdir()
+        text = []
+        for line in lines(Bench(Path(folder))):
+            text.append(line)
+            print(line, flush=True)
+    if options.output:
+        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

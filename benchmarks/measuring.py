@@ -1,0 +1,47 @@
+"""What the benchmarks share: a bare model's step, its median time, the machine's description."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+
+def milliseconds(step: Callable[[], object], repeats: int) -> float:
+    """Median over `repeats` calls, after some that are not counted: TorchScript settles in."""
+    for _ in range(10):
+        step()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times)
+
+
+def bare_step(model: torch.jit.ScriptModule, inputs: list[torch.Tensor]) -> Callable[[], object]:
+    """Energy and its gradient, as the driver asks for them; inputs: species, coordinates, ..."""
+
+    def step() -> torch.Tensor:
+        coordinates = inputs[1].detach().requires_grad_()
+        energies = model(inputs[0], coordinates, *inputs[2:])
+        (gradient,) = torch.autograd.grad(energies.sum(), coordinates)
+        return gradient
+
+    return step
+
+
+def machine(used: str = "one used") -> str:
+    cores = len(os.sched_getaffinity(0))
+    name = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    python = platform.python_version()
+    return f"{name}, {cores} cores ({used}), Python {python}, torch {torch.__version__}"
