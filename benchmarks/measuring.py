@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 
-def milliseconds(step: Callable[[], object], repeats: int) -> float:
+def milliseconds(step: Callable[[], object], repeats: int, uncounted: int = 10) -> float:
     """Median over `repeats` calls, after some that are not counted: TorchScript settles in."""
-    for _ in range(10):
+    for _ in range(uncounted):
         step()
     times = []
     for _ in range(repeats):
