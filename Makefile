@@ -29,6 +29,7 @@ test-all: provision
 bench: provision
 	$(BIN)/torchml-install quickstart
 	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
 
 lint: provision
 	$(BIN)/ruff check
