@@ -140,7 +140,9 @@ def called_directly(model_file: Path, atoms: Atoms) -> tuple[float, np.ndarray]:
         near |= np.linalg.norm(positions - position, axis=1) <= reach + 1e-6
     positions, owners = positions[near], owners[near]
     coords = torch.tensor(positions, requires_grad=True)
-    distances = torch.cdist(coords.detach(), coords.detach())
+    # Not by matrix multiplication, after which a particle is not at distance 0 from itself.
+    exact = "donot_use_mm_for_euclid_dist"
+    distances = torch.cdist(coords.detach(), coords.detach(), compute_mode=exact)
     pairs = ((distances <= CUTOFF) & (distances > 0.0)).nonzero().T.contiguous()
     contributions = torch.ones(len(positions), dtype=torch.int64)
     contributions[: len(atoms)] = 0
