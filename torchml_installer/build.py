@@ -22,6 +22,7 @@ from torchml_installer.detect import Places, Toolchain, toolchain
 from torchml_installer.detect.python_packages import pybind11_cmake_folder
 from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
+from torchml_installer.process import available_cores
 from torchml_installer.resources import shared_folder
 
 #: Environment variables that the driver's CMake code or the compiler reads.
@@ -176,7 +177,7 @@ def _build(
     if with_python and (folder := pybind11_cmake_folder()) is not None:
         variables["pybind11_DIR"] = folder
     project.configure("configuring the driver", variables)
-    project.compile("compiling the driver", options.jobs or _cores())
+    project.compile("compiling the driver", options.jobs or available_cores())
     project.install("collecting what was built")
     for name in names:
         if not (stage / "kim" / name).is_dir():
@@ -229,10 +230,3 @@ def _graph(options: DriverOptions) -> str:
     # The second spelling stands in print; both count, whatever their value.
     names = ("KIM_MODEL_DISABLE_GRAPH", "KIM_MODEL_DISBALE_GRAPH")
     return "ON" if options.graph and not any(name in os.environ for name in names) else "OFF"
-
-
-def _cores() -> int:
-    """The cores this process may use (a batch system may allow fewer than there are)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -119,6 +119,85 @@ def doctor(
     sys.exit(module.exit_code(facts))
 
 
+@cli.command(short_help="Build optional libraries for the driver.")
+@click.option(
+    "--with",
+    "words",
+    required=True,
+    metavar="NAME[,NAME]",
+    help="scatter (torch_scatter), sparse (torch_sparse).",
+)
+@click.option("--prefix", type=_FOLDER, metavar="DIR", help="Where to install (default: your own).")
+@click.option("--sources", type=_FOLDER, metavar="DIR", help="Folder with downloaded archives.")
+@_places_options
+@click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
+@click.option("--force", is_flag=True, help="Build again what is there already.")
+@click.option("--dry-run", is_flag=True, help="Print the commands, run nothing.")
+@_json_option
+@_verbose_option
+def deps(
+    words: str,
+    prefix: Path | None,
+    sources: Path | None,
+    torch_root: Path | None,
+    kim_root: Path | None,
+    cxx: str | None,
+    jobs: int | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Builds optional libraries that the driver can use.
+
+    \b
+    Example: the original operators of torch_scatter, instead of the driver's own
+      torchml-install deps --with scatter
+    """
+    import shlex
+
+    from torchml_installer import deps as module
+    from torchml_installer.deps.record import DepsOptions
+
+    names = words.replace(",", " ").split()
+    unknown = [name for name in names if name not in module.HANDLERS]
+    if unknown or not names:
+        known = ", ".join(module.HANDLERS)
+        raise click.BadParameter(
+            f"'{' '.join(unknown)}' is not one of {known}.", param_hint="--with"
+        )
+    options = DepsOptions(
+        prefix=prefix,
+        sources=sources,
+        places=_places(torch_root, kim_root, cxx),
+        jobs=jobs,
+        force=force,
+        dry_run=dry_run,
+        verbose=verbose,
+    )
+    result = module.provide(names, options)
+    if as_json:
+        _print_json(result.as_json())
+        return
+    for outcome in result.outcomes:
+        title = f"{outcome.name} {outcome.version}"
+        if outcome.state == "planned":
+            click.echo(f"# {title}, to be installed in {outcome.root}:")
+            for command in outcome.commands:
+                click.echo(shlex.join(command))
+            click.echo("# and, when all that went well, renamed into place")
+        elif outcome.state == "present":
+            click.echo(f"{title} is there already: {outcome.root}")
+        else:
+            click.echo(f"Installed {title} in {outcome.root}")
+    if not dry_run:
+        click.echo("Build the driver for it, and have models use it:")
+        for name, root in result.environment.items():
+            click.echo(f"  export {name}={shlex.quote(str(root))}")
+        click.echo("  torchml-install driver")
+        click.echo("  export KIM_MODEL_OPERATORS=extension")
+
+
 @cli.command(short_help="Write env.sh, for builds of your own.")
 @click.option(
     "-o",

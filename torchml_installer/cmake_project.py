@@ -24,21 +24,8 @@ class CMakeProject:
 
     def configure(self, title: str, variables: Mapping[str, str | Path]) -> None:
         """Raises BuildFailedError (with the project's own message) or DiskFullError."""
-        tool = self.toolchain.build_tool
-        command: list[str | Path] = [
-            self._program,
-            "-S",
-            self.source,
-            "-B",
-            self.build,
-            "-G",
-            tool.generator,
-            f"-DCMAKE_MAKE_PROGRAM={tool.where}",
-            *(f"-D{name}={value}" for name, value in self._compilers().items()),
-            *(f"-D{name}={value}" for name, value in variables.items()),
-        ]
         run_logged(
-            command,
+            self.configure_command(variables),
             title=title,
             log=self.log,
             environment=self._environment(),
@@ -48,7 +35,7 @@ class CMakeProject:
     def compile(self, title: str, jobs: int) -> None:
         """Raises BuildFailedError with the compiler's first error, or DiskFullError."""
         run_logged(
-            [self._program, "--build", self.build, "--parallel", str(jobs)],
+            self.compile_command(jobs),
             title=title,
             log=self.log,
             environment=self._environment(),
@@ -58,11 +45,30 @@ class CMakeProject:
     def install(self, title: str) -> None:
         """Installs to wherever the project was configured to."""
         run_logged(
-            [self._program, "--install", self.build],
+            self.install_command(),
             title=title,
             log=self.log,
             verbose=self.verbose,
         )
+
+    def configure_command(self, variables: Mapping[str, str | Path]) -> list[str]:
+        """The words of the command that ``configure`` runs."""
+        tool = self.toolchain.build_tool
+        return [
+            str(self._program),
+            *("-S", str(self.source), "-B", str(self.build), "-G", tool.generator),
+            f"-DCMAKE_MAKE_PROGRAM={tool.where}",
+            *(f"-D{name}={value}" for name, value in self._compilers().items()),
+            *(f"-D{name}={value}" for name, value in variables.items()),
+        ]
+
+    def compile_command(self, jobs: int) -> list[str]:
+        """The words of the command that ``compile`` runs."""
+        return [str(self._program), "--build", str(self.build), "--parallel", str(jobs)]
+
+    def install_command(self) -> list[str]:
+        """The words of the command that ``install`` runs."""
+        return [str(self._program), "--install", str(self.build)]
 
     @property
     def _program(self) -> Path:

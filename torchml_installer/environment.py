@@ -7,10 +7,11 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from torchml_installer.detect import Places, Toolchain, toolchain
+from torchml_installer.detect import Places, Toolchain, toolchain, torch_extension
 from torchml_installer.detect.programs import python_program_folder, which
 from torchml_installer.errors import NotPermittedError
 from torchml_installer.resources import shared_folder
+from torchml_installer.torch_extensions import EXTENSIONS
 
 #: Prefixes that CMake searches without being told.
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
@@ -21,8 +22,13 @@ def render(tools: Toolchain) -> str:
     template = (shared_folder("env_templates") / "env.sh.in").read_text(encoding="utf-8")
     torch_root = tools.torch.where if tools.torch.usable else None
     kim = tools.kim.where if tools.kim.usable else None
+    extensions = {
+        f"{name.upper()}_ROOT": torch_extension.detect(extension, tools.torch.version)
+        for name, extension in EXTENSIONS.items()
+    }
     values = {
         "TORCH_ROOT": str(torch_root or ""),
+        **{key: str(found.where) if found.usable else "" for key, found in extensions.items()},
         "KIM_PREFIX": "" if kim is None or kim in _SYSTEM_PREFIXES else str(kim),
         "PATH_ADDITIONS": os.pathsep.join(map(str, _path_additions(tools))),
     }

@@ -132,6 +132,12 @@ class TorchTooOldError(TorchMLError):
     )
 
 
+class ExtensionMissingError(TorchMLError):
+    """A folder that is named for torch_scatter or torch_sparse holds no library for this torch."""
+
+    exit_code = 14
+
+
 # --- building and installing ----------------------------------------------------------------
 
 
@@ -186,6 +192,15 @@ class NotPermittedError(TorchMLError):
 
     exit_code = 26
     default_remedy = "Check the owner and the permissions of that path, or name another one."
+
+
+class DownloadFailedError(TorchMLError):
+    """Sources could not be downloaded, or are not what was published."""
+
+    exit_code = 27
+    default_remedy = (
+        "Check the network connection and pip's settings (`python -m pip config list`)."
+    )
 
 
 # --- models ---------------------------------------------------------------------------------

@@ -52,6 +52,13 @@ def plain_language_environment(extra: Mapping[str, str] | None = None) -> dict[s
     return environment
 
 
+def available_cores() -> int:
+    """The cores this process may use (a batch system may allow fewer than there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_logged(
     command: Sequence[str | Path],
     *,

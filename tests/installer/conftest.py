@@ -39,6 +39,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str,
     for name in (
         "TORCH_ROOT",
         "Torch_ROOT",
+        "TorchScatter_ROOT",
+        "TorchSparse_ROOT",
         "CONDA_PREFIX",
         "KIM_API_CMAKE_PREFIX_DIR",
         "CXX",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_torch
+from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_torch, write
 from torchml_installer.errors import NoTorchError, NotPermittedError
 
 SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
@@ -64,6 +64,18 @@ def test_deactivating_puts_everything_back(machine: Machine, shell: str) -> None
     assert "_TORCHML_" not in untouched.replace("torchml_deactivate", "").partition("()")[0]
     own = run_shell(shell, script, machine.folder, TORCH_ROOT="/my torch")
     assert own.splitlines()[:2] == ["/my torch", "unset"]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_operator_libraries_are_set_and_put_back(machine: Machine, shell: str) -> None:
+    root = machine.folder / ODD_NAME / "scatter"
+    write(root / "lib/libtorchscatter.so")
+    machine.environment["TorchScatter_ROOT"] = str(root)
+    machine.install("env", *places(machine))
+    show = 'printf "%s\\n" "${TorchScatter_ROOT-unset}" "${TorchSparse_ROOT-unset}"'
+    script = f". ./env.sh; {show}; torchml_deactivate; {show}"
+    printed = run_shell(shell, script, machine.folder, TorchSparse_ROOT="/my sparse")
+    assert printed.splitlines() == [str(root), "/my sparse", "unset", "/my sparse"]
 
 
 def test_the_library_path_is_left_alone(machine: Machine) -> None:

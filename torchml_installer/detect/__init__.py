@@ -21,9 +21,11 @@ from torchml_installer.detect import (
     pkg_config,
     python_packages,
     torch,
+    torch_extension,
     xxd,
 )
 from torchml_installer.detect.record import Finding
+from torchml_installer.torch_extensions import EXTENSIONS
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,12 @@ def survey(places: Places) -> Survey:
         ]
         packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
         tools = _toolchain(places, pool)
-        return Survey(tools, tuple(future.result() for future in (*others, *packages)))
+        extensions = [
+            torch_extension.detect(extension, tools.torch.version)
+            for extension in EXTENSIONS.values()
+        ]
+        found = [future.result() for future in (*others, *packages)]
+        return Survey(tools, (*found, *extensions))
 
 
 def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:

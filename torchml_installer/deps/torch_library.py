@@ -1,0 +1,292 @@
+"""Builds the C++ library of torch_scatter or torch_sparse from its source distribution.
+
+The sources carry their own CMake project. It is built without Python and without CUDA code, against
+the libtorch that the driver uses, in a folder of its own; what was built is checked and renamed
+into place, so that an interrupted run leaves nothing behind that looks whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from torchml_installer import build_folder, console, receipts
+from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.deps.record import DepsOptions, Outcome
+from torchml_installer.detect import Toolchain, toolchain
+from torchml_installer.errors import (
+    BadOptionError,
+    BuildFailedError,
+    DownloadFailedError,
+    LibraryNotLoadableError,
+    NotPermittedError,
+)
+from torchml_installer.paths import cache_folder
+from torchml_installer.process import available_cores, run_logged
+from torchml_installer.resources import shared_folder
+from torchml_installer.torch_extensions import (
+    EXTENSIONS,
+    RECORD,
+    TorchExtension,
+    default_prefix,
+    read_record,
+)
+
+
+def provide(word: str, options: DepsOptions) -> Outcome:
+    """Installs the library unless it is there for this torch already.
+
+    Raises the problems of libtorch, compiler, CMake and ninja or make (3 to 13), BadOptionError,
+    NotPermittedError, DownloadFailedError, BuildFailedError and LibraryNotLoadableError.
+    """
+    extension = EXTENSIONS[word]
+    if options.jobs is not None and options.jobs < 1:
+        raise BadOptionError(
+            f"--jobs has to be at least 1, not {options.jobs}.", "Leave it out to use all cores."
+        )
+    tools = toolchain(options.places)
+    for finding in (tools.torch, tools.compiler, tools.cmake, tools.build_tool):
+        if finding.problem is not None:
+            raise finding.problem
+    prefix = (options.prefix or default_prefix(tools.torch.version)).absolute()
+    work = Work(extension, tools, prefix, options)
+    if options.dry_run:
+        state = "present" if work.is_present() else "planned"
+        commands = [] if state == "present" else work.commands()
+        return work.outcome(state, commands)
+    # The lock is the work folder's, which two prefixes do not share.
+    with build_folder.locked(work.folder):
+        if work.is_present():
+            return work.outcome("present", [])
+        work.run()
+    return work.outcome("installed", work.commands())
+
+
+class Work:
+    """One library being built: its folders, its commands, and running them."""
+
+    def __init__(
+        self, extension: TorchExtension, tools: Toolchain, prefix: Path, options: DepsOptions
+    ) -> None:
+        key = hashlib.sha256(f"{prefix}\n{extension.title}".encode()).hexdigest()[:12]
+        self.extension = extension
+        self.tools = tools
+        self.options = options
+        self.prefix = prefix
+        self.root = prefix / extension.title
+        self.folder = build_folder.default_parent() / f"deps-{extension.title}-{key}"
+        self.archive = cache_folder() / "downloads" / extension.archive
+        if options.sources is not None:
+            self.archive = options.sources.absolute() / extension.archive
+        self.log = cache_folder() / "logs" / f"deps-{extension.title}.log"
+        self.project = CMakeProject(
+            tools,
+            self.folder / extension.title,
+            self.folder / "build",
+            self.log,
+            options.verbose,
+        )
+
+    def is_present(self) -> bool:
+        """Whether a run before this one put the library there, for the same torch and release."""
+        if self.options.force or self.extension.library_in(self.root) is None:
+            return False
+        return read_record(self.root) == self._record()
+
+    def outcome(self, state: str, commands: list[list[str]]) -> Outcome:
+        extension = self.extension
+        return Outcome(
+            extension.package, extension.version, state, self.root, extension.variable, commands
+        )
+
+    def commands(self) -> list[list[str]]:
+        """What is run, in order; then the result is renamed into place."""
+        commands = [
+            self._unpack_command(),
+            self.project.configure_command(self._variables()),
+            self.project.compile_command(self._jobs()),
+            self.project.install_command(),
+        ]
+        if self.options.sources is None:
+            commands.insert(0, self._download_command(self.archive.parent))
+        return commands
+
+    def run(self) -> None:
+        """Leaves the library in ``root``, or everything as it was."""
+        _remove(self.folder)
+        self.log.unlink(missing_ok=True)
+        try:
+            self.prefix.mkdir(parents=True, exist_ok=True)
+            self._require_archive()
+            self._unpack()
+            self._build()
+            self._put_in_place()
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise NotPermittedError(
+                f"Cannot write to {error.filename or self.prefix}: {error.strerror}."
+            ) from error
+        finally:
+            _remove(self.folder)
+        made_from = {"sources": str(self.archive), "torch": self.tools.torch.version}
+        receipts.write(receipts.Receipt("library", self.extension.title, [self.root], made_from))
+
+    def _require_archive(self) -> None:
+        if self.options.sources is None and not self._is_whole(self.archive):
+            self._download()
+        if not self.archive.is_file():
+            raise DownloadFailedError(
+                f"{self.archive} does not exist.",
+                f"Put {self.extension.archive} into the folder that --sources names.",
+            )
+        if not self._is_whole(self.archive):
+            raise DownloadFailedError(
+                f"{self.archive} is not the archive that was published: its sha256 is not "
+                f"{self.extension.sha256}.",
+                "Delete it and get it again.",
+            )
+
+    def _download(self) -> None:
+        """With pip, so that its mirrors, proxies and certificates are used."""
+        by_hand = (
+            f"Or get {self.extension.archive} from "
+            f"https://pypi.org/project/{self.extension.package}/{self.extension.version}/#files "
+            "and name its folder with --sources DIR."
+        )
+        # pip asks the package's setup.py for its name, and that imports torch.
+        for module in ("pip", "setuptools", "torch"):
+            if importlib.util.find_spec(module) is None:
+                raise DownloadFailedError(
+                    f"The Python {sys.executable} has no {module}, which the download needs.",
+                    f"`{shlex.quote(sys.executable)} -m pip install {module}`. {by_hand}",
+                )
+        self.archive.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.archive.parent) as partial:
+            try:
+                run_logged(
+                    self._download_command(Path(partial)),
+                    title=f"downloading {self.extension.title}",
+                    log=self.log,
+                    verbose=self.options.verbose,
+                    failure=DownloadFailedError,
+                )
+            except DownloadFailedError as error:
+                error.remedy = f"{error.remedy} {by_hand}"
+                raise
+            fetched = Path(partial) / self.extension.archive
+            if fetched.is_file():
+                fetched.replace(self.archive)
+
+    def _download_command(self, folder: Path) -> list[str]:
+        return [
+            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check"),
+            *("--no-input", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"),
+            *("--dest", str(folder)),
+            f"{self.extension.package}=={self.extension.version}",
+        ]
+
+    def _is_whole(self, archive: Path) -> bool:
+        if not archive.is_file():
+            return False
+        return hashlib.sha256(archive.read_bytes()).hexdigest() == self.extension.sha256
+
+    def _unpack(self) -> None:
+        self.folder.mkdir(parents=True)
+        run_logged(
+            self._unpack_command(),
+            title=f"unpacking {self.extension.title}",
+            log=self.log,
+            verbose=self.options.verbose,
+        )
+        if not (self.project.source / "CMakeLists.txt").is_file():
+            raise BuildFailedError(
+                f"{self.archive} holds no {self.extension.title}/CMakeLists.txt."
+            )
+
+    def _unpack_command(self) -> list[str]:
+        return [sys.executable, "-m", "tarfile", "-e", str(self.archive), str(self.folder)]
+
+    def _build(self) -> None:
+        title = self.extension.title
+        console.note(f"{title}: this takes some minutes; it is done once for each version of torch")
+        self.project.configure(f"configuring {title}", self._variables())
+        self.project.compile(f"compiling {title}", self._jobs())
+        self.project.install(f"collecting {title}")
+        staged = self.folder / "stage"
+        library = self.extension.library_in(staged)
+        if library is None:
+            raise BuildFailedError(
+                f"The build of {title} made no library lib{self.extension.library}.\n"
+                f"  log: {self.log}"
+            )
+        self._require_loadable(library)
+        record = json.dumps(self._record(), indent=2)
+        (staged / RECORD).write_text(record + "\n", encoding="utf-8")
+
+    def _require_loadable(self, library: Path) -> None:
+        """In a process of its own, so that nothing stays loaded here."""
+        load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+        done = subprocess.run(
+            [sys.executable, "-c", load, str(library)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {done.returncode}"
+            raise LibraryNotLoadableError(f"What was built cannot be loaded: {reason}")
+
+    def _put_in_place(self) -> None:
+        """The prefix can lie on another file system than the build: copy beside, then rename."""
+        for leftover in self.prefix.glob(f".new-{self.extension.title}-*"):
+            _remove(leftover)
+        with tempfile.TemporaryDirectory(
+            prefix=f".new-{self.extension.title}-", dir=self.prefix
+        ) as beside:
+            fresh, replaced = Path(beside) / "fresh", Path(beside) / "replaced"
+            shutil.copytree(self.folder / "stage", fresh, symlinks=True)
+            try:
+                if self.root.exists():
+                    self.root.rename(replaced)
+                fresh.rename(self.root)
+            except BaseException:
+                if replaced.exists() and not self.root.exists():
+                    replaced.rename(self.root)
+                raise
+
+    def _variables(self) -> dict[str, str | Path]:
+        return {
+            "CMAKE_BUILD_TYPE": "Release",
+            "WITH_PYTHON": "OFF",
+            "WITH_CUDA": "OFF",
+            "Torch_DIR": Path(__file__).resolve().parent / "cmake",
+            "TORCHML_FIND_LIBTORCH": shared_folder("driver_src") / "cmake/FindLibtorch.cmake",
+            "TORCH_ROOT": self.tools.torch.where or "",
+            # torch_scatter asks for CMake 3.0, which CMake 4 refuses to imitate.
+            "CMAKE_POLICY_VERSION_MINIMUM": "3.5",
+            "CMAKE_INSTALL_PREFIX": self.folder / "stage",
+            "CMAKE_INSTALL_LIBDIR": "lib",
+            "CMAKE_INSTALL_RPATH_USE_LINK_PATH": "ON",
+        }
+
+    def _jobs(self) -> int:
+        return self.options.jobs or available_cores()
+
+    def _record(self) -> dict[str, str]:
+        return {
+            "package": self.extension.package,
+            "version": self.extension.version,
+            "sha256": self.extension.sha256,
+            "torch_version": self.tools.torch.version,
+        }
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

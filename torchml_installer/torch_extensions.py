@@ -1,0 +1,94 @@
+"""torch_scatter and torch_sparse as C++ libraries: what they are called, and where they are kept.
+
+Both are optional: the driver has the operators that models call. The originals are used where a
+driver was built with ``TorchScatter_ROOT`` or ``TorchSparse_ROOT`` set and
+``KIM_MODEL_OPERATORS=extension`` asks for them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.paths import data_folder
+
+_SUFFIX = "dylib" if sys.platform == "darwin" else "so"
+#: Written into an installation of ours: what it was built from.
+RECORD = "torchml-install.json"
+
+
+@dataclass(frozen=True)
+class TorchExtension:
+    """One of the libraries.
+
+    name: word for ``deps --with``. package: the name on PyPI. version: the release we build.
+    sha256: of its source archive. variable: of the environment, names its root.
+    library: the library's name, without ``lib`` and suffix.
+    """
+
+    name: str
+    package: str
+    version: str
+    sha256: str
+    variable: str
+    library: str
+
+    @property
+    def title(self) -> str:
+        """As a folder and an archive are called, for example ``torch_scatter-2.1.2``."""
+        return f"{self.package}-{self.version}"
+
+    @property
+    def archive(self) -> str:
+        """File name of the source distribution."""
+        return f"{self.title}.tar.gz"
+
+    def library_in(self, root: Path) -> Path | None:
+        """The library of an installation, None if there is none in that folder."""
+        for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
+            for folder in sorted(root.glob(pattern)):
+                path = folder / f"lib{self.library}.{_SUFFIX}"
+                if path.is_file():
+                    return path
+        return None
+
+
+EXTENSIONS = {
+    extension.name: extension
+    for extension in (
+        TorchExtension(
+            "scatter",
+            "torch_scatter",
+            "2.1.2",
+            "69b3aa435f2424ac6a1bfb6ff702da6eb73b33ca0db38fb26989c74159258e47",
+            "TorchScatter_ROOT",
+            "torchscatter",
+        ),
+        TorchExtension(
+            "sparse",
+            "torch_sparse",
+            "0.6.18",
+            "2f14c510a6e93f404c6ea357210615b3c15a71731f9dbd86f25434e34fb5a741",
+            "TorchSparse_ROOT",
+            "torchsparse",
+        ),
+    )
+}
+
+
+def default_prefix(torch_version: str) -> Path:
+    """Where libraries built for a version of torch are kept, unless the user names a place."""
+    return data_folder() / "deps" / f"torch-{torch_version or 'unknown'}"
+
+
+def read_record(root: Path) -> dict[str, str]:
+    """What an installation of ours was built from; empty if it is not ours, or not readable."""
+    try:
+        record = json.loads((root / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(record, dict):
+        return {}
+    return {str(key): str(value) for key, value in record.items()}
