@@ -144,6 +144,18 @@ def test_species_codes_are_atomic_numbers_where_the_user_wants_that(
         assert list(result.particle_energies) == [6, 14]
 
 
+def test_all_elements_have_their_atomic_numbers(tmp_path: Path) -> None:
+    import torchml_driver
+    from ase.data import chemical_symbols
+
+    symbols = chemical_symbols[1:119]
+    model = write_model(tmp_path, SpeciesAsEnergy(), elements=f"118\n{' '.join(symbols)}")
+    potential = torchml_driver.Potential(model, atomic_numbers=True)
+    positions = [[5.0 * k, 0.0, 0.0] for k in range(118)]
+    result = potential.compute(symbols, positions, particle_energies=True)
+    assert list(result.particle_energies) == list(range(1, 119))
+
+
 def test_a_model_may_stand_in_a_folder_with_any_name(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tests.graph_models import (
     CUTOFF,
     LAYERS,
     CountsParticles,
+    DividesBySpecies,
     Messages,
     MessagesSummedByScattering,
     MessagesToSecondRow,
@@ -241,6 +242,20 @@ def test_atoms_out_of_each_others_reach_have_their_own_energies(tmp_path: Path) 
     energies, _ = on_a_plain_graph(model, atoms, ["Si"])
     assert result.energy == pytest.approx(energies.sum(), abs=1e-12)
     assert not result.forces.any()
+
+
+def test_a_model_made_for_atomic_numbers_is_told_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchml_driver
+
+    atoms = cluster()
+    with pytest.raises(torchml_driver.Error, match=r"not finite \(nan\).*KIM_MODEL_ELEMENTS_MAP"):
+        compute(load(tmp_path, DividesBySpecies()), atoms)
+    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "yes")
+    result = compute(load(tmp_path, DividesBySpecies()), atoms)
+    energies, _ = on_a_plain_graph(Messages(), atoms, ["Si"])
+    assert result.energy == pytest.approx(energies.sum(), abs=1e-10)
 
 
 def test_lists_for_contributing_particles_alone_are_refused(tmp_path: Path) -> None:
