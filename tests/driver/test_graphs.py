@@ -57,12 +57,22 @@ def mixture() -> Atoms:
     return atoms
 
 
+def one_atom_cell() -> Atoms:
+    """Shorter than the cutoff every way: all neighbours are images of the atom itself."""
+    return Atoms(
+        "Si", [[0.3, 0.2, 0.1]], cell=[[2.4, 0, 0], [0.3, 2.5, 0], [-0.2, 0.4, 2.6]], pbc=True
+    )
+
+
+GRAPH_STRUCTURES = {**STRUCTURES, "mixture": mixture, "one_atom_cell": one_atom_cell}
+
+
 @pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
-@pytest.mark.parametrize("name", [*STRUCTURES, "mixture"])
+@pytest.mark.parametrize("name", GRAPH_STRUCTURES)
 def test_energies_and_forces_equal_the_model_on_a_plain_periodic_graph(
     tmp_path: Path, name: str, settings: str
 ) -> None:
-    atoms = mixture() if name == "mixture" else STRUCTURES[name]()
+    atoms = GRAPH_STRUCTURES[name]()
     model = Messages(len(ELEMENTS))
     potential = load(tmp_path, model, elements=" ".join(ELEMENTS), settings=settings)
     result = compute(potential, atoms)
@@ -87,6 +97,32 @@ def test_other_ways_to_give_the_energy_give_the_same_forces(
     np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
+def test_one_potential_serves_systems_of_all_sizes_in_turn(tmp_path: Path, settings: str) -> None:
+    """Nothing of a system stays behind in the memory that is kept from one to the next."""
+    model = Messages(len(ELEMENTS))
+    potential = load(tmp_path, model, elements=" ".join(ELEMENTS), settings=settings)
+    names = ["cluster", "isolated_atom", "mixture", "dimer", "one_atom_cell", "slab", "cluster"]
+    for name in names:
+        atoms = GRAPH_STRUCTURES[name]()
+        result = compute(potential, atoms)
+        energies, forces = on_a_plain_graph(model, atoms, ELEMENTS)
+        assert result.energy == pytest.approx(energies.sum(), abs=1e-10)
+        np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
+def test_a_model_in_single_precision_is_right_to_single_precision(
+    tmp_path: Path, settings: str
+) -> None:
+    atoms = strained_triclinic_crystal()
+    result = compute(load(tmp_path, Messages().float(), settings=settings), atoms)
+    energies, forces = on_a_plain_graph(Messages(), atoms, ["Si"])
+    np.testing.assert_allclose(result.particle_energies, energies, rtol=1e-5)
+    np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-4)
+    assert result.energy != energies.sum()  # it was indeed computed in single precision
+
+
 def test_forces_equal_negative_energy_gradient(tmp_path: Path) -> None:
     atoms = strained_triclinic_crystal()
     potential = load(tmp_path, Messages())
@@ -102,9 +138,10 @@ def test_forces_equal_negative_energy_gradient(tmp_path: Path) -> None:
         assert forces[atom, axis] == pytest.approx(-slope, abs=1e-7)
 
 
-def test_virial_equals_the_energys_derivative_by_strain(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
+def test_virial_equals_the_energys_derivative_by_strain(tmp_path: Path, settings: str) -> None:
     atoms = strained_triclinic_crystal()
-    potential = load(tmp_path, Messages())
+    potential = load(tmp_path, Messages(), settings=settings)
     virial = compute(potential, atoms).virial
     step = 1e-6
     for index, (row, column) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
@@ -129,9 +166,10 @@ def particles_of(atoms: Atoms, contributing: np.ndarray, reach: float) -> list[n
     return [codes, atoms.positions, contributing, counts, np.concatenate(rows)]
 
 
-def test_particles_that_do_not_contribute_may_stand_anywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
+def test_particles_that_do_not_contribute_may_stand_anywhere(tmp_path: Path, settings: str) -> None:
     atoms = cluster()
-    potential = load(tmp_path, Messages())
+    potential = load(tmp_path, Messages(), settings=settings)
     contributing = np.zeros(len(atoms), dtype=int)
     contributing[:5] = 1
     plain = potential.compute_particles(

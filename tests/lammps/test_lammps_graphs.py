@@ -66,7 +66,6 @@ def test_odd_grids_and_skins_change_nothing(
     script = static_script(atoms, MODEL + "_fewer", "metal")
     script = script.replace("boundary", f"processors {grid}\nneighbor {skin} bin\nboundary", 1)
     ranks = int(np.prod([int(count) for count in grid.split()]))
-    lammps.run(script, ranks)
     result = read_static(lammps.run(script, ranks), lammps.folder / "dump.test")
     assert_equal(result, installed, atoms)
 
