@@ -58,26 +58,33 @@ class Lammps:
             [*launcher, lmp, "-in", "in.test"], env=self.env if env is None else env, cwd=cwd
         )
 
-    def static(self, atoms: Atoms, model: str, ranks: int = 1, units: str = "metal") -> Static:
-        """Energy, forces and pressure of a configuration of silicon."""
-        write_data(self.folder / "data.test", atoms, units)
-        output = self.run(static_script(atoms, model, units), ranks)
+    def static(
+        self,
+        atoms: Atoms,
+        model: str,
+        ranks: int = 1,
+        units: str = "metal",
+        elements: Sequence[str] = ("Si",),
+    ) -> Static:
+        """Energy, forces and pressure of a configuration; `elements`: LAMMPS's types."""
+        write_data(self.folder / "data.test", atoms, units, elements)
+        output = self.run(static_script(atoms, model, units, elements), ranks)
         return read_static(output, self.folder / "dump.test")
 
 
-def write_data(path: Path, atoms: Atoms, units: str) -> None:
+def write_data(path: Path, atoms: Atoms, units: str, elements: Sequence[str] = ("Si",)) -> None:
     """Open directions get a box around the atoms, whatever cell they have."""
     boxed = atoms.copy()
     if not atoms.pbc.any():
         boxed.positions -= boxed.positions.min(axis=0) - 10.0
         boxed.cell = boxed.positions.max(axis=0) + 10.0
     # Masses come from the input; ASE 3.23 wrote none unless told to.
-    write_lammps_data(path, boxed, units=units, specorder=["Si"], masses=False)
+    write_lammps_data(path, boxed, units=units, specorder=list(elements), masses=False)
 
 
-def static_script(atoms: Atoms, model: str, units: str) -> str:
+def static_script(atoms: Atoms, model: str, units: str, elements: Sequence[str] = ("Si",)) -> str:
     boundary = " ".join("p" if periodic else "f" for periodic in atoms.pbc)
-    mass = convert(28.0855, "mass", "ASE", units)
+    mass = convert(28.0855, "mass", "ASE", units)  # of all: nothing moves
     components = ("pxx", "pyy", "pzz", "pxy", "pxz", "pyz")
     pressure = " ".join(f"$({name}:%.15g)" for name in components)
     return f"""\
@@ -85,8 +92,8 @@ kim init {model} {units}
 boundary {boundary}
 box tilt large
 read_data data.test
-mass 1 {mass:.15g}
-kim interactions Si
+mass * {mass:.15g}
+kim interactions {" ".join(elements)}
 thermo_style custom step pe {" ".join(components)}
 dump all all custom 1 dump.test id fx fy fz
 dump_modify all sort id format float %.17g

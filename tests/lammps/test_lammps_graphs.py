@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,17 @@ from tests.support import DriverEnvironment, install_kim_model
 from tests.torch_models import torchscript
 
 MODEL = "TorchML_Messages_in_LAMMPS"
+MIXTURE = "TorchML_Messages_of_five_elements"
+ELEMENTS = ["Si", "C", "O", "Al", "Mg"]
 FEWER = "edge_receiver_row 0\ndrop_unused_particles True"
+
+
+def install(
+    environment: DriverEnvironment, name: str, model: Messages, work: Path, **parameters: str
+) -> None:
+    text = graph_parameters("m.pt", **parameters)
+    files = {"m.param": text.encode(), "m.pt": torchscript(model)}
+    install_kim_model(environment.folder, name, files, work)
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +36,25 @@ def installed(
 ) -> Messages:
     model = Messages()
     for name, settings in ((MODEL, ""), (MODEL + "_fewer", FEWER)):
-        text = graph_parameters("m.pt", settings=settings)
-        files = {"m.param": text.encode(), "m.pt": torchscript(model)}
         work = tmp_path_factory.mktemp("messages")
-        install_kim_model(driver_environment.folder, name, files, work)
+        install(driver_environment, name, model, work, settings=settings)
     return model
 
 
-def assert_equal(result: Static, model: Messages, atoms: Atoms) -> None:
-    energies, forces = on_a_plain_graph(model, atoms, ["Si"])
+@pytest.fixture(scope="module")
+def mixed(
+    driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Messages:
+    model = Messages(len(ELEMENTS))
+    work = tmp_path_factory.mktemp("mixture")
+    install(driver_environment, MIXTURE, model, work, elements=" ".join(ELEMENTS))
+    return model
+
+
+def assert_equal(
+    result: Static, model: Messages, atoms: Atoms, elements: Sequence[str] = ("Si",)
+) -> None:
+    energies, forces = on_a_plain_graph(model, atoms, list(elements))
     assert result.energy == pytest.approx(energies.sum(), abs=1e-9)
     np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-9)
 
@@ -68,6 +90,63 @@ def test_odd_grids_and_skins_change_nothing(
     ranks = int(np.prod([int(count) for count in grid.split()]))
     result = read_static(lammps.run(script, ranks), lammps.folder / "dump.test")
     assert_equal(result, installed, atoms)
+
+
+def test_elements_may_be_named_in_another_order_than_the_models(
+    lammps: Lammps, mixed: Messages
+) -> None:
+    atoms = rattled_crystal()
+    atoms.symbols = np.random.default_rng(1).choice(ELEMENTS[1:], len(atoms))
+    result = lammps.static(atoms, MIXTURE, 2, elements=["Mg", "O", "C", "Al"])
+    assert_equal(result, mixed, atoms, ELEMENTS)
+
+
+def test_real_units_are_metal_units_times_the_known_factor(
+    lammps: Lammps, installed: Messages
+) -> None:
+    atoms = rattled_crystal()
+    result = lammps.static(atoms, MODEL + "_fewer", 2, units="real")
+    energies, forces = on_a_plain_graph(installed, atoms, ["Si"])
+    # LAMMPS's factor: the constants of nature are those of different years.
+    assert result.energy == pytest.approx(23.0605 * energies.sum(), rel=3e-6)
+    np.testing.assert_allclose(result.forces, 23.0605 * forces, rtol=3e-6, atol=1e-6)
+
+
+def trajectory(lammps: Lammps, model: str, ranks: int) -> np.ndarray:
+    """Potential and total energy, eV, over 100 hot steps: atoms change ranks and neighbours."""
+    write_data(lammps.folder / "data.test", rattled_crystal(), "metal")
+    output = lammps.run(
+        f"""\
+kim init {model} metal
+read_data data.test
+mass 1 28.0855
+kim interactions Si
+velocity all create 3000.0 4711 mom yes rot yes loop geom
+fix move all nve
+timestep 0.001
+neighbor 1.0 bin
+neigh_modify delay 0 every 1 check yes
+thermo 10
+thermo_style custom step pe etotal
+thermo_modify format float %.12f
+run 100
+""",
+        ranks,
+    )
+    rows = re.findall(r"^ *\d+ +(-?\d+\.\d{12}) +(-?\d+\.\d{12}) *$", output, re.MULTILINE)
+    return np.array(rows, dtype=float)
+
+
+def test_a_trajectory_is_the_same_on_one_rank_and_on_several(
+    lammps: Lammps, installed: Messages
+) -> None:
+    alone = trajectory(lammps, MODEL, 1)
+    assert len(alone) == 11
+    for model, ranks in ((MODEL, 2), (MODEL + "_fewer", 3)):
+        np.testing.assert_allclose(trajectory(lammps, model, ranks), alone, rtol=0, atol=1e-7)
+    potential, total = alone.T
+    # Energy moves between the two kinds, and none is lost.
+    assert np.abs(total - total[0]).max() < 0.01 * np.ptp(potential)
 
 
 def test_a_rank_without_particles_takes_part(lammps: Lammps, installed: Messages) -> None:
