@@ -1,0 +1,127 @@
+"""The example network: as its own Python gives it, in the driver and in its LAMMPS input."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+
+from tests.lammps_runs import Lammps
+from tests.structures import primitive_cell, slab, strained_triclinic_crystal
+from tests.support import ROOT, DriverEnvironment, run, torchml_install
+from tests.torch_models import torchscript
+
+EXAMPLE = ROOT / "examples" / "graph_network"
+NAME = "TorchML_GN_Si"
+CUTOFF, LAYERS = 4.5, 3
+
+
+def example_network() -> Any:
+    """Not trained: what it gives is of no use, but every pair of every layer matters to it."""
+    spec = importlib.util.spec_from_file_location("graph_network", EXAMPLE / "graph_network.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # TorchScript asks for the source of the classes
+    spec.loader.exec_module(module)
+    torch.manual_seed(3)
+    return module.GraphNetwork(cutoff=CUTOFF, layers=LAYERS, features=16).double().eval()
+
+
+def directly(network: Any, atoms: Atoms) -> tuple[float, np.ndarray]:
+    """Energy (eV) and forces (n, 3) (eV/angstrom): one periodic graph for all layers."""
+    first, second, shifts = neighbor_list("ijS", atoms, CUTOFF)
+    coords = torch.tensor(atoms.positions, requires_grad=True)
+    edge = torch.tensor(np.stack([first, second]))
+    vectors = coords[edge[1]] - coords[edge[0]] + torch.tensor(shifts @ atoms.cell.array)
+    species = torch.zeros(len(atoms), dtype=torch.int64)
+    energy = network.particle_energies(species, [edge] * LAYERS, [vectors] * LAYERS).sum()
+    (gradient,) = torch.autograd.grad(energy, coords)
+    return energy.item(), -gradient.numpy()
+
+
+def install(model_file: Path, name: str, environment: DriverEnvironment) -> Path:
+    """Packs and installs it as the README says, and returns the folder that `pack` wrote."""
+    pattern = ("--pattern", "graph", "--layers", str(LAYERS))
+    options = ("--elements", "Si", "--cutoff", str(CUTOFF), *pattern, "--name", name)
+    work = model_file.parent
+    torchml_install("model", "pack", model_file, *options, env=environment.env, cwd=work)
+    where = ("--collection", "environment")
+    torchml_install("model", "install", work / name, *where, env=environment.env, cwd=work)
+    return work / name
+
+
+@pytest.fixture(scope="module")
+def packed(driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("network") / "GN_Si.pt"
+    file.write_bytes(torchscript(example_network()))
+    return install(file, NAME, driver_environment)
+
+
+def test_packing_finds_that_it_can_do_with_less(packed: Path) -> None:
+    lines = (packed / f"{NAME}.param").read_text().splitlines()
+    assert lines[-2:] == ["edge_receiver_row 0", "drop_unused_particles True"]
+
+
+@pytest.mark.usefixtures("in_collection")
+@pytest.mark.parametrize("make", [primitive_cell, slab, strained_triclinic_crystal])
+def test_the_driver_gives_what_the_network_gives(packed: Path, make: Callable[[], Atoms]) -> None:
+    import torchml_driver
+
+    atoms = make()
+    energy, forces = directly(example_network(), atoms)
+    assert np.abs(forces).max() > 1e-3
+    potential = torchml_driver.Potential(packed)
+    result = potential.compute(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    assert result.energy == pytest.approx(energy, abs=1e-10)
+    np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-10)
+
+
+def example_run(lammps: Lammps, name: str, ranks: int) -> tuple[list[str], np.ndarray]:
+    """Energy and largest force component of the start, and the total energies of ten steps."""
+    script = (EXAMPLE / "in.silicon").read_text()
+    start = f"variable model index {name}\nvariable steps index 10\n"
+    output = lammps.run(start + script.replace("thermo          10", "thermo 1"), ranks)
+    found = re.search(r"^torchml-result energy (\S+) fmax (\S+)$", output, re.MULTILINE)
+    assert found is not None, output
+    rows = output[found.end() :].split("Loop time")[0].splitlines()
+    values = [row.split() for row in rows if re.match(r" +\d+ +\d", row)]
+    return [found[1], found[2]], np.array([row[4] for row in values], dtype=float)
+
+
+def test_the_example_input_conserves_energy_on_any_number_of_ranks(
+    packed: Path, lammps: Lammps
+) -> None:
+    alone, totals = example_run(lammps, NAME, 1)
+    assert len(totals) == 11
+    assert np.ptp(totals) < 1e-3  # eV, of 216 atoms
+    together, same_totals = example_run(lammps, NAME, 2)
+    np.testing.assert_allclose(
+        np.array(together, dtype=float), np.array(alone, dtype=float), rtol=0, atol=1e-9
+    )
+    np.testing.assert_allclose(same_totals, totals, rtol=0, atol=2e-8)  # as printed
+
+
+@pytest.mark.slow
+def test_a_short_training_makes_a_model_that_runs(
+    driver_environment: DriverEnvironment, lammps: Lammps, tmp_path: Path
+) -> None:
+    file = tmp_path / "GN_Si.pt"
+    printed = run(
+        [sys.executable, EXAMPLE / "train.py", "--epochs", "3", "--output", file], cwd=tmp_path
+    )
+    held_out = re.search(r"held out: energy (\S+) meV/atom \(spread (\S+)\)", printed)
+    assert held_out is not None, printed
+    assert float(held_out[1]) < float(held_out[2])  # it is better than no model at all
+    install(file, NAME + "_trained", driver_environment)
+    _, totals = example_run(lammps, NAME + "_trained", 1)
+    assert np.ptp(totals) < 0.1
