@@ -5,7 +5,7 @@
 A model that only passes messages to the particles which a layer needs can do with the edges that
 point at them, and one that never looks at particles outside its graphs need not be given them
 (`edge_receiver_row` and `drop_unused_particles` in the parameter file). Nobody has to know: the
-model is evaluated both ways on a dozen systems, and what gives the same energies and forces is
+model is evaluated both ways on half a dozen systems, and what gives the same energies and forces is
 printed, one setting a line, to be added at the end of the parameter file.
 """
 
