@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "stillinger_weber"
 DRIVER = "TorchML__MD_173118614730_001"
+
+#: Where caches go, and what takes the tests long to make stays between their runs.
+CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+KEPT = CACHES / "torchml-tests"
 
 
 @dataclass(frozen=True)

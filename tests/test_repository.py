@@ -20,7 +20,7 @@ from tests.structures import (
     FORCE_TOLERANCE,
     rattled_crystal,
 )
-from tests.support import DRIVER, EXAMPLE, ROOT, DriverEnvironment, run
+from tests.support import CACHES, DRIVER, EXAMPLE, ROOT, DriverEnvironment, run
 
 
 @pytest.fixture
@@ -32,12 +32,11 @@ def empty_collection(driver_environment: DriverEnvironment, tmp_path: Path) -> M
     drivers, home = tmp_path / "drivers", tmp_path / "home"
     drivers.mkdir()
     home.mkdir()
-    caches = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     return {
         **driver_environment.env,
         "KIM_API_MODEL_DRIVERS_DIR": str(drivers),
         "HOME": str(home),
-        "XDG_CACHE_HOME": caches,
+        "XDG_CACHE_HOME": str(CACHES),
     }
 
 

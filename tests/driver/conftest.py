@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT, DriverEnvironment
+from tests.support import KEPT, ROOT, DriverEnvironment
 
 SOURCES = ("torch-scatter==2.1.2", "torch-sparse==0.6.18")
 
@@ -26,8 +25,7 @@ def sparse_tensor_model(
     """
     import torch
 
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = caches / "torchml-tests" / f"sparse-tensor-{torch.__version__}.pt"
+    kept = KEPT / f"sparse-tensor-{torch.__version__}.pt"
     if not kept.exists():
         work = tmp_path_factory.mktemp("originals")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]

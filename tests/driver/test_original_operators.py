@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from tests.operator_models import dense_potential, portable_model, silicon
+from tests.support import KEPT, ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = ("KIM_MODEL_OPERATORS", "KIM_MODEL_TORCH_EXTENSIONS")
 
 # Computes the model of argv[1]; what comes before and after it differs from test to test.
@@ -55,8 +55,7 @@ def originals() -> Path:
     It is kept, and so are the wheels, which pip would otherwise take for any torch's.
     """
     version = f"{torch.__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(home) / "torchml-tests" / f"operators-{version}"
+    cache = KEPT / f"operators-{version}"
     packages = cache / "packages"
     done = cache / "done"
     if not done.exists():

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, Outcome, make_kim, make_torch, write
+from tests.support import KEPT
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
@@ -289,7 +290,7 @@ print(values.tolist(), places.tolist())
 def test_torch_scatter_is_built_from_its_published_sources() -> None:
     """Kept between runs: it takes about five minutes."""
     torch = pytest.importorskip("torch")
-    folder = Path.home() / ".cache/torchml-tests" / f"deps-{torch.__version__}"
+    folder = KEPT / f"deps-{torch.__version__}"
     command = [sys.executable, "-m", "torchml_installer", "deps", "--with", "scatter"]
     done = subprocess.run(
         [*command, "--prefix", str(folder), "--json"], capture_output=True, text=True, check=False

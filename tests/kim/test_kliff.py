@@ -17,7 +17,7 @@ from ase.calculators.kim import KIM
 
 from tests.lammps_runs import Lammps
 from tests.structures import primitive_cell, rattled_crystal, strained_triclinic_crystal
-from tests.support import ROOT, DriverEnvironment, run, torchml_install
+from tests.support import KEPT, ROOT, DriverEnvironment, run, torchml_install
 from torchml_installer.models import parameter_file
 from torchml_installer.models.parameter_file import Pattern
 
@@ -78,9 +78,7 @@ def kliff_python() -> Path:
     """
     torch_version = torch.__version__.partition("+")[0]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = (
-        Path.home() / ".cache/torchml-tests" / f"kliff-{KLIFF}-torch-{torch_version}-py{python}"
-    )
+    folder = KEPT / f"kliff-{KLIFF}-torch-{torch_version}-py{python}"
     program = folder / "bin" / "python"
     complete = folder / "complete"
     if not complete.exists():
