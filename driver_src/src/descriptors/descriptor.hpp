@@ -1,0 +1,56 @@
+#pragma once
+
+#include <memory>
+
+#include "descriptors/settings.hpp"
+
+namespace torchml {
+
+/// A block of particles and their neighbours within the pairs' cutoffs: arrays by component, so
+/// that kernels load whole vectors.
+struct Surroundings {
+    int n = 0;                               ///< central particles
+    const int* species = nullptr;            ///< (n) of the central particles: 0, 1, 2, ...
+    const int* starts = nullptr;             ///< (n + 1) where each one's neighbours begin
+    const int* neighbour_species = nullptr;  ///< (pairs)
+    const double* x = nullptr;               ///< (pairs) from the centre to the neighbour, Å
+    const double* y = nullptr;               ///< (pairs)
+    const double* z = nullptr;               ///< (pairs)
+    const double* r = nullptr;               ///< (pairs) the distance, Å
+};
+
+/// A descriptor of particles' surroundings. Computes block by block; an object is shared by
+/// threads, each of which brings a Scratch of its own.
+class Descriptor {
+  public:
+    /// What one thread needs to compute; grows to what the largest block wants, and stays.
+    class Scratch {
+      public:
+        virtual ~Scratch() = default;
+    };
+
+    virtual ~Descriptor() = default;
+
+    /// How many values a particle has.
+    virtual int width() const = 0;
+
+    /// Å: neighbours of these species count up to this distance.
+    virtual double cutoff(int center_species, int neighbour_species) const = 0;
+
+    virtual std::unique_ptr<Scratch> make_scratch() const = 0;
+
+    /// Writes the descriptors, (n, width).
+    virtual void values(const Surroundings& block, Scratch& scratch, double* values) const = 0;
+
+    /// Writes the product of `weights` (n, width) with the descriptors' derivatives by each
+    /// neighbour's position: gx, gy, gz (pairs), 1/Å. The derivative by the centre's own position
+    /// is minus the sum over its neighbours.
+    virtual void products(const Surroundings& block, const double* weights, Scratch& scratch,
+                          double* gx, double* gy, double* gz) const = 0;
+};
+
+/// The descriptor that the settings describe, in our own implementation. Throws Error for settings
+/// that make no sense.
+std::unique_ptr<Descriptor> make_descriptor(const DescriptorSettings& settings);
+
+}  // namespace torchml
