@@ -35,6 +35,8 @@ class DriverOptions:
 
     python: build the Python module; None: if the active Python has what that takes.
     graph: with staged graphs, unless the environment has KIM_MODEL_DISABLE_GRAPH.
+    mpi: asks MPI itself for a process's rank on its node; None: if the environment has
+        KIM_MODEL_MPI_AWARE=yes.
     build_dir: None: a folder of the cache that is kept for the next run.
     """
 
@@ -44,6 +46,7 @@ class DriverOptions:
     jobs: int | None = None
     python: bool | None = None
     graph: bool = True
+    mpi: bool | None = None
     build_dir: Path | None = None
     verbose: bool = False
 
@@ -138,7 +141,7 @@ def _build_place(options: DriverOptions, tools: Toolchain, sources: Path) -> Pat
         *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
         tools.build_tool.generator,
         f"{sys.executable} {sys.version}",
-        f"werror={_werror()} graph={_graph(options)}",
+        f"werror={_werror()} graph={_graph(options)} mpi={_mpi(options)}",
         *(f"{name}={os.environ.get(name, '')}" for name in _ENVIRONMENT),
     ]
     return build_folder.default_parent() / build_folder.key(sources, facts)
@@ -168,6 +171,7 @@ def _build(
         "TORCHML_KIM": "ON",
         "TORCHML_PYTHON": "ON" if with_python else "OFF",
         "TORCHML_GRAPH": _graph(options),
+        "TORCHML_MPI": _mpi(options),
         "TORCHML_WERROR": _werror(),
         "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
         "Python_EXECUTABLE": sys.executable,
@@ -230,3 +234,10 @@ def _graph(options: DriverOptions) -> str:
     # The second spelling stands in print; both count, whatever their value.
     names = ("KIM_MODEL_DISABLE_GRAPH", "KIM_MODEL_DISBALE_GRAPH")
     return "ON" if options.graph and not any(name in os.environ for name in names) else "OFF"
+
+
+def _mpi(options: DriverOptions) -> str:
+    wanted = options.mpi
+    if wanted is None:
+        wanted = os.environ.get("KIM_MODEL_MPI_AWARE", "").lower() in ("yes", "on", "true", "1")
+    return "ON" if wanted else "OFF"

@@ -244,6 +244,9 @@ def env(
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
 @click.option("--python/--no-python", default=None, help="With the Python module torchml_driver.")
 @click.option("--no-graph", is_flag=True, help="Without staged graphs (message-passing models).")
+@click.option(
+    "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
+)
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
 @_verbose_option
 def driver(
@@ -255,6 +258,7 @@ def driver(
     jobs: int | None,
     python: bool | None,
     no_graph: bool,
+    mpi: bool | None,
     build_dir: Path | None,
     verbose: bool,
 ) -> None:
@@ -275,6 +279,7 @@ def driver(
             jobs=jobs,
             python=python,
             graph=not no_graph,
+            mpi=mpi,
             build_dir=build_dir,
             verbose=verbose,
         )

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/device.hpp"
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
 #include "engine/launcher.hpp"
@@ -29,14 +30,15 @@ namespace {
 template <class Value>
 using Array = py::array_t<Value, py::array::c_style | py::array::forcecast>;
 
-/// What compute returns: energy, forces or None, particle energies or None, virial or None.
+/// What compute returns: energy; forces, particle energies, virial and particle virials, or None.
 using Arrays = std::tuple<double, std::optional<Array<double>>, std::optional<Array<double>>,
-                          std::optional<Array<double>>>;
+                          std::optional<Array<double>>, std::optional<Array<double>>>;
 
 /// What the caller wants besides the energy.
 struct Wanted {
     bool forces = true;
     bool particle_energies = false;
+    bool particle_virials = false;
 };
 
 template <class Value>
@@ -48,12 +50,22 @@ void require_shape(const Array<Value>& array, const char* name, std::vector<py::
     fail(name, " has the shape (", found, "); expected (", expected, ").");
 }
 
+/// An environment made up of `variables`, which have to outlive it.
+Environment environment_of(const std::map<std::string, std::string>& variables) {
+    return [&variables](const std::string& name) -> std::optional<std::string> {
+        const auto found = variables.find(name);
+        return found == variables.end() ? std::nullopt : std::optional(found->second);
+    };
+}
+
 class PythonPotential {
   public:
-    PythonPotential(const std::vector<std::filesystem::path>& files, bool atomic_numbers)
-        : potential_(files, atomic_numbers) {}
+    PythonPotential(const std::vector<std::filesystem::path>& files, bool atomic_numbers,
+                    const std::optional<std::string>& device)
+        : potential_(files, atomic_numbers, device) {}
 
     const Parameters& parameters() const { return potential_.parameters(); }
+    std::string device() const { return potential_.device(); }
     int precision() const { return potential_.precision(); }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
 
@@ -112,10 +124,12 @@ class PythonPotential {
         const UnfoldedSystem unfolded =
             unfold(n, species.data(), coordinates.data(), cell.data(),
                    {n_pairs, pairs.data(), shifts.data()}, parameters().n_layers);
-        auto [energy, forces, particle_energies, virial] = run(unfolded.view(), wanted);
+        auto [energy, forces, particle_energies, virial, particle_virials] =
+            run(unfolded.view(), wanted);
         if (forces) *forces = fold(unfolded, *forces, 3);
         if (particle_energies) *particle_energies = fold(unfolded, *particle_energies, 1);
-        return {energy, forces, particle_energies, virial};
+        if (particle_virials) *particle_virials = fold(unfolded, *particle_virials, 6);
+        return {energy, forces, particle_energies, virial, particle_virials};
     }
 
   private:
@@ -136,7 +150,7 @@ class PythonPotential {
 
     Arrays run(const System& system, Wanted wanted) {
         double energy = 0.0;
-        std::optional<Array<double>> forces, particle_energies, virial;
+        std::optional<Array<double>> forces, particle_energies, virial, particle_virials;
         Results results;
         results.energy = &energy;
         if (wanted.forces) {
@@ -149,10 +163,14 @@ class PythonPotential {
             particle_energies.emplace(std::vector<py::ssize_t>{system.n});
             results.particle_energies = particle_energies->mutable_data();
         }
+        if (wanted.particle_virials) {
+            particle_virials.emplace(std::vector<py::ssize_t>{system.n, 6});
+            results.particle_virials = particle_virials->mutable_data();
+        }
         const py::gil_scoped_release released;
         potential_.prepare(system);
         potential_.evaluate(results);
-        return {energy, forces, particle_energies, virial};
+        return {energy, forces, particle_energies, virial, particle_virials};
     }
 
     Potential potential_;
@@ -173,15 +191,26 @@ PYBIND11_MODULE(_core, module) {
     module.def(
         "choose_threads",
         [](const std::map<std::string, std::string>& variables, int cores, int allowed) {
-            const auto environment = [&](const std::string& name) -> std::optional<std::string> {
-                const auto found = variables.find(name);
-                return found == variables.end() ? std::nullopt : std::optional(found->second);
-            };
-            return torchml::choose_threads(environment, cores, allowed);
+            const auto environment = torchml::environment_of(variables);
+            return torchml::choose_threads(environment, torchml::find_launcher(environment), cores,
+                                           allowed);
         },
         py::arg("variables"), py::arg("cores"), py::arg("allowed"),
         "How many threads a model would use in an environment (0: torch's own choice) on a node of "
         "so many cores, bound to so many.");
+    module.def(
+        "choose_device",
+        [](const std::string& wanted, const std::map<std::string, std::string>& variables,
+           int count, const std::string& why_none) {
+            const auto environment = torchml::environment_of(variables);
+            return torchml::choose_device(
+                       wanted, "the device", torchml::find_launcher(environment), environment,
+                       [&](const std::string&) { return torchml::DeviceCount{count, why_none}; })
+                .name();
+        },
+        py::arg("wanted"), py::arg("variables"), py::arg("count"), py::arg("why_none"),
+        "The device that a process would use in an environment, where it sees so many of its "
+        "type.");
     module.def(
         "operator_namespaces",
         [] {
@@ -190,8 +219,10 @@ PYBIND11_MODULE(_core, module) {
         },
         "The namespaces in torch.ops of our operators for torch_scatter's and torch_sparse's.");
     py::class_<PythonPotential>(module, "Potential")
-        .def(py::init<const std::vector<std::filesystem::path>&, bool>(), py::arg("files"),
-             py::arg("atomic_numbers"), py::call_guard<py::gil_scoped_release>())
+        .def(py::init<const std::vector<std::filesystem::path>&, bool,
+                      const std::optional<std::string>&>(),
+             py::arg("files"), py::arg("atomic_numbers"), py::arg("device"),
+             py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("elements",
                                [](const PythonPotential& p) { return p.parameters().elements; })
         .def_property_readonly("cutoff",
@@ -199,6 +230,7 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly(
             "influence_distance",
             [](const PythonPotential& p) { return p.parameters().influence_distance(); })
+        .def_property_readonly("device", &PythonPotential::device)
         .def_property_readonly("precision", &PythonPotential::precision)
         .def_property_readonly("species_codes", &PythonPotential::species_codes)
         .def(
@@ -206,21 +238,24 @@ PYBIND11_MODULE(_core, module) {
             [](PythonPotential& p, const torchml::Array<int>& species,
                const torchml::Array<double>& coordinates, const torchml::Array<int>& contributing,
                const torchml::Array<int>& n_neigh, const torchml::Array<int>& nlist, bool forces,
-               bool particle_energies) {
+               bool particle_energies, bool particle_virials) {
                 return p.compute_particles(species, coordinates, contributing, n_neigh, nlist,
-                                           {forces, particle_energies});
+                                           {forces, particle_energies, particle_virials});
             },
             py::arg("species"), py::arg("coordinates"), py::arg("contributing"), py::arg("n_neigh"),
-            py::arg("nlist"), py::arg("forces"), py::arg("particle_energies"))
+            py::arg("nlist"), py::arg("forces"), py::arg("particle_energies"),
+            py::arg("particle_virials"))
         .def(
             "compute_periodic",
             [](PythonPotential& p, const torchml::Array<int>& species,
                const torchml::Array<double>& coordinates, const torchml::Array<double>& cell,
                const torchml::Array<std::int64_t>& pairs,
-               const torchml::Array<std::int32_t>& shifts, bool forces, bool particle_energies) {
+               const torchml::Array<std::int32_t>& shifts, bool forces, bool particle_energies,
+               bool particle_virials) {
                 return p.compute_periodic(species, coordinates, cell, pairs, shifts,
-                                          {forces, particle_energies});
+                                          {forces, particle_energies, particle_virials});
             },
             py::arg("species"), py::arg("coordinates"), py::arg("cell"), py::arg("pairs"),
-            py::arg("shifts"), py::arg("forces"), py::arg("particle_energies"));
+            py::arg("shifts"), py::arg("forces"), py::arg("particle_energies"),
+            py::arg("particle_virials"));
 }

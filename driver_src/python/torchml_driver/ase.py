@@ -20,7 +20,7 @@ class TorchMLCalculator(Calculator):
 
     Args:
         model: a portable-model folder or its ``*.param`` file; or a Potential.
-        atomic_numbers: as in Potential.
+        atomic_numbers, device: as in Potential.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "forces", "energies", "stress"]
@@ -30,11 +30,12 @@ class TorchMLCalculator(Calculator):
         model: str | os.PathLike[str] | Potential,
         *,
         atomic_numbers: bool | None = None,
+        device: str | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if not isinstance(model, Potential):
-            model = Potential(model, atomic_numbers=atomic_numbers)
+            model = Potential(model, atomic_numbers=atomic_numbers, device=device)
         self.potential = model
 
     def calculate(

@@ -24,12 +24,14 @@ class Result:
         particle_energies: (n,) float64, eV; their sum is the energy.
         virial: (6,) float64, eV, in the order xx, yy, zz, yz, xz, xy: the derivative of the energy
             by the strain, so that stress = virial / volume in ASE's sign.
+        particle_virials: (n, 6) float64, eV: each particle's part of the virial.
     """
 
     energy: float
     forces: npt.NDArray[np.float64] | None
     particle_energies: npt.NDArray[np.float64] | None
     virial: npt.NDArray[np.float64] | None
+    particle_virials: npt.NDArray[np.float64] | None
 
 
 class Potential:
@@ -41,17 +43,26 @@ class Potential:
         atomic_numbers: whether the model wants atomic numbers as species codes instead of 0, 1, …
             in the order of its elements. By default this is so if the environment variable
             ``KIM_MODEL_ELEMENTS_MAP`` is set, as in the KIM driver.
+        device: ``cpu``, ``cuda``, ``cuda:N``, and ``mps`` or ``xpu`` where torch has them. By
+            default what the environment variable ``KIM_MODEL_EXECUTION_DEVICE`` says, or the CPU.
 
     Raises:
-        Error: if the model is not there, not complete, or cannot be loaded.
+        Error: if the model is not there, not complete, cannot be loaded, or its device is not
+            there.
 
     An object is used by one thread at a time.
     """
 
-    def __init__(self, model: str | os.PathLike[str], *, atomic_numbers: bool | None = None):
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        atomic_numbers: bool | None = None,
+        device: str | None = None,
+    ):
         if atomic_numbers is None:
             atomic_numbers = "KIM_MODEL_ELEMENTS_MAP" in os.environ
-        self._core = _core.Potential(_files_of(Path(model)), atomic_numbers)
+        self._core = _core.Potential(_files_of(Path(model)), atomic_numbers, device)
         self._code_of = dict(zip(self._core.elements, self._core.species_codes, strict=True))
         # Atomic numbers come as integers from ASE and files alike; both names lead to the code.
         self._code_of_number = {
@@ -79,6 +90,11 @@ class Potential:
         return float(self._core.influence_distance)
 
     @property
+    def device(self) -> str:
+        """Where the model computes: ``cpu``, ``cuda:0``, …"""
+        return str(self._core.device)
+
+    @property
     def precision(self) -> int:
         """The bits of the model's floating-point type: 64, 32 or 16. Results are float64 always."""
         return int(self._core.precision)
@@ -92,6 +108,7 @@ class Potential:
         *,
         forces: bool = True,
         particle_energies: bool = False,
+        particle_virials: bool = False,
     ) -> Result:
         """Computes one configuration.
 
@@ -102,6 +119,8 @@ class Potential:
             pbc: whether the cell repeats, for all directions or for each.
             forces: whether forces and virial are wanted; an energy alone is much cheaper.
             particle_energies: whether each particle's energy is wanted.
+            particle_virials: whether each particle's part of the virial is wanted. Only models of
+                descriptors define it.
 
         Raises:
             Error: if the arrays do not fit each other or the model, or the model fails.
@@ -116,7 +135,14 @@ class Potential:
         pairs, shifts = _pairs(positions, box, periodic, self.cutoff)
         return Result(
             *self._core.compute_periodic(
-                codes, positions, box, pairs, shifts, forces, particle_energies
+                codes,
+                positions,
+                box,
+                pairs,
+                shifts,
+                forces,
+                particle_energies,
+                particle_virials,
             )
         )
 
@@ -130,6 +156,7 @@ class Potential:
         *,
         forces: bool = True,
         particle_energies: bool = False,
+        particle_virials: bool = False,
     ) -> Result:
         """Computes what a simulator hands over: ghosts are particles, neighbour lists are given.
 
@@ -154,6 +181,7 @@ class Potential:
                 _integers("nlist", nlist),
                 forces,
                 particle_energies,
+                particle_virials,
             )
         )
 

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "engine/error.hpp"
+#include "engine/mpi.hpp"
 
 namespace torchml {
 
@@ -74,7 +75,13 @@ std::optional<Launcher> find_launcher(const Environment& environment) {
     return find_flux(environment);
 }
 
-int choose_threads(const Environment& environment, int cores, int allowed) {
+std::optional<Launcher> process_launcher() {
+    if (auto found = find_mpi()) return found;
+    return find_launcher(process_environment());
+}
+
+int choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
+                   int cores, int allowed) {
     if (const auto wanted = environment("KIM_MODEL_NUM_THREADS")) {
         int value = 0;
         const char* last = wanted->data() + wanted->size();
@@ -86,7 +93,6 @@ int choose_threads(const Environment& environment, int cores, int allowed) {
         }
         return value;
     }
-    const auto launcher = find_launcher(environment);
     if (!launcher || environment("OMP_NUM_THREADS")) return 0;
     return std::max(1, std::min(allowed, cores / launcher->local_size));
 }
@@ -100,7 +106,8 @@ void set_threads() {
     cpu_set_t bound;
     const bool known_binding = sched_getaffinity(0, sizeof bound, &bound) == 0;
     const int allowed = known_binding ? CPU_COUNT(&bound) : cores;
-    if (const int threads = choose_threads(process_environment(), cores, allowed)) {
+    const int threads = choose_threads(process_environment(), process_launcher(), cores, allowed);
+    if (threads != 0) {
         at::set_num_threads(threads);
     }
     done = true;

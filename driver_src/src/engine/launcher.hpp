@@ -25,13 +25,18 @@ struct Launcher {
 /// Slurm; nothing if there is none, or none that tells.
 std::optional<Launcher> find_launcher(const Environment& environment);
 
+/// What is known of this process and its siblings: from MPI, if the driver was built with it and
+/// the program uses it, else from the launcher's environment.
+std::optional<Launcher> process_launcher();
+
 /// How many threads a model may use, or 0 to leave torch's own choice. In this order:
-/// KIM_MODEL_NUM_THREADS; torch's choice if OMP_NUM_THREADS is set or no launcher is found; else
+/// KIM_MODEL_NUM_THREADS; torch's choice if OMP_NUM_THREADS is set or there is no launcher; else
 /// this process's share of the node's cores, at most those it is bound to.
 ///
 /// `cores`: of the node; `allowed`: those this process is bound to. Throws Error for a
 /// KIM_MODEL_NUM_THREADS that is no positive number.
-int choose_threads(const Environment& environment, int cores, int allowed);
+int choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
+                   int cores, int allowed);
 
 /// Applies choose_threads() to this process, once.
 void set_threads();

@@ -8,6 +8,7 @@
 #include "engine/launcher.hpp"
 #include "engine/profile.hpp"
 #include "inputs/inputs.hpp"
+#include "runtime/devices.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/tensor_memory.hpp"
 
@@ -72,6 +73,7 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
 
 struct Potential::Implementation {
     bool atomic_numbers;
+    c10::Device device;
     Parameters parameters;
     std::vector<int> codes;
     std::vector<bool> known_code;  // by code
@@ -82,8 +84,9 @@ struct Potential::Implementation {
     std::vector<double> forces;  // eV/Å
     Profile profile;
 
-    Implementation(const std::vector<Path>& files, bool use_atomic_numbers)
-        : atomic_numbers(use_atomic_numbers) {
+    Implementation(const std::vector<Path>& files, bool use_atomic_numbers,
+                   const std::optional<std::string>& wanted_device)
+        : atomic_numbers(use_atomic_numbers), device(execution_device(wanted_device)) {
         set_threads();
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
@@ -95,7 +98,7 @@ struct Potential::Implementation {
                           1);
         for (const int code : codes) known_code[static_cast<std::size_t>(code)] = true;
         runtime = load_model(find_model_file(files, parameters.model_file, parameter_file),
-                             parameters.returns_forces);
+                             parameters.returns_forces, device);
         inputs = make_inputs(parameters, runtime->scalar_type());
         runtime->check_arguments(inputs->argument_names());
     }
@@ -128,11 +131,15 @@ struct Potential::Implementation {
             if (results.particle_energies != nullptr) {
                 std::fill_n(results.particle_energies, system.n, 0.0);
             }
+            if (results.particle_virials != nullptr) {
+                std::fill_n(results.particle_virials, 6 * system.n, 0.0);
+            }
             write_forces(results);
             return;
         }
         Request request;
-        request.gradient = results.forces != nullptr || results.virial != nullptr;
+        request.gradient = results.forces != nullptr || results.virial != nullptr ||
+                           results.particle_virials != nullptr;
         request.differentiable = inputs->differentiable();
         const KeptTensorMemory kept;
         std::vector<at::Tensor> tensors;
@@ -149,6 +156,7 @@ struct Potential::Implementation {
             read_forces(evaluation);
             write_forces(results);
         }
+        if (results.particle_virials != nullptr) write_particle_virials(evaluation, results);
     }
 
     void check_energies(const Evaluation& evaluation) const {
@@ -190,6 +198,20 @@ struct Potential::Implementation {
         }
     }
 
+    void write_particle_virials(const Evaluation& evaluation, const Results& results) const {
+        if (evaluation.forces.defined() || !inputs->defines_particle_virial()) {
+            fail(
+                "virials of single particles were asked for, but this model does not define them: ",
+                "its gradient tells the forces on particles, not which of them they come from.");
+        }
+        std::fill_n(results.particle_virials, 6 * system.n, 0.0);
+        if (!evaluation.gradient.defined()) return;
+        inputs->particle_virials_from(evaluation.gradient, results.particle_virials);
+        for (std::int64_t k = 0; k < 6 * system.n; ++k) {
+            results.particle_virials[k] *= results.energy_unit;
+        }
+    }
+
     void read_forces(const Evaluation& evaluation) {
         if (evaluation.forces.defined()) {
             const auto n = inputs->n_particles();
@@ -228,8 +250,9 @@ struct Potential::Implementation {
     }
 };
 
-Potential::Potential(const std::vector<Path>& files, bool atomic_numbers)
-    : implementation_(std::make_unique<Implementation>(files, atomic_numbers)) {}
+Potential::Potential(const std::vector<Path>& files, bool atomic_numbers,
+                     const std::optional<std::string>& device)
+    : implementation_(std::make_unique<Implementation>(files, atomic_numbers, device)) {}
 Potential::~Potential() = default;
 Potential::Potential(Potential&&) noexcept = default;
 
@@ -237,6 +260,11 @@ const Parameters& Potential::parameters() const { return implementation_->parame
 const std::vector<int>& Potential::species_codes() const { return implementation_->codes; }
 int Potential::precision() const {
     return static_cast<int>(8 * c10::elementSize(implementation_->runtime->scalar_type()));
+}
+std::string Potential::device() const { return implementation_->device.str(); }
+bool Potential::defines_particle_virial() const {
+    return !implementation_->parameters.returns_forces &&
+           implementation_->inputs->defines_particle_virial();
 }
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();

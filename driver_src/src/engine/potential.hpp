@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/parameters.hpp"
@@ -18,8 +20,9 @@ class Potential {
   public:
     /// Loads a portable model from its files, in any order: one `*.param` and the model file that
     /// it names. `atomic_numbers`: species codes are atomic numbers instead of 0, 1, 2, ...
-    /// Throws Error.
-    Potential(const std::vector<std::filesystem::path>& files, bool atomic_numbers);
+    /// `device`: as KIM_MODEL_EXECUTION_DEVICE, which decides if it is not given. Throws Error.
+    Potential(const std::vector<std::filesystem::path>& files, bool atomic_numbers,
+              const std::optional<std::string>& device = std::nullopt);
     ~Potential();
     Potential(Potential&&) noexcept;
 
@@ -30,6 +33,12 @@ class Potential {
 
     /// The bits of the model's floating-point type: 64, 32 or 16.
     int precision() const;
+
+    /// Where the model computes: "cpu", "cuda:0", ...
+    std::string device() const;
+
+    /// Whether virials of single particles can be asked for.
+    bool defines_particle_virial() const;
 
     /// Whether only contributing particles' neighbours will be asked for.
     bool needs_only_contributing_neighbours() const;

@@ -10,9 +10,9 @@ namespace torchml {
 
 namespace {
 
-/// The rank as the launcher tells it, for the table's heading: the engine knows no MPI.
+/// The rank, for the table's heading.
 std::string rank() {
-    const auto launcher = find_launcher(process_environment());
+    const auto launcher = process_launcher();
     return launcher ? ", rank " + std::to_string(launcher->rank) : "";
 }
 

@@ -36,6 +36,9 @@ class Profile {
         std::chrono::steady_clock::time_point start_;
     };
 
+    /// Whether anything is measured; work that is queued on a device then has to be waited for.
+    bool on() const { return on_; }
+
     /// Counts one step of `n_particles` particles, of which `n_contributing` contribute.
     void count_step(std::int64_t n_particles, std::int64_t n_contributing);
 

@@ -39,6 +39,8 @@ struct Results {
     /// (6) xx, yy, zz, yz, xz, xy: the derivative of the energy by the strain (ASE's and KIM's
     /// sign).
     double* virial = nullptr;
+    /// (n, 6) each particle's part of the virial, in the same order; their sum is the virial.
+    double* particle_virials = nullptr;
     double energy_unit = 1.0;  ///< what one eV is in the simulator's unit of energy
     double force_unit = 1.0;   ///< what one eV/Å is in the simulator's unit of force
 };

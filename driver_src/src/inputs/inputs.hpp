@@ -47,6 +47,17 @@ class Inputs {
     /// Writes forces (n, 3), eV/Å, from the gradient with respect to the differentiable input;
     /// particles that the model does not see keep what `forces` has.
     virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
+
+    /// Whether the gradient tells each particle's part of the virial. It does where the energy is
+    /// known to be a sum over particles, each of its own neighbours' displacements r_ij alone: then
+    /// Σ_j r_ij ∂E_i/∂r_ij is particle i's. From the gradient by all coordinates it does not
+    /// follow.
+    virtual bool defines_particle_virial() const { return false; }
+
+    /// Writes the particles' virials (n, 6), eV, from the gradient with respect to the
+    /// differentiable input. Called after forces_from() with the same gradient, and only if
+    /// defines_particle_virial().
+    virtual void particle_virials_from(const at::Tensor& /*gradient*/, double* /*virials*/) const {}
 };
 
 /// The inputs of a calling convention; `scalar`: the model's floating-point type (see

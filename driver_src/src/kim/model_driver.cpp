@@ -78,13 +78,18 @@ class KimNeighbours final : public NeighbourSource {
     const KIM::ModelComputeArguments& arguments_;
 };
 
-int compute_arguments_create(const KIM::ModelCompute*,
+int compute_arguments_create(const KIM::ModelCompute* const compute,
                              KIM::ModelComputeArgumentsCreate* const create) {
     return guarded(create, __LINE__, [&] {
         using namespace KIM::COMPUTE_ARGUMENT_NAME;
         for (const auto& name :
              {partialEnergy, partialForces, partialParticleEnergy, partialVirial}) {
             require(create->SetArgumentSupportStatus(name, KIM::SUPPORT_STATUS::optional),
+                    "an argument's support status");
+        }
+        if (model_of(compute).potential.defines_particle_virial()) {
+            require(create->SetArgumentSupportStatus(partialParticleVirial,
+                                                     KIM::SUPPORT_STATUS::optional),
                     "an argument's support status");
         }
     });
@@ -111,6 +116,11 @@ int compute(const KIM::ModelCompute* const compute,
             arguments->GetArgumentPointer(partialParticleEnergy, &results.particle_energies) ||
             arguments->GetArgumentPointer(partialVirial, &results.virial)) {
             fail("KIM-API gave no pointer for an argument.");
+        }
+        // KIM takes it for a mistake to ask for what was declared as not supported.
+        if (model.potential.defines_particle_virial() &&
+            arguments->GetArgumentPointer(partialParticleVirial, &results.particle_virials)) {
+            fail("KIM-API gave no pointer for the particles' virials.");
         }
         const KimNeighbours neighbours(*arguments);
         system.n = *n;

@@ -7,7 +7,8 @@
 
 namespace torchml {
 
-std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces) {
+std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces,
+                                    c10::Device device) {
     std::error_code problem;
     if (!std::filesystem::is_regular_file(file, problem)) {
         fail("model file ", file.string(), " is not there.");
@@ -21,7 +22,7 @@ std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool retu
             " is an AOTInductor package, which this version of the driver cannot run yet; save the "
             "model as TorchScript (torch.jit.script(model).save('model.pt')).");
     }
-    return load_torchscript(file, returns_forces);
+    return load_torchscript(file, returns_forces, device);
 }
 
 }  // namespace torchml

@@ -38,12 +38,14 @@ class Runtime {
     /// Throws Error if the model's forward does not take these arguments.
     virtual void check_arguments(const std::vector<std::string>& expected) const = 0;
 
-    /// Runs the model. Throws Error with what the model said.
+    /// Runs the model; inputs are on the CPU. Throws Error with what the model said.
     virtual Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
                                 Profile& profile) = 0;
 };
 
-/// Loads a model file, by its extension. Throws Error if it is missing, broken or of another kind.
-std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces);
+/// Loads a model file, by its extension, onto a device. Throws Error if it is missing, broken or of
+/// another kind.
+std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces,
+                                    c10::Device device);
 
 }  // namespace torchml

@@ -6,38 +6,20 @@
 #include <torch/csrc/jit/api/module.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "engine/error.hpp"
 #include "runtime/archive.hpp"
+#include "runtime/messages.hpp"
+#include "runtime/transfer.hpp"
 
 namespace torchml {
 
 namespace {
 
-/// The one line of a torch message that says what happened. Torch adds its own call stack, and the
-/// interpreter puts the model's traceback first and the error itself last.
-std::string essence(const std::exception& problem) {
-    std::string text = problem.what();
-    if (const auto* torch_error = dynamic_cast<const c10::Error*>(&problem)) {
-        text = torch_error->what_without_backtrace();
-    }
-    std::string first, error, line;
-    std::istringstream lines(text);
-    while (std::getline(lines, line)) {
-        const auto start = line.find_first_not_of(" \t\r");
-        if (start == std::string::npos) continue;
-        line.erase(0, start);
-        if (first.empty()) first = line;
-        if (line.find("Error: ") != std::string::npos) error = line;
-    }
-    return error.empty() ? first : error;
-}
-
 class TorchScript final : public Runtime {
   public:
-    TorchScript(const std::filesystem::path& file, bool returns_forces)
-        : name_(file.filename().string()), returns_forces_(returns_forces) {
+    TorchScript(const std::filesystem::path& file, bool returns_forces, c10::Device device)
+        : name_(file.filename().string()), returns_forces_(returns_forces), transfer_(device) {
         try {
             module_ = load_archive(file);
         } catch (const Error&) {
@@ -48,6 +30,8 @@ class TorchScript final : public Runtime {
             fail("model file ", name_, " cannot be loaded as TorchScript (", reason,
                  "). Was it written by torch.jit.script(model).save(...), and copied whole?");
         }
+        require_precision();
+        if (!device.is_cpu()) module_.to(device);
         module_.eval();
         // Gradients of weights are never asked for; recording for them would cost time and memory.
         for (at::Tensor parameter : module_.parameters()) parameter.requires_grad_(false);
@@ -61,7 +45,7 @@ class TorchScript final : public Runtime {
         for (const at::Tensor& tensor : module_.buffers()) {
             if (tensor.is_floating_point()) return tensor.scalar_type();
         }
-        return at::kDouble;
+        return transfer_.widest();
     }
 
     void check_arguments(const std::vector<std::string>& expected) const override {
@@ -91,6 +75,11 @@ class TorchScript final : public Runtime {
         // A model that returns forces makes them itself and may need autograd for that.
         const bool record = request.gradient || returns_forces_;
         at::AutoGradMode mode(record);
+        const c10::OptionalDeviceGuard on_device(transfer_.device());
+        {
+            const Profile::Measure measure(profile, Stage::copies);
+            inputs = transfer_.to_device(std::move(inputs));
+        }
         at::Tensor& variable = inputs[request.differentiable];
         variable.requires_grad_(record);
         Evaluation evaluation;
@@ -99,15 +88,20 @@ class TorchScript final : public Runtime {
             const Profile::Measure measure(profile, Stage::forward);
             const c10::IValue output = forward(inputs);
             const at::Tensor energies = first_tensor(output);
-            total = energies.sum(at::kDouble);
-            evaluation.energy = total.item<double>();
-            evaluation.energies = plain(energies);
-            if (returns_forces_) evaluation.forces = plain(second_tensor(output));
+            total = energies.sum(transfer_.widest());
+            evaluation.energies = transfer_.to_host(energies);
+            if (returns_forces_) evaluation.forces = transfer_.to_host(second_tensor(output));
+            if (profile.on()) transfer_.wait();
         }
         if (!returns_forces_ && request.gradient && total.requires_grad()) {
             const Profile::Measure measure(profile, Stage::backward);
             evaluation.gradient = gradient(total, variable);
+            if (profile.on()) transfer_.wait();
         }
+        const Profile::Measure measure(profile, Stage::copies);
+        const at::Tensor energy = transfer_.to_host(total);
+        transfer_.wait();
+        evaluation.energy = energy.item<double>();
         return evaluation;
     }
 
@@ -127,14 +121,17 @@ class TorchScript final : public Runtime {
                                                          /*retain_graph=*/false,
                                                          /*create_graph=*/false,
                                                          /*allow_unused=*/true);
-            return gradients[0].defined() ? plain(gradients[0]) : at::Tensor();
+            return gradients[0].defined() ? transfer_.to_host(gradients[0]) : at::Tensor();
         } catch (const std::exception& problem) {
             fail("the gradient of the model in ", name_, " failed: ", essence(problem));
         }
     }
 
-    static at::Tensor plain(const at::Tensor& tensor) {
-        return tensor.detach().to(at::kCPU, at::kDouble).contiguous();
+    /// Apple's GPUs have no float64.
+    void require_precision() const {
+        if (scalar_type() != at::kDouble || transfer_.widest() == at::kDouble) return;
+        fail("the model in ", name_, " works in float64, which the device mps does not have; save ",
+             "it as float32 (model.float()), or compute on the cpu.");
     }
 
     at::Tensor first_tensor(const c10::IValue& output) const {
@@ -161,13 +158,15 @@ class TorchScript final : public Runtime {
 
     std::string name_;
     bool returns_forces_;
+    Transfer transfer_;
     torch::jit::Module module_;
 };
 
 }  // namespace
 
-std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces) {
-    return std::make_unique<TorchScript>(file, returns_forces);
+std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces,
+                                          c10::Device device) {
+    return std::make_unique<TorchScript>(file, returns_forces, device);
 }
 
 }  // namespace torchml

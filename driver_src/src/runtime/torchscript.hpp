@@ -4,7 +4,8 @@
 
 namespace torchml {
 
-/// Loads a TorchScript archive, as torch.jit.script(model).save() writes it.
-std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces);
+/// Loads a TorchScript archive, as torch.jit.script(model).save() writes it, onto a device.
+std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces,
+                                          c10::Device device);
 
 }  // namespace torchml

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/DeviceGuard.h>
+
+#include <vector>
+
+namespace torchml {
+
+/// Brings a model's inputs to its device and its results back. On a GPU all copies of a step are
+/// queued behind each other from pinned memory, and the host waits once, at the end.
+class Transfer {
+  public:
+    explicit Transfer(c10::Device device) : device_(device) {}
+
+    c10::Device device() const { return device_; }
+
+    /// Inputs, on the CPU, to the device.
+    std::vector<at::Tensor> to_device(std::vector<at::Tensor> inputs) const;
+
+    /// A result on the CPU, float64, contiguous, without its graph; complete after wait().
+    at::Tensor to_host(const at::Tensor& result) const;
+
+    /// Waits for everything that was queued.
+    void wait() const;
+
+    /// The widest type that the device can sum in.
+    at::ScalarType widest() const { return device_.is_mps() ? at::kFloat : at::kDouble; }
+
+  private:
+    c10::Device device_;
+};
+
+}  // namespace torchml

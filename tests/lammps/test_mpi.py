@@ -1,0 +1,90 @@
+"""A driver built with MPI asks MPI which process it is; others have to go by the launcher."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lammps_runs import Lammps, static_script, write_data
+from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
+from tests.support import ROOT, DriverEnvironment, run, torchml_install
+
+pytestmark = pytest.mark.slow
+
+# A program that hides the launcher's variables from LAMMPS, as some launchers set none.
+HIDES = """\
+#!/bin/sh
+for name in $(env | sed -n 's/^\\(OMPI_COMM_WORLD[A-Z_]*\\)=.*/\\1/p'); do unset "$name"; done
+exec "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def with_mpi(
+    driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("with-mpi")
+    env = {
+        **driver_environment.env,
+        "KIM_API_MODEL_DRIVERS_DIR": str(folder),
+        "KIM_API_PORTABLE_MODELS_DIR": str(folder),
+        "KIM_MODEL_MPI_AWARE": "yes",
+    }
+    torchml_install("driver", "--no-python", "--collection", "environment", env=env, cwd=folder)
+    packed = driver_environment.packed
+    torchml_install("model", "install", packed, "--collection", "environment", env=env, cwd=folder)
+    return env
+
+
+def profile(folder: Path, env: dict[str, str]) -> tuple[float, list[str]]:
+    """Energy, and the heads of the profiles that each of two ranks prints."""
+    lammps = Lammps(folder, env)
+    write_data(folder / "data.test", rattled_crystal(), "metal")
+    (folder / "in.test").write_text(static_script(rattled_crystal(), EXAMPLE_MODEL, "metal"))
+    hides = folder / "hides"
+    hides.write_text(HIDES)
+    hides.chmod(0o755)
+    mpirun, lmp = shutil.which("mpirun"), shutil.which("lmp")
+    assert mpirun is not None
+    assert lmp is not None
+    options = ("--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np", "2")
+    output = run(
+        [mpirun, *options, hides, lmp, "-in", "in.test"],
+        env={**env, "KIM_MODEL_PROFILE": "1"},
+        cwd=lammps.folder,
+    )
+    found = re.search(r"^energy (\S+)$", output, re.MULTILINE)
+    assert found is not None, output
+    return float(found[1]), sorted(re.findall(r"^TorchML profile(.*?):", output, re.MULTILINE))
+
+
+def test_ranks_are_known_without_the_launchers_variables(
+    with_mpi: dict[str, str], driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    (tmp_path / "with").mkdir()
+    (tmp_path / "without").mkdir()
+    energy, heads = profile(tmp_path / "with", with_mpi)
+    expected, unknown = profile(tmp_path / "without", dict(driver_environment.env))
+    assert heads == [", rank 0", ", rank 1"]
+    assert unknown == ["", ""]
+    assert energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
+
+
+def test_a_program_without_mpi_runs_it_too(with_mpi: dict[str, str], tmp_path: Path) -> None:
+    program = (
+        "from ase.calculators.kim import KIM\n"
+        "from tests.structures import rattled_crystal\n"
+        "atoms = rattled_crystal()\n"
+        f"atoms.calc = KIM({EXAMPLE_MODEL!r})\n"
+        "print('energy', atoms.get_potential_energy())\n"
+    )
+    env = {**with_mpi, "PYTHONPATH": f"{ROOT}{os.pathsep}{with_mpi.get('PYTHONPATH', '')}"}
+    output = run([sys.executable, "-c", program], env=env, cwd=tmp_path)
+    found = re.search(r"^energy (\S+)$", output, re.MULTILINE)
+    assert found is not None, output
+    assert float(found[1]) == pytest.approx(-261.3538177342696, abs=ENERGY_TOLERANCE)
