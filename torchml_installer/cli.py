@@ -447,6 +447,46 @@ def quickstart(
     run(options)
 
 
+@cli.command(short_help="Remove what was installed, and nothing else.")
+@click.argument("names", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that was installed, and the caches.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--force", is_flag=True, help="Also files that were changed since.")
+@_json_option
+def uninstall(
+    names: tuple[str, ...], everything: bool, dry_run: bool, force: bool, as_json: bool
+) -> None:
+    """Removes drivers, models, the Python module and libraries that this command installed.
+
+    \b
+    Without a name it lists them. Example:
+      torchml-install uninstall My_Model
+    """
+    from torchml_installer import uninstall as removing
+
+    chosen = removing.installed(names)
+    listing = not names and not everything
+    removals = removing.uninstall(chosen, force=force, dry_run=dry_run or listing)
+    caches = removing.remove_caches() if everything and not dry_run else None
+    if as_json:
+        click.echo(json.dumps([removal.as_json() for removal in removals], indent=2))
+        return
+    verb = "has installed" if listing else "would remove" if dry_run else "removed"
+    for removal in removals:
+        receipt = removal.receipt
+        click.echo(f"{verb} the {receipt.kind} {receipt.name} ({receipt.installed_at})")
+        for place in removal.removed:
+            click.echo(f"  {place}")
+        for place, reason in removal.kept:
+            click.echo(f"  {place} stays: it {reason}", err=True)
+    if caches is not None:
+        click.echo(f"removed the caches in {caches}")
+    if not removals and caches is None:
+        click.echo("Nothing was installed.")
+    elif listing:
+        click.echo("`torchml-install uninstall NAME` removes one of them, `--all` all of them.")
+
+
 def main() -> NoReturn:
     """Runs the command; every failure becomes a message, a remedy and an exit code."""
     signal.signal(signal.SIGTERM, _end_on_request)

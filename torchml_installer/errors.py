@@ -267,6 +267,12 @@ class BadParameterFileError(TorchMLError):
     exit_code = 38
 
 
+class NotInstalledError(TorchMLError):
+    """What is to be removed was not installed by this program."""
+
+    exit_code = 39
+
+
 # --- running the examples -------------------------------------------------------------------
 
 

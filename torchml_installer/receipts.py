@@ -1,8 +1,9 @@
 """Receipts: what was installed, from what, and when.
 
 One JSON file per installed item in ``~/.local/share/torchml-install/receipts`` (XDG_DATA_HOME is
-respected). Fields: ``schema`` (1), ``kind`` (driver, python-module, model), ``name``, ``files``
-(what was put in place), ``made_from`` (sources and versions), ``installed_at`` (UTC).
+respected). Fields: ``schema`` (1), ``kind`` (driver, python-module, model, library), ``name``,
+``files`` (what was put in place), ``sha256`` (of those that are files, by path), ``made_from``
+(sources and versions), ``installed_at`` (UTC).
 A receipt is for people and for uninstalling: nothing breaks when it is deleted.
 """
 
@@ -12,7 +13,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchml_installer import __version__
@@ -22,12 +23,28 @@ from torchml_installer.paths import data_folder
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was installed."""
+    """What was installed.
+
+    digests: sha256 of each file in ``files``; ``write`` finds them out by itself.
+    path: where the receipt is; None before it is written.
+    """
 
     kind: str
     name: str
     files: Sequence[Path]
     made_from: Mapping[str, str]
+    digests: Mapping[Path, str] = field(default_factory=dict)
+    installed_at: str = ""
+    path: Path | None = None
+
+
+def sha256(file: Path) -> str:
+    """Of a file's contents, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write(receipt: Receipt) -> Path | None:
@@ -38,18 +55,19 @@ def write(receipt: Receipt) -> Path | None:
     # The same name can be installed into several collections.
     places = "\n".join(map(str, receipt.files))
     digest = hashlib.sha256(places.encode()).hexdigest()[:12]
-    path = data_folder() / "receipts" / f"{receipt.kind}-{receipt.name}-{digest}.json"
+    path = _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"
     now = datetime.datetime.now(datetime.timezone.utc)
-    content = {
-        "schema": 1,
-        "kind": receipt.kind,
-        "name": receipt.name,
-        "files": [str(file) for file in receipt.files],
-        "made_from": dict(receipt.made_from),
-        "installer": __version__,
-        "installed_at": now.isoformat(timespec="seconds"),
-    }
     try:
+        content = {
+            "schema": 1,
+            "kind": receipt.kind,
+            "name": receipt.name,
+            "files": [str(file) for file in receipt.files],
+            "sha256": {str(file): sha256(file) for file in receipt.files if file.is_file()},
+            "made_from": dict(receipt.made_from),
+            "installer": __version__,
+            "installed_at": now.isoformat(timespec="seconds"),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -58,3 +76,29 @@ def write(receipt: Receipt) -> Path | None:
         warn(f"the receipt {path} could not be written: {error.strerror}")
         return None
     return path
+
+
+def read_all() -> list[Receipt]:
+    """All receipts, by kind and name; one that cannot be understood is a warning."""
+    found = []
+    for path in sorted(_folder().glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            receipt = Receipt(
+                kind=str(content["kind"]),
+                name=str(content["name"]),
+                files=tuple(Path(file) for file in content["files"]),
+                made_from={str(key): str(value) for key, value in content["made_from"].items()},
+                digests={Path(key): str(value) for key, value in content.get("sha256", {}).items()},
+                installed_at=str(content["installed_at"]),
+                path=path,
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            warn(f"the receipt {path} cannot be read ({error}) and is left alone")
+            continue
+        found.append(receipt)
+    return found
+
+
+def _folder() -> Path:
+    return data_folder() / "receipts"

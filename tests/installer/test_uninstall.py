@@ -1,0 +1,145 @@
+"""`uninstall` removes what receipts tell, and nothing that somebody else put there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import ODD_NAME, Machine, make_torchscript, write
+from torchml_installer import receipts, uninstall
+from torchml_installer.errors import NotInstalledError
+from torchml_installer.models.pack import PackOptions, pack
+
+NAME = "SW_demo__MO_000000000000_000"
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this program's own files, empty."""
+    folder = tmp_path / "data"
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return folder
+
+
+def installed(folder: Path, name: str = "Demo", kind: str = "driver") -> Path:
+    """An item with one library, and its receipt."""
+    library = write(folder / name / "library.so", f"the library of {name}")
+    receipts.write(receipts.Receipt(kind, name, (library,), {"torch": "2.13.0"}))
+    return library
+
+
+@pytest.mark.usefixtures("data")
+class TestReceipts:
+    def test_an_item_goes_with_its_folder_and_its_receipt(self, tmp_path: Path) -> None:
+        library = installed(tmp_path / ODD_NAME)
+        other = write(library.parent.parent / "Theirs/library.so")
+        (removal,) = uninstall.uninstall(uninstall.installed(["Demo"]))
+        assert removal.removed == (library,)
+        assert not library.parent.exists()
+        assert other.exists()
+        assert receipts.read_all() == []
+
+    def test_what_others_put_beside_it_stays(self, tmp_path: Path) -> None:
+        library = installed(tmp_path)
+        note = write(library.parent / "notes.txt")
+        uninstall.uninstall(uninstall.installed())
+        assert not library.exists()
+        assert note.exists()
+
+    def test_a_file_that_was_replaced_since_stays_unless_forced(self, tmp_path: Path) -> None:
+        library = installed(tmp_path)
+        library.write_text("built by somebody else")
+        (removal,) = uninstall.uninstall(uninstall.installed())
+        assert removal.removed == ()
+        assert "not the file that was installed" in removal.kept[0][1]
+        assert library.exists()
+        uninstall.uninstall(uninstall.installed(), force=True)
+        assert not library.exists()
+        assert receipts.read_all() == []
+
+    def test_a_dry_run_removes_nothing(self, tmp_path: Path) -> None:
+        library = installed(tmp_path)
+        (removal,) = uninstall.uninstall(uninstall.installed(), dry_run=True)
+        assert removal.removed == (library,)
+        assert library.exists()
+        assert len(receipts.read_all()) == 1
+
+    def test_what_is_gone_already_loses_its_receipt(self, tmp_path: Path) -> None:
+        installed(tmp_path).unlink()
+        (removal,) = uninstall.uninstall(uninstall.installed())
+        assert removal.removed == ()
+        assert receipts.read_all() == []
+
+    def test_models_go_before_the_drivers_they_need(self, tmp_path: Path) -> None:
+        installed(tmp_path / "a", "A", "driver")
+        installed(tmp_path / "b", "B", "model")
+        removals = uninstall.uninstall(uninstall.installed())
+        assert [removal.receipt.name for removal in removals] == ["B", "A"]
+
+    def test_an_unknown_name_is_answered_with_those_there_are(self, tmp_path: Path) -> None:
+        installed(tmp_path)
+        with pytest.raises(NotInstalledError, match="Other") as caught:
+            uninstall.installed(["Other"])
+        assert caught.value.remedy is not None
+        assert "Demo" in caught.value.remedy
+
+    def test_a_broken_receipt_is_told_and_left_alone(
+        self, data: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        broken = write(data / "torchml-install/receipts/driver-x.json", "{")
+        assert receipts.read_all() == []
+        assert str(broken) in capsys.readouterr().err
+        assert broken.exists()
+
+
+def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "a.pt")
+    folder = pack(PackOptions(file, ("Si",), 3.77, name=NAME, output=tmp_path)).folder
+    place = tmp_path / "collection" / NAME
+    outcome = machine.install("model", "install", folder, "--collection", "environment")
+    assert outcome.code == 0, outcome.err
+
+    listed = machine.install("uninstall")
+    assert f"has installed the model {NAME}" in listed.out
+    assert place.exists()
+    (answer,) = json.loads(machine.install("uninstall", NAME, "--dry-run", "--json").out)
+    assert answer["name"] == NAME
+    assert place.exists()
+
+    outcome = machine.install("uninstall", NAME)
+    assert f"removed the model {NAME}" in outcome.out
+    assert not place.exists()
+    assert machine.install("uninstall", NAME).code == NotInstalledError.exit_code
+    assert machine.install("uninstall", "--all").code == 0
+    assert not (tmp_path / "cache/torchml-install").exists()
+
+
+def test_the_python_module_is_forgotten_by_pip_too(tmp_path: Path, data: Path) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    project = write(
+        tmp_path / "project/pyproject.toml",
+        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+        '[project]\nname = "torchml-driver"\nversion = "1"\n'
+        '[tool.setuptools]\npackages = ["torchml_driver"]\n',
+    ).parent
+    write(project / "torchml_driver/__init__.py")
+    pip = [str(python), "-m", "pip"]
+    subprocess.run([*pip, "install", "-q", str(project)], check=True)
+    show = "import torchml_driver; print(torchml_driver.__path__[0])"
+    place = subprocess.run(
+        [str(python), "-c", show], check=True, capture_output=True, text=True, cwd=data.parent
+    ).stdout.strip()
+    receipts.write(
+        receipts.Receipt("python-module", "torchml-driver", (Path(place),), {"python": str(python)})
+    )
+    uninstall.uninstall(uninstall.installed())
+    assert not Path(place).exists()
+    listed = subprocess.run([*pip, "list"], check=True, capture_output=True, text=True).stdout
+    assert "torchml" not in listed

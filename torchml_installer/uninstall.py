@@ -1,0 +1,138 @@
+"""``uninstall``: removes what receipts say was installed, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchml_installer import console, receipts
+from torchml_installer.errors import NotInstalledError, NotPermittedError
+from torchml_installer.paths import cache_folder
+from torchml_installer.receipts import Receipt
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What happens, or would happen, to one installed item.
+
+    removed: files and folders that go. kept: those that stay, each with the reason.
+    """
+
+    receipt: Receipt
+    removed: tuple[Path, ...] = ()
+    kept: tuple[tuple[Path, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.receipt.kind,
+            "name": self.receipt.name,
+            "removed": [str(place) for place in self.removed],
+            "kept": {str(place): reason for place, reason in self.kept},
+        }
+
+
+def installed(names: Sequence[str] = ()) -> list[Receipt]:
+    """The receipts of these names, or all. Raises NotInstalledError for a name without one."""
+    known = receipts.read_all()
+    missing = sorted(set(names) - {receipt.name for receipt in known})
+    if missing:
+        have = ", ".join(dict.fromkeys(receipt.name for receipt in known)) or "nothing"
+        raise NotInstalledError(
+            f"{', '.join(missing)}: not installed by torchml-install, as far as its receipts tell.",
+            f"It has installed: {have}. What KIM's own commands installed, "
+            "`kim-api-collections-management remove NAME` removes.",
+        )
+    return [receipt for receipt in known if not names or receipt.name in names]
+
+
+def uninstall(
+    chosen: Sequence[Receipt], *, force: bool = False, dry_run: bool = False
+) -> list[Removal]:
+    """Removes items; their receipts go with them.
+
+    A file that is no longer the one that was installed stays, unless ``force``: somebody else put
+    it there. Models go before the drivers that they need. Raises NotPermittedError.
+    """
+    order = {"model": 0, "driver": 1, "python-module": 2, "library": 3}
+    ordered = sorted(chosen, key=lambda receipt: order.get(receipt.kind, len(order)))
+    return [_remove(receipt, force=force, dry_run=dry_run) for receipt in ordered]
+
+
+def remove_caches() -> Path | None:
+    """Removes builds and logs; returns the folder if there was one."""
+    folder = cache_folder()
+    if not folder.is_dir():
+        return None
+    with _permission(folder):
+        shutil.rmtree(folder)
+    return folder
+
+
+def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:
+    removed: list[Path] = []
+    kept: list[tuple[Path, str]] = []
+    for place in receipt.files:
+        reason = None if force else _reason_to_keep(receipt, place)
+        if reason is not None:
+            kept.append((place, reason))
+        elif place.is_symlink() or place.exists():
+            removed.append(place)
+    if not dry_run:
+        if receipt.kind == "python-module" and removed:
+            _remove_python_module(receipt)
+        for place in removed:
+            _delete(place)
+        if receipt.path is not None and not kept:
+            with _permission(receipt.path):
+                receipt.path.unlink(missing_ok=True)
+    return Removal(receipt, tuple(removed), tuple(kept))
+
+
+def _reason_to_keep(receipt: Receipt, place: Path) -> str | None:
+    recorded = receipt.digests.get(place)
+    if recorded is None or not place.is_file():
+        return None
+    try:
+        same = receipts.sha256(place) == recorded
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if same else "is not the file that was installed; --force removes it"
+
+
+def _remove_python_module(receipt: Receipt) -> None:
+    """Asks the pip of the Python that has it, which then forgets it; the files go in any case."""
+    python = receipt.made_from.get("python", "")
+    if not Path(python).exists():
+        return
+    command = [python, "-m", "pip", "uninstall", "--yes", "--quiet", receipt.name]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        console.warn(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+
+
+def _delete(place: Path) -> None:
+    """Deletes a file or a folder, and the item's folder if that leaves it empty."""
+    with _permission(place):
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        place.parent.rmdir()
+
+
+@contextlib.contextmanager
+def _permission(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotPermittedError(
+            f"Cannot remove {error.filename or place}: {error.strerror}."
+        ) from error
