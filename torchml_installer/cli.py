@@ -93,8 +93,14 @@ def cli() -> None:
 @click.option("--fix", is_flag=True, help="Repair the known problems that are recognised.")
 @_places_options
 @_json_option
+@click.option("--markdown", is_flag=True, help="Print a report for a bug tracker, without names.")
 def doctor(
-    fix: bool, torch_root: Path | None, kim_root: Path | None, cxx: str | None, as_json: bool
+    fix: bool,
+    torch_root: Path | None,
+    kim_root: Path | None,
+    cxx: str | None,
+    as_json: bool,
+    markdown: bool,
 ) -> None:
     """Shows what was found here, and what to do about what is missing.
 
@@ -114,6 +120,10 @@ def doctor(
         facts = survey(places)
     if as_json:
         _print_json(module.as_json(facts))
+    elif markdown:
+        from torchml_installer import report
+
+        click.echo(report.markdown(facts), nl=False)
     else:
         module.show(facts)
     sys.exit(module.exit_code(facts))

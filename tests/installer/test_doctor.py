@@ -125,3 +125,25 @@ def test_a_torch_that_was_named_is_not_replaced_by_the_repair(complete: Machine)
     outcome = complete.install("doctor", "--fix", "--torch-root", torch)
     assert outcome.code == errors.OldAbiTorchError.exit_code
     assert outcome.err.startswith("error: The torch 2.4.0")
+
+
+def test_a_report_for_a_bug_tracker_names_no_user(complete: Machine) -> None:
+    home = complete.folder / "home of jane"
+    torch = make_torch(home / "torch")
+    complete.environment |= {
+        "HOME": str(home),
+        "USER": "jane",
+        "LOGNAME": "jane",
+        "TORCH_ROOT": str(torch),
+        "KIM_MODEL_EXECUTION_DEVICE": "cuda",
+        "SECRET_TOKEN": "not for others",
+        "TORCHML_WORK": "/scratch/jane/models",
+    }
+    outcome = complete.install("doctor", "--markdown")
+    assert outcome.code == 0, outcome.out
+    assert "| libtorch | ok | 2.13.0+cpu" in outcome.out
+    assert "~/torch" in outcome.out
+    assert "KIM_MODEL_EXECUTION_DEVICE=cuda" in outcome.out
+    assert "/scratch/USER/models" in outcome.out
+    assert "jane" not in outcome.out
+    assert "not for others" not in outcome.out

@@ -1,0 +1,103 @@
+"""``doctor --markdown``: what was found, to paste into a bug report; names of users stay out."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import platform
+import re
+from pathlib import Path
+
+from torchml_installer import __version__, remedies
+from torchml_installer.detect import Survey
+from torchml_installer.detect.record import Finding
+
+#: Variables that change what is found or how models run.
+VARIABLES = (
+    "TORCH_ROOT",
+    "Torch_ROOT",
+    "TorchScatter_ROOT",
+    "TorchSparse_ROOT",
+    "LIBDESCRIPTOR_ROOT",
+    "KIM_API_CMAKE_PREFIX_DIR",
+    "KIM_API_MODEL_DRIVERS_DIR",
+    "KIM_API_PORTABLE_MODELS_DIR",
+    "CONDA_PREFIX",
+    "CXX",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+)
+_PREFIXES = ("KIM_MODEL_", "TORCHML_")
+
+
+def markdown(survey: Survey) -> str:
+    """The report: system, a table of everything looked for, problems, and set variables."""
+    lines = [
+        f"torchml-install {__version__}, Python {platform.python_version()}, {_system()}",
+        "",
+        "| looked for | state | version | where |",
+        "|---|---|---|---|",
+    ]
+    for finding in survey.findings():
+        where = "" if finding.where is None else f"`{finding.where}`"
+        how = f" ({finding.how})" if finding.how else ""
+        cells = (finding.title, _state(finding), _version(finding), where + how)
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    problems = [
+        f"- {finding.title}: {finding.problem.message}"
+        for finding in survey.findings()
+        if finding.problem is not None
+    ]
+    problems += [
+        f"- known problem {remedy.NAME}: {remedy.explain(survey)}"
+        for remedy in remedies.recognised(survey)
+    ]
+    if problems:
+        lines += ["", "Problems:", "", *problems]
+    variables = sorted(
+        name for name in os.environ if name in VARIABLES or name.startswith(_PREFIXES)
+    )
+    if variables:
+        lines += ["", "Environment:", ""]
+        lines += [f"- `{name}={os.environ[name]}`" for name in variables]
+    return blanked("\n".join(lines) + "\n")
+
+
+def blanked(text: str) -> str:
+    """``text`` with the home folder as ~ and the user's name as USER."""
+    home = str(Path.home())
+    if home not in ("", "/"):
+        text = text.replace(home, "~")
+    for name in {_user(), Path(home).name} - {"", "root"}:
+        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "USER", text)
+    return text
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""
+
+
+def _system() -> str:
+    name = platform.platform()
+    with contextlib.suppress(OSError, KeyError):
+        name = f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {name}"
+    return name
+
+
+def _state(finding: Finding) -> str:
+    if finding.usable:
+        return "ok"
+    return "missing" if finding.problem is None else "**not usable**"
+
+
+def _version(finding: Finding) -> str:
+    return ", ".join(
+        part
+        for part in (finding.version, *(f"{key} {word}" for key, word in finding.details.items()))
+        if part
+    )
