@@ -99,7 +99,7 @@ struct Potential::Implementation {
         for (const int code : codes) known_code[static_cast<std::size_t>(code)] = true;
         runtime = load_model(find_model_file(files, parameters.model_file, parameter_file),
                              parameters.returns_forces, device);
-        inputs = make_inputs(parameters, runtime->scalar_type());
+        inputs = make_inputs({parameters, codes, files, runtime->scalar_type()});
         runtime->check_arguments(inputs->argument_names());
     }
 
@@ -142,6 +142,10 @@ struct Potential::Implementation {
                            results.particle_virials != nullptr;
         request.differentiable = inputs->differentiable();
         const KeptTensorMemory kept;
+        {
+            const Profile::Measure measure(profile, Stage::inputs);
+            inputs->complete();
+        }
         std::vector<at::Tensor> tensors;
         {
             const Profile::Measure measure(profile, Stage::copies);

@@ -1,19 +1,20 @@
 #include "inputs/inputs.hpp"
 
 #include "engine/error.hpp"
+#include "inputs/descriptors.hpp"
 #include "inputs/graphs.hpp"
 #include "inputs/neighbours.hpp"
 
 namespace torchml {
 
-std::unique_ptr<Inputs> make_inputs(const Parameters& parameters, at::ScalarType scalar) {
+std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
+    const Parameters& parameters = source.parameters;
+    const at::ScalarType scalar = source.scalar;
     switch (parameters.preprocessing) {
         case Preprocessing::none:
             return make_neighbour_inputs(parameters.cutoff, scalar);
         case Preprocessing::descriptor:
-            fail("the model wants descriptors (preprocessing 'Descriptor'), which this version of ",
-                 "the driver cannot make yet; it runs models with preprocessing 'None' and "
-                 "'Graph'.");
+            return make_descriptor_inputs(source);
         case Preprocessing::graph:
 #ifdef TORCHML_NO_GRAPH
             fail(

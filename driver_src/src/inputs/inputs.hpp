@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,7 +31,10 @@ class Inputs {
     /// Fills the buffers. Throws Error for neighbours that are no particles.
     virtual void prepare(const System& system) = 0;
 
-    /// The prepared inputs: views of the buffers, valid until the next prepare().
+    /// Makes of what was prepared whatever takes long; needs nothing from the simulator.
+    virtual void complete() {}
+
+    /// The completed inputs: views of the buffers, valid until the next prepare().
     virtual std::vector<at::Tensor> tensors() const = 0;
 
     /// Whether any pair of particles is within the cutoff; without one a model's energy may
@@ -60,8 +64,16 @@ class Inputs {
     virtual void particle_virials_from(const at::Tensor& /*gradient*/, double* /*virials*/) const {}
 };
 
-/// The inputs of a calling convention; `scalar`: the model's floating-point type (see
-/// Runtime::scalar_type). Throws Error for a convention that this driver does not have.
-std::unique_ptr<Inputs> make_inputs(const Parameters& parameters, at::ScalarType scalar);
+/// What the inputs of a calling convention are made from.
+struct InputsSource {
+    const Parameters& parameters;
+    const std::vector<int>& species_codes;            ///< of each element, in their order
+    const std::vector<std::filesystem::path>& files;  ///< of the portable model
+    at::ScalarType scalar;  ///< the model's floating-point type (see Runtime::scalar_type)
+};
+
+/// The inputs of a calling convention. Throws Error for a convention that this driver does not
+/// have, and for descriptor files that are missing or wrong.
+std::unique_ptr<Inputs> make_inputs(const InputsSource& source);
 
 }  // namespace torchml

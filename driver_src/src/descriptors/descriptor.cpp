@@ -1,0 +1,28 @@
+#include "descriptors/descriptor.hpp"
+
+#include "engine/error.hpp"
+
+namespace torchml {
+
+namespace {
+
+/// Chooses the implementation by the kind of settings.
+struct Make {
+    std::unique_ptr<Descriptor> operator()(const SymmetryFunctionSettings&) const {
+        fail("this version of the driver cannot make symmetry functions yet.");
+    }
+    std::unique_ptr<Descriptor> operator()(const BispectrumSettings&) const {
+        fail("this version of the driver cannot make bispectrum components yet.");
+    }
+    std::unique_ptr<Descriptor> operator()(const SoapSettings&) const {
+        fail("this version of the driver cannot make SOAP descriptors yet.");
+    }
+};
+
+}  // namespace
+
+std::unique_ptr<Descriptor> make_descriptor(const DescriptorSettings& settings) {
+    return std::visit(Make{}, settings);
+}
+
+}  // namespace torchml

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "descriptors/settings.hpp"
+
+namespace torchml {
+
+/// What a model was trained on instead of the bare descriptor: (value - mean) / deviation, column
+/// by column.
+struct Normalisation {
+    std::vector<double> mean;       ///< (width), (1) for all columns alike, or none
+    std::vector<double> deviation;  ///< as mean; not zero
+};
+
+/// The contents of a portable model's descriptor file (`*.dat`).
+struct DescriptorFile {
+    std::string kind;  ///< "SymmetryFunctions", "Bispectrum" or "SOAP"
+    DescriptorSettings settings;
+    Normalisation normalisation;
+};
+
+/// Parses the text of a descriptor file, as KLIFF writes it (all pairs of species with their
+/// cutoffs) or as libdescriptor reads it; what kind of descriptor it is, its contents tell.
+///
+/// `elements`: the model's, in its own order; the file may name them in another one. `name` is for
+/// messages. Throws Error naming file and line.
+DescriptorFile parse_descriptor_file(const std::string& text, const std::string& name,
+                                     const std::vector<std::string>& elements);
+
+/// Reads and parses a descriptor file. Throws Error if it cannot be read, or as
+/// parse_descriptor_file.
+DescriptorFile read_descriptor_file(const std::filesystem::path& file,
+                                    const std::vector<std::string>& elements);
+
+}  // namespace torchml

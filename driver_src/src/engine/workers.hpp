@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/TensorIterator.h>
+#include <c10/util/FunctionRef.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace torchml {
+
+/// Runs pieces of work on torch's own threads, as many as torch is set to use.
+///
+/// at::parallel_for is a template: compiled here, it would use this compiler's OpenMP, a second
+/// pool of threads beside the one in libtorch, or none at all. What runs inside libtorch's own
+/// loops shares its threads.
+class Workers {
+  public:
+    /// How many work at a time.
+    static int count();
+
+    /// Calls work(worker, piece) for each piece from 0 to `n_pieces`; worker: 0 to count(), never
+    /// the same at the same time. Which worker gets which piece is left to chance. Rethrows what
+    /// work throws.
+    void run(std::int64_t n_pieces, c10::function_ref<void(int worker, std::int64_t piece)> work);
+
+  private:
+    std::optional<at::TensorIterator> workers_;  ///< over their numbers
+};
+
+}  // namespace torchml

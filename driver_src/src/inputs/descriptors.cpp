@@ -1,0 +1,346 @@
+#include "inputs/descriptors.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "descriptors/load.hpp"
+#include "engine/error.hpp"
+#include "engine/value_lines.hpp"
+#include "engine/workers.hpp"
+#include "inputs/buffers.hpp"
+
+namespace torchml {
+
+namespace {
+
+// Central particles that a descriptor gets at a time: enough to share what they have in common,
+// few enough to stay in a core's cache.
+constexpr std::int64_t block_size = 32;
+// Blocks whose products are there at a time, before they are added up in the order of particles:
+// enough for many threads, few enough that memory does not grow with the system.
+constexpr std::int64_t blocks_in_hand = 256;
+
+template <class Value>
+void grow(std::vector<Value>& buffer, std::size_t size) {
+    if (buffer.size() < size) buffer.resize(size + size / 2);
+}
+
+/// What one worker needs for a block: the neighbours within their pairs' cutoffs.
+struct Gathered {
+    std::vector<int> species;  // (rows)
+    std::vector<int> starts;   // (rows + 1)
+    std::vector<int> neighbour_species;
+    std::vector<double> x, y, z, r;
+    std::unique_ptr<Descriptor::Scratch> scratch;
+
+    void reserve(std::size_t rows, std::size_t pairs) {
+        grow(species, rows);
+        grow(starts, rows + 1);
+        grow(neighbour_species, pairs);
+        for (auto* values : {&x, &y, &z, &r}) grow(*values, pairs);
+    }
+};
+
+/// Products of the blocks in hand, with the particles that they belong to. Each block has the place
+/// of its rows' whole lists, of which those within the pairs' cutoffs stand first.
+struct Products {
+    std::vector<std::int32_t> counts;      // (rows)
+    std::vector<std::int32_t> neighbours;  // (pairs)
+    std::vector<double> gx, gy, gz;        // (pairs)
+
+    void reserve(std::size_t rows, std::size_t pairs) {
+        grow(counts, rows);
+        grow(neighbours, pairs);
+        for (auto* values : {&gx, &gy, &gz}) grow(*values, pairs);
+    }
+};
+
+class DescriptorInputs final : public Inputs {
+  public:
+    DescriptorInputs(std::unique_ptr<const Descriptor> descriptor, double cutoff,
+                     const std::vector<int>& codes, at::ScalarType scalar)
+        : descriptor_(std::move(descriptor)),
+          width_(descriptor_->width()),
+          n_species_(static_cast<int>(codes.size())),
+          scalar_(scalar) {
+        index_of_code_.resize(
+            static_cast<std::size_t>(*std::max_element(codes.begin(), codes.end())) + 1);
+        for (int s = 0; s < n_species_; ++s) {
+            index_of_code_[static_cast<std::size_t>(codes[static_cast<std::size_t>(s)])] = s;
+        }
+        for (int a = 0; a < n_species_; ++a) {
+            for (int b = 0; b < n_species_; ++b) {
+                cutoffs_.push_back(std::min(descriptor_->cutoff(a, b), cutoff));
+            }
+        }
+        // A little more than the largest: neighbours exactly at a cutoff count.
+        near_ = NearNeighbours(*std::max_element(cutoffs_.begin(), cutoffs_.end()) * (1.0 + 1e-9));
+    }
+
+    std::vector<std::string> argument_names() const override { return {"descriptor"}; }
+
+    std::size_t differentiable() const override { return 0; }
+
+    bool needs_only_contributing_neighbours() const override { return true; }
+
+    void prepare(const System& system) override {
+        fill_coordinates(system, coordinates_);
+        const auto n = static_cast<std::size_t>(system.n);
+        species_.resize(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            species_[i] = index_of_code_[static_cast<std::size_t>(system.species[i])];
+        }
+        near_.clear();
+        centers_.clear();
+        starts_.assign(1, 0);
+        for (std::int64_t i = 0; i < system.n; ++i) {
+            if (system.contributing[i] == 0) continue;
+            near_.append_row(i, system, coordinates_);
+            centers_.push_back(static_cast<std::int32_t>(i));
+            starts_.push_back(near_.n_pairs());
+        }
+    }
+
+    void complete() override {
+        values_.resize(centers_.size() * static_cast<std::size_t>(width_));
+        make_workers();
+        workers_.run(n_blocks(), [this](int worker, std::int64_t block) {
+            Gathered& own = gathered_[static_cast<std::size_t>(worker)];
+            const Surroundings surroundings = gather(block, own, /*neighbours=*/nullptr);
+            descriptor_->values(surroundings, *own.scratch,
+                                values_.data() + block * block_size * width_);
+        });
+    }
+
+    std::vector<at::Tensor> tensors() const override {
+        return {view(values_, {n_rows(), width_}).to(scalar_)};
+    }
+
+    bool has_pairs() const override { return near_.n_pairs() != 0; }
+
+    std::int64_t n_particles() const override { return n_rows(); }
+
+    void to_system(const double* values, int width, double* result) const override {
+        for (const std::int32_t i : centers_) {
+            for (int k = 0; k < width; ++k) result[i * width + k] = *values++;
+        }
+    }
+
+    void forces_from(const at::Tensor& gradient, double* forces) const override {
+        std::fill_n(forces, coordinates_.size(), 0.0);
+        for_each_row(gradient, [&](std::int64_t i, const Row& row) {
+            double x = 0.0, y = 0.0, z = 0.0;
+            for (int k = 0; k < row.n; ++k) {
+                double* other = forces + 3 * static_cast<std::int64_t>(row.neighbours[k]);
+                other[0] -= row.gx[k];
+                other[1] -= row.gy[k];
+                other[2] -= row.gz[k];
+                x += row.gx[k];
+                y += row.gy[k];
+                z += row.gz[k];
+            }
+            forces[3 * i] += x;
+            forces[3 * i + 1] += y;
+            forces[3 * i + 2] += z;
+        });
+    }
+
+    bool defines_particle_virial() const override { return true; }
+
+    void particle_virials_from(const at::Tensor& gradient, double* virials) const override {
+        const double* coordinates = coordinates_.data();
+        for_each_row(gradient, [&](std::int64_t i, const Row& row) {
+            double* virial = virials + 6 * i;
+            for (int k = 0; k < row.n; ++k) {
+                const std::int64_t j = row.neighbours[k];
+                const double x = coordinates[3 * j] - coordinates[3 * i];
+                const double y = coordinates[3 * j + 1] - coordinates[3 * i + 1];
+                const double z = coordinates[3 * j + 2] - coordinates[3 * i + 2];
+                virial[0] += x * row.gx[k];
+                virial[1] += y * row.gy[k];
+                virial[2] += z * row.gz[k];
+                virial[3] += y * row.gz[k];
+                virial[4] += x * row.gz[k];
+                virial[5] += x * row.gy[k];
+            }
+        });
+    }
+
+  private:
+    /// The derivatives of the energy by the positions of one particle's neighbours, eV/Å.
+    struct Row {
+        int n;
+        const std::int32_t* neighbours;
+        const double *gx, *gy, *gz;
+    };
+
+    /// Calls visit(particle, row) for each contributing particle, in their order, so that what is
+    /// added up does not depend on the number of threads. `gradient`: (rows, width).
+    template <class Visit>
+    void for_each_row(const at::Tensor& gradient, const Visit& visit) const {
+        const auto* weights = gradient.data_ptr<double>();
+        make_workers();
+        for (std::int64_t first = 0; first < n_blocks(); first += blocks_in_hand) {
+            const std::int64_t last = std::min(first + blocks_in_hand, n_blocks());
+            const std::int64_t first_row = first * block_size;
+            const std::int64_t last_row = std::min(last * block_size, n_rows());
+            products_.reserve(static_cast<std::size_t>(last_row - first_row),
+                              static_cast<std::size_t>(start(last_row) - start(first_row)));
+            workers_.run(last - first, [&](int worker, std::int64_t piece) {
+                make_products(first + piece, first_row, weights,
+                              gathered_[static_cast<std::size_t>(worker)]);
+            });
+            std::int64_t place = 0;
+            for (std::int64_t row = first_row; row < last_row; ++row) {
+                // A block's products stand together from the place of its first row's list.
+                if ((row - first_row) % block_size == 0) place = start(row) - start(first_row);
+                const int n = products_.counts[static_cast<std::size_t>(row - first_row)];
+                visit(centers_[static_cast<std::size_t>(row)],
+                      Row{n, products_.neighbours.data() + place, products_.gx.data() + place,
+                          products_.gy.data() + place, products_.gz.data() + place});
+                place += n;
+            }
+        }
+    }
+
+    std::int64_t start(std::int64_t row) const { return starts_[static_cast<std::size_t>(row)]; }
+
+    std::int64_t n_rows() const { return static_cast<std::int64_t>(centers_.size()); }
+    std::int64_t n_blocks() const { return (n_rows() + block_size - 1) / block_size; }
+
+    void make_workers() const {
+        const auto count = static_cast<std::size_t>(Workers::count());
+        if (gathered_.size() >= count) return;
+        gathered_.resize(count);
+        for (Gathered& gathered : gathered_) {
+            if (!gathered.scratch) gathered.scratch = descriptor_->make_scratch();
+        }
+    }
+
+    /// Gathers a block's neighbours within their pairs' cutoffs; their indices go to `neighbours`
+    /// if that is wanted.
+    Surroundings gather(std::int64_t block, Gathered& own, std::int32_t* neighbours) const {
+        const std::int64_t first = block * block_size;
+        const std::int64_t last = std::min(first + block_size, n_rows());
+        own.reserve(static_cast<std::size_t>(last - first),
+                    static_cast<std::size_t>(start(last) - start(first)));
+        const double* coordinates = coordinates_.data();
+        const std::int32_t* listed = near_.indices().data();
+        std::size_t kept = 0;
+        for (std::int64_t row = first; row < last; ++row) {
+            const std::int64_t i = centers_[static_cast<std::size_t>(row)];
+            const int species = species_[static_cast<std::size_t>(i)];
+            const double* cutoffs = cutoffs_.data() + species * n_species_;
+            own.species[static_cast<std::size_t>(row - first)] = species;
+            own.starts[static_cast<std::size_t>(row - first)] = static_cast<int>(kept);
+            for (std::int64_t k = start(row); k < start(row + 1); ++k) {
+                const std::int64_t j = listed[k];
+                const double x = coordinates[3 * j] - coordinates[3 * i];
+                const double y = coordinates[3 * j + 1] - coordinates[3 * i + 1];
+                const double z = coordinates[3 * j + 2] - coordinates[3 * i + 2];
+                const double r = std::sqrt(x * x + y * y + z * z);
+                const int neighbour_species = species_[static_cast<std::size_t>(j)];
+                own.neighbour_species[kept] = neighbour_species;
+                own.x[kept] = x;
+                own.y[kept] = y;
+                own.z[kept] = z;
+                own.r[kept] = r;
+                if (neighbours != nullptr) neighbours[kept] = static_cast<std::int32_t>(j);
+                kept += r <= cutoffs[neighbour_species];
+            }
+        }
+        own.starts[static_cast<std::size_t>(last - first)] = static_cast<int>(kept);
+        return {static_cast<int>(last - first),
+                own.species.data(),
+                own.starts.data(),
+                own.neighbour_species.data(),
+                own.x.data(),
+                own.y.data(),
+                own.z.data(),
+                own.r.data()};
+    }
+
+    /// Products of one block, into their place among those in hand.
+    void make_products(std::int64_t block, std::int64_t first_row, const double* weights,
+                       Gathered& own) const {
+        const std::int64_t row = block * block_size;
+        const std::int64_t place = start(row) - start(first_row);
+        const Surroundings surroundings = gather(block, own, products_.neighbours.data() + place);
+        for (int k = 0; k < surroundings.n; ++k) {
+            products_.counts[static_cast<std::size_t>(row - first_row + k)] =
+                surroundings.starts[k + 1] - surroundings.starts[k];
+        }
+        descriptor_->products(surroundings, weights + row * width_, *own.scratch,
+                              products_.gx.data() + place, products_.gy.data() + place,
+                              products_.gz.data() + place);
+    }
+
+    std::unique_ptr<const Descriptor> descriptor_;
+    int width_;
+    int n_species_;
+    at::ScalarType scalar_;
+    std::vector<int> index_of_code_;
+    std::vector<double> cutoffs_;  // (species, species) Å
+
+    NearNeighbours near_{0.0};
+    std::vector<double> coordinates_;    // (n, 3) Å
+    std::vector<int> species_;           // (n) indices of elements
+    std::vector<std::int32_t> centers_;  // (rows) contributing particles
+    std::vector<std::int64_t> starts_;   // (rows + 1) of each row's neighbours
+    std::vector<double> values_;         // (rows, width)
+
+    mutable Workers workers_;
+    mutable std::vector<Gathered> gathered_;  // by worker
+    mutable Products products_;
+};
+
+std::filesystem::path find_descriptor_file(const std::vector<std::filesystem::path>& files) {
+    std::filesystem::path found;
+    for (const auto& file : files) {
+        if (file.extension() != ".dat") continue;
+        if (!found.empty()) {
+            fail("the model has two descriptor files, ", found.filename().string(), " and ",
+                 file.filename().string(), "; there has to be one.");
+        }
+        found = file;
+    }
+    if (found.empty()) {
+        fail("the model wants a descriptor, but has no descriptor file (*.dat).");
+    }
+    return found;
+}
+
+}  // namespace
+
+std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
+    const Parameters& parameters = source.parameters;
+    if (parameters.returns_forces) {
+        fail(
+            "the parameter file says that the model returns forces; a model that sees descriptors ",
+            "and no coordinates cannot know them. Let it return energies, and set 'returns ",
+            "forces' to False: the driver makes forces of the energies' gradient.");
+    }
+    const std::filesystem::path file = find_descriptor_file(source.files);
+    LoadedDescriptor loaded = load_descriptor(file, parameters.elements);
+    const std::string name = file.filename().string();
+    if (lower(parameters.descriptor) != lower(loaded.kind)) {
+        fail("the parameter file names the descriptor '", parameters.descriptor, "', but ", name,
+             " describes ", loaded.kind, ".");
+    }
+    const int n_species = static_cast<int>(parameters.elements.size());
+    for (int a = 0; a < n_species; ++a) {
+        for (int b = 0; b < n_species; ++b) {
+            const double cutoff = loaded.descriptor->cutoff(a, b);
+            // SOAP's cutoff is a setting of its own: KLIFF lists neighbours up to the model's.
+            if (loaded.kind != "SOAP" && cutoff > parameters.cutoff) {
+                fail("descriptor file ", name, " has a cutoff of ", cutoff,
+                     " Å, more than the model's cutoff in the parameter file, ", parameters.cutoff,
+                     " Å.");
+            }
+        }
+    }
+    return std::make_unique<DescriptorInputs>(std::move(loaded.descriptor), parameters.cutoff,
+                                              source.species_codes, source.scalar);
+}
+
+}  // namespace torchml
