@@ -1,5 +1,6 @@
 #include "descriptors/descriptor.hpp"
 
+#include "descriptors/bispectrum.hpp"
 #include "engine/error.hpp"
 
 namespace torchml {
@@ -11,8 +12,8 @@ struct Make {
     std::unique_ptr<Descriptor> operator()(const SymmetryFunctionSettings&) const {
         fail("this version of the driver cannot make symmetry functions yet.");
     }
-    std::unique_ptr<Descriptor> operator()(const BispectrumSettings&) const {
-        fail("this version of the driver cannot make bispectrum components yet.");
+    std::unique_ptr<Descriptor> operator()(const BispectrumSettings& settings) const {
+        return make_bispectrum(settings);
     }
     std::unique_ptr<Descriptor> operator()(const SoapSettings&) const {
         fail("this version of the driver cannot make SOAP descriptors yet.");

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+namespace torchml {
+
+/// Doubles at the boundary of a cache line, for kernels. Grows, and then keeps nothing of what it
+/// held.
+class AlignedMemory {
+  public:
+    double* at_least(std::size_t count) {
+        if (count > capacity_) {
+            constexpr std::size_t line = 64;
+            capacity_ = count + count / 4;
+            memory_.reset();
+            memory_.reset(new double[capacity_ + line / sizeof(double)]);
+            const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
+            start_ = memory_.get() + (line - address % line) % line / sizeof(double);
+        }
+        return start_;
+    }
+
+  private:
+    std::unique_ptr<double[]> memory_;
+    double* start_ = nullptr;
+    std::size_t capacity_ = 0;
+};
+
+}  // namespace torchml

@@ -1,0 +1,74 @@
+#pragma once
+
+namespace torchml {
+
+struct Surroundings;
+
+/// A product of two layers of the expansion, u_{j1} and u_{j2}, and the layers j that it is coupled
+/// to: j_first, j_first + 2, ... Angular momenta are doubled, so that they are integers; a row or
+/// column m of a layer is counted from 0.
+struct Coupling {
+    int j1 = 0;
+    int j2 = 0;
+    int j_first = 0;
+    int n_j = 0;
+    int slot = 0;  ///< the first of this coupling's n_j slots
+    /// (j1 + j2 + 1) for each sum of m1 and m2, where its coefficients begin; `rows` sum over the
+    /// first index and `columns` over the second. A sum's coefficients are those of m1 = its first
+    /// m1 and so on, each with n_j coefficients.
+    const int* row_starts = nullptr;
+    const int* row_first = nullptr;
+    const int* row_counts = nullptr;
+    const int* column_starts = nullptr;
+};
+
+/// What the kernels want to know of a descriptor. Layer j of the expansion has (j + 1)² numbers.
+/// `half` numbers those with column mb <= j / 2, which say the others; `full` numbers all. Both run
+/// over layers, columns and rows, rows fastest.
+struct BispectrumPlan {
+    int twojmax = 0;
+    int n_species = 0;
+    int width = 0;
+    double rfac0 = 0.0;
+    double rmin0 = 0.0;
+    bool switched = true;
+    const double* cutoffs = nullptr;       ///< (n_species, n_species)
+    const double* weights = nullptr;       ///< (n_species)
+    const int* half_starts = nullptr;      ///< (twojmax + 2)
+    const int* full_starts = nullptr;      ///< (twojmax + 2)
+    const double* norms = nullptr;         ///< (half) from monomials to Wigner functions
+    const double* coefficients = nullptr;  ///< Clebsch-Gordan coefficients of all couplings
+
+    /// For values: couplings to the largest of the three layers only.
+    const Coupling* value_couplings = nullptr;
+    int n_value_couplings = 0;
+    int n_value_slots = 0;
+    const int* value_slots = nullptr;       ///< (width)
+    const double* value_factors = nullptr;  ///< (width)
+    const double* value_shifts = nullptr;   ///< (width)
+
+    /// For products: all couplings, each with the columns whose weights it takes.
+    const Coupling* couplings = nullptr;
+    int n_couplings = 0;
+    int n_slots = 0;
+    const int* weight_starts = nullptr;      ///< (n_slots + 1)
+    const int* weight_columns = nullptr;     ///< column of the descriptor
+    const double* weight_factors = nullptr;  ///< times this
+};
+
+/// One set of kernels for each instruction set.
+struct BispectrumKernels {
+    int lanes;
+    /// How many doubles of scratch a block of this many pairs wants.
+    long (*scratch_size)(const BispectrumPlan& plan, const Surroundings& block);
+    void (*values)(const BispectrumPlan& plan, const Surroundings& block, double* scratch,
+                   double* values);
+    void (*products)(const BispectrumPlan& plan, const Surroundings& block, const double* weights,
+                     double* scratch, double* gx, double* gy, double* gz);
+};
+
+extern const BispectrumKernels bispectrum_kernels_baseline;
+extern const BispectrumKernels bispectrum_kernels_avx2;
+extern const BispectrumKernels bispectrum_kernels_avx512;
+
+}  // namespace torchml
