@@ -7,13 +7,16 @@ import os
 # Before torch is imported: the suite's systems are small, and several ranks run at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.structures import CUTOFF, EXAMPLE_MODEL
-from tests.support import EXAMPLE, DriverEnvironment, run, torchml_install
+from tests.support import EXAMPLE, KEPT, DriverEnvironment, run, torchml_install
+from torchml_installer.errors import LibdescriptorUnusableError
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,19 @@ def driver_environment(tmp_path_factory: pytest.TempPathFactory) -> DriverEnviro
     packed = work / EXAMPLE_MODEL
     torchml_install("model", "install", packed, "--collection", "environment", env=env, cwd=work)
     return DriverEnvironment(folder, env, packed)
+
+
+@pytest.fixture(scope="session")
+def libdescriptor_root() -> Path:
+    """libdescriptor as our command installs it; kept for the next run."""
+    command = [sys.executable, "-m", "torchml_installer", "deps", "--with", "libdescriptor"]
+    done = subprocess.run(
+        [*command, "--prefix", str(KEPT), "--json"], capture_output=True, text=True, check=False
+    )
+    if done.returncode == LibdescriptorUnusableError.exit_code:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr
+    return Path(json.loads(done.stdout)["environment"]["LIBDESCRIPTOR_ROOT"])
 
 
 @pytest.fixture

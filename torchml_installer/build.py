@@ -18,7 +18,7 @@ from torchml_installer.collections import (
     put_in_place,
     staging,
 )
-from torchml_installer.detect import Places, Toolchain, toolchain
+from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain
 from torchml_installer.detect.python_packages import pybind11_cmake_folder
 from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
@@ -26,7 +26,13 @@ from torchml_installer.process import available_cores
 from torchml_installer.resources import shared_folder
 
 #: Environment variables that the driver's CMake code or the compiler reads.
-_ENVIRONMENT = ("CXXFLAGS", "LDFLAGS", "TorchScatter_ROOT", "TorchSparse_ROOT")
+_ENVIRONMENT = (
+    "CXXFLAGS",
+    "LDFLAGS",
+    "TorchScatter_ROOT",
+    "TorchSparse_ROOT",
+    "LIBDESCRIPTOR_ROOT",
+)
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,7 @@ def _build(
     project = CMakeProject(tools, source_copy, build / "build", log, options.verbose)
     variables: dict[str, str | Path] = {
         "TORCH_ROOT": tools.torch.where or "",
+        "LIBDESCRIPTOR_ROOT": _libdescriptor_root(),
         "TORCHML_DRIVER_NAMES": ";".join(names),
         "TORCHML_KIM": "ON",
         "TORCHML_PYTHON": "ON" if with_python else "OFF",
@@ -223,6 +230,12 @@ def _warn_if_hidden(collections: Collections, folder: Path, names: tuple[str, ..
 
 def _log(build: Path) -> Path:
     return build / "build.log"
+
+
+def _libdescriptor_root() -> Path | str:
+    """The driver can open libdescriptor at run time; it is told of one that works."""
+    found = libdescriptor.detect()
+    return found.where if found.usable and found.where is not None else ""
 
 
 def _werror() -> str:

@@ -129,13 +129,13 @@ def doctor(
     sys.exit(module.exit_code(facts))
 
 
-@cli.command(short_help="Build optional libraries for the driver.")
+@cli.command(short_help="Install optional libraries for the driver.")
 @click.option(
     "--with",
     "words",
     required=True,
     metavar="NAME[,NAME]",
-    help="scatter (torch_scatter), sparse (torch_sparse).",
+    help="scatter (torch_scatter), sparse (torch_sparse), libdescriptor.",
 )
 @click.option("--prefix", type=_FOLDER, metavar="DIR", help="Where to install (default: your own).")
 @click.option("--sources", type=_FOLDER, metavar="DIR", help="Folder with downloaded archives.")
@@ -158,7 +158,7 @@ def deps(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Builds optional libraries that the driver can use.
+    """Installs optional libraries that the driver can use, building those that need it.
 
     \b
     Example: the original operators of torch_scatter, instead of the driver's own
@@ -201,11 +201,14 @@ def deps(
         else:
             click.echo(f"Installed {title} in {outcome.root}")
     if not dry_run:
-        click.echo("Build the driver for it, and have models use it:")
+        build = any(outcome.needs_build for outcome in result.outcomes)
+        click.echo(f"{'Build the driver for it, and have' if build else 'Have'} models use it:")
         for name, root in result.environment.items():
             click.echo(f"  export {name}={shlex.quote(str(root))}")
-        click.echo("  torchml-install driver")
-        click.echo("  export KIM_MODEL_OPERATORS=extension")
+        if build:
+            click.echo("  torchml-install driver")
+        for variable, value in dict.fromkeys(outcome.switch for outcome in result.outcomes):
+            click.echo(f"  export {variable}={value}")
 
 
 @cli.command(short_help="Write env.sh, for builds of your own.")

@@ -7,7 +7,7 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from torchml_installer.detect import Places, Toolchain, toolchain, torch_extension
+from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
 from torchml_installer.detect.programs import python_program_folder, which
 from torchml_installer.errors import NotPermittedError
 from torchml_installer.resources import shared_folder
@@ -26,6 +26,7 @@ def render(tools: Toolchain) -> str:
         f"{name.upper()}_ROOT": torch_extension.detect(extension, tools.torch.version)
         for name, extension in EXTENSIONS.items()
     }
+    extensions["LIBDESCRIPTOR_ROOT"] = libdescriptor.detect()
     values = {
         "TORCH_ROOT": str(torch_root or ""),
         **{key: str(found.where) if found.usable else "" for key, found in extensions.items()},

@@ -138,6 +138,12 @@ class ExtensionMissingError(TorchMLError):
     exit_code = 14
 
 
+class LibdescriptorUnusableError(TorchMLError):
+    """A libdescriptor is missing where it was named, cannot be loaded here or computes wrongly."""
+
+    exit_code = 16
+
+
 # --- building and installing ----------------------------------------------------------------
 
 

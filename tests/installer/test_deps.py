@@ -227,7 +227,7 @@ def test_an_archive_that_is_missing_or_another_is_refused(deps: DepsMachine) -> 
 def test_what_makes_no_sense_is_refused(deps: DepsMachine) -> None:
     outcome = deps.install("deps", "--with", "scatter,gather")
     assert outcome.code == 2
-    assert "'gather' is not one of scatter, sparse" in outcome.err
+    assert "'gather' is not one of scatter, sparse, libdescriptor" in outcome.err
     assert deps.deps("--jobs", "0").code == BadOptionError.exit_code
 
 

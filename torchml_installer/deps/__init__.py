@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer.deps import torch_library
+from torchml_installer.deps import libdescriptor, torch_library
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.torch_extensions import EXTENSIONS
 
 Handler = Callable[[str, DepsOptions], Outcome]
 
 #: Word of ``--with`` → what installs it.
-HANDLERS: dict[str, Handler] = dict.fromkeys(EXTENSIONS, torch_library.provide)
+HANDLERS: dict[str, Handler] = {
+    **dict.fromkeys(EXTENSIONS, torch_library.provide),
+    "libdescriptor": libdescriptor.provide,
+}
 
 
 @dataclass(frozen=True)

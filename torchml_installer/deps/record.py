@@ -34,6 +34,8 @@ class Outcome:
 
     state: "installed", "present" (nothing was done) or "planned" (--dry-run).
     variable: of the environment, to be set to ``root``. commands: that were or would be run.
+    switch: variable of the environment, and its value, with which models use it.
+    needs_build: only a driver that is built for it can.
     """
 
     name: str
@@ -41,7 +43,9 @@ class Outcome:
     state: str
     root: Path
     variable: str
-    commands: Sequence[Sequence[str]] = ()
+    commands: Sequence[Sequence[str]]
+    switch: tuple[str, str]
+    needs_build: bool = True
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -8,23 +8,20 @@ into place, so that an interrupted run leaves nothing behind that looks whole.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
 from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.deps.archives import Archive
+from torchml_installer.deps.placing import put_in_place, remove
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import Toolchain, toolchain
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
-    DownloadFailedError,
     LibraryNotLoadableError,
     NotPermittedError,
 )
@@ -82,6 +79,15 @@ class Work:
         self.prefix = prefix
         self.root = prefix / extension.title
         self.folder = build_folder.default_parent() / f"deps-{extension.title}-{key}"
+        # pip asks the package's setup.py for its name, and that imports torch.
+        self.published = Archive(
+            extension.package,
+            extension.version,
+            extension.archive,
+            extension.sha256,
+            ("--no-binary", ":all:", "--no-build-isolation"),
+            modules=("setuptools", "torch"),
+        )
         self.archive = cache_folder() / "downloads" / extension.archive
         if options.sources is not None:
             self.archive = options.sources.absolute() / extension.archive
@@ -103,7 +109,13 @@ class Work:
     def outcome(self, state: str, commands: list[list[str]]) -> Outcome:
         extension = self.extension
         return Outcome(
-            extension.package, extension.version, state, self.root, extension.variable, commands
+            extension.package,
+            extension.version,
+            state,
+            self.root,
+            extension.variable,
+            commands,
+            switch=("KIM_MODEL_OPERATORS", "extension"),
         )
 
     def commands(self) -> list[list[str]]:
@@ -115,86 +127,33 @@ class Work:
             self.project.install_command(),
         ]
         if self.options.sources is None:
-            commands.insert(0, self._download_command(self.archive.parent))
+            commands.insert(0, self.published.download_command(self.archive.parent))
         return commands
 
     def run(self) -> None:
         """Leaves the library in ``root``, or everything as it was."""
-        _remove(self.folder)
+        remove(self.folder)
         self.log.unlink(missing_ok=True)
         try:
             self.prefix.mkdir(parents=True, exist_ok=True)
             self._require_archive()
             self._unpack()
             self._build()
-            self._put_in_place()
+            put_in_place(self.folder / "stage", self.root)
         except (PermissionError, NotADirectoryError, FileExistsError) as error:
             raise NotPermittedError(
                 f"Cannot write to {error.filename or self.prefix}: {error.strerror}."
             ) from error
         finally:
-            _remove(self.folder)
+            remove(self.folder)
         made_from = {"sources": str(self.archive), "torch": self.tools.torch.version}
         receipts.write(receipts.Receipt("library", self.extension.title, [self.root], made_from))
 
     def _require_archive(self) -> None:
-        if self.options.sources is None and not self._is_whole(self.archive):
-            self._download()
-        if not self.archive.is_file():
-            raise DownloadFailedError(
-                f"{self.archive} does not exist.",
-                f"Put {self.extension.archive} into the folder that --sources names.",
-            )
-        if not self._is_whole(self.archive):
-            raise DownloadFailedError(
-                f"{self.archive} is not the archive that was published: its sha256 is not "
-                f"{self.extension.sha256}.",
-                "Delete it and get it again.",
-            )
-
-    def _download(self) -> None:
-        """With pip, so that its mirrors, proxies and certificates are used."""
-        by_hand = (
-            f"Or get {self.extension.archive} from "
-            f"https://pypi.org/project/{self.extension.package}/{self.extension.version}/#files "
-            "and name its folder with --sources DIR."
-        )
-        # pip asks the package's setup.py for its name, and that imports torch.
-        for module in ("pip", "setuptools", "torch"):
-            if importlib.util.find_spec(module) is None:
-                raise DownloadFailedError(
-                    f"The Python {sys.executable} has no {module}, which the download needs.",
-                    f"`{shlex.quote(sys.executable)} -m pip install {module}`. {by_hand}",
-                )
-        self.archive.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=self.archive.parent) as partial:
-            try:
-                run_logged(
-                    self._download_command(Path(partial)),
-                    title=f"downloading {self.extension.title}",
-                    log=self.log,
-                    verbose=self.options.verbose,
-                    failure=DownloadFailedError,
-                )
-            except DownloadFailedError as error:
-                error.remedy = f"{error.remedy} {by_hand}"
-                raise
-            fetched = Path(partial) / self.extension.archive
-            if fetched.is_file():
-                fetched.replace(self.archive)
-
-    def _download_command(self, folder: Path) -> list[str]:
-        return [
-            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check"),
-            *("--no-input", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"),
-            *("--dest", str(folder)),
-            f"{self.extension.package}=={self.extension.version}",
-        ]
-
-    def _is_whole(self, archive: Path) -> bool:
-        if not archive.is_file():
-            return False
-        return hashlib.sha256(archive.read_bytes()).hexdigest() == self.extension.sha256
+        published = self.published
+        if self.options.sources is None and not published.is_whole(self.archive):
+            published.download(self.archive, self.log, verbose=self.options.verbose)
+        published.require_whole(self.archive)
 
     def _unpack(self) -> None:
         self.folder.mkdir(parents=True)
@@ -243,24 +202,6 @@ class Work:
             reason = lines[-1] if lines else f"exit code {done.returncode}"
             raise LibraryNotLoadableError(f"What was built cannot be loaded: {reason}")
 
-    def _put_in_place(self) -> None:
-        """The prefix can lie on another file system than the build: copy beside, then rename."""
-        for leftover in self.prefix.glob(f".new-{self.extension.title}-*"):
-            _remove(leftover)
-        with tempfile.TemporaryDirectory(
-            prefix=f".new-{self.extension.title}-", dir=self.prefix
-        ) as beside:
-            fresh, replaced = Path(beside) / "fresh", Path(beside) / "replaced"
-            shutil.copytree(self.folder / "stage", fresh, symlinks=True)
-            try:
-                if self.root.exists():
-                    self.root.rename(replaced)
-                fresh.rename(self.root)
-            except BaseException:
-                if replaced.exists() and not self.root.exists():
-                    replaced.rename(self.root)
-                raise
-
     def _variables(self) -> dict[str, str | Path]:
         return {
             "CMAKE_BUILD_TYPE": "Release",
@@ -286,7 +227,3 @@ class Work:
             "sha256": self.extension.sha256,
             "torch_version": self.tools.torch.version,
         }
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

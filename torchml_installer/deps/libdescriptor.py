@@ -1,0 +1,168 @@
+"""Makes a folder for ``LIBDESCRIPTOR_ROOT`` from the wheel that libdescriptor publishes.
+
+The wheel holds a module for three versions of Python and beside it the C++ library, which needs
+none of them. That library is taken out; its name and its run path, which would have libraries
+looked for below the current folder, are set anew; and it is tried before it is put in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import zipfile
+from pathlib import Path
+
+from torchml_installer import build_folder, receipts
+from torchml_installer.deps.archives import Archive
+from torchml_installer.deps.placing import put_in_place, remove
+from torchml_installer.deps.record import DepsOptions, Outcome
+from torchml_installer.detect import libdescriptor as detection
+from torchml_installer.errors import (
+    DownloadFailedError,
+    LibdescriptorUnusableError,
+    NotPermittedError,
+)
+from torchml_installer.libdescriptor import (
+    LIBRARY,
+    TITLE,
+    VARIABLE,
+    VERSION,
+    default_prefix,
+    library_in,
+)
+from torchml_installer.paths import cache_folder
+from torchml_installer.torch_extensions import RECORD, read_record
+
+WHEEL = Archive(
+    "libdescriptor",
+    VERSION,
+    f"libdescriptor-{VERSION}-py3-none-manylinux_2_5_x86_64.whl",
+    "880abe892571856ef0c79cb05e39420763c6faf28b63582eca1bd6e778f1534d",
+    # The file's own platform: other machines get as far as our message about theirs.
+    ("--only-binary", ":all:", "--platform", "manylinux_2_5_x86_64"),
+)
+#: Of the libraries in the wheel, the one that needs only the system's libraries.
+MEMBER = "libdescriptor.libs/libdescriptor-67dcd8c6.so"
+METADATA = f"libdescriptor-{VERSION}.dist-info/METADATA"
+#: What stands in that library → what is written over it; both are texts that end with a zero.
+RENAMES = {
+    b"libdescriptor-67dcd8c6.so": LIBRARY.encode(),
+    b"libdescriptor.libs": b"$ORIGIN",
+}
+README = f"""\
+libdescriptor {VERSION}, taken from {WHEEL.file}
+(https://pypi.org/project/libdescriptor/{VERSION}/) by torchml-install.
+
+Changed by torchml-install: the library's name ({LIBRARY}) and its run path ($ORIGIN).
+
+libdescriptor is licensed under the GNU Lesser General Public License, version 2.1; source code and
+licence: https://github.com/openkim/libdescriptor. METADATA is that of the wheel.
+"""
+
+
+def provide(_word: str, options: DepsOptions) -> Outcome:
+    """Installs libdescriptor unless it is there already.
+
+    Raises LibdescriptorUnusableError where its library cannot run or computes wrong numbers,
+    DownloadFailedError and NotPermittedError.
+    """
+    prefix = (options.prefix or default_prefix()).absolute()
+    root = prefix / TITLE
+    wheel = cache_folder() / "downloads" / WHEEL.file
+    commands = [WHEEL.download_command(wheel.parent)]
+    if options.sources is not None:
+        wheel, commands = options.sources.absolute() / WHEEL.file, []
+
+    def outcome(state: str) -> Outcome:
+        done = [] if state == "present" else commands
+        switch = ("KIM_MODEL_DESCRIPTOR_BACKEND", "libdescriptor")
+        return Outcome(
+            "libdescriptor", VERSION, state, root, VARIABLE, done, switch, needs_build=False
+        )
+
+    _require_platform()
+    if not options.force and _is_present(root):
+        return outcome("present")
+    if options.dry_run:
+        return outcome("planned")
+    key = hashlib.sha256(str(prefix).encode()).hexdigest()[:12]
+    work = build_folder.default_parent() / f"deps-{TITLE}-{key}"
+    log = cache_folder() / "logs" / f"deps-{TITLE}.log"
+    with build_folder.locked(work):
+        if not options.force and _is_present(root):
+            return outcome("present")
+        remove(work)
+        log.unlink(missing_ok=True)
+        try:
+            prefix.mkdir(parents=True, exist_ok=True)
+            if options.sources is None and not WHEEL.is_whole(wheel):
+                WHEEL.download(wheel, log, verbose=options.verbose)
+            WHEEL.require_whole(wheel)
+            stage = work / "stage"
+            unpack(wheel, stage)
+            _require_right(stage)
+            put_in_place(stage, root)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise NotPermittedError(
+                f"Cannot write to {error.filename or prefix}: {error.strerror}."
+            ) from error
+        finally:
+            remove(work)
+    receipts.write(receipts.Receipt("library", TITLE, [root], {"wheel": str(wheel)}))
+    return outcome("installed")
+
+
+def unpack(wheel: Path, stage: Path) -> None:
+    """Makes ``stage/lib/libdescriptor.so`` and what belongs to it."""
+    documents = stage / "share" / "doc" / "libdescriptor"
+    documents.mkdir(parents=True)
+    (stage / "lib").mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        content = rename(archive.read(MEMBER))
+        (documents / "METADATA").write_bytes(archive.read(METADATA))
+    (documents / "README").write_text(README, encoding="utf-8")
+    library = stage / "lib" / LIBRARY
+    library.write_bytes(content)
+    library.chmod(0o755)
+    record = json.dumps(_record(), indent=2)
+    (stage / RECORD).write_text(record + "\n", encoding="utf-8")
+
+
+def rename(library: bytes) -> bytes:
+    """The library with its own name and run path; texts of the same length, filled with zeros."""
+    for old, new in RENAMES.items():
+        if library.count(b"\0" + old + b"\0") != 1:
+            raise DownloadFailedError(
+                f"The library in {WHEEL.file} is another one: it has not one {old.decode()}."
+            )
+        library = library.replace(b"\0" + old + b"\0", b"\0" + new.ljust(len(old), b"\0") + b"\0")
+    return library
+
+
+def _require_platform() -> None:
+    machine = platform.machine()
+    if sys.platform != "linux" or machine not in ("x86_64", "AMD64"):
+        raise LibdescriptorUnusableError(
+            f"libdescriptor is published for Linux on x86_64; this is {sys.platform} on {machine}.",
+            "Use the driver's own descriptors, or build libdescriptor from its sources and set "
+            f"{VARIABLE} to where it is installed.",
+        )
+
+
+def _require_right(stage: Path) -> None:
+    problem = detection.problem_of(stage / "lib" / LIBRARY)
+    if problem is not None:
+        raise LibdescriptorUnusableError(
+            f"What was unpacked cannot be used here: {problem}.",
+            "Use the driver's own descriptors: leave KIM_MODEL_DESCRIPTOR_BACKEND unset.",
+        )
+
+
+def _is_present(root: Path) -> bool:
+    return library_in(root) is not None and read_record(root) == _record()
+
+
+def _record() -> dict[str, str]:
+    return {"package": "libdescriptor", "version": VERSION, "sha256": WHEEL.sha256}

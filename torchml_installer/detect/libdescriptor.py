@@ -1,0 +1,97 @@
+"""libdescriptor: optional, see ``libdescriptor.py`` one folder up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from torchml_installer.detect.record import Finding
+from torchml_installer.errors import LibdescriptorUnusableError
+from torchml_installer.libdescriptor import TITLE, VARIABLE, default_prefix, library_in
+from torchml_installer.torch_extensions import read_record
+
+_INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
+
+
+def detect() -> Finding:
+    """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, and where ``deps`` puts it.
+
+    What was found is asked for a value and a derivative, in a process of its own.
+
+    A folder that the variable names is the only one considered, as in the driver's build.
+    """
+    if value := os.environ.get(VARIABLE):
+        places = [(Path(value).absolute(), VARIABLE)]
+    else:
+        conda = os.environ.get("CONDA_PREFIX")
+        places = [(Path(conda), "CONDA_PREFIX")] if conda else []
+        places.append((default_prefix() / TITLE, "torchml-install deps"))
+    for root, how in places:
+        library = library_in(root)
+        if library is not None:
+            return _judged(root, how, library)
+        if how == VARIABLE:
+            problem = LibdescriptorUnusableError(
+                f"{VARIABLE} is {root}, which has no lib/libdescriptor.so.",
+                f"Unset {VARIABLE}; {_INSTALL}.",
+            )
+            return _finding(root, how, problem=problem)
+    return _finding()
+
+
+def problem_of(library: Path) -> str | None:
+    """Why the library cannot be used, None if a value and a derivative of its are right."""
+    command = [sys.executable, "-m", "torchml_installer.libdescriptor_probe", str(library)]
+    folder = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=10.0,
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "it does not answer"
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"it ends the process (signal {-done.returncode})"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def _judged(root: Path, how: str, library: Path) -> Finding:
+    problem = problem_of(library)
+    version = read_record(root).get("version", "")
+    if problem is None:
+        return _finding(root, how, version)
+    remedy = f"Unset {VARIABLE}; {_INSTALL}." if how == VARIABLE else f"{_INSTALL}."
+    return _finding(
+        root,
+        how,
+        version,
+        LibdescriptorUnusableError(f"{library} cannot be used: {problem}.", remedy),
+    )
+
+
+def _finding(
+    where: Path | None = None,
+    how: str = "",
+    version: str = "",
+    problem: LibdescriptorUnusableError | None = None,
+) -> Finding:
+    return Finding(
+        name="libdescriptor",
+        title="libdescriptor",
+        where=where,
+        how=how,
+        version=version,
+        problem=problem,
+        hint="The driver has its own descriptors; `torchml-install deps --with libdescriptor` "
+        "installs the original.",
+    )
