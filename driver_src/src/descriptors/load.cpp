@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "descriptors/backend.hpp"
+
 namespace torchml {
 
 namespace {
@@ -77,7 +79,8 @@ bool changes_nothing(const Normalisation& normalisation) {
 LoadedDescriptor load_descriptor(const std::filesystem::path& file,
                                  const std::vector<std::string>& elements) {
     const DescriptorFile contents = read_descriptor_file(file, elements);
-    std::unique_ptr<const Descriptor> descriptor = make_descriptor(contents.settings);
+    std::unique_ptr<const Descriptor> descriptor =
+        make_descriptor(contents.settings, descriptor_backend());
     if (!changes_nothing(contents.normalisation)) {
         descriptor =
             std::make_unique<NormalisedDescriptor>(std::move(descriptor), contents.normalisation);

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "descriptors/descriptor.hpp"
+
+namespace torchml {
+
+/// Whose code computes descriptors.
+enum class DescriptorBackend {
+    native,         ///< our own
+    libdescriptor,  ///< the shared library of that name, opened at run time
+};
+
+/// The backend of that name, `native` or `libdescriptor`. `source` says in the message of the Error
+/// for any other name where it comes from.
+DescriptorBackend descriptor_backend(const std::string& name, const std::string& source);
+
+/// What the environment variable KIM_MODEL_DESCRIPTOR_BACKEND says; unset or empty: native. Throws
+/// Error for anything else.
+DescriptorBackend descriptor_backend();
+
+/// The descriptor that the settings describe, computed by the backend. Throws Error for settings
+/// that make no sense or that the backend cannot compute, and for a backend that cannot be used.
+std::unique_ptr<Descriptor> make_descriptor(const DescriptorSettings& settings,
+                                            DescriptorBackend backend);
+
+}  // namespace torchml
