@@ -1,6 +1,7 @@
 #include "descriptors/descriptor.hpp"
 
 #include "descriptors/bispectrum.hpp"
+#include "descriptors/symmetry_functions.hpp"
 #include "engine/error.hpp"
 
 namespace torchml {
@@ -9,8 +10,8 @@ namespace {
 
 /// Chooses the implementation by the kind of settings.
 struct Make {
-    std::unique_ptr<Descriptor> operator()(const SymmetryFunctionSettings&) const {
-        fail("this version of the driver cannot make symmetry functions yet.");
+    std::unique_ptr<Descriptor> operator()(const SymmetryFunctionSettings& settings) const {
+        return make_symmetry_functions(settings);
     }
     std::unique_ptr<Descriptor> operator()(const BispectrumSettings& settings) const {
         return make_bispectrum(settings);

@@ -4,6 +4,10 @@
 // includes nothing of the standard library: a function template compiled there for AVX-512 might
 // otherwise be the copy that the linker keeps for everybody.
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define TORCHML_LANES 8
 #elif defined(__AVX2__)
@@ -89,6 +93,48 @@ TORCHML_INLINE SinCos sincos(Vec x) {
     const IntVec cos_sign = ((quadrant + 1) & 2) << 62;
     return {reinterpret_cast<Vec>(reinterpret_cast<IntVec>(select(odd, c, s)) ^ sin_sign),
             reinterpret_cast<Vec>(reinterpret_cast<IntVec>(select(odd, s, c)) ^ cos_sign)};
+}
+
+/// To about one unit in the last place for -708 < x < 709, beyond which it stays what it is there:
+/// the nearest multiple of ln 2 is taken off and becomes the exponent, and what is left goes into
+/// the Taylor series, whose first term left out is below 10⁻¹⁷.
+TORCHML_INLINE Vec exp(Vec x) {
+    const Vec least = broadcast(-708.0), most = broadcast(709.0);
+    x = select(reinterpret_cast<IntVec>(x < least), least, x);
+    x = select(reinterpret_cast<IntVec>(x > most), most, x);
+    const double round_to_integer = 6755399441055744.0;  // 1.5 · 2⁵²
+    const Vec shifted = x * 1.44269504088896340736 + round_to_integer;
+    const Vec twos = shifted - round_to_integer;
+    // ln 2 as the sum of two doubles, of which the first has trailing zeros.
+    Vec y = x - twos * 6.93147180369123816490e-01;
+    y = y - twos * 1.90821492927058770002e-10;
+    Vec p = y * 1.6059043836821614599e-10 + 2.0876756987868098979e-09;  // 1/13!, 1/12!
+    p = p * y + 2.5052108385441718775e-08;
+    p = p * y + 2.7557319223985890653e-07;
+    p = p * y + 2.7557319223985890653e-06;
+    p = p * y + 2.4801587301587301587e-05;
+    p = p * y + 1.9841269841269841270e-04;
+    p = p * y + 1.3888888888888888889e-03;
+    p = p * y + 8.3333333333333333333e-03;
+    p = p * y + 4.1666666666666666667e-02;
+    p = p * y + 1.6666666666666666667e-01;
+    p = p * y + 0.5;
+    p = p * y + 1.0;
+    p = p * y + 1.0;
+    // The lowest bits of `shifted` are the exponent of the power of two.
+    return reinterpret_cast<Vec>(reinterpret_cast<IntVec>(p) +
+                                 (reinterpret_cast<IntVec>(shifted) << 52));
+}
+
+TORCHML_INLINE Vec square_root(Vec x) {
+#if defined(__AVX512F__)
+    return _mm512_sqrt_pd(x);
+#elif defined(__AVX2__)
+    return _mm256_sqrt_pd(x);
+#else
+    for (int lane = 0; lane < lanes; ++lane) x[lane] = __builtin_sqrt(x[lane]);
+    return x;
+#endif
 }
 
 }  // namespace

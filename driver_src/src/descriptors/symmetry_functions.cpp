@@ -1,0 +1,209 @@
+#include "descriptors/symmetry_functions.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "descriptors/aligned_memory.hpp"
+#include "descriptors/instruction_sets.hpp"
+#include "descriptors/symmetry_functions_kernel.hpp"
+#include "engine/error.hpp"
+
+namespace torchml {
+
+namespace {
+
+using Function = SymmetryFunctionSettings::Function;
+
+/// Triplet functions sorted by what they share: exponentials by eta, angles by lambda and zeta.
+class Triplets {
+  public:
+    Triplets(const std::vector<Function>& functions, int kind) {
+        std::map<double, std::map<double, int>> angles;  // by lambda, then zeta
+        std::map<double, std::vector<int>> columns;      // by eta
+        for (std::size_t column = 0; column < functions.size(); ++column) {
+            if (functions[column].kind != kind) continue;
+            const auto& [zeta, lambda, eta] = functions[column].parameters;
+            angles[lambda][zeta] = 0;
+            columns[eta].push_back(static_cast<int>(column));
+        }
+        angle_starts_.push_back(0);
+        for (auto& [lambda, zetas] : angles) {
+            lambdas_.push_back(lambda);
+            int n_squares = 1;
+            for (auto& [zeta, index] : zetas) {
+                index = static_cast<int>(zetas_.size());
+                zetas_.push_back(zeta);
+                powers_.push_back(whole_power(zeta));
+                for (int bits = powers_.back(), n = 1; bits > 0; bits >>= 1, ++n) {
+                    n_squares = std::max(n_squares, n);
+                }
+            }
+            n_squares_.push_back(n_squares);
+            angle_starts_.push_back(static_cast<int>(zetas_.size()));
+        }
+        term_starts_.push_back(0);
+        for (const auto& [eta, of_eta] : columns) {
+            etas_.push_back(eta);
+            for (const int column : of_eta) {
+                const auto& parameters = functions[static_cast<std::size_t>(column)].parameters;
+                term_angles_.push_back(angles[parameters[1]][parameters[0]]);
+                term_columns_.push_back(column);
+                term_factors_.push_back(std::exp2(1.0 - parameters[0]));
+            }
+            term_starts_.push_back(static_cast<int>(term_columns_.size()));
+        }
+    }
+
+    TripletPlan plan() const {
+        TripletPlan plan;
+        plan.n_lambdas = static_cast<int>(lambdas_.size());
+        plan.lambdas = lambdas_.data();
+        plan.n_squares = n_squares_.data();
+        plan.angle_starts = angle_starts_.data();
+        plan.n_angles = static_cast<int>(zetas_.size());
+        plan.zetas = zetas_.data();
+        plan.powers = powers_.data();
+        plan.n_etas = static_cast<int>(etas_.size());
+        plan.etas = etas_.data();
+        plan.term_starts = term_starts_.data();
+        plan.n_terms = static_cast<int>(term_columns_.size());
+        plan.term_angles = term_angles_.data();
+        plan.term_columns = term_columns_.data();
+        plan.term_factors = term_factors_.data();
+        return plan;
+    }
+
+  private:
+    /// zeta - 1, by repeated squaring exact to a few units in the last place, or -1.
+    static int whole_power(double zeta) {
+        constexpr double most = 1024.0;
+        return zeta >= 1.0 && zeta <= most && zeta == std::floor(zeta) ? static_cast<int>(zeta) - 1
+                                                                       : -1;
+    }
+
+    std::vector<double> lambdas_, zetas_, etas_, term_factors_;
+    std::vector<int> n_squares_, angle_starts_, powers_, term_starts_, term_angles_, term_columns_;
+};
+
+const SymmetryKernels& kernels() {
+#if defined(TORCHML_X86_KERNELS)
+    switch (instruction_set()) {
+        case InstructionSet::avx512:
+            return symmetry_kernels_avx512;
+        case InstructionSet::avx2:
+            return symmetry_kernels_avx2;
+        case InstructionSet::baseline:
+            break;
+    }
+#endif
+    return symmetry_kernels_baseline;
+}
+
+class SymmetryFunctions final : public Descriptor {
+  public:
+    explicit SymmetryFunctions(const SymmetryFunctionSettings& settings)
+        : cutoffs_(settings.cutoffs),
+          g4_(settings.functions, 4),
+          g5_(settings.functions, 5),
+          kernels_(kernels()) {
+        for (std::size_t k = 0; k < settings.functions.size(); ++k) {
+            const Function& function = settings.functions[k];
+            const int column = static_cast<int>(k);
+            if (function.kind == 1) g1_columns_.push_back(column);
+            if (function.kind == 2) {
+                g2_etas_.push_back(function.parameters[0]);
+                g2_shifts_.push_back(function.parameters[1]);
+                g2_columns_.push_back(column);
+            }
+            if (function.kind == 3) {
+                g3_kappas_.push_back(function.parameters[0]);
+                g3_columns_.push_back(column);
+            }
+        }
+        plan_.width = static_cast<int>(settings.functions.size());
+        plan_.n_species = cutoffs_.n_species;
+        plan_.cutoffs = cutoffs_.cutoffs.data();
+        plan_.n_g1 = static_cast<int>(g1_columns_.size());
+        plan_.g1_columns = g1_columns_.data();
+        plan_.n_g2 = static_cast<int>(g2_columns_.size());
+        plan_.g2_etas = g2_etas_.data();
+        plan_.g2_shifts = g2_shifts_.data();
+        plan_.g2_columns = g2_columns_.data();
+        plan_.n_g3 = static_cast<int>(g3_columns_.size());
+        plan_.g3_kappas = g3_kappas_.data();
+        plan_.g3_columns = g3_columns_.data();
+        plan_.g4 = g4_.plan();
+        plan_.g5 = g5_.plan();
+    }
+
+    int width() const override { return plan_.width; }
+
+    double cutoff(int center_species, int neighbour_species) const override {
+        return cutoffs_.of(center_species, neighbour_species);
+    }
+
+    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
+
+    void values(const Surroundings& block, Scratch& scratch, double* values) const override {
+        kernels_.values(plan_, block, memory(block, scratch), values);
+    }
+
+    void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
+                  double* gy, double* gz) const override {
+        kernels_.products(plan_, block, weights, memory(block, scratch), gx, gy, gz);
+    }
+
+  private:
+    struct Memory final : Scratch {
+        AlignedMemory doubles;
+    };
+
+    double* memory(const Surroundings& block, Scratch& scratch) const {
+        const long size = kernels_.scratch_size(plan_, block);
+        return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
+    }
+
+    PairCutoffs cutoffs_;
+    std::vector<int> g1_columns_, g2_columns_, g3_columns_;
+    std::vector<double> g2_etas_, g2_shifts_, g3_kappas_;
+    Triplets g4_, g5_;
+    SymmetryPlan plan_;
+    const SymmetryKernels& kernels_;
+};
+
+}  // namespace
+
+std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettings& settings) {
+    const auto n_species = static_cast<std::size_t>(std::max(settings.cutoffs.n_species, 0));
+    if (n_species == 0 || settings.cutoffs.cutoffs.size() != n_species * n_species) {
+        fail("symmetry functions want a cutoff for each pair of species; there are ",
+             settings.cutoffs.cutoffs.size(), " for ", settings.cutoffs.n_species, " species.");
+    }
+    for (const double cutoff : settings.cutoffs.cutoffs) {
+        if (!(cutoff > 0.0) || !std::isfinite(cutoff)) {
+            fail("symmetry functions want positive cutoffs; one is ", cutoff, " Å.");
+        }
+    }
+    if (settings.functions.empty()) fail("there is no symmetry function.");
+    for (const Function& function : settings.functions) {
+        for (const double parameter : function.parameters) {
+            if (!std::isfinite(parameter)) {
+                fail("the parameters of symmetry functions have to be finite.");
+            }
+        }
+        if (function.kind < 1 || function.kind > 5) {
+            fail("there are the symmetry functions g1 to g5, not g", function.kind, ".");
+        }
+        if (function.kind >= 4 && !(function.parameters[0] > 0.0)) {
+            fail("zeta of g", function.kind, " has to be positive, not ", function.parameters[0],
+                 ".");
+        }
+    }
+    return std::make_unique<SymmetryFunctions>(settings);
+}
+
+}  // namespace torchml
