@@ -1,6 +1,7 @@
 #include "descriptors/descriptor.hpp"
 
 #include "descriptors/bispectrum.hpp"
+#include "descriptors/soap.hpp"
 #include "descriptors/symmetry_functions.hpp"
 #include "engine/error.hpp"
 
@@ -16,8 +17,8 @@ struct Make {
     std::unique_ptr<Descriptor> operator()(const BispectrumSettings& settings) const {
         return make_bispectrum(settings);
     }
-    std::unique_ptr<Descriptor> operator()(const SoapSettings&) const {
-        fail("this version of the driver cannot make SOAP descriptors yet.");
+    std::unique_ptr<Descriptor> operator()(const SoapSettings& settings) const {
+        return make_soap(settings);
     }
 };
 
