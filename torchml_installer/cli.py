@@ -427,6 +427,32 @@ def model_install(
         click.echo(f"Installed the model {installed.name} in {installed.folder}")
 
 
+@model.command("verify")
+@click.argument("folder", type=_FOLDER)
+@_json_option
+def model_verify(folder: Path, as_json: bool) -> None:
+    """Checks a portable model's physics: forces are the energy's gradient, the virial its strain
+    derivative, and nothing depends on place, rotation, order or spelt-out images.
+
+    \b
+    Example:
+      torchml-install model verify My_Model
+    """
+    from torchml_installer.errors import UnphysicalModelError
+    from torchml_installer.models.verify import verify
+
+    checks = verify(folder)
+    if as_json:
+        _print_json([vars(check) for check in checks])
+    else:
+        for check in checks:
+            found = f"{check.deviation:.1e} {check.unit} (up to {check.tolerance:.1e})"
+            click.echo(f"{check.name:18} {'ok' if check.passed else 'FAILED':7} {found}")
+    failed = [f"{check.name}: {check.explanation}" for check in checks if not check.passed]
+    if failed:
+        raise UnphysicalModelError(f"{folder} fails {len(failed)} checks: {'; '.join(failed)}.")
+
+
 @cli.command(short_help="Install everything, and run a first model.")
 @_collection_option
 @_places_options

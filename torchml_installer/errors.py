@@ -304,6 +304,16 @@ class ResultsDifferError(TorchMLError):
     )
 
 
+class UnphysicalModelError(TorchMLError):
+    """A model breaks a law that every potential obeys."""
+
+    exit_code = 43
+    default_remedy = (
+        "The explanations above say what to look for in the model; what it does on purpose, you "
+        "may ignore."
+    )
+
+
 # --- the command itself ---------------------------------------------------------------------
 
 
