@@ -211,26 +211,25 @@ def deps(
             click.echo(f"  export {variable}={value}")
 
 
-@cli.command(short_help="Write env.sh, for builds of your own.")
+@cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")
 @click.option(
     "-o",
     "--output",
-    default="env.sh",
-    show_default=True,
     metavar="FILE",
-    help="File to write; - is standard output.",
+    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
+    " - is standard output.",
 )
 @click.option(
     "--format",
-    "_format",
-    type=click.Choice(["sh"]),
+    "kind",
+    type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
     default="sh",
     show_default=True,
     help="Kind of shell.",
 )
 @_places_options
 def env(
-    output: str, _format: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
+    output: str | None, kind: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
 ) -> None:
     """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
 
@@ -240,14 +239,23 @@ def env(
     Example:
       torchml-install env && . ./env.sh
     """
-    from torchml_installer import environment
+    import shlex
 
-    places = _places(torch_root, kim_root, cxx)
-    text, path = environment.write(None if output == "-" else Path(output), places)
+    from torchml_installer import environment
+    from torchml_installer.environment_formats import FORMATS
+
+    text, path = environment.write(kind, output, _places(torch_root, kim_root, cxx))
     if path is None:
         click.echo(text, nl=False)
-    else:
-        click.echo(f"Wrote {path}. Use it with `. {path}`, undo it with `torchml_deactivate`.")
+        return
+    language = FORMATS[kind]
+    line = f"Wrote {path}."
+    if language.use:
+        parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
+        quoted = {key: shlex.quote(value) for key, value in parts.items()}
+        use, undo = language.use.format(**quoted), language.undo.format(**quoted)
+        line += f" Use it with `{use}`, undo it with `{undo}`."
+    click.echo(line)
 
 
 @cli.command(short_help="Build and install the driver and its Python module.")

@@ -1,44 +1,39 @@
-"""``env``: writes env.sh from ``env_templates/env.sh.in``."""
+"""``env``: writes the environment for builds of the user's own."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from pathlib import Path
 
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
 from torchml_installer.detect.programs import python_program_folder, which
+from torchml_installer.environment_formats import FORMATS, Settings
 from torchml_installer.errors import NotPermittedError
-from torchml_installer.resources import shared_folder
 from torchml_installer.torch_extensions import EXTENSIONS
 
 #: Prefixes that CMake searches without being told.
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
 
 
-def render(tools: Toolchain) -> str:
-    """The text of env.sh for what was found; what was not found is not set."""
-    template = (shared_folder("env_templates") / "env.sh.in").read_text(encoding="utf-8")
-    torch_root = tools.torch.where if tools.torch.usable else None
-    kim = tools.kim.where if tools.kim.usable else None
-    extensions = {
-        f"{name.upper()}_ROOT": torch_extension.detect(extension, tools.torch.version)
-        for name, extension in EXTENSIONS.items()
-    }
-    extensions["LIBDESCRIPTOR_ROOT"] = libdescriptor.detect()
-    values = {
-        "TORCH_ROOT": str(torch_root or ""),
-        **{key: str(found.where) if found.usable else "" for key, found in extensions.items()},
-        "KIM_PREFIX": "" if kim is None or kim in _SYSTEM_PREFIXES else str(kim),
-        "PATH_ADDITIONS": os.pathsep.join(map(str, _path_additions(tools))),
-    }
-    for name, value in values.items():
-        template = template.replace(f"@{name}@", shlex.quote(value))
-    return template
+def settings(tools: Toolchain) -> Settings:
+    """What there is to set for what was found; what was not found is not set."""
+    variables = {}
+    if tools.torch.usable:
+        variables["TORCH_ROOT"] = str(tools.torch.where)
+    if tools.kim.usable and tools.kim.where not in _SYSTEM_PREFIXES:
+        variables["KIM_API_CMAKE_PREFIX_DIR"] = str(tools.kim.where)
+    for extension in EXTENSIONS.values():
+        found = torch_extension.detect(extension, tools.torch.version)
+        if found.usable:
+            variables[extension.variable] = str(found.where)
+    found = libdescriptor.detect()
+    if found.usable:
+        variables["LIBDESCRIPTOR_ROOT"] = str(found.where)
+    return Settings(variables, _path_additions(tools))
 
 
-def _path_additions(tools: Toolchain) -> list[Path]:
+def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
     """Folders of programs that were found, but that PATH does not lead to."""
     wanted = [python_program_folder()]
     if tools.kim.usable and tools.kim.where is not None:
@@ -49,16 +44,18 @@ def _path_additions(tools: Toolchain) -> list[Path]:
         # The cmake that PATH leads to is not the one that is new enough.
         wanted.insert(0, tools.cmake.where.parent)
         on_path = [folder for folder in on_path if folder != str(wanted[0])]
-    return [
+    return tuple(
         folder
         for folder in dict.fromkeys(wanted)
         # A colon separates folders in PATH and cannot be quoted.
         if folder.is_dir() and str(folder) not in on_path and os.pathsep not in str(folder)
-    ]
+    )
 
 
-def write(output: Path | None, places: Places) -> tuple[str, Path | None]:
-    """Renders env.sh and writes it to ``output``; None: nowhere. Returns the text and the path.
+def write(kind: str, output: str | None, places: Places) -> tuple[str, Path | None]:
+    """Writes the environment in a language of ``FORMATS``; returns the text and the file.
+
+    output: the file to write; None: the usual one, in the working folder; "-": none.
 
     Raises the problem of torch or the KIM-API when either is missing: the file would be of no use.
     """
@@ -66,10 +63,10 @@ def write(output: Path | None, places: Places) -> tuple[str, Path | None]:
     for finding in (tools.torch, tools.kim):
         if finding.problem is not None:
             raise finding.problem
-    text = render(tools)
-    if output is None:
+    text = FORMATS[kind].render(settings(tools))
+    if output == "-":
         return text, None
-    path = output.absolute()
+    path = Path(output or FORMATS[kind].file_name).absolute()
     try:
         handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

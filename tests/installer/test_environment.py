@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,7 +92,102 @@ def test_a_system_kim_is_not_set_since_cmake_finds_it(machine: Machine) -> None:
         pytest.skip("the KIM-API is not in /usr here")
     torch = make_torch(machine.folder / "torch")
     outcome = machine.install("env", "-o", "-", "--torch-root", torch, "--kim-root", "/usr")
-    assert "_torchml_kim_prefix=''" in outcome.out
+    assert "TORCH_ROOT" in outcome.out
+    assert "KIM_API_CMAKE_PREFIX_DIR" not in outcome.out
+
+
+#: Prints the variables of interest as JSON: a shell's own printing has traps of its own.
+_SHOW_PROGRAM = """\
+import json, os
+names = ("TORCH_ROOT", "KIM_API_CMAKE_PREFIX_DIR", "PATH")
+print(json.dumps([os.environ.get(name) for name in names]))
+"""
+_SHOW_COMMAND = f"'{sys.executable}' show.py"
+_LMOD = Path("/usr/share/lmod/lmod/init/bash")
+#: By format: the command that runs a script, and how the environment is set and undone.
+OTHERS = {
+    "fish": (["fish", "--no-config", "-c"], "source env.fish", "torchml_deactivate"),
+    "csh": (["tcsh", "-f", "-c"], "source env.csh", "torchml_deactivate"),
+    "lmod": (
+        ["bash", "-c"],
+        f'. {_LMOD}; module use "$PWD"; module load torchml',
+        "module unload torchml",
+    ),
+}
+
+
+def needs_shell(kind: str) -> None:
+    if not (_LMOD.is_file() if kind == "lmod" else shutil.which(OTHERS[kind][0][0])):
+        pytest.skip(f"there is no {kind} on this machine")
+
+
+def run_other(machine: Machine, kind: str, *steps: str, **environment: str) -> list[list[str]]:
+    """What the environment is after each ``show`` of the steps."""
+    write(machine.folder / "show.py", _SHOW_PROGRAM)
+    command, use, undo = OTHERS[kind]
+    commands = {"use": use, "undo": undo, "show": _SHOW_COMMAND}
+    script = "\n".join(commands[step] for step in steps)
+    done = subprocess.run(
+        [*command, script],
+        cwd=machine.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(machine.folder), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def odd_places(machine: Machine) -> list[str | Path]:
+    """Like ``places``, and worse: csh looks for its history in exclamation marks."""
+    odd = machine.folder / (ODD_NAME + " \\ !cat ![ `ls` *")
+    torch, kim = make_torch(odd / "torch"), make_kim(odd / "kim")
+    (kim / "bin").mkdir()
+    return ["--torch-root", torch, "--kim-root", kim]
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+class TestOtherShells:
+    def test_odd_paths_are_set_once_and_put_back(self, machine: Machine, kind: str) -> None:
+        needs_shell(kind)
+        _, torch, _, kim = odd_places(machine)
+        outcome = machine.install("env", "--format", kind, "--torch-root", torch, "--kim-root", kim)
+        assert outcome.code == 0, outcome.err
+        before, once, twice, after = run_other(
+            machine, kind, "show", "use", "show", "use", "show", "undo", "show"
+        )
+        assert once[:2] == [str(torch), str(kim)]
+        assert once[2].split(":").count(f"{kim}/bin") == 1
+        assert twice == once
+        assert after[:2] == [None, None]
+        # Lmod drops repeated folders.
+        assert list(dict.fromkeys(after[2].split(":"))) == list(dict.fromkeys(before[2].split(":")))
+
+    def test_what_the_user_had_comes_back(self, machine: Machine, kind: str) -> None:
+        needs_shell(kind)
+        machine.install("env", "--format", kind, *places(machine))
+        mine = '/it\'s my "torch" $HOME !'
+        during, after = run_other(machine, kind, "use", "show", "undo", "show", TORCH_ROOT=mine)
+        assert during[0] == str(machine.folder / ODD_NAME / "torch")
+        assert after[0] == mine
+
+
+def test_programs_read_the_environment_as_json(machine: Machine) -> None:
+    outcome = machine.install("env", "--format", "json", "-o", "-", *places(machine))
+    document = json.loads(outcome.out)
+    odd = machine.folder / ODD_NAME
+    assert document["schema"] == 1
+    assert document["variables"]["TORCH_ROOT"] == str(odd / "torch")
+    assert str(odd / "kim/bin") in document["prepend"]["PATH"]
+
+
+def test_each_format_says_how_it_is_used(machine: Machine) -> None:
+    outcome = machine.install("env", "--format", "fish", *places(machine))
+    assert "source" in outcome.out
+    assert (machine.folder / "env.fish").exists()
 
 
 def test_no_file_is_written_when_torch_is_missing(machine: Machine) -> None:
