@@ -106,7 +106,11 @@ class Bench:
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "KIM_API_PORTABLE_MODELS_DIR": str(self.folder / "models")}
+        return {
+            **os.environ,
+            "KIM_API_PORTABLE_MODELS_DIR": str(self.folder / "models"),
+            "XDG_DATA_HOME": str(self.folder / "data"),
+        }
 
     def lammps(self, name: str, cells: int, ranks: int, steps: int) -> Run:
         script = LAMMPS.format(model=name, lattice=LATTICE, cells=cells, steps=steps)

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ import pytest
 from tests.structures import CUTOFF, EXAMPLE_MODEL
 from tests.support import EXAMPLE, KEPT, DriverEnvironment, run, torchml_install
 from torchml_installer.errors import LibdescriptorUnusableError
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _receipts_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the tests install is not what `torchml-install uninstall` lists for their user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,15 @@ def installed(names: Sequence[str] = ()) -> list[Receipt]:
     return [receipt for receipt in known if not names or receipt.name in names]
 
 
+def in_place(chosen: Sequence[Receipt]) -> list[Receipt]:
+    """Those of which something is still there: folders may have been deleted by hand."""
+    return [
+        receipt
+        for receipt in chosen
+        if any(place.is_symlink() or place.exists() for place in receipt.files)
+    ]
+
+
 def uninstall(
     chosen: Sequence[Receipt], *, force: bool = False, dry_run: bool = False
 ) -> list[Removal]:

@@ -69,6 +69,12 @@ class TestReceipts:
         assert library.exists()
         assert len(receipts.read_all()) == 1
 
+    def test_what_is_gone_already_is_not_listed(self, tmp_path: Path) -> None:
+        installed(tmp_path, "Gone").unlink()
+        installed(tmp_path, "There")
+        (receipt,) = uninstall.in_place(uninstall.installed())
+        assert receipt.name == "There"
+
     def test_what_is_gone_already_loses_its_receipt(self, tmp_path: Path) -> None:
         installed(tmp_path).unlink()
         (removal,) = uninstall.uninstall(uninstall.installed())
