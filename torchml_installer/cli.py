@@ -494,8 +494,18 @@ def quickstart(
     run(options)
 
 
+def _installed_names(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Completes the name of a driver, model or library that was installed."""
+    from torchml_installer import uninstall as removing
+
+    names = {receipt.name for receipt in removing.in_place(removing.installed())}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 @cli.command(short_help="Remove what was installed, and nothing else.")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=_installed_names)
 @click.option("--all", "everything", is_flag=True, help="All that was installed, and the caches.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--force", is_flag=True, help="Also files that were changed since.")
@@ -513,6 +523,8 @@ def uninstall(
 
     chosen = removing.installed(names)
     listing = not names and not everything
+    if listing:
+        chosen = removing.in_place(chosen)
     removals = removing.uninstall(chosen, force=force, dry_run=dry_run or listing)
     caches = removing.remove_caches() if everything and not dry_run else None
     if as_json:
@@ -532,6 +544,26 @@ def uninstall(
         click.echo("Nothing was installed.")
     elif listing:
         click.echo("`torchml-install uninstall NAME` removes one of them, `--all` all of them.")
+
+
+@cli.command(short_help="Print a script that makes a shell complete this command.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Prints a script that makes a shell complete this command's words, options and files.
+
+    \b
+    Example, for this shell; in ~/.bashrc, for all:
+      eval "$(torchml-install completion bash)"
+      eval "$(torchml-install completion zsh)"
+      torchml-install completion fish | source
+    """
+    from click.shell_completion import get_completion_class
+
+    writer = get_completion_class(shell)
+    assert writer is not None
+    # Without a program click would run bash to learn its version; old ones fail by themselves.
+    instance = writer(cli, {}, "torchml-install", "_TORCHML_INSTALL_COMPLETE")
+    click.echo(instance.source_template % instance.source_vars())
 
 
 def main() -> NoReturn:
