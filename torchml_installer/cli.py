@@ -129,15 +129,30 @@ def doctor(
     sys.exit(module.exit_code(facts))
 
 
-@cli.command(short_help="Install optional libraries for the driver.")
+@cli.command(short_help="Install what is missing, or optional libraries.")
 @click.option(
     "--with",
     "words",
-    required=True,
     metavar="NAME[,NAME]",
-    help="scatter (torch_scatter), sparse (torch_sparse), libdescriptor.",
+    help="Only these: lammps, kimpy, ase, mpi, xxd; torch, kim-api, compiler, cmake, ...; and what"
+    " the driver can use instead of its own: scatter, sparse, libdescriptor.",
 )
-@click.option("--prefix", type=_FOLDER, metavar="DIR", help="Where to install (default: your own).")
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "conda", "apt", "pip"]),
+    default="auto",
+    show_default=True,
+    help="Package manager.",
+)
+@click.option("--torch-index", metavar="URL", help="Index that pip takes torch from.")
+@click.option("--libtorch", metavar="FILE|URL", help="A libtorch .zip to unpack, as torch.")
+@click.option("--sha256", metavar="DIGITS", help="That the libtorch must have.")
+@click.option(
+    "--prefix",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Where to install what is no package (default: your own).",
+)
 @click.option("--sources", type=_FOLDER, metavar="DIR", help="Folder with downloaded archives.")
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
@@ -146,7 +161,11 @@ def doctor(
 @_json_option
 @_verbose_option
 def deps(
-    words: str,
+    words: str | None,
+    provider: str,
+    torch_index: str | None,
+    libtorch: str | None,
+    sha256: str | None,
     prefix: Path | None,
     sources: Path | None,
     torch_root: Path | None,
@@ -158,57 +177,45 @@ def deps(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Installs optional libraries that the driver can use, building those that need it.
+    """Installs what the driver's build misses; with --with, what you name.
+
+    Packages go into the active conda environment; without one, pip's into the active Python, and
+    apt's through root or sudo. Nothing is asked.
 
     \b
-    Example: the original operators of torch_scatter, instead of the driver's own
+    Examples: what the driver needs; the original operators of torch_scatter
+      torchml-install deps --dry-run
       torchml-install deps --with scatter
     """
-    import shlex
-
     from torchml_installer import deps as module
     from torchml_installer.deps.record import DepsOptions
+    from torchml_installer.deps.show import show
 
-    names = words.replace(",", " ").split()
-    unknown = [name for name in names if name not in module.HANDLERS]
-    if unknown or not names:
-        known = ", ".join(module.HANDLERS)
+    names = (words or "").replace(",", " ").split()
+    unknown = [name for name in names if name not in module.WORDS]
+    if unknown or (words is not None and not names):
+        known = ", ".join(module.WORDS)
         raise click.BadParameter(
             f"'{' '.join(unknown)}' is not one of {known}.", param_hint="--with"
         )
+    if sha256 is not None and libtorch is None:
+        raise click.BadParameter("is for --libtorch.", param_hint="--sha256")
     options = DepsOptions(
         prefix=prefix,
         sources=sources,
+        provider=provider,
+        torch_index=torch_index,
         places=_places(torch_root, kim_root, cxx),
         jobs=jobs,
         force=force,
         dry_run=dry_run,
         verbose=verbose,
     )
-    result = module.provide(names, options)
+    result = module.provide(names, options, archive=libtorch, sha256=sha256)
     if as_json:
         _print_json(result.as_json())
-        return
-    for outcome in result.outcomes:
-        title = f"{outcome.name} {outcome.version}"
-        if outcome.state == "planned":
-            click.echo(f"# {title}, to be installed in {outcome.root}:")
-            for command in outcome.commands:
-                click.echo(shlex.join(command))
-            click.echo("# and, when all that went well, renamed into place")
-        elif outcome.state == "present":
-            click.echo(f"{title} is there already: {outcome.root}")
-        else:
-            click.echo(f"Installed {title} in {outcome.root}")
-    if not dry_run:
-        build = any(outcome.needs_build for outcome in result.outcomes)
-        click.echo(f"{'Build the driver for it, and have' if build else 'Have'} models use it:")
-        for name, root in result.environment.items():
-            click.echo(f"  export {name}={shlex.quote(str(root))}")
-        if build:
-            click.echo("  torchml-install driver")
-        for variable, value in dict.fromkeys(outcome.switch for outcome in result.outcomes):
-            click.echo(f"  export {variable}={value}")
+    else:
+        show(result)
 
 
 @cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")

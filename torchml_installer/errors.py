@@ -209,6 +209,22 @@ class DownloadFailedError(TorchMLError):
     )
 
 
+class NoProviderError(TorchMLError):
+    """Something is missing that no package manager which works here can install."""
+
+    exit_code = 28
+
+
+class PackageInstallError(TorchMLError):
+    """A package manager failed; the message shows the end of what it said."""
+
+    exit_code = 29
+    default_remedy = (
+        "Check the network connection and the package manager's own settings; the log has all of "
+        "its output. The same command continues where this one stopped."
+    )
+
+
 # --- models ---------------------------------------------------------------------------------
 
 

@@ -139,7 +139,7 @@ def test_json_says_what_was_done(deps: DepsMachine) -> None:
     answers = [json.loads(deps.deps("--json").out) for _ in range(2)]
     root = str(deps.prefix / SCATTER.title)
     for answer, state in zip(answers, ("installed", "present"), strict=True):
-        assert set(answer) == {"schema", "dry_run", "outcomes", "environment"}
+        assert set(answer) == {"schema", "dry_run", "packages", "outcomes", "environment"}
         assert answer["environment"] == {"TorchScatter_ROOT": root}
         (outcome,) = answer["outcomes"]
         assert set(outcome) == {"name", "version", "state", "root", "commands"}
@@ -258,7 +258,7 @@ def test_doctor_and_env_find_what_was_built(deps: DepsMachine) -> None:
     assert found["usable"]
     assert (found["version"], found["how"]) == ("2.1.2", "torchml-install deps")
     text = deps.install("env", "-o", "-").out
-    assert f"_torchml_scatter_root={found['where']}\n" in text
+    assert f"export TorchScatter_ROOT={found['where']}\n" in text
     assert "_torchml_sparse_root=''\n" in text
 
 

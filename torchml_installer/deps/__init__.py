@@ -1,7 +1,9 @@
-"""``deps``: installs what is missing, one module per kind of dependency.
+"""``deps``: installs what is missing.
 
-A module offers ``provide(word, options)``, which installs what a word of ``--with`` names (or says
-with which commands it would); ``HANDLERS`` says which module knows which word.
+What package managers have, they install (``packages.py``): it is named in ``needs.NEEDS``. What
+none of them has, a module of its own installs: it offers ``provide(word, options)``, which installs
+what a word of ``--with`` names (or says with which commands it would), and ``HANDLERS`` says which
+module knows which word.
 """
 
 from __future__ import annotations
@@ -11,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer.deps import libdescriptor, torch_library
+from torchml_installer.deps import libdescriptor, libtorch, packages, torch_library
+from torchml_installer.deps.needs import NEEDS
+from torchml_installer.deps.packages import Step
 from torchml_installer.deps.record import DepsOptions, Outcome
+from torchml_installer.detect import survey
 from torchml_installer.torch_extensions import EXTENSIONS
 
 Handler = Callable[[str, DepsOptions], Outcome]
@@ -22,33 +27,64 @@ HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(EXTENSIONS, torch_library.provide),
     "libdescriptor": libdescriptor.provide,
 }
+#: All words of ``--with``.
+WORDS = (*HANDLERS, *NEEDS)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was done, or with ``--dry-run`` would be done."""
+    """What was done, or with ``--dry-run`` would be done.
+
+    steps: commands of package managers. outcomes: of what has a module of its own.
+    """
 
     outcomes: Sequence[Outcome]
     dry_run: bool = False
     environment: dict[str, Path] = field(default_factory=dict)
+    steps: Sequence[Step] = ()
 
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``deps --json`` prints.
 
-        dry_run; outcomes: list of objects with name, version, state (installed, present, planned),
-        root (path), commands (list of lists of words; empty if present); environment: variables to
-        set before ``torchml-install driver``.
+        dry_run; packages: list of objects with provider, needs (names of ``doctor``'s findings)
+        and command (list of words), in the order of running; outcomes: list of objects with name,
+        version, state (installed, present, planned), root (path), commands (list of lists of
+        words; empty if present); environment: variables to set before ``torchml-install driver``.
         """
         return {
             "schema": 1,
             "dry_run": self.dry_run,
+            "packages": [step.as_json() for step in self.steps],
             "outcomes": [outcome.as_json() for outcome in self.outcomes],
             "environment": {name: str(value) for name, value in self.environment.items()},
         }
 
 
-def provide(words: Sequence[str], options: DepsOptions) -> Result:
-    """Installs what the words of ``--with`` name, in their order; errors of the handlers."""
-    outcomes = [HANDLERS[word](word, options) for word in dict.fromkeys(words)]
+def provide(
+    words: Sequence[str],
+    options: DepsOptions,
+    *,
+    archive: str | None = None,
+    sha256: str | None = None,
+) -> Result:
+    """Installs what the words of ``--with`` name; without words, what the driver's build misses.
+
+    archive: file or address of a libtorch, with the sha256 that it must have: it is installed
+    first, and no other torch. Raises what the providers raise.
+    """
+    outcomes = []
+    if archive is not None:
+        outcomes.append(libtorch.provide(archive, sha256, options))
+    named = [word for word in dict.fromkeys(words) if word in NEEDS]
+    steps: list[Step] = []
+    if named or not words:
+        needs = packages.missing(named, survey(options.places))
+        if archive is not None:
+            needs = [need for need in needs if need.name != "torch"]
+        steps = packages.plan(needs, options)
+        if not options.dry_run:
+            packages.install(needs, steps, options)
+    handled = [word for word in dict.fromkeys(words) if word in HANDLERS]
+    outcomes += [HANDLERS[word](word, options) for word in handled]
     environment = {outcome.variable: outcome.root for outcome in outcomes}
-    return Result(outcomes, options.dry_run, environment)
+    return Result(outcomes, options.dry_run, environment, steps)

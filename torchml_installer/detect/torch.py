@@ -19,6 +19,7 @@ from torchml_installer.errors import (
     TorchMLError,
     TorchTooOldError,
 )
+from torchml_installer.paths import data_folder
 
 MINIMUM = (1, 13)
 _CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
@@ -40,8 +41,9 @@ class TorchFinding(Finding):
 
 def detect(explicit: Path | None = None) -> TorchFinding:
     """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX,
-    /usr (Debian) and /opt/libtorch. The first installation counts, usable or not: a silent second
-    choice would build against another torch than the one the user runs.
+    what ``deps --libtorch`` unpacked, /usr (Debian) and /opt/libtorch. The first installation
+    counts, usable or not: a silent second choice would build against another torch than the one
+    the user runs.
     """
     first: TorchFinding | None = None
     alternatives: list[Path] = []
@@ -57,7 +59,7 @@ def detect(explicit: Path | None = None) -> TorchFinding:
         elif finding.usable:
             alternatives.append(root)
     if first is None:
-        looked = "the active Python, CONDA_PREFIX, /usr and /opt/libtorch"
+        looked = f"the active Python, CONDA_PREFIX, {deps_folder()}, /usr and /opt/libtorch"
         return _finding(problem=NoTorchError(f"No libtorch found: looked at {looked}."))
     if alternatives and first.problem is not None:
         first.problem.remedy += f" Also usable here: --torch-root {alternatives[0]}"
@@ -157,8 +159,14 @@ def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
             yield package, "the active Python"
     if value := os.environ.get("CONDA_PREFIX"):
         yield Path(value), "CONDA_PREFIX"
+    yield deps_folder(), "torchml-install deps"
     yield Path("/usr"), "Debian's libtorch-dev"
     yield Path("/opt/libtorch"), "/opt"
+
+
+def deps_folder() -> Path:
+    """Where ``deps --libtorch`` unpacks one."""
+    return data_folder() / "deps" / "libtorch"
 
 
 def python_torch_folder() -> Path | None:

@@ -1,0 +1,293 @@
+"""`deps` has package managers install what is missing, and says what to do where none can.
+
+conda and apt would change the machine that tests run on: scripts stand in for them, which note how
+they were called. pip and archives are real.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import (
+    ODD_NAME,
+    OLD_ABI,
+    REPOSITORY,
+    Machine,
+    make_kim,
+    make_torch,
+    write,
+)
+from torchml_installer.deps import packages, providers
+from torchml_installer.deps.needs import NEEDS
+from torchml_installer.deps.record import DepsOptions
+from torchml_installer.errors import (
+    BadOptionError,
+    DiskFullError,
+    DownloadFailedError,
+    NoProviderError,
+    NoTorchError,
+    OldAbiTorchError,
+    PackageInstallError,
+)
+
+INSTALLS_XXD = 'printf "#!/bin/sh\\n" > "{programs}/xxd"; /bin/chmod +x "{programs}/xxd"'
+
+
+class PackagesMachine(Machine):
+    """A machine without xxd, whose programs are those in ``programs``."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.folder, machine.environment)
+        self.programs = self.folder / ODD_NAME.replace('"', "").replace("$", "") / "bin"
+        self.programs.mkdir(parents=True)
+        self.calls = self.folder / "calls"
+        odd = self.folder / ODD_NAME
+        self.environment["TORCH_ROOT"] = str(make_torch(odd / "torch"))
+        self.environment["KIM_API_CMAKE_PREFIX_DIR"] = str(make_kim(odd / "kim"))
+        self.environment["PATH"] = str(self.programs)
+
+    def program(self, name: str, then: str = "") -> Path:
+        """A program that notes its arguments, one a line, and does something."""
+        script = f'#!/bin/sh\n(echo "{name}"; printf "%s\\n" "$@") >> "{self.calls}"\n'
+        then = then.replace("{programs}", str(self.programs))
+        return write(self.programs / name, f"{script}{then}\n", executable=True)
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def conda(self, then: str = INSTALLS_XXD) -> None:
+        """The active Python is an active conda environment's."""
+        self.environment["CONDA_PREFIX"] = sys.prefix
+        self.program("conda", then)
+
+
+@pytest.fixture
+def bare(machine: Machine) -> PackagesMachine:
+    return PackagesMachine(machine)
+
+
+class TestConda:
+    def test_packages_go_into_the_active_environment(self, bare: PackagesMachine) -> None:
+        bare.conda()
+        outcome = bare.install("deps", "--with", "xxd")
+        assert outcome.code == 0, outcome.err
+        expected = ["install", "-y", "-p", sys.prefix, "-c", "conda-forge", "vim"]
+        assert bare.called() == ["conda", *expected]
+        assert "Installed xxd by conda" in outcome.out
+
+    def test_the_program_that_shells_hide_is_found(self, bare: PackagesMachine) -> None:
+        bare.conda()
+        (bare.programs / "conda").unlink()
+        bare.environment["MAMBA_EXE"] = str(bare.program("micromamba", INSTALLS_XXD))
+        assert bare.install("deps", "--with", "xxd").code == 0
+        assert bare.called()[0] == "micromamba"
+
+    def test_a_pixi_project_gets_the_dependency(self, bare: PackagesMachine) -> None:
+        bare.conda()
+        bare.program("pixi")
+        bare.environment["PIXI_PROJECT_MANIFEST"] = "/my project/pixi.toml"
+        outcome = bare.install("deps", "--with", "xxd", "--dry-run")
+        assert "pixi' add --manifest-path '/my project/pixi.toml' vim" in outcome.out
+        assert bare.called() == []
+
+    def test_a_failure_shows_what_conda_said(self, bare: PackagesMachine) -> None:
+        bare.conda("echo 'PackagesNotFoundError: vim'; exit 1")
+        outcome = bare.install("deps", "--with", "xxd")
+        assert outcome.code == PackageInstallError.exit_code
+        assert "PackagesNotFoundError: vim" in outcome.err
+        assert "deps-packages.log" in outcome.err
+
+    def test_a_full_disk_is_said_plainly(self, bare: PackagesMachine) -> None:
+        bare.conda("echo '[Errno 28] No space left on device'; exit 1")
+        outcome = bare.install("deps", "--with", "xxd")
+        assert outcome.code == DiskFullError.exit_code
+        assert "no space left" in outcome.err
+
+    def test_an_installation_that_brought_nothing_is_no_success(
+        self, bare: PackagesMachine
+    ) -> None:
+        bare.conda("")
+        outcome = bare.install("deps", "--with", "xxd")
+        assert outcome.code == PackageInstallError.exit_code
+        assert "still not found" in outcome.err
+
+
+class TestApt:
+    def test_lists_are_fetched_only_if_they_are_too_old(self, bare: PackagesMachine) -> None:
+        bare.program("sudo", 'while [ "$1" = -n ]; do shift; done; exec "$@"')
+        (bare.programs / "env").symlink_to("/usr/bin/env")
+        (bare.programs / "true").symlink_to("/bin/true")
+        known = f'[ -e "{bare.folder}/lists" ]'
+        bare.program(
+            "apt-get",
+            f'if [ "$1" = update ]; then : > "{bare.folder}/lists"; exit; fi\n'
+            f'case "$*" in *--simulate) {known}; exit ;; esac\n'
+            f"{known} || exit 100\n{INSTALLS_XXD}",
+        )
+        outcome = bare.install("deps", "--with", "xxd", "--provider", "apt")
+        assert outcome.code == 0, outcome.err
+        verbs = [word for word in bare.called() if word in ("install", "update", "--simulate")]
+        assert verbs == ["install", "--simulate", "update", "install"]
+        assert "-y" in bare.called()
+
+    def test_without_root_the_command_to_type_is_shown(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(providers, "superuser", lambda: None)
+        monkeypatch.setattr(providers.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.delenv("CONDA_PREFIX", raising=False)
+        with pytest.raises(NoProviderError) as caught:
+            packages.plan([NEEDS["kim-api"]], DepsOptions())
+        assert "sudo asks for a password" in caught.value.message
+        assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get install" in caught.value.remedy
+        assert "libkim-api-dev" in caught.value.remedy
+
+
+class TestChoice:
+    def test_nothing_missing_runs_nothing(self, bare: PackagesMachine) -> None:
+        bare.conda()
+        bare.program("xxd")
+        outcome = bare.install("deps", "--with", "xxd")
+        assert (outcome.code, outcome.out.splitlines()[0]) == (0, "Nothing is missing.")
+        assert bare.called() == []
+
+    def test_nobody_who_can_is_an_error_with_every_reason(self, bare: PackagesMachine) -> None:
+        outcome = bare.install("deps", "--with", "xxd")
+        assert outcome.code == NoProviderError.exit_code
+        assert "apt: there is no apt-get" in outcome.err
+        assert "conda: no conda environment is active" in outcome.err
+
+    def test_pip_is_not_asked_for_what_it_has_not(self, bare: PackagesMachine) -> None:
+        outcome = bare.install("deps", "--with", "xxd", "--provider", "pip")
+        assert outcome.code == NoProviderError.exit_code
+        assert "pip has no package of it" in outcome.err
+        assert "conda and apt" in outcome.err
+
+    def test_a_torch_that_the_user_chose_is_not_replaced(self, bare: PackagesMachine) -> None:
+        bare.conda()
+        bare.environment["TORCH_ROOT"] = str(bare.folder / "nowhere")
+        outcome = bare.install("deps", "--with", "torch")
+        assert outcome.code == NoTorchError.exit_code
+        assert bare.called() == []
+
+    def test_an_unknown_name_is_told_with_the_known_ones(self, bare: PackagesMachine) -> None:
+        outcome = bare.install("deps", "--with", "lamps")
+        assert outcome.code == 2
+        assert "lammps" in outcome.err
+
+    def test_torch_comes_from_the_index_that_is_named(self) -> None:
+        options = DepsOptions(provider="pip", torch_index="https://example.org/whl/cpu")
+        steps = packages.plan([NEEDS["torch"], NEEDS["vesin"]], options)
+        first, second = (step.command for step in steps)
+        assert first[-3:] == ("--index-url", "https://example.org/whl/cpu", "torch")
+        assert second[-1] == "vesin"
+        assert "--index-url" not in second
+
+    def test_a_python_of_the_system_is_not_touched(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        write(tmp_path / "EXTERNALLY-MANAGED")
+        monkeypatch.setattr(providers.sys, "prefix", providers.sys.base_prefix)
+        monkeypatch.setattr(providers.sysconfig, "get_path", lambda _name: str(tmp_path))
+        assert "virtual environment" in providers.pip().obstacle
+
+
+def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
+    home = tmp_path / ODD_NAME
+    run = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}
+    subprocess.run([sys.executable, "-m", "venv", home], **run)
+    python = home / "bin/python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "click", "rich"], **run)
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path)}
+    words = ["deps", "--with", "vesin,pybind11", "--json", "--provider", "pip"]
+    done = subprocess.run([python, "-m", "torchml_installer", *words], env=env, **run)
+    (step,) = json.loads(done.stdout)["packages"]
+    assert (step["provider"], step["needs"]) == ("pip", ["vesin", "pybind11"])
+    subprocess.run([python, "-c", "import vesin, pybind11"], **run)
+
+
+class TestLibtorch:
+    @pytest.fixture
+    def archive(self, bare: PackagesMachine) -> Path:
+        return self.zipped(bare.folder, make_torch(bare.folder / "tree/libtorch", "2.13.0+cpu"))
+
+    @staticmethod
+    def zipped(folder: Path, root: Path) -> Path:
+        path = folder / f"{ODD_NAME}.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(root.rglob("*")):
+                archive.write(file, file.relative_to(root.parent))
+        return path
+
+    @staticmethod
+    def digest(path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def test_a_file_is_unpacked_where_doctor_finds_it(
+        self, bare: PackagesMachine, archive: Path
+    ) -> None:
+        del bare.environment["TORCH_ROOT"]
+        bare.program("xxd")
+        words = ["--libtorch", archive, "--sha256", self.digest(archive)]
+        outcome = bare.install("deps", *words, "--with", "xxd")
+        assert outcome.code == 0, outcome.err
+        root = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install/deps/libtorch"
+        assert (root / "lib/libtorch_cpu.so").is_file()
+        assert f"export TORCH_ROOT={root}" in outcome.out
+        script = write(
+            bare.folder / "look.py",
+            "from torchml_installer.detect import torch\n"
+            "torch.python_torch_folder = lambda: None\n"
+            "found = torch.detect()\nprint(found.where, found.how)\n",
+        )
+        assert bare.install(script=script).out.split()[:1] == [str(root)]
+        assert bare.install("uninstall", "libtorch").code == 0
+        assert not root.exists()
+
+    def test_an_address_needs_its_checksum(self, bare: PackagesMachine, archive: Path) -> None:
+        outcome = bare.install("deps", "--libtorch", archive.as_uri())
+        assert outcome.code == BadOptionError.exit_code
+        wanted = self.digest(archive)
+        prefix = bare.folder / "prefix"
+        words = ["deps", "--prefix", prefix, "--libtorch", archive.as_uri(), "--sha256", wanted]
+        bare.install(*words)
+        assert (prefix / "libtorch/include/torch/script.h").is_file()
+        bad = bare.install(*words[:-1], wanted[::-1])
+        assert bad.code == DownloadFailedError.exit_code
+        assert f"its sha256 is {wanted}" in bad.err
+        assert (prefix / "libtorch/include/torch/script.h").is_file()
+
+    @pytest.mark.parametrize(
+        ("content", "expected"), [(b"PK not really", "not a whole .zip"), (b"", "not a whole .zip")]
+    )
+    def test_what_is_no_archive_is_told(
+        self, bare: PackagesMachine, content: bytes, expected: str
+    ) -> None:
+        path = bare.folder / "libtorch.zip"
+        path.write_bytes(content)
+        outcome = bare.install("deps", "--libtorch", path)
+        assert outcome.code == DownloadFailedError.exit_code
+        assert expected in outcome.err
+
+    def test_an_archive_of_something_else_is_told(self, bare: PackagesMachine) -> None:
+        write(bare.folder / "tree/numpy/version.py")
+        outcome = bare.install(
+            "deps", "--libtorch", self.zipped(bare.folder, bare.folder / "tree/numpy")
+        )
+        assert outcome.code == DownloadFailedError.exit_code
+        assert "is no libtorch" in outcome.err
+
+    def test_a_libtorch_with_the_old_abi_is_refused(self, bare: PackagesMachine) -> None:
+        root = make_torch(bare.folder / "tree/libtorch", config=OLD_ABI)
+        outcome = bare.install("deps", "--libtorch", self.zipped(bare.folder, root))
+        assert outcome.code == OldAbiTorchError.exit_code
+        data = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install"
+        assert not (data / "deps/libtorch").exists()

@@ -1,0 +1,155 @@
+"""Unpacks a libtorch archive, as pytorch.org publishes them, where ``doctor`` finds it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from torchml_installer import build_folder, console, receipts
+from torchml_installer.deps.placing import put_in_place, remove
+from torchml_installer.deps.record import DepsOptions, Outcome
+from torchml_installer.detect import torch
+from torchml_installer.errors import (
+    BadOptionError,
+    DownloadFailedError,
+    NotPermittedError,
+)
+from torchml_installer.paths import cache_folder
+
+_BLOCK = 1 << 20
+_URL = re.compile(r"(https?|file)://")
+_TIMEOUT = 60.0  # seconds without a byte
+
+
+def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
+    """Installs the libtorch of a ``.zip`` file or address.
+
+    sha256: that it must have, in hexadecimal digits; an address needs one.
+
+    Raises BadOptionError, DownloadFailedError for an archive that is not the wanted one or none,
+    the problem of a libtorch that the driver cannot use, and NotPermittedError.
+    """
+    sha256 = _checked(archive, sha256)
+    root = (options.prefix.absolute() / "libtorch") if options.prefix else torch.deps_folder()
+    if options.dry_run:
+        return _outcome("planned", root, archive)
+    key = hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    work = build_folder.default_parent() / f"deps-libtorch-{key}"
+    with build_folder.locked(work):
+        remove(work)
+        try:
+            root.parent.mkdir(parents=True, exist_ok=True)
+            file = Path(archive)
+            if _URL.match(archive):
+                file = _download(archive, sha256 or "")
+            _require_checksum(file, sha256)
+            stage = _unpack(file, work)
+            finding = torch.inspect(stage, archive)
+            if finding.problem is not None:
+                raise finding.problem
+            put_in_place(stage, root)
+        except (PermissionError, NotADirectoryError, FileExistsError) as error:
+            raise NotPermittedError(
+                f"Cannot write to {error.filename or root}: {error.strerror}."
+            ) from error
+        finally:
+            remove(work)
+    receipts.write(receipts.Receipt("library", "libtorch", [root], {"archive": archive}))
+    return _outcome("installed", root, archive)
+
+
+def _checked(archive: str, sha256: str | None) -> str | None:
+    if sha256 is None:
+        if _URL.match(archive):
+            raise BadOptionError(
+                "A libtorch from an address needs its checksum.",
+                "Add --sha256 with the 64 digits that its publisher names.",
+            )
+    elif not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise BadOptionError(f"{sha256!r} is no SHA-256: that has 64 hexadecimal digits.")
+    if not _URL.match(archive) and not Path(archive).is_file():
+        raise DownloadFailedError(
+            f"There is no libtorch archive {archive}.",
+            "Check the path: it is a .zip file, from https://pytorch.org/get-started/locally/.",
+        )
+    return sha256.lower() if sha256 else None
+
+
+def _outcome(state: str, root: Path, archive: str) -> Outcome:
+    version = torch.inspect(root, "").version if state == "installed" else archive
+    return Outcome("libtorch", version, state, root, "TORCH_ROOT", [])
+
+
+def _download(url: str, sha256: str) -> Path:
+    """The file of an address, kept under its checksum; an interrupted download leaves nothing."""
+    kept = cache_folder() / "downloads" / f"libtorch-{sha256[:16]}.zip"
+    if kept.is_file() and receipts.sha256(kept) == sha256:
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".partial-", dir=kept.parent) as folder,
+        console.step("downloading libtorch") as shown,
+    ):
+        partial = Path(folder) / "libtorch.zip"
+        try:
+            with (
+                urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
+                partial.open("wb") as out,
+            ):
+                total, done = int(answer.headers.get("Content-Length") or 0), 0
+                while block := answer.read(_BLOCK):
+                    done += out.write(block)
+                    shown.advance(done // _BLOCK, max(total, done) // _BLOCK)
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", error)
+            raise DownloadFailedError(
+                f"{url} cannot be fetched: {reason}.",
+                "Check the address and the network, or fetch the file elsewhere and name it with "
+                "--libtorch FILE.",
+            ) from error
+        if total and done != total:
+            raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
+        _require_checksum(partial, sha256)
+        partial.replace(kept)
+    return kept
+
+
+def _require_checksum(file: Path, sha256: str | None) -> None:
+    if sha256 is None:
+        return
+    found = receipts.sha256(file)
+    if found != sha256:
+        raise DownloadFailedError(
+            f"{file.name} is not the archive that was asked for: its sha256 is {found}, not "
+            f"{sha256}.",
+            "Compare the checksum with the publisher's, and fetch the file again.",
+        )
+
+
+def _unpack(file: Path, work: Path) -> Path:
+    """The folder with include/ and lib/."""
+    try:
+        with zipfile.ZipFile(file) as archive, console.step("unpacking libtorch") as shown:
+            members = archive.infolist()
+            for number, member in enumerate(members, 1):
+                archive.extract(member, work)
+                shown.advance(number, len(members))
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise DownloadFailedError(
+            f"{file} is not a whole .zip archive: {error}.",
+            "Fetch it again from https://pytorch.org/get-started/locally/ (LibTorch).",
+        ) from error
+    for root in (work / "libtorch", work):
+        if (root / "include").is_dir() and (root / "lib").is_dir():
+            return root
+    shutil.rmtree(work)
+    raise DownloadFailedError(
+        f"{file} is no libtorch: it has no folders libtorch/include and libtorch/lib.",
+        "Fetch one from https://pytorch.org/get-started/locally/ (LibTorch).",
+    )

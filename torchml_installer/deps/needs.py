@@ -1,0 +1,51 @@
+"""What packages bring: the things that ``deps`` has package managers install, and their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torchml_installer.detect import Survey
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing, by the names that its packages have.
+
+    name: of the finding (``doctor``) and word of ``deps --with``. by_default: the driver, with its
+    Python module, is not built without it. An empty tuple: that package manager has none.
+    """
+
+    name: str
+    title: str
+    conda: tuple[str, ...]
+    apt: tuple[str, ...]
+    pip: tuple[str, ...]
+    by_default: bool = False
+
+    def packages(self, provider: str) -> tuple[str, ...]:
+        """Of the provider ``conda``, ``apt`` or ``pip``."""
+        return {"conda": self.conda, "apt": self.apt, "pip": self.pip}[provider]
+
+    def is_met(self, facts: Survey) -> bool:
+        """Whether something usable was found; what was found and is not usable is not met."""
+        return facts.get(self.name).usable
+
+
+NEEDS = {
+    need.name: need
+    for need in (
+        Need("torch", "torch", ("pytorch",), ("libtorch-dev",), ("torch",), True),
+        Need("kim-api", "KIM-API", ("kim-api",), ("libkim-api-dev", "pkg-config"), (), True),
+        Need("compiler", "a C++ compiler", ("cxx-compiler",), ("g++",), (), True),
+        Need("cmake", "CMake", ("cmake",), ("cmake",), ("cmake",), True),
+        Need("build-tool", "ninja", ("ninja",), ("ninja-build",), ("ninja",), True),
+        Need("numpy", "numpy", ("numpy",), (), ("numpy",), True),
+        Need("vesin", "vesin", (), (), ("vesin",), True),
+        Need("pybind11", "pybind11", ("pybind11",), (), ("pybind11",), True),
+        Need("xxd", "xxd", ("vim",), ("xxd",), ()),
+        Need("mpi", "MPI", ("openmpi",), ("libopenmpi-dev", "openmpi-bin"), ()),
+        Need("lammps", "LAMMPS", ("lammps",), ("lammps",), ()),
+        Need("ase", "ASE", ("ase",), (), ("ase",)),
+        Need("kimpy", "kimpy", ("kimpy",), (), ("kimpy",)),
+    )
+}

@@ -1,0 +1,170 @@
+"""Has package managers install what is missing: a plan of commands, which a dry run only shows."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torchml_installer import build_folder
+from torchml_installer.deps import providers
+from torchml_installer.deps.needs import NEEDS, Need
+from torchml_installer.deps.providers import Provider
+from torchml_installer.deps.record import DepsOptions
+from torchml_installer.detect import Survey, survey
+from torchml_installer.errors import NoProviderError, PackageInstallError
+from torchml_installer.paths import cache_folder
+from torchml_installer.process import run_logged
+
+#: Programs are there before Python packages that compile with them.
+_ORDER = ("conda", "apt", "pip")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of one package manager, for the needs with these names."""
+
+    provider: Provider
+    needs: tuple[str, ...]
+    command: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider.name,
+            "needs": list(self.needs),
+            "command": list(self.command),
+        }
+
+
+def missing(words: Sequence[str], facts: Survey) -> list[Need]:
+    """Of the named needs, or of those that the driver has, the ones that are not met.
+
+    Raises the problem of something unusable that the user chose: another one beside it would not
+    be used.
+    """
+    wanted = [NEEDS[word] for word in words] if words else NEEDS.values()
+    found = [need for need in wanted if not need.is_met(facts) and (words or need.by_default)]
+    for need in found:
+        finding = facts.get(need.name)
+        chosen = finding.how.startswith("--") or (
+            finding.how in os.environ and finding.how not in ("PATH", "CONDA_PREFIX")
+        )
+        if chosen and finding.problem is not None:
+            raise finding.problem
+    return found
+
+
+def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
+    """The commands that install these, in order. Raises NoProviderError."""
+    if not needs:
+        return []
+    known = {"conda": providers.conda(), "apt": providers.apt(), "pip": providers.pip()}
+    order = _preferred(options.provider)
+    chosen: dict[str, list[Need]] = {}
+    for need in needs:
+        candidates = [known[name] for name in order if need.packages(name)]
+        usable = [provider for provider in candidates if not provider.obstacle]
+        if not usable:
+            raise _nobody(need, candidates, options.provider)
+        chosen.setdefault(usable[0].name, []).append(need)
+    steps = []
+    for name in _ORDER:
+        group = chosen.get(name, [])
+        if name == "pip" and options.torch_index is not None:
+            own = [need for need in group if need.name == "torch"]
+            steps += _steps(known[name], own, "--index-url", options.torch_index)
+            group = [need for need in group if need not in own]
+        steps += _steps(known[name], group)
+    return steps
+
+
+def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> None:
+    """Runs the commands, and looks whether they brought what was missing.
+
+    Raises PackageInstallError, DiskFullError, and the problem of what is still not usable.
+    """
+    log = cache_folder() / "logs" / "deps-packages.log"
+    key = hashlib.sha256(sys.prefix.encode()).hexdigest()[:12]
+    # Two pips in one environment undo each other's work; apt and conda have locks of their own.
+    with build_folder.locked(build_folder.default_parent() / f"deps-packages-{key}"):
+        log.unlink(missing_ok=True)
+        for step in steps:
+            if step.provider.refresh and not _would_work(step):
+                run_logged(
+                    step.provider.refresh,
+                    title=f"{step.provider.name}: fetching the lists of packages",
+                    log=log,
+                    verbose=options.verbose,
+                    failure=PackageInstallError,
+                )
+            titles = ", ".join(NEEDS[name].title for name in step.needs)
+            run_logged(
+                step.command,
+                title=f"{step.provider.name}: installing {titles}",
+                log=log,
+                verbose=options.verbose,
+                failure=PackageInstallError,
+            )
+    importlib.invalidate_caches()
+    facts = survey(options.places)
+    for need in needs:
+        finding = facts.get(need.name)
+        if finding.problem is not None:
+            raise finding.problem
+        if not finding.usable:
+            raise PackageInstallError(
+                f"{need.title} was installed, and is still not found.",
+                f"`torchml-install doctor` says where it is looked for; log: {log}",
+            )
+
+
+def _preferred(word: str) -> tuple[str, ...]:
+    if word != "auto":
+        # Some things are Python packages and nothing else.
+        return tuple(dict.fromkeys((word, "pip")))
+    if providers.python_is_condas():
+        return ("conda", "pip")
+    # pip needs no root, and its torch is newer than any system's.
+    return ("pip", "apt", "conda")
+
+
+def _steps(provider: Provider, needs: Sequence[Need], *more: str) -> list[Step]:
+    if not needs:
+        return []
+    packages = [package for need in needs for package in need.packages(provider.name)]
+    command = (*provider.command([*more, *packages]),)
+    return [Step(provider, tuple(need.name for need in needs), command)]
+
+
+def _nobody(need: Need, candidates: Sequence[Provider], word: str) -> NoProviderError:
+    if not candidates:
+        names = " and ".join(name for name in _ORDER if need.packages(name))
+        return NoProviderError(
+            f"{need.title} is missing, and {word} has no package of it.",
+            f"It is a package of {names}: choose with --provider.",
+        )
+    reasons = "; ".join(f"{provider.name}: {provider.obstacle}" for provider in candidates)
+    by_hand = [
+        shlex.join(provider.command(need.packages(provider.name)))
+        for provider in candidates
+        if provider.name == "apt" and "no apt-get" not in provider.obstacle
+    ]
+    remedy = "".join(f"Run `{command}` yourself. " for command in by_hand)
+    return NoProviderError(
+        f"{need.title} is missing, and no package manager can install it: {reasons}.",
+        remedy
+        + "Without root: in a conda environment (`conda create -n torchml -c conda-forge python`), "
+        "every dependency is a package.",
+    )
+
+
+def _would_work(step: Step) -> bool:
+    """Whether the lists at hand know all packages; fetching them takes a while."""
+    words = [*step.command, "--simulate"]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,123 @@
+"""Package managers: which of them work here, and the command with which each installs packages."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.detect.programs import which
+
+#: With sudo's own words for "no password needed": a question would wait for ever in a CI job.
+_SUDO = ("sudo", "-n")
+_APT_OPTIONS = ("-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600")
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One package manager.
+
+    obstacle: why it cannot be used here, "" if it can.
+    command: what installs these packages. refresh: run before, where lists may be old.
+    """
+
+    name: str
+    obstacle: str
+    command: Callable[[Sequence[str]], list[str]]
+    refresh: tuple[str, ...] = ()
+
+
+def conda() -> Provider:
+    """conda, mamba, micromamba or pixi, for the active environment."""
+    prefix = os.environ.get("CONDA_PREFIX", "")
+    if not prefix:
+        return Provider("conda", "no conda environment is active (CONDA_PREFIX is not set)", list)
+    if os.environ.get("PIXI_PROJECT_MANIFEST") and (pixi := which("pixi")):
+        manifest = os.environ["PIXI_PROJECT_MANIFEST"]
+        return Provider(
+            "conda",
+            "",
+            lambda packages: [str(pixi[0]), "add", "--manifest-path", manifest, *packages],
+        )
+    program = _conda_program()
+    if program is None:
+        names = "conda, mamba, micromamba"
+        return Provider("conda", f"none of {names} is on PATH, though {prefix} is active", list)
+    fixed = [program, "install", "-y", "-p", prefix, "-c", "conda-forge"]
+    return Provider("conda", "", lambda packages: [*fixed, *packages])
+
+
+def _conda_program() -> str | None:
+    # Shells know conda and micromamba as functions; these variables name the programs behind.
+    for variable in ("MAMBA_EXE", "CONDA_EXE"):
+        if (value := os.environ.get(variable)) and os.access(value, os.X_OK):
+            return value
+    for name in ("mamba", "micromamba", "conda"):
+        if found := which(name):
+            return str(found[0])
+    return None
+
+
+@functools.cache
+def superuser() -> tuple[str, ...] | None:
+    """What to write before a command so that it runs as root; None if that cannot be had."""
+    if os.geteuid() == 0:
+        return ()
+    if shutil.which("sudo") is None:
+        return None
+    done = subprocess.run([*_SUDO, "true"], capture_output=True, check=False)
+    return _SUDO if done.returncode == 0 else None
+
+
+def apt() -> Provider:
+    """Debian's and its relatives' packages, as root or through a sudo that asks nothing."""
+    program = shutil.which("apt-get")
+    if program is None:
+        return Provider("apt", "there is no apt-get on this system", list)
+    prefix = superuser()
+    obstacle = ""
+    if prefix is None:
+        prefix = ("sudo",)
+        obstacle = "installing with apt takes root, and sudo asks for a password"
+    words = (*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+    return Provider(
+        "apt",
+        obstacle,
+        lambda packages: [*words, "install", *_APT_OPTIONS, *packages],
+        refresh=(*words, "update"),
+    )
+
+
+def pip() -> Provider:
+    """The active Python's packages."""
+    obstacle = ""
+    if importlib.util.find_spec("pip") is None:
+        obstacle = f"the active Python {sys.executable} has no pip"
+    elif _is_managed_by_the_system():
+        obstacle = (
+            f"the active Python {sys.executable} belongs to the system, which forbids pip; use "
+            "torchml-install from a virtual environment (`python3 -m venv DIR`)"
+        )
+    # What is asked for is missing, or there and unusable: then too old.
+    words = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    return Provider("pip", obstacle, lambda packages: [*words, "--upgrade", *packages])
+
+
+def _is_managed_by_the_system() -> bool:
+    """PEP 668: the marker counts outside of virtual environments only."""
+    if sys.prefix != sys.base_prefix:
+        return False
+    return Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file()
+
+
+def python_is_condas() -> bool:
+    """Whether the active Python is the active conda environment's own."""
+    prefix = os.environ.get("CONDA_PREFIX", "")
+    return bool(prefix) and Path(sys.prefix).resolve() == Path(prefix).resolve()
