@@ -65,7 +65,10 @@ def show(survey: Survey) -> None:
     if exit_code(survey) == 0:
         print("Everything needed to build the driver is here: `torchml-install driver` builds it.")
     else:
-        print("The driver cannot be built yet; start with the first problem above.")
+        print(
+            "The driver cannot be built yet; start with the first problem above, or see what\n"
+            "`torchml-install deps --dry-run` would have installed for it."
+        )
 
 
 def apply_remedies(survey: Survey) -> None:

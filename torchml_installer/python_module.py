@@ -17,6 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer.detect import python_headers
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
 from torchml_installer.process import run_logged
 
@@ -75,6 +76,13 @@ def obstacle() -> PythonModuleError | None:
             f"The Python {sys.executable} has no pybind11, which builds the Python module.",
             f"`{sys.executable} -m pip install pybind11`, or leave the module out with "
             "--no-python.",
+        )
+    headers = python_headers.detect()
+    if not headers.usable:
+        return PythonModuleError(
+            f"The Python {sys.executable} has no headers (Python.h), which the Python module is "
+            "compiled with.",
+            f"{headers.hint} Or leave the module out with --no-python.",
         )
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -75,3 +76,16 @@ def test_what_the_module_needs_is_named_when_missing(
     obstacle = python_module.obstacle()
     assert obstacle is not None
     assert f"no {module}" in obstacle.message
+
+
+def test_a_python_without_headers_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = sysconfig.get_path
+    monkeypatch.setattr(
+        sysconfig, "get_path", lambda name: str(tmp_path) if name == "include" else real(name)
+    )
+    obstacle = python_module.obstacle()
+    assert obstacle is not None
+    assert "Python.h" in obstacle.message
+    assert "--no-python" in obstacle.remedy

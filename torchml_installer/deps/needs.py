@@ -42,6 +42,7 @@ NEEDS = {
         Need("numpy", "numpy", ("numpy",), (), ("numpy",), True),
         Need("vesin", "vesin", (), (), ("vesin",), True),
         Need("pybind11", "pybind11", ("pybind11",), (), ("pybind11",), True),
+        Need("python-headers", "Python's headers", ("python",), ("python3-dev",), (), True),
         Need("xxd", "xxd", ("vim",), ("xxd",), ()),
         Need("mpi", "MPI", ("openmpi",), ("libopenmpi-dev", "openmpi-bin"), ()),
         Need("lammps", "LAMMPS", ("lammps",), ("lammps",), ()),

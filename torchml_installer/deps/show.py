@@ -34,11 +34,13 @@ def show(result: Result) -> None:
     if result.dry_run:
         return
     build = any(outcome.needs_build for outcome in result.outcomes)
+    if not result.outcomes:
+        say("`torchml-install driver` builds the driver.")
     if result.environment:
         say(f"{'Build the driver for it, and have' if build else 'Have'} models use it:")
         for name, root in result.environment.items():
             say(f"  export {name}={shlex.quote(str(root))}")
-    if build or not result.outcomes:
+    if build:
         say("  torchml-install driver")
     switches = [outcome.switch for outcome in result.outcomes if outcome.switch is not None]
     for variable, value in dict.fromkeys(switches):

@@ -20,6 +20,7 @@ from torchml_installer.detect import (
     libdescriptor,
     mpi,
     pkg_config,
+    python_headers,
     python_packages,
     torch,
     torch_extension,
@@ -90,6 +91,7 @@ def survey(places: Places) -> Survey:
                 mpi.detect,
                 lammps.detect,
                 libdescriptor.detect,
+                python_headers.detect,
             )
         ]
         packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
