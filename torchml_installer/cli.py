@@ -468,6 +468,46 @@ def model_verify(folder: Path, as_json: bool) -> None:
         raise UnphysicalModelError(f"{folder} fails {len(failed)} checks: {'; '.join(failed)}.")
 
 
+@model.command("bench")
+@click.argument("folder", type=_FOLDER)
+@click.option(
+    "--atoms",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(32, 256, 2048),
+    show_default=True,
+    metavar="N",
+    help="Size of a crystal to measure; repeatable.",
+)
+@click.option("--structure", type=_FOLDER, metavar="FILE", help="Structure to measure instead.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="For each size.")
+@_json_option
+def model_bench(
+    folder: Path, atoms: tuple[int, ...], structure: Path | None, seconds: float, as_json: bool
+) -> None:
+    """Measures a portable model: the time of a simulation's step, by the number of atoms.
+
+    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE count as in a simulation.
+
+    \b
+    Example:
+      torchml-install model bench My_Model --structure melt.extxyz
+    """
+    from torchml_installer.models.bench import bench
+
+    measured = bench(folder, atoms, structure, seconds)
+    if as_json:
+        _print_json(measured)
+        return
+    click.echo(f"on {measured['device']}, a step is energy, forces and virial")
+    click.echo(f"{'atoms':>8} {'ms/step':>10} {'µs/atom':>9} {'ns/day at 1 fs':>15} {'MiB':>7}")
+    for size in measured["sizes"]:
+        click.echo(
+            f"{size['atoms']:8} {size['milliseconds']:10.2f} {size['microseconds_per_atom']:9.2f}"
+            f" {size['nanoseconds_per_day']:15.2f} {size['peak_memory']:7.0f}"
+        )
+
+
 @cli.command(short_help="Install everything, and run a first model.")
 @_collection_option
 @_places_options

@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ._core import Error
 from .potential import Potential, Result
-
-Floats = npt.NDArray[np.float64]
+from .structures import Floats, Structure, shaken_crystal
 
 #: By the bits of the model's floating-point type: the step of finite differences (Å), what they may
 #: be off, and what may differ between two ways to the same number, both relative.
@@ -48,14 +46,6 @@ class Check:
     tolerance: float
     unit: str
     explanation: str
-
-
-@dataclass(frozen=True)
-class _Structure:
-    species: list[str]
-    positions: Floats  # (n, 3) Å
-    cell: Floats  # (3, 3) Å
-    periodic: bool
 
 
 def verify(potential: Potential) -> list[Check]:
@@ -90,34 +80,20 @@ def verify(potential: Potential) -> list[Check]:
     return checks
 
 
-def _crystal(potential: Potential, periodic: bool = True, seed: int = 1) -> _Structure:
-    """A face-centred cubic crystal of 32 particles, of all elements at random, shaken."""
-    random = np.random.default_rng(seed)
-    distance = min(max(0.62 * potential.cutoff, 1.6), 3.0)
-    side = 2 * np.sqrt(2.0) * distance
-    corners = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-    positions = (corners + basis).reshape(-1, 3) * side / 2
-    positions = positions + random.normal(scale=0.05 * distance, size=positions.shape)
-    cell = side * np.array([[1.0, 0.0, 0.0], [0.1, 1.0, 0.0], [-0.05, 0.1, 1.0]])
-    species = [str(name) for name in random.choice(potential.elements, size=len(positions))]
-    return _Structure(species, positions @ (cell / side), cell, periodic)
-
-
-def _compute(potential: Potential, structure: _Structure, **wanted: bool) -> Result:
+def _compute(potential: Potential, structure: Structure, **wanted: bool) -> Result:
     cell = structure.cell if structure.periodic else None
     return potential.compute(
         structure.species, structure.positions, cell, structure.periodic, **wanted
     )
 
 
-def _energy(potential: Potential, structure: _Structure) -> float:
+def _energy(potential: Potential, structure: Structure) -> float:
     return _compute(potential, structure, forces=False).energy
 
 
-def _moved(structure: _Structure, positions: Floats, cell: Floats | None = None) -> _Structure:
+def _moved(structure: Structure, positions: Floats, cell: Floats | None = None) -> Structure:
     cell = structure.cell if cell is None else cell
-    return _Structure(structure.species, positions, cell, structure.periodic)
+    return Structure(structure.species, positions, cell, structure.periodic)
 
 
 def _rounding(potential: Potential, energy: float) -> float:
@@ -139,7 +115,7 @@ def _difference_tolerance(potential: Potential, scale: float, energy: float) -> 
 
 
 def _repeatable(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     energies = [_energy(potential, structure) for _ in range(4)]
     return max(energies) - min(energies), _rounding(potential, energies[0])
 
@@ -147,7 +123,7 @@ def _repeatable(potential: Potential) -> tuple[float, float]:
 def _forces(potential: Potential) -> tuple[float, float]:
     worst, tolerance = 0.0, 0.0
     for periodic in (True, False):
-        structure = _crystal(potential, periodic)
+        structure = shaken_crystal(potential, periodic=periodic)
         result = _compute(potential, structure)
         assert result.forces is not None
         scale = float(np.abs(result.forces).max())
@@ -156,7 +132,7 @@ def _forces(potential: Potential) -> tuple[float, float]:
 
             def energy(
                 shift: float,
-                structure: _Structure = structure,
+                structure: Structure = structure,
                 place: tuple[int, int] = (particle, axis),
             ) -> float:
                 positions = structure.positions.copy()
@@ -169,7 +145,7 @@ def _forces(potential: Potential) -> tuple[float, float]:
 
 
 def _virial(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     result = _compute(potential, structure)
     assert result.virial is not None
     scale = float(np.abs(result.virial).max())
@@ -190,7 +166,7 @@ def _virial(potential: Potential) -> tuple[float, float]:
 
 
 def _particle_energies(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     try:
         result = _compute(potential, structure, forces=False, particle_energies=True)
     except Error:  # a model need not give them
@@ -201,7 +177,7 @@ def _particle_energies(potential: Potential) -> tuple[float, float]:
 
 
 def _largest_change(
-    potential: Potential, structure: _Structure, others: Iterator[_Structure]
+    potential: Potential, structure: Structure, others: Iterator[Structure]
 ) -> tuple[float, float]:
     energy = _energy(potential, structure)
     worst = max(abs(_energy(potential, other) - energy) for other in others)
@@ -209,17 +185,17 @@ def _largest_change(
 
 
 def _translation(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     shifts = (np.array([0.3, -1.7, 12.9]), structure.cell[0] - 2 * structure.cell[2])
     moved = (_moved(structure, structure.positions + shift) for shift in shifts)
     return _largest_change(potential, structure, moved)
 
 
 def _rotation(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     random = np.random.default_rng(3)
 
-    def turned() -> Iterator[_Structure]:
+    def turned() -> Iterator[Structure]:
         for _ in range(3):
             rotation, _ = np.linalg.qr(random.normal(size=(3, 3)))
             rotation *= np.linalg.det(rotation)  # proper: a model may tell left from right
@@ -229,9 +205,9 @@ def _rotation(potential: Potential) -> tuple[float, float]:
 
 
 def _permutation(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     order = np.random.default_rng(4).permutation(len(structure.species))
-    shuffled = _Structure(
+    shuffled = Structure(
         [structure.species[index] for index in order],
         structure.positions[order],
         structure.cell,
@@ -241,24 +217,24 @@ def _permutation(potential: Potential) -> tuple[float, float]:
 
 
 def _repeated_cell(potential: Potential) -> tuple[float, float]:
-    structure = _crystal(potential)
+    structure = shaken_crystal(potential)
     energy = _energy(potential, structure)
     worst = 0.0
     for axis in range(3):
         cell = structure.cell.copy()
         cell[axis] *= 2
         both = np.concatenate([structure.positions, structure.positions + structure.cell[axis]])
-        doubled = _Structure(structure.species * 2, both, cell, structure.periodic)
+        doubled = Structure(structure.species * 2, both, cell, structure.periodic)
         worst = max(worst, abs(_energy(potential, doubled) - 2 * energy))
     return worst, 2 * _rounding(potential, energy)
 
 
 def _locality(potential: Potential) -> tuple[float, float]:
-    one, other = (_crystal(potential, periodic=False, seed=seed) for seed in (1, 2))
+    one, other = (shaken_crystal(potential, periodic=False, seed=seed) for seed in (1, 2))
     apart = float(np.ptp(one.positions[:, 0])) + 1.01 * potential.influence_distance
     start = one.positions[:, 0].min() - other.positions[:, 0].min()
     moved = other.positions + np.array([start + apart, 0.0, 0.0])
-    together = _Structure(
+    together = Structure(
         one.species + other.species,
         np.concatenate([one.positions, moved]),
         one.cell,
@@ -277,7 +253,7 @@ def _cutoff(potential: Potential) -> tuple[float, float]:
 
             def energy(distance: float, pair: tuple[str, str] = (first, second)) -> float:
                 positions = np.array([[0.0, 0.0, 0.0], [distance, 0.0, 0.0]])
-                return _energy(potential, _Structure(list(pair), positions, np.eye(3), False))
+                return _energy(potential, Structure(list(pair), positions, np.eye(3), False))
 
             outside = energy(potential.cutoff + gap)
             worst = max(worst, abs(energy(potential.cutoff - gap) - outside))

@@ -1,0 +1,227 @@
+"""Measures a portable model: how long one step of a simulation takes, by the number of atoms.
+
+    python -m torchml_driver.bench MODEL [--atoms 32,2048 | --structure FILE] [--seconds 2] [--json]
+
+A step is what a simulator's is: neighbour lists with a skin are at hand, positions have moved a
+little since the step before, energy, forces and virial are wanted. Structures are shaken crystals
+of the model's elements, or a file's that ASE reads; images of their particles are particles, too.
+Threads, device and the like are chosen as for a simulation (OMP_NUM_THREADS,
+KIM_MODEL_EXECUTION_DEVICE).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ._core import Error
+from .potential import Potential
+from .structures import PARTICLES_PER_CELL, Structure, shaken_crystal
+
+#: Å: as much farther than the cutoff as simulators let neighbour lists reach.
+SKIN = 1.0
+#: Å: how far positions are from those of the step before.
+_MOVE = 0.01
+#: Models are compiled for what they are given in their first steps.
+_WARM_UP = 5
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Of one number of atoms.
+
+    atoms: in the cell. particles: with images. milliseconds: the median of a step, and
+    fastest, slowest. peak_memory: MiB, of the process up to here.
+    """
+
+    atoms: int
+    particles: int
+    steps: int
+    milliseconds: float
+    fastest: float
+    slowest: float
+    peak_memory: float
+
+    @property
+    def microseconds_per_atom(self) -> float:
+        return 1e3 * self.milliseconds / self.atoms
+
+    @property
+    def nanoseconds_per_day(self) -> float:
+        """Of simulated time, with steps of 1 fs."""
+        return 86400.0 / self.milliseconds * 1e-3
+
+
+@dataclass(frozen=True)
+class _Particles:
+    """A structure as a simulator holds it; owner: (n,) of which atom each particle is an image."""
+
+    codes: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.float64]
+    contributing: npt.NDArray[np.int32]
+    n_neigh: npt.NDArray[np.int32]
+    nlist: npt.NDArray[np.int32]
+    owner: npt.NDArray[np.int64]
+
+
+def crystal(potential: Potential, atoms: int) -> Structure:
+    """A shaken crystal with the number of atoms, nearest to this, that a cube of cells can have."""
+    return shaken_crystal(potential, max(1, round((atoms / PARTICLES_PER_CELL) ** (1 / 3))))
+
+
+def read(file: Path) -> Structure:
+    """A structure that ASE can read; it repeats in all directions or in none.
+
+    Raises:
+        Error: if there is no ASE, or it cannot read the file.
+    """
+    try:
+        import ase.io
+    except ImportError as error:
+        raise Error("Files are read with ASE, which is not installed: pip install ase.") from error
+    try:
+        atoms = ase.io.read(file)
+    except Exception as error:  # ASE's readers raise whatever comes up
+        raise Error(f"{file} cannot be read as a structure: {error}") from error
+    periodic = np.asarray(atoms.pbc)
+    if periodic.any() and not periodic.all():
+        raise Error(f"{file} repeats in some directions only; all or none can be measured.")
+    return Structure(
+        atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, bool(periodic.all())
+    )
+
+
+def measure(potential: Potential, structure: Structure, seconds: float = 2.0) -> Measurement:
+    """Runs steps for some seconds, at least ten of them.
+
+    Raises:
+        Error: if the model fails, or does not know an element.
+    """
+    n_atoms = len(structure.species)
+    particles = _spell_out(potential, structure)
+    random = np.random.default_rng(2)
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < _WARM_UP + 10 or time.perf_counter() - begin < seconds:
+        moves = random.normal(scale=_MOVE, size=(n_atoms, 3))
+        positions = particles.positions + moves[particles.owner]
+        start = time.perf_counter()
+        potential.compute_particles(
+            particles.codes, positions, particles.contributing, particles.n_neigh, particles.nlist
+        )
+        times.append(time.perf_counter() - start)
+    measured = 1e3 * np.array(times[_WARM_UP:])
+    return Measurement(
+        atoms=n_atoms,
+        particles=len(particles.codes),
+        steps=len(measured),
+        milliseconds=float(np.median(measured)),
+        fastest=float(measured.min()),
+        slowest=float(measured.max()),
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _spell_out(potential: Potential, structure: Structure) -> _Particles:
+    """With every image that is near enough to matter, and the neighbours of all particles."""
+    import vesin
+
+    reach = potential.influence_distance + SKIN
+    n = len(structure.species)
+    owner, positions = [np.arange(n)], [structure.positions]
+    if structure.periodic:
+        for near, moved in _images(structure, reach):
+            owner.append(near)
+            positions.append(moved)
+    owners, coordinates = np.concatenate(owner), np.concatenate(positions)
+    neighbours = vesin.NeighborList(cutoff=potential.cutoff + SKIN, full_list=True, sorted=True)
+    first, second = neighbours.compute(coordinates, np.eye(3), False, quantities="ij", copy=True)
+    code = dict(zip(potential.elements, potential.species_codes, strict=True))
+    if unknown := sorted(set(structure.species) - set(code)):
+        raise Error(f"The model does not know {', '.join(unknown)}; it knows {', '.join(code)}.")
+    codes = np.array([code[name] for name in structure.species], dtype=np.int32)
+    contributing = np.zeros(len(owners), dtype=np.int32)
+    contributing[:n] = 1
+    return _Particles(
+        codes[owners],
+        coordinates,
+        contributing,
+        np.bincount(first.astype(np.int64), minlength=len(owners)).astype(np.int32),
+        second.astype(np.int32),
+        owners,
+    )
+
+
+def _images(
+    structure: Structure, reach: float
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """Atoms, and where they are in another cell, within ``reach`` of this one's."""
+    others = np.cross(np.roll(structure.cell, -1, 0), np.roll(structure.cell, -2, 0))
+    heights = abs(np.linalg.det(structure.cell)) / np.linalg.norm(others, axis=1)
+    fractional = structure.positions @ np.linalg.inv(structure.cell)
+    low, high = fractional.min(axis=0) - reach / heights, fractional.max(axis=0) + reach / heights
+    ranges = [np.arange(-count, count + 1) for count in np.ceil(high - low).astype(int)]
+    for shift in np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3):
+        if shift.any():
+            moved = fractional + shift
+            near = np.flatnonzero(((moved >= low) & (moved <= high)).all(axis=1))
+            yield near, moved[near] @ structure.cell
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints a line for each size; 0, or 2 if the model fails."""
+    parser = argparse.ArgumentParser(
+        prog="python -m torchml_driver.bench", description=(__doc__ or "").split("\n", 1)[0]
+    )
+    parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
+    parser.add_argument("--atoms", default="32,256,2048", help="numbers of atoms")
+    parser.add_argument("--structure", type=Path, help="file with a structure, instead")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for each of them")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    given = parser.parse_args(arguments)
+    try:
+        potential = Potential(given.model)
+        if given.structure is not None:
+            structures = [read(given.structure)]
+        else:
+            structures = [crystal(potential, int(word)) for word in given.atoms.split(",")]
+        found = []
+        for structure in structures:
+            found.append(measure(potential, structure, given.seconds))
+            if not given.json:
+                print(_line(found[-1]), flush=True)
+    except (Error, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if given.json:
+        derived = [
+            {
+                **vars(one),
+                "microseconds_per_atom": one.microseconds_per_atom,
+                "nanoseconds_per_day": one.nanoseconds_per_day,
+            }
+            for one in found
+        ]
+        print(json.dumps({"device": potential.device, "sizes": derived}))
+    return 0
+
+
+def _line(one: Measurement) -> str:
+    return (
+        f"{one.atoms} atoms, {one.particles} particles: {one.milliseconds:.2f} ms a step "
+        f"({one.fastest:.2f} to {one.slowest:.2f}), {one.microseconds_per_atom:.2f} µs an atom, "
+        f"{one.peak_memory:.0f} MiB"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

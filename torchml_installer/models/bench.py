@@ -1,0 +1,30 @@
+"""``model bench``: measures a portable model; ``torchml_driver.bench`` does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torchml_installer.models import engine
+
+
+def bench(
+    folder: Path, atoms: Sequence[int], structure: Path | None = None, seconds: float = 2.0
+) -> dict[str, Any]:
+    """Measures steps of crystals with so many atoms, or of a file's structure.
+
+    Returns ``device`` and ``sizes``: for each, atoms, particles (with images), steps,
+    milliseconds (the median of a step; fastest, slowest), peak_memory (MiB),
+    microseconds_per_atom, nanoseconds_per_day (with steps of 1 fs).
+
+    Raises what ``engine.answer`` raises.
+    """
+    options = ["--seconds", str(seconds)]
+    if structure is not None:
+        options += ["--structure", str(structure)]
+    else:
+        options += ["--atoms", ",".join(map(str, atoms))]
+    measured = engine.answer("bench", folder, options, title="measuring the model")
+    assert isinstance(measured, dict)
+    return measured
