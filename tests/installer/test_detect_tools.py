@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -129,6 +130,18 @@ def test_ninja_is_preferred_and_make_is_enough(bare: Path) -> None:
     assert build_tool.detect().generator == "Unix Makefiles"
     make_program(bare / "ninja", "1.11.1")
     assert build_tool.detect().generator == "Ninja"
+
+
+def test_a_conda_environment_that_was_not_activated_is_used(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = make_kim(tmp_path / "environment")
+    (prefix / "conda-meta").mkdir()
+    cxx = make_program(prefix / "bin/x86_64-conda-linux-gnu-c++", GCC_12)
+    make_program(bare / "c++", CLANG_14)
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    assert kim_api.detect(None).where == prefix
+    assert compiler.detect(None).where == cxx
 
 
 def test_kim_is_found_by_every_way_it_is_named(

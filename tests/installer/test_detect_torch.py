@@ -163,11 +163,19 @@ def test_the_active_pythons_torch_is_found_without_importing_it(tmp_path: Path) 
     assert done.stdout.strip() == str(tmp_path / "torch")
 
 
+@pytest.mark.parametrize("linked", [False, True])
 def test_condas_split_torch_is_found_in_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
+    """conda-forge's Python package has links to the libraries, and no headers."""
     package = write(tmp_path / "lib/python3.12/site-packages/torch/version.py").parent
     make_torch(tmp_path)
+    if linked:
+        (package / "lib").mkdir()
+        for name in ("libtorch_cpu.so", "libc10.so"):
+            (package / "lib" / name).symlink_to(tmp_path / "lib" / name)
     monkeypatch.setattr(torch, "python_torch_folder", lambda: package)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    assert torch.detect(None).where == tmp_path
+    found = torch.detect(None)
+    assert found.where == tmp_path
+    assert found.usable

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer.detect.programs import which
+from torchml_installer.detect.programs import conda_environment, which
 from torchml_installer.detect.record import Finding, version_tuple
 from torchml_installer.errors import CompilerTooOldError, NoCompilerError, TorchMLError
 from torchml_installer.process import quick_output
@@ -34,7 +34,8 @@ class CompilerFinding(Finding):
 
 
 def detect(explicit: str | None = None, cxx_standard: int = 17) -> CompilerFinding:
-    """Looks in order at --cxx, CXX, and c++, g++, clang++ on PATH; the first that runs counts.
+    """Looks in order at --cxx, CXX, the compiler of the active Python's conda environment, and
+    c++, g++, clang++ on PATH; the first that runs counts.
 
     cxx_standard: what torch's headers demand (17, 20, ...).
     """
@@ -115,6 +116,10 @@ def _candidates(explicit: str | None) -> Iterator[tuple[str, str]]:
     if value := os.environ.get("CXX"):
         # CXX may hold a launcher or flags ("ccache g++ -m64"), also a path with spaces.
         yield value if Path(value).exists() else shlex.split(value)[-1], "CXX"
+    if (environment := conda_environment()) is not None:
+        # As conda-forge names it; activating the environment would put it into CXX.
+        for compiler in sorted((environment / "bin").glob("*-conda-*-c++")):
+            yield str(compiler), "the active Python"
     for name in ("c++", "g++", "clang++"):
         yield name, "PATH"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer.detect.programs import which, which_all
+from torchml_installer.detect.programs import conda_environment, which, which_all
 from torchml_installer.detect.record import Finding, version_tuple
 from torchml_installer.errors import NoKimApiError, TorchMLError
 from torchml_installer.process import quick_output
@@ -26,8 +26,8 @@ class KimFinding(Finding):
 
 
 def detect(explicit: Path | None = None) -> KimFinding:
-    """Looks in order at --kim-root, KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, the
-    prefixes of the programs on PATH, /usr/local and /usr.
+    """Looks in order at --kim-root, KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, the active Python's
+    conda environment, pkg-config, the prefixes of the programs on PATH, /usr/local and /usr.
     """
     incomplete: KimFinding | None = None
     for prefix, how in _candidates(explicit):
@@ -99,6 +99,8 @@ def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
         yield _prefix_above(Path(value).absolute()), "KIM_API_CMAKE_PREFIX_DIR"
     if value := os.environ.get("CONDA_PREFIX"):
         yield Path(value), "CONDA_PREFIX"
+    if (environment := conda_environment()) is not None:
+        yield environment, "the active Python"
     pkg_config = which("pkg-config")
     if pkg_config and (
         value := quick_output([pkg_config[0], "--variable=prefix", "libkim-api"], timeout=3)

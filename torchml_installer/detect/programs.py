@@ -17,6 +17,12 @@ def python_program_folder() -> Path:
     return Path(sys.executable).parent
 
 
+def conda_environment() -> Path | None:
+    """The conda environment that the active Python belongs to, activated or not."""
+    prefix = Path(sys.prefix)
+    return prefix if (prefix / "conda-meta").is_dir() else None
+
+
 def which_all(name: str) -> list[tuple[Path, str]]:
     """Every program of that name: (path, how it was found), first choice first."""
     found: list[tuple[Path, str]] = []

@@ -149,11 +149,11 @@ def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
         if value := os.environ.get(variable):
             yield Path(value).absolute(), variable
     if (package := python_torch_folder()) is not None:
-        # conda-forge splits torch: the Python package in site-packages, libraries and headers in
-        # the environment's own lib/ and include/.
-        split = _library(package, f"libtorch_cpu.{_SUFFIX}") is None
+        # conda-forge splits torch: libraries and headers lie in the environment's own lib/ and
+        # include/, and the Python package has links to the libraries at most.
+        whole = (package / "include/ATen").is_dir()
         prefix = Path(sys.prefix)
-        if split and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None:
+        if not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None:
             yield prefix, "the active Python"
         else:
             yield package, "the active Python"
