@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -23,6 +24,8 @@ from torchml_installer.detect.python_packages import pybind11_cmake_folder
 from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
 from torchml_installer.process import available_cores
+from torchml_installer.remedies.applying import with_remedies
+from torchml_installer.remedies.remedy import Context
 from torchml_installer.resources import shared_folder
 
 #: Environment variables that the driver's CMake code or the compiler reads.
@@ -44,6 +47,7 @@ class DriverOptions:
     mpi: asks MPI itself for a process's rank on its node; None: if the environment has
         KIM_MODEL_MPI_AWARE=yes.
     build_dir: None: a folder of the cache that is kept for the next run.
+    fix: repair known problems (``remedies``); None: ask, if there is a terminal.
     """
 
     names: tuple[str, ...] = (DEFAULT_DRIVER_NAME,)
@@ -55,6 +59,7 @@ class DriverOptions:
     mpi: bool | None = None
     build_dir: Path | None = None
     verbose: bool = False
+    fix: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,35 @@ def install_driver(options: DriverOptions) -> InstalledDriver:
     PythonModuleError. The collection changes by renames only, after everything was built.
     """
     names = _names(options)
-    tools = toolchain(options.places)
+    context = Context(
+        toolchain(options.places),
+        options.places,
+        options.collection,
+        mpi=_mpi(options),
+        folder=options.build_dir,
+    )
+
+    def attempt(context: Context) -> InstalledDriver:
+        return _install_driver(_adapted(options, context), context, names)
+
+    def log(context: Context) -> Path:
+        adapted = _adapted(options, context)
+        return _log(_build_place(adapted, context, shared_folder("driver_src")))
+
+    return with_remedies(attempt, context, log, options.fix)
+
+
+def _adapted(options: DriverOptions, context: Context) -> DriverOptions:
+    """The options with what remedies changed."""
+    return dataclasses.replace(
+        options, places=context.places, collection=context.collection, mpi=context.mpi
+    )
+
+
+def _install_driver(
+    options: DriverOptions, context: Context, names: tuple[str, ...]
+) -> InstalledDriver:
+    tools = context.tools
     tools.require()
     sources = shared_folder("driver_src")
     assert tools.kim.collections_info is not None, "a usable KIM-API has it"
@@ -83,9 +116,9 @@ def install_driver(options: DriverOptions) -> InstalledDriver:
     folder = collections.folder(options.collection, ItemKind.DRIVER)
     with_python = _with_python(options.python)
     with staging(folder) as stage:
-        build = _build_place(options, tools, sources)
+        build = _build_place(options, context, sources)
         with build_folder.locked(build):
-            _build(options, tools, sources, build, names, with_python)
+            _build(options, context, sources, build, names, with_python)
             items = []
             for name in names:
                 item = stage / name
@@ -139,23 +172,25 @@ def _with_python(wanted: bool | None) -> bool:
     return False
 
 
-def _build_place(options: DriverOptions, tools: Toolchain, sources: Path) -> Path:
+def _build_place(options: DriverOptions, context: Context, sources: Path) -> Path:
     if options.build_dir is not None:
         return options.build_dir.absolute()
+    tools = context.tools
     # The names are left out: another name needs a link, not another build.
     facts = [
         *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
         tools.build_tool.generator,
         f"{sys.executable} {sys.version}",
-        f"werror={_werror()} graph={_graph(options)} mpi={_mpi(options)}",
+        f"werror={_werror()} graph={_graph(options)} mpi={_switch(_mpi(options))}",
         *(f"{name}={os.environ.get(name, '')}" for name in _ENVIRONMENT),
+        *(f"{name}={value}" for name, value in sorted(context.variables.items())),
     ]
     return build_folder.default_parent() / build_folder.key(sources, facts)
 
 
 def _build(
     options: DriverOptions,
-    tools: Toolchain,
+    context: Context,
     sources: Path,
     build: Path,
     names: tuple[str, ...],
@@ -170,7 +205,16 @@ def _build(
     shutil.rmtree(stage, ignore_errors=True)
     log = _log(build)
     log.unlink(missing_ok=True)
-    project = CMakeProject(tools, source_copy, build / "build", log, options.verbose)
+    tools = context.tools
+    project = CMakeProject(
+        tools,
+        source_copy,
+        build / "build",
+        log,
+        options.verbose,
+        context.variables,
+        context.environment,
+    )
     variables: dict[str, str | Path] = {
         "TORCH_ROOT": tools.torch.where or "",
         "LIBDESCRIPTOR_ROOT": _libdescriptor_root(),
@@ -178,7 +222,7 @@ def _build(
         "TORCHML_KIM": "ON",
         "TORCHML_PYTHON": "ON" if with_python else "OFF",
         "TORCHML_GRAPH": _graph(options),
-        "TORCHML_MPI": _mpi(options),
+        "TORCHML_MPI": _switch(_mpi(options)),
         "TORCHML_WERROR": _werror(),
         "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
         "Python_EXECUTABLE": sys.executable,
@@ -249,8 +293,11 @@ def _graph(options: DriverOptions) -> str:
     return "ON" if options.graph and not any(name in os.environ for name in names) else "OFF"
 
 
-def _mpi(options: DriverOptions) -> str:
-    wanted = options.mpi
-    if wanted is None:
-        wanted = os.environ.get("KIM_MODEL_MPI_AWARE", "").lower() in ("yes", "on", "true", "1")
-    return "ON" if wanted else "OFF"
+def _mpi(options: DriverOptions) -> bool:
+    if options.mpi is not None:
+        return options.mpi
+    return os.environ.get("KIM_MODEL_MPI_AWARE", "").lower() in ("yes", "on", "true", "1")
+
+
+def _switch(value: bool) -> str:
+    return "ON" if value else "OFF"

@@ -276,6 +276,9 @@ def env(
     "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
 )
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
+@click.option(
+    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
+)
 @_verbose_option
 def driver(
     names: tuple[str, ...],
@@ -288,6 +291,7 @@ def driver(
     no_graph: bool,
     mpi: bool | None,
     build_dir: Path | None,
+    fix: bool | None,
     verbose: bool,
 ) -> None:
     """Builds and installs the KIM model driver and its Python module.
@@ -310,6 +314,7 @@ def driver(
             mpi=mpi,
             build_dir=build_dir,
             verbose=verbose,
+            fix=fix,
         )
     )
     for folder in installed.folders:

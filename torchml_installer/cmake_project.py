@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchml_installer.detect import Toolchain
@@ -14,13 +14,18 @@ from torchml_installer.process import run_logged
 
 @dataclass(frozen=True)
 class CMakeProject:
-    """A source folder, its build folder and the log of everything that is run."""
+    """A source folder, its build folder and the log of everything that is run.
+
+    variables, environment: what a repair adds (``remedies``).
+    """
 
     toolchain: Toolchain
     source: Path
     build: Path
     log: Path
     verbose: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def configure(self, title: str, variables: Mapping[str, str | Path]) -> None:
         """Raises BuildFailedError (with the project's own message) or DiskFullError."""
@@ -59,7 +64,7 @@ class CMakeProject:
             *("-S", str(self.source), "-B", str(self.build), "-G", tool.generator),
             f"-DCMAKE_MAKE_PROGRAM={tool.where}",
             *(f"-D{name}={value}" for name, value in self._compilers().items()),
-            *(f"-D{name}={value}" for name, value in variables.items()),
+            *(f"-D{name}={value}" for name, value in {**variables, **self.variables}.items()),
         ]
 
     def compile_command(self, jobs: int) -> list[str]:
@@ -90,7 +95,11 @@ class CMakeProject:
         """KIM's prefix as a search path, in the variable that takes several with any character."""
         prefix = self.toolchain.kim.where
         if prefix is None:
-            return {}
+            return dict(self.environment)
         before = os.environ.get("CMAKE_PREFIX_PATH", "")
         paths = os.pathsep.join(filter(None, (str(prefix), before)))
-        return {"CMAKE_PREFIX_PATH": paths, "KIM_API_CMAKE_PREFIX_DIR": str(prefix)}
+        return {
+            "CMAKE_PREFIX_PATH": paths,
+            "KIM_API_CMAKE_PREFIX_DIR": str(prefix),
+            **self.environment,
+        }

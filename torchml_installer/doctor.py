@@ -10,7 +10,7 @@ from typing import Any
 from torchml_installer import remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
-from torchml_installer.paths import cache_folder
+from torchml_installer.remedies.remedy import Context
 
 
 def exit_code(survey: Survey) -> int:
@@ -28,7 +28,8 @@ def as_json(survey: Survey) -> dict[str, Any]:
       where (path or null), how (why it was looked for there), version ("" if unknown),
       problem (sentence or null), exit_code (of the problem, 0 without one),
       next_step (what to do, "" if nothing), details (object of strings).
-    known_problems: list of objects with name, explanation, command (list of words).
+    known_problems: list of objects with name (stable), explanation, repair (what --fix would do, ""
+      if nothing), command (list of words, may be empty), fatal (a build would fail).
     """
     code = exit_code(survey)
     return {
@@ -36,14 +37,7 @@ def as_json(survey: Survey) -> dict[str, Any]:
         "ok": code == 0,
         "exit_code": code,
         "findings": [finding.as_json() for finding in survey.findings()],
-        "known_problems": [
-            {
-                "name": remedy.NAME,
-                "explanation": remedy.explain(survey),
-                "command": list(remedy.COMMAND),
-            }
-            for remedy in remedies.recognised(survey)
-        ],
+        "known_problems": [found.as_json() for found in _known_problems(survey)],
     }
 
 
@@ -58,9 +52,14 @@ def show(survey: Survey) -> None:
         if finding.problem is not None:
             print(f"\n{finding.title}: {finding.problem.message}")
             print(f"  what to do: {finding.problem.remedy}")
-    for remedy in remedies.recognised(survey):
-        print(f"\nknown problem {remedy.NAME}: {remedy.explain(survey)}")
-        print(f"  repair: {shlex.join(remedy.COMMAND)}  (or torchml-install doctor --fix)")
+    for found in _known_problems(survey):
+        print(f"\nknown problem {found.name}: {found.symptom.explanation}")
+        if found.symptom.command:
+            print(
+                f"  repair: {shlex.join(found.symptom.command)}  (or torchml-install doctor --fix)"
+            )
+        elif found.symptom.repair:
+            print(f"  repair: `torchml-install driver --fix` would {found.symptom.repair}")
     print()
     if exit_code(survey) == 0:
         print("Everything needed to build the driver is here: `torchml-install driver` builds it.")
@@ -72,9 +71,17 @@ def show(survey: Survey) -> None:
 
 
 def apply_remedies(survey: Survey) -> None:
-    """Repairs every known problem that was recognised; raises what hinders."""
-    for remedy in remedies.recognised(survey):
-        remedy.apply(survey, cache_folder() / "logs" / "doctor-fix.log")
+    """Repairs every recognised problem for which there is a command; raises what hinders.
+
+    What else there is to repair belongs to a build, and ``driver --fix`` repairs it there.
+    """
+    for found in _known_problems(survey):
+        if found.symptom.command:
+            found.remedy.fix(Context.of(survey))
+
+
+def _known_problems(survey: Survey) -> tuple[remedies.Recognised, ...]:
+    return remedies.recognised(Context.of(survey))
 
 
 def _state(finding: Finding) -> str:

@@ -144,6 +144,12 @@ class LibdescriptorUnusableError(TorchMLError):
     exit_code = 16
 
 
+class KnownProblemError(TorchMLError):
+    """A known problem was recognised that would make the build fail; the message explains it."""
+
+    exit_code = 17
+
+
 # --- building and installing ----------------------------------------------------------------
 
 
@@ -152,6 +158,12 @@ class BuildFailedError(TorchMLError):
 
     exit_code = 20
     default_remedy = "Read the log named above; `torchml-install doctor` checks the tools."
+
+
+class ConfigureLoopError(TorchMLError):
+    """CMake configured the project again and again, and was stopped."""
+
+    exit_code = 18
 
 
 class CollectionNotWritableError(TorchMLError):

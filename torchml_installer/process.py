@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from torchml_installer import console
@@ -68,8 +68,11 @@ def run_logged(
     environment: Mapping[str, str] | None = None,
     verbose: bool = False,
     failure: type[TorchMLError] = BuildFailedError,
+    watch: Callable[[str], None] | None = None,
 ) -> str:
     """Runs a program, adds its output to ``log`` and returns it.
+
+    watch: is handed each line as it comes; what it raises ends the program.
 
     Raises ``failure`` with the first real error and the log's path when the program fails,
     DiskFullError when its output says so. On KeyboardInterrupt the program and its children are
@@ -101,6 +104,8 @@ def run_logged(
                 record.write(line + "\n")
                 if verbose:
                     console.note(line)
+                if watch is not None:
+                    watch(line)
                 _show_progress(line, shown)
             code = process.wait()
         except BaseException:

@@ -12,6 +12,7 @@ from pathlib import Path
 from torchml_installer import __version__, remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
+from torchml_installer.remedies.remedy import Context
 
 #: Variables that change what is found or how models run.
 VARIABLES = (
@@ -51,8 +52,8 @@ def markdown(survey: Survey) -> str:
         if finding.problem is not None
     ]
     problems += [
-        f"- known problem {remedy.NAME}: {remedy.explain(survey)}"
-        for remedy in remedies.recognised(survey)
+        f"- known problem {found.name}: {found.symptom.explanation}"
+        for found in remedies.recognised(Context.of(survey))
     ]
     if problems:
         lines += ["", "Problems:", "", *problems]

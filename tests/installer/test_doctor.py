@@ -19,6 +19,7 @@ from tests.installer.made_up import (
 )
 from torchml_installer import errors, remedies
 from torchml_installer.detect import Places, survey
+from torchml_installer.remedies.remedy import Context
 
 
 @pytest.fixture
@@ -107,16 +108,17 @@ def test_an_old_cmake_is_recognised_and_repaired_on_request(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr("torchml_installer.detect.programs.python_program_folder", lambda: tmp_path)
     facts = survey(Places(torch_root=make_torch(tmp_path / "torch")))
-    (remedy,) = remedies.recognised(facts)
-    assert remedy.NAME == "cmake-too-old"
-    assert "3.13.4" in remedy.explain(facts)
+    context = Context.of(facts)
+    (found,) = remedies.recognised(context)
+    assert found.name == "cmake-too-old"
+    assert "3.13.4" in found.symptom.explanation
 
     commands = []
     monkeypatch.setattr(
         "torchml_installer.remedies.cmake_too_old.run_logged",
         lambda command, **_: commands.append(command),
     )
-    remedy.apply(facts, tmp_path / "log")
+    found.remedy.fix(context)
     assert commands == [(sys.executable, "-m", "pip", "install", "--upgrade", "cmake")]
 
 

@@ -57,7 +57,7 @@ def test_the_library_is_installed_once_and_found(machine: Machine, wheels: Path)
     assert (found["usable"], found["version"]) == (True, "0.2.3")
     assert found["how"] == "torchml-install deps"
     text = machine.install("env", "-o", "-").out
-    assert f"_torchml_libdescriptor_root={found['where']}\n" in text
+    assert f"export LIBDESCRIPTOR_ROOT={found['where']}\n" in text
     documents = Path(str(found["where"])) / "share" / "doc" / "libdescriptor"
     assert "GNU Lesser General Public License" in (documents / "README").read_text()
 

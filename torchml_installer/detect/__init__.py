@@ -7,6 +7,7 @@ a second.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,17 @@ class Survey:
         return {finding.name: finding for finding in self.findings()}[name]
 
 
+#: What models and simulators want, found without knowing of anything else.
+DETECTORS: dict[str, Callable[[], Finding]] = {
+    "xxd": xxd.detect,
+    "pkg-config": pkg_config.detect,
+    "mpi": mpi.detect,
+    "lammps": lammps.detect,
+    "libdescriptor": libdescriptor.detect,
+    "python-headers": python_headers.detect,
+}
+
+
 def toolchain(places: Places) -> Toolchain:
     """What the driver's build needs, and whether it is usable."""
     with ThreadPoolExecutor() as pool:
@@ -83,17 +95,7 @@ def toolchain(places: Places) -> Toolchain:
 def survey(places: Places) -> Survey:
     """Looks for everything."""
     with ThreadPoolExecutor() as pool:
-        others = [
-            pool.submit(detector)
-            for detector in (
-                xxd.detect,
-                pkg_config.detect,
-                mpi.detect,
-                lammps.detect,
-                libdescriptor.detect,
-                python_headers.detect,
-            )
-        ]
+        others = [pool.submit(detector) for detector in DETECTORS.values()]
         packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
         tools = _toolchain(places, pool)
         extensions = [

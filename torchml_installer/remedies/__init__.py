@@ -1,35 +1,57 @@
 """Known installation problems: one module each, which recognises, explains and repairs it.
 
-A module offers ``recognise(survey)`` (is it here?), ``explain(survey)`` (what it is, and why it
-hurts) and ``apply(survey, log)`` (repair it, or raise). A new problem is a new module and a line in
-``KNOWN``.
+A new problem is a new module with a ``Remedy`` (``remedy.py``) and a line in ``KNOWN``. ``doctor``
+shows what is recognised; ``driver`` repairs it when allowed, before the build and after one that
+failed (``applying.py``).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from torchml_installer.detect import Survey
-from torchml_installer.remedies import cmake_too_old, old_cxx_abi
+from torchml_installer.remedies.cmake_too_old import CMakeTooOld
+from torchml_installer.remedies.old_cxx_abi import OldCxxAbi
+from torchml_installer.remedies.remedy import Context, Remedy, Symptom
 
-
-class Remedy(Protocol):
-    """What a module of this package offers."""
-
-    NAME: str
-    COMMAND: tuple[str, ...]
-
-    def recognise(self, survey: Survey) -> bool: ...
-
-    def explain(self, survey: Survey) -> str: ...
-
-    def apply(self, survey: Survey, log: Path) -> None: ...
+#: In the order in which they are looked for and repaired: what changes the tools comes first.
+KNOWN: tuple[Remedy, ...] = (
+    OldCxxAbi(),
+    CMakeTooOld(),
+)
 
 
-KNOWN: tuple[Remedy, ...] = (old_cxx_abi, cmake_too_old)
+@dataclass(frozen=True)
+class Recognised:
+    """A known problem that this machine, or this build, has."""
+
+    remedy: Remedy
+    symptom: Symptom
+
+    @property
+    def name(self) -> str:
+        return self.remedy.name
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form, see ``doctor.as_json``."""
+        return {
+            "name": self.name,
+            "explanation": self.symptom.explanation,
+            "repair": self.symptom.repair,
+            "command": list(self.symptom.command),
+            "fatal": self.symptom.error is not None,
+        }
 
 
-def recognised(survey: Survey) -> tuple[Remedy, ...]:
-    """The known problems that this machine has."""
-    return tuple(remedy for remedy in KNOWN if remedy.recognise(survey))
+def recognised(context: Context) -> tuple[Recognised, ...]:
+    """The known problems that a build would have."""
+    symptoms = ((remedy, remedy.before_build(context)) for remedy in KNOWN)
+    return tuple(Recognised(remedy, symptom) for remedy, symptom in symptoms if symptom)
+
+
+def recognised_in_log(text: str, context: Context) -> Recognised | None:
+    """The first known problem that made a build fail."""
+    for remedy in KNOWN:
+        if symptom := remedy.in_log(text, context):
+            return Recognised(remedy, symptom)
+    return None

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from torchml_installer.detect import Survey
 from torchml_installer.errors import CMakeTooOldError
 from torchml_installer.process import run_logged
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
-NAME = "cmake-too-old"
-COMMAND: tuple[str, ...] = (sys.executable, "-m", "pip", "install", "--upgrade", "cmake")
-
-
-def recognise(survey: Survey) -> bool:
-    return isinstance(survey.toolchain.cmake.problem, CMakeTooOldError)
+COMMAND = (sys.executable, "-m", "pip", "install", "--upgrade", "cmake")
 
 
-def explain(survey: Survey) -> str:
-    cmake = survey.toolchain.cmake
-    return (
-        f"CMake {cmake.version} in {cmake.where} lacks what the driver's build uses. pip has a "
-        "newer one, which is installed beside Python and leaves the system's alone; it is found "
-        "there without changing PATH."
-    )
+class CMakeTooOld(Remedy):
+    name = "cmake-too-old"
 
+    def before_build(self, context: Context) -> Symptom | None:
+        cmake = context.tools.cmake
+        if not isinstance(cmake.problem, CMakeTooOldError):
+            return None
+        return Symptom(
+            f"CMake {cmake.version} in {cmake.where} lacks what the driver's build uses. pip has a "
+            "newer one, which is installed beside Python and leaves the system's alone; it is "
+            "found there without changing PATH.",
+            repair="install CMake into the active Python",
+            command=COMMAND,
+            error=cmake.problem,
+        )
 
-def apply(survey: Survey, log: Path) -> None:
-    """Installs CMake into the active Python."""
-    run_logged(COMMAND, title="installing a newer CMake", log=log)
+    def fix(self, context: Context) -> Change:
+        run_logged(COMMAND, title="installing a newer CMake", log=context.log)
+        return Change("CMake was installed into the active Python.")
