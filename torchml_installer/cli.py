@@ -134,8 +134,8 @@ def doctor(
     "--with",
     "words",
     metavar="NAME[,NAME]",
-    help="Only these: lammps, kimpy, ase, mpi, xxd; torch, kim-api, compiler, cmake, ...; and what"
-    " the driver can use instead of its own: scatter, sparse, libdescriptor.",
+    help="Only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, compiler, ...;"
+    " and what the driver can use instead of its own: scatter, sparse, libdescriptor.",
 )
 @click.option(
     "--provider",

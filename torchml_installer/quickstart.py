@@ -15,6 +15,7 @@ from torchml_installer import console
 from torchml_installer.build import DriverOptions, install_driver
 from torchml_installer.collections import Collection, Collections, ItemKind
 from torchml_installer.detect import Places, Survey, survey
+from torchml_installer.detect.published_models import REFERENCE as REFERENCE_NAME
 from torchml_installer.errors import (
     MissingForQuickstartError,
     ResultsDifferError,
@@ -27,7 +28,6 @@ from torchml_installer.process import run_logged
 from torchml_installer.resources import shared_folder
 
 MODEL_NAME = "TorchML_SW_Si__MO_000000000000_000"
-REFERENCE_NAME = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
 #: Å: sigma (2.0951) times the range 1.8 of the published parameters.
 CUTOFF = 3.77118
 
@@ -100,7 +100,7 @@ def _require_simulators(facts: Survey) -> None:
         raise first.problem
     raise MissingForQuickstartError(
         f"Not installed: {', '.join(finding.title for finding in missing)}.",
-        " ".join(finding.next_step for finding in missing),
+        f"`torchml-install deps --with {','.join(finding.name for finding in missing)}`.",
     )
 
 
@@ -108,7 +108,7 @@ def _require_reference(collections: Collections) -> None:
     if collections.find(ItemKind.MODEL, REFERENCE_NAME) is None:
         raise MissingForQuickstartError(
             f"KIM's reference potential {REFERENCE_NAME} is not installed.",
-            "`sudo apt install openkim-models`, or "
+            "`torchml-install deps --with openkim-models`, or "
             f"`kim-api-collections-management install user {REFERENCE_NAME}`.",
         )
 

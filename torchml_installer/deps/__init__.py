@@ -36,12 +36,14 @@ class Result:
     """What was done, or with ``--dry-run`` would be done.
 
     steps: commands of package managers. outcomes: of what has a module of its own.
+    for_driver: what the driver's build needs was asked for, and not only what was named.
     """
 
     outcomes: Sequence[Outcome]
     dry_run: bool = False
     environment: dict[str, Path] = field(default_factory=dict)
     steps: Sequence[Step] = ()
+    for_driver: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``deps --json`` prints.
@@ -87,4 +89,4 @@ def provide(
     handled = [word for word in dict.fromkeys(words) if word in HANDLERS]
     outcomes += [HANDLERS[word](word, options) for word in handled]
     environment = {outcome.variable: outcome.root for outcome in outcomes}
-    return Result(outcomes, options.dry_run, environment, steps)
+    return Result(outcomes, options.dry_run, environment, steps, for_driver=not words)

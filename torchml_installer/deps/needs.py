@@ -46,6 +46,7 @@ NEEDS = {
         Need("xxd", "xxd", ("vim",), ("xxd",), ()),
         Need("mpi", "MPI", ("openmpi",), ("libopenmpi-dev", "openmpi-bin"), ()),
         Need("lammps", "LAMMPS", ("lammps",), ("lammps",), ()),
+        Need("openkim-models", "KIM's models", ("openkim-models",), ("openkim-models",), ()),
         Need("ase", "ASE", ("ase",), (), ("ase",)),
         Need("kimpy", "kimpy", ("kimpy",), (), ("kimpy",)),
     )

@@ -34,7 +34,7 @@ def show(result: Result) -> None:
     if result.dry_run:
         return
     build = any(outcome.needs_build for outcome in result.outcomes)
-    if not result.outcomes:
+    if result.for_driver:
         say("`torchml-install driver` builds the driver.")
     if result.environment:
         say(f"{'Build the driver for it, and have' if build else 'Have'} models use it:")

@@ -21,6 +21,7 @@ from torchml_installer.detect import (
     libdescriptor,
     mpi,
     pkg_config,
+    published_models,
     python_headers,
     python_packages,
     torch,
@@ -83,6 +84,7 @@ DETECTORS: dict[str, Callable[[], Finding]] = {
     "lammps": lammps.detect,
     "libdescriptor": libdescriptor.detect,
     "python-headers": python_headers.detect,
+    "openkim-models": published_models.detect,
 }
 
 
