@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 
+from tests.example_network import CUTOFF, EXAMPLE, LAYERS, directly, example_network
 from tests.lammps_runs import Lammps
 from tests.structures import primitive_cell, slab, strained_triclinic_crystal
-from tests.support import ROOT, DriverEnvironment, run, torchml_install
+from tests.support import DriverEnvironment, run, torchml_install
 from tests.torch_models import torchscript
 
-EXAMPLE = ROOT / "examples" / "graph_network"
 NAME = "TorchML_GN_Si"
-CUTOFF, LAYERS = 4.5, 3
-
-
-def example_network() -> Any:
-    """Not trained: what it gives is of no use, but every pair of every layer matters to it."""
-    spec = importlib.util.spec_from_file_location("graph_network", EXAMPLE / "graph_network.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # TorchScript asks for the source of the classes
-    spec.loader.exec_module(module)
-    torch.manual_seed(3)
-    return module.GraphNetwork(cutoff=CUTOFF, layers=LAYERS, features=16).double().eval()
-
-
-def directly(network: Any, atoms: Atoms) -> tuple[float, np.ndarray]:
-    """Energy (eV) and forces (n, 3) (eV/angstrom): one periodic graph for all layers."""
-    first, second, shifts = neighbor_list("ijS", atoms, CUTOFF)
-    coords = torch.tensor(atoms.positions, requires_grad=True)
-    edge = torch.tensor(np.stack([first, second]))
-    vectors = coords[edge[1]] - coords[edge[0]] + torch.tensor(shifts @ atoms.cell.array)
-    species = torch.zeros(len(atoms), dtype=torch.int64)
-    energy = network.particle_energies(species, [edge] * LAYERS, [vectors] * LAYERS).sum()
-    (gradient,) = torch.autograd.grad(energy, coords)
-    return energy.item(), -gradient.numpy()
 
 
 def install(model_file: Path, name: str, environment: DriverEnvironment) -> Path:
