@@ -21,6 +21,7 @@ from torchml_installer.collections import (
 )
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain
 from torchml_installer.detect.python_packages import pybind11_cmake_folder
+from torchml_installer.detect.torch import NEWEST as NEWEST_TORCH
 from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
 from torchml_installer.process import available_cores
@@ -232,11 +233,26 @@ def _build(
     if with_python and (folder := pybind11_cmake_folder()) is not None:
         variables["pybind11_DIR"] = folder
     project.configure("configuring the driver", variables)
-    project.compile("compiling the driver", options.jobs or available_cores())
+    try:
+        project.compile("compiling the driver", options.jobs or available_cores())
+    except BuildFailedError as error:
+        if tools.torch.newer_than_tested:
+            error.remedy = _newer_torch_remedy(tools)
+        raise
     project.install("collecting what was built")
     for name in names:
         if not (stage / "kim" / name).is_dir():
             raise BuildFailedError(f"The build did not make the driver {name}.\n  log: {log}")
+
+
+def _newer_torch_remedy(tools: Toolchain) -> str:
+    newest = ".".join(map(str, NEWEST_TORCH))
+    return (
+        f"torch {tools.torch.version} is newer than {newest}, the newest that this driver was "
+        "tested with: take a newer driver (`python -m pip install --upgrade torchml-installer`), "
+        f'or torch {newest} (`python -m pip install "torch=={newest}.*"`, or name one with '
+        "--torch-root DIR)."
+    )
 
 
 def _install_python_module(

@@ -129,18 +129,78 @@ foreach(_config "${Libtorch_ROOT}/share/cmake/Torch/TorchConfig.cmake"
     endif()
 endforeach()
 
-# 1.13 to 2.7 compile as C++17; later headers want C++20.
+# The newest release with which the driver was built and tested.
+set(_libtorch_newest 2.15)
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" _libtorch_release "${Libtorch_VERSION}")
+if(_libtorch_release VERSION_GREATER _libtorch_newest)
+    message(WARNING
+        "torchml: libtorch ${Libtorch_VERSION} is newer than ${_libtorch_newest}, the newest that this driver "
+        "was tested with. If it does not compile, take a newer driver, or torch ${_libtorch_newest}: "
+        "pip install 'torch==${_libtorch_newest}.*'.")
+endif()
+
+# 1.13 to 2.7 compile as C++17; later headers want C++20, whatever their guards say.
 if("${Libtorch_VERSION}" VERSION_LESS 2.8)
     set(Libtorch_CXX_STANDARD 17)
 else()
     set(Libtorch_CXX_STANDARD 20)
 endif()
-if(NOT "cxx_std_${Libtorch_CXX_STANDARD}" IN_LIST CMAKE_CXX_COMPILE_FEATURES)
+foreach(_header "ATen/ATen.h" "torch/csrc/api/include/torch/all.h")
+    if(EXISTS "${_include_dir}/${_header}")
+        file(STRINGS "${_include_dir}/${_header}" _guards REGEX "__cplusplus *< *20[0-9][0-9]")
+        foreach(_guard IN LISTS _guards)
+            string(REGEX REPLACE ".*__cplusplus *< *20([0-9][0-9]).*" "\\1" _standard "${_guard}")
+            if(_standard GREATER Libtorch_CXX_STANDARD)
+                set(Libtorch_CXX_STANDARD "${_standard}")
+            endif()
+        endforeach()
+    endif()
+endforeach()
+
+# What torch's headers use of the standard's language and library. A compiler may take the option and
+# know only half of it.
+function(_libtorch_check_compiler standard result)
+    if(NOT "cxx_std_${standard}" IN_LIST CMAKE_CXX_COMPILE_FEATURES)
+        set(${result} FALSE PARENT_SCOPE)
+        return()
+    endif()
+    set(CMAKE_CXX_STANDARD ${standard})
+    set(CMAKE_CXX_STANDARD_REQUIRED ON)
+    set(CMAKE_CXX_EXTENSIONS OFF)
+    set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+    set(CMAKE_REQUIRED_QUIET ON)
+    set(source "#include <optional>
+#include <string_view>
+template <class T> constexpr bool same(T a, T b) { if constexpr (sizeof(T) > 0) return a == b; }
+inline std::optional<std::string_view> text;
+static_assert(same(1, 1));
+")
+    if(standard GREATER_EQUAL 20)
+        string(APPEND source "#include <bit>
+#include <compare>
+#include <concepts>
+#include <span>
+template <class T> requires std::integral<T> T first(std::span<const T> values) { return values[0]; }
+struct Point { int x = 0, y = 0; auto operator<=>(const Point&) const = default; };
+static_assert(Point{.x = 1} > Point{.x = 0} && std::bit_cast<unsigned>(1) == 1);
+")
+    endif()
+    include(CheckCXXSourceCompiles)
+    # One name a compiler and standard: the answer stays in the cache.
+    string(MAKE_C_IDENTIFIER
+        "TORCHML_CXX${standard}_${CMAKE_CXX_COMPILER_ID}_${CMAKE_CXX_COMPILER_VERSION}" name)
+    check_cxx_source_compiles("${source}" ${name})
+    set(${result} "${${name}}" PARENT_SCOPE)
+endfunction()
+
+_libtorch_check_compiler(${Libtorch_CXX_STANDARD} _libtorch_compiler_works)
+if(NOT _libtorch_compiler_works)
     message(FATAL_ERROR
         "torchml: libtorch ${Libtorch_VERSION} needs a compiler for C++${Libtorch_CXX_STANDARD}; "
-        "${CMAKE_CXX_COMPILER} (${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}) is too old. "
-        "Choose a newer one with -DKIM_API_CMAKE_CXX_COMPILER=/path/to/g++ (gcc 11 or clang 14), or use "
-        "torch 2.7.")
+        "${CMAKE_CXX_COMPILER} (${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}) is too old. Install a "
+        "newer one (gcc 11 or clang 14; 'conda install -c conda-forge cxx-compiler' has one) and name it: "
+        "'torchml-install driver --cxx PATH', or 'cmake -DKIM_API_CMAKE_CXX_COMPILER=PATH'. Or use torch "
+        "2.7, for which C++17 is enough: pip install 'torch==2.7.*'.")
 endif()
 
 add_library(libtorch::c10 SHARED IMPORTED)

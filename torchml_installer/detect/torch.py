@@ -22,6 +22,8 @@ from torchml_installer.errors import (
 from torchml_installer.paths import data_folder
 
 MINIMUM = (1, 13)
+#: The newest release with which the driver was built and tested; FindLibtorch.cmake says so, too.
+NEWEST = (2, 15)
 _CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
 _LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 _SUFFIX = "dylib" if sys.platform == "darwin" else "so"
@@ -37,6 +39,10 @@ class TorchFinding(Finding):
     cxx_standard: int = 17
     #: Other usable installations, for the remedy of an unusable one.
     alternatives: tuple[Path, ...] = ()
+
+    @property
+    def newer_than_tested(self) -> bool:
+        return version_tuple(self.version)[:2] > NEWEST
 
 
 def detect(explicit: Path | None = None) -> TorchFinding:

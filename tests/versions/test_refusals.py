@@ -1,0 +1,196 @@
+"""What cannot work is refused before anything is compiled, with what to do about it: by the
+installer, by a plain CMake configuration and by KIM's own command."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import OLD_ABI, make_torch, write
+from tests.support import ROOT
+from tests.versions.toolchains import active_torch, fetched_cmake, fetched_torch
+from torchml_installer import errors
+from torchml_installer.detect.torch import NEWEST
+
+
+def outcome(command: list[str | Path], cwd: Path, **env: str) -> tuple[int, str]:
+    """Exit code and everything printed, with the line breaks that CMake puts in taken out."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.returncode, " ".join(done.stdout.split())
+
+
+def configure(work: Path, cmake: str | Path = "cmake", **variables: str | Path) -> tuple[int, str]:
+    """A plain CMake configuration of driver_src, as KIM's CMake code sets it up."""
+    place = {
+        "KIM_API_INSTALL_COLLECTION": "USER",
+        "KIM_API_MODEL_DRIVER_INSTALL_PREFIX": work / "prefix",
+    }
+    settings = [f"-D{name}={value}" for name, value in {**place, **variables}.items()]
+    command = [cmake, "-S", ROOT / "driver_src", "-B", work / "build", *settings]
+    return outcome(command, work)
+
+
+def kim_install(work: Path, **env: str) -> tuple[int, str]:
+    """KIM's own command, into an empty collection."""
+    for name in ("drivers", "home"):
+        (work / name).mkdir()
+    places = {"KIM_API_MODEL_DRIVERS_DIR": str(work / "drivers"), "HOME": str(work / "home")}
+    command = ["kim-api-collections-management", "install", "environment", ROOT / "driver_src"]
+    return outcome([*command], work, **places, **env)
+
+
+def torchml_driver(work: Path, *options: str | Path, **env: str) -> tuple[int, str]:
+    places = {"XDG_CACHE_HOME": str(work / "cache"), "KIM_API_MODEL_DRIVERS_DIR": str(work)}
+    command = [sys.executable, "-m", "torchml_installer", "driver", "--no-python", *options]
+    return outcome([*command, "--collection", "environment"], work, **places, **env)
+
+
+def torch_folder(root: Path, version: str, *, header: str = "", config: str = "") -> Path:
+    """Looks like a torch of that version; `header` stands in each header that is compiled."""
+    make_torch(root, version, config=config)
+    numbers = zip(("MAJOR", "MINOR", "PATCH"), version.split("."), strict=True)
+    lines = [f"#define TORCH_VERSION_{name} {number}" for name, number in numbers]
+    write(root / "include/torch/csrc/api/include/torch/version.h", "\n".join(lines) + "\n")
+    if header:
+        write(root / "include/ATen/ATen.h", header)
+    return root
+
+
+class TestOldAbi:
+    """PyPI's torch up to 2.6."""
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        return torch_folder(tmp_path / "torch", "2.6.0", config=OLD_ABI)
+
+    def test_cmake_names_the_torch_and_those_that_can_be_linked(
+        self, old: Path, tmp_path: Path
+    ) -> None:
+        code, printed = configure(tmp_path, TORCH_ROOT=old)
+        assert code != 0
+        assert f"the libtorch in {old} (version 2.6.0) was built with the old C++ ABI" in printed
+        assert "Use torch 2.7 or newer from PyPI" in printed
+
+    def test_kims_own_command_shows_it(self, old: Path, tmp_path: Path) -> None:
+        code, printed = kim_install(tmp_path, TORCH_ROOT=str(old))
+        assert code != 0
+        assert "Use torch 2.7 or newer from PyPI" in printed
+        assert list((tmp_path / "drivers").iterdir()) == []
+
+    @pytest.mark.slow
+    def test_the_last_such_release_is_recognised(self, tmp_path: Path) -> None:
+        root = fetched_torch("2.6.0")
+        assert "Use torch 2.7 or newer from PyPI" in configure(tmp_path, TORCH_ROOT=root)[1]
+        code, printed = torchml_driver(tmp_path, "--torch-root", root)
+        assert code == errors.OldAbiTorchError.exit_code
+        assert 'python -m pip install "torch>=2.7"' in printed
+
+
+class TestOldCompiler:
+    """A compiler that does not know the C++ standard of torch's headers."""
+
+    @pytest.fixture
+    def gcc_9(self, tmp_path: Path) -> Path:
+        """The system's compiler with the manners of gcc 9: Debian 12 has no older one than 11."""
+        compiler = shutil.which("c++")
+        text = f"""\
+#!/bin/sh
+for word; do
+    case $word in
+        --version) echo 'g++ (GCC) 9.4.0'; exit 0 ;;
+        -std=c++20 | -std=c++2[3-9b-z])
+            echo "g++: error: unrecognized command line option '$word'" >&2; exit 1 ;;
+    esac
+done
+exec {compiler} "$@"
+"""
+        return write(tmp_path / "bin/g++-9", text, executable=True)
+
+    def test_cmake_says_which_is_needed_and_how_to_name_it(
+        self, gcc_9: Path, tmp_path: Path
+    ) -> None:
+        variables = {"KIM_API_CMAKE_CXX_COMPILER": gcc_9, "TORCH_ROOT": active_torch()}
+        code, printed = configure(tmp_path, **variables)
+        assert code != 0
+        assert re.search(
+            rf"torchml: libtorch \S+ needs a compiler for C\+\+20; {re.escape(str(gcc_9))}", printed
+        )
+        assert "torchml-install driver --cxx PATH" in printed
+        assert "-DKIM_API_CMAKE_CXX_COMPILER=PATH" in printed
+
+    def test_the_installer_refuses_before_it_configures(self, gcc_9: Path, tmp_path: Path) -> None:
+        code, printed = torchml_driver(tmp_path, "--cxx", gcc_9)
+        assert code == errors.CompilerTooOldError.exit_code
+        assert "(gcc 9.4.0) is too old" in printed
+        assert "C++20" in printed
+        assert "--cxx PATH" in printed
+        assert not (tmp_path / "cache/torchml-install/build").exists()
+
+    def test_it_is_good_enough_for_a_torch_of_before(self, gcc_9: Path, tmp_path: Path) -> None:
+        root = torch_folder(tmp_path / "torch", "2.7.0")
+        code, printed = configure(tmp_path, KIM_API_CMAKE_CXX_COMPILER=gcc_9, TORCH_ROOT=root)
+        assert code == 0, printed
+        assert "(C++17)" in printed
+
+
+@pytest.mark.slow
+class TestOldCMake:
+    def test_cmake_itself_says_where_to_get_a_newer_one(self, tmp_path: Path) -> None:
+        code, printed = configure(tmp_path, fetched_cmake("3.16.8") / "cmake")
+        assert code != 0
+        assert "torchml: this is CMake 3.16.8; 3.18 or newer is needed." in printed
+        assert "'python3 -m pip install cmake'" in printed
+
+    def test_kims_own_command_shows_it(self, tmp_path: Path) -> None:
+        path = f"{fetched_cmake('3.16.8')}{os.pathsep}{os.environ['PATH']}"
+        code, printed = kim_install(tmp_path, PATH=path)
+        assert code != 0
+        assert "'python3 -m pip install cmake'" in printed
+
+
+class TestNewerTorch:
+    """One that nobody has tried: not refused, but told where it may fail."""
+
+    def test_the_installer_and_cmake_know_the_same_newest_release(self, tmp_path: Path) -> None:
+        newest = ".".join(map(str, NEWEST))
+        known = torch_folder(tmp_path / "known", f"{newest}.9")
+        (tmp_path / "1").mkdir()
+        (tmp_path / "2").mkdir()
+        code, printed = configure(tmp_path / "1", TORCH_ROOT=known)
+        assert code == 0, printed
+        assert "is newer than" not in printed
+        newer = torch_folder(tmp_path / "newer", f"{NEWEST[0]}.{NEWEST[1] + 1}.0")
+        code, printed = configure(tmp_path / "2", TORCH_ROOT=newer)
+        assert code == 0, printed
+        assert f"is newer than {newest}, the newest that this driver was tested with" in printed
+        assert f"pip install 'torch=={newest}.*'" in printed
+
+    def test_the_standard_that_its_headers_demand_is_used(self, tmp_path: Path) -> None:
+        guard = "#if (!defined(_MSVC_LANG) && __cplusplus < 202302L)\n#error\n#endif\n"
+        newer = torch_folder(tmp_path / "torch", "9.1.0", header=guard)
+        code, printed = configure(tmp_path, TORCH_ROOT=newer)
+        assert code == 0, printed
+        assert "(C++23)" in printed
+
+    def test_if_it_does_not_compile_the_remedy_names_one_that_does(self, tmp_path: Path) -> None:
+        newer = torch_folder(tmp_path / "torch", "9.1.0")
+        # In the way of the compiler's own: the first file that is compiled fails.
+        write(newer / "include/string", "#include <not/there/any/more.h>\n")
+        code, printed = torchml_driver(tmp_path, "--torch-root", newer)
+        assert code == errors.BuildFailedError.exit_code
+        assert "what to do: torch 9.1.0 is newer than" in printed
+        assert '"torch==2.' in printed

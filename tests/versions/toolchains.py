@@ -1,0 +1,168 @@
+"""Other toolchains than the suite's own: releases of torch and CMake, compilers.
+
+What is fetched is kept in ``support.KEPT``: of torch, what linking and loading take (0.5 GB a
+release, and 0.5 GB more for the newest one's CUDA library).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import KEPT, ROOT, run
+
+#: Of PyPI's torch. Its Python half is left out: the driver never needs it.
+_TORCH_FILES = re.compile(
+    r"torch/(include/|share/cmake/|version\.py$|lib/lib(torch_cpu|torch|c10|c10_cuda|shm|gomp"
+    r"|gfortran|torch_global_deps)\b[^/]*$)"
+)
+_TORCH_CUDA = re.compile(r"torch/lib/libtorch_cuda\.so$")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """torch: "system" (Debian's), "active" (this Python's), "newest" (on PyPI), or a release on
+    PyPI. cmake: "system", "active" or a release on PyPI."""
+
+    torch: str
+    cxx: str
+    cmake: str
+
+    @property
+    def name(self) -> str:
+        return f"torch-{self.torch}-{self.cxx}-cmake-{self.cmake}"
+
+    def lacking(self) -> str:
+        """What ci/provision.py could not install; nothing else is taken from the system."""
+        if self.torch == "system" and not Path("/usr/include/ATen/ATen.h").is_file():
+            return "libtorch-dev"
+        return "" if shutil.which(self.cxx) else self.cxx
+
+    def torch_root(self) -> Path:
+        if self.torch == "system":
+            return Path("/usr")
+        if self.torch == "active":
+            return active_torch()
+        return fetched_torch(self.torch)
+
+    def cmake_folder(self) -> Path:
+        if self.cmake == "system":
+            return Path("/usr/bin")
+        if self.cmake == "active":
+            return Path(sys.executable).parent
+        return fetched_cmake(self.cmake)
+
+    def environment(self, python: Path) -> dict[str, str]:
+        """Programs as this toolchain has them, and `python` as the active one."""
+        own = Path(sys.executable).parent  # for ninja
+        folders = [str(self.cmake_folder()), str(python.parent), str(own)]
+        path = os.pathsep.join([*folders, os.environ["PATH"]])
+        return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+    def python(self) -> Path:
+        """A virtual environment's Python, into which the driver's module may be installed.
+
+        It sees this Python's packages, but no torch: what imports it where it can (vesin does)
+        would bring a second libtorch into the process.
+        """
+        folder = KEPT / "toolchains" / self.name
+        python = folder / "bin" / "python"
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            run([sys.executable, "-m", "venv", folder])
+            query = "import sysconfig; print(sysconfig.get_path('purelib'))"
+            packages = Path(run([python, "-c", query]).strip())
+            for entry in Path(sysconfig.get_path("purelib")).iterdir():
+                own = re.match(r"(torch|functorch|__pycache__|__editable__)", entry.name)
+                if not own and not (packages / entry.name).exists():
+                    (packages / entry.name).symlink_to(entry)
+            (folder / "complete").touch()
+        return python
+
+
+def active_torch() -> Path:
+    found = importlib.util.find_spec("torch")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent
+
+
+def newest_torch() -> str:
+    """The newest release that pip can install here."""
+    printed = run([sys.executable, "-m", "pip", "index", "versions", "torch"])
+    found = re.search(r"^torch \(([\d.]+)", printed, re.MULTILINE)
+    assert found is not None, printed
+    return found[1]
+
+
+def fetched_torch(version: str) -> Path:
+    """The folder torch/ of a release on PyPI, with what it needs of CUDA if it was built for it."""
+    with_cuda_library = version == "newest"
+    version = newest_torch() if version == "newest" else version
+    kept = KEPT / f"torch-{version}"
+    if not kept.exists():
+        with _partial(kept) as folder:
+            (wheel,) = _downloaded(f"torch=={version}", folder)
+            with zipfile.ZipFile(wheel) as archive:
+                for name in archive.namelist():
+                    if _TORCH_FILES.match(name) or (with_cuda_library and _TORCH_CUDA.match(name)):
+                        archive.extract(name, folder)
+                (metadata,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+                needed = _cuda_needed(archive.read(metadata).decode())
+            wheel.unlink()
+            if needed:
+                run([sys.executable, "-m", "pip", "install", "--target", folder, *needed])
+    return kept / "torch"
+
+
+def _cuda_needed(metadata: str) -> list[str]:
+    """The requirements without which libtorch_cpu cannot be loaded; none of a CPU build."""
+    single = re.findall(
+        r"^Requires-Dist: (nvidia-cuda-(?:runtime|cupti)\S*) ?\(?(==[\d.]+)", metadata, re.M
+    )
+    bundled = re.findall(r"^Requires-Dist: cuda-toolkit\[.*?\](==[\d.]+)", metadata, re.M)
+    return [name + version for name, version in single] + [
+        f"cuda-toolkit[cudart,cupti]{version}" for version in bundled
+    ]
+
+
+def fetched_cmake(version: str) -> Path:
+    """The folder of the program cmake of a release on PyPI."""
+    kept = KEPT / f"cmake-{version}"
+    if not kept.exists():
+        with _partial(kept) as folder:
+            (wheel,) = _downloaded(f"cmake=={version}", folder)
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(folder)
+            wheel.unlink()
+            for program in (folder / "cmake/data/bin").iterdir():
+                program.chmod(0o755)
+    return kept / "cmake/data/bin"
+
+
+def _downloaded(requirement: str, folder: Path) -> list[Path]:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    run([*pip, "--only-binary", ":all:", "--dest", folder, requirement])
+    return list(folder.glob("*.whl"))
+
+
+@contextlib.contextmanager
+def _partial(kept: Path) -> Iterator[Path]:
+    """A folder that becomes `kept` when all went well, and disappears otherwise."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{kept.name}-partial-", dir=kept.parent))
+    try:
+        yield folder
+        folder.rename(kept)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
