@@ -12,13 +12,16 @@ CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 .DEFAULT_GOAL := demo
 
 provision:
-	@$(PYTHON) ci/provision.py
+	@$(PYTHON) ci/provision.py $(PURPOSE)
 
 demo: provision
 	$(BIN)/torchml-install quickstart
 
 # The tests build the driver with warnings as errors.
 test test-all bench: export TORCHML_WERROR = ON
+
+test: PURPOSE = --for test
+test-all: PURPOSE = --for test-all
 
 test: provision
 	$(BIN)/python -m pytest -m "not slow"

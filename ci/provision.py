@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes a machine ready for this repository: system packages, then .venv with all that is needed.
 
-    python3 ci/provision.py [--torch SPEC] [--torch-index URL] [--no-kimpy] [--dry-run | --check]
+    python3 ci/provision.py [--torch SPEC] [--torch-index URL] [--no-kimpy] [--for test|test-all]
+                            [--dry-run | --check]
 
 Needs nothing but the standard library (Python 3.9 starts it, .venv wants 3.10).  What is there
 already is left alone, a second run takes a moment, and a run that was interrupted is continued by
@@ -161,12 +162,17 @@ def diagnosis(output: str) -> str:
 
 @dataclass(frozen=True)
 class Need:
-    """A thing the system has to have: who brings it, and how to see it without dpkg."""
+    """A thing the system has to have: who brings it, and how to see it without dpkg.
+
+    purpose: what alone needs it ("test", "test-all"); "" is everything. What only tests need is
+    not insisted on: without it they are skipped.
+    """
 
     what: str
     apt: tuple[str, ...]
     conda: tuple[str, ...]
     present: Callable[[], bool]
+    purpose: str = ""
 
 
 def programs(*names: str) -> Callable[[], bool]:
@@ -197,6 +203,10 @@ def has_python_headers() -> bool:
     return Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
+def has_system_libtorch() -> bool:
+    return Path("/usr/include/ATen/ATen.h").is_file()
+
+
 def has_web_tool() -> bool:
     """KIM's own commands refuse to run without one, even to install from a folder."""
     return bool(shutil.which("wget") or shutil.which("curl"))
@@ -214,6 +224,10 @@ NEEDS = (
     Need("web tool of KIM's commands", ("wget",), ("wget",), has_web_tool),
     Need("venv module", ("python3-venv",), ("python",), has_venv),
     Need("Python headers", ("python3-dev",), ("python",), has_python_headers),
+    # Debian's is the oldest libtorch that the driver is built with.
+    Need("the oldest libtorch", ("libtorch-dev",), (), has_system_libtorch, "test"),
+    Need("clang", ("clang",), ("clangxx",), programs("clang++"), "test-all"),
+    Need("the oldest gcc", ("g++-11",), ("gxx=11",), programs("g++-11"), "test-all"),
 )
 
 
@@ -226,14 +240,21 @@ def installed_by_dpkg(packages: Sequence[str]) -> set[str]:
     return {line[0] for line in lines if line[1:] == ["installed"]}
 
 
-def missing_needs() -> list[Need]:
+def wanted(need: Need, purpose: str) -> bool:
+    """Whether somebody with that purpose has a use for it; all tests need what the fast ones do."""
+    return need.purpose in ("", purpose) or (need.purpose, purpose) == ("test", "test-all")
+
+
+def missing_needs(purpose: str = "") -> list[Need]:
     installed = installed_by_dpkg([package for need in NEEDS for package in need.apt])
     # These two belong to the Python that runs us, whatever Debian has for its own.
     own = ("venv module", "Python headers")
     return [
         need
         for need in NEEDS
-        if not need.present() and (need.what in own or not installed.issuperset(need.apt))
+        if wanted(need, purpose)
+        and not need.present()
+        and (need.what in own or not installed.issuperset(need.apt))
     ]
 
 
@@ -257,24 +278,35 @@ def explain_missing(missing: Sequence[Need]) -> str:
     )
 
 
-def install_system_packages(progress: Progress, dry_run: bool) -> None:
-    missing = missing_needs()
+def install_system_packages(progress: Progress, dry_run: bool, purpose: str = "") -> None:
+    missing = missing_needs(purpose)
     if not missing:
         return
     prefix = superuser_prefix()
     if prefix is None or not shutil.which("apt-get"):
-        raise ProvisionError(explain_missing(missing))
-    packages = sorted({package for need in missing for package in need.apt})
-    if dry_run:
-        progress.say(f"would install with apt: {' '.join(packages)}")
+        missing = leave_out(missing, [need for need in missing if need.purpose], progress)
+        if missing:
+            raise ProvisionError(explain_missing(missing))
         return
-    progress.say(f"apt: installing {' '.join(packages)}")
+    if dry_run:
+        progress.say(f"would install with apt: {' '.join(apt_packages(missing))}")
+        return
     env = ["env", "DEBIAN_FRONTEND=noninteractive"]
     apt = [*prefix, *env, "apt-get", "-o", f"DPkg::Lock::Timeout={LOCK_PATIENCE}"]
-    install = [*apt, "install", "-y", "--no-install-recommends", *packages]
+    install = [*apt, "install", "-y", "--no-install-recommends"]
     # The lists are fetched only if the ones at hand cannot do it: a mirror's answer takes a while.
-    if not succeeds([*install, "--simulate"]):
+    if not succeeds([*install, *apt_packages(missing), "--simulate"]):
         run_apt([*apt, "update"], prefix, progress)
+        unknown = [
+            need
+            for need in missing
+            if need.purpose and not succeeds([*install, *need.apt, "--simulate"])
+        ]
+        missing = leave_out(missing, unknown, progress)
+        if not missing:
+            return
+    install += apt_packages(missing)
+    progress.say(f"apt: installing {' '.join(apt_packages(missing))}")
     try:
         run_apt(install, prefix, progress)
     except ProvisionError as problem:
@@ -283,12 +315,23 @@ def install_system_packages(progress: Progress, dry_run: bool) -> None:
         run_apt([*apt, "update"], prefix, progress)
         run_apt(install, prefix, progress)
     importlib.invalidate_caches()
-    still = missing_needs()
+    still = [need for need in missing_needs(purpose) if need in missing]
     if still:
         raise ProvisionError(
             f"{explain_missing(still)}\n  (apt says they are installed; the Python in use is"
             f" {sys.executable}, which may not be Debian's own)"
         )
+
+
+def apt_packages(needs: Sequence[Need]) -> list[str]:
+    return sorted({package for need in needs for package in need.apt})
+
+
+def leave_out(needs: Sequence[Need], these: Sequence[Need], progress: Progress) -> list[Need]:
+    """Without what only tests need, and which cannot be had here; says so."""
+    for need in these:
+        progress.say(f"without {need.what} ({' '.join(need.apt)}): the tests of it are skipped")
+    return [need for need in needs if need not in these]
 
 
 def succeeds(command: Sequence[str]) -> bool:
@@ -499,9 +542,9 @@ def only_one(progress: Progress) -> Iterator[None]:
         yield
 
 
-def report(plan: Sequence[Step]) -> int:
+def report(plan: Sequence[Step], purpose: str) -> int:
     """--check: what is missing, one line each. 0 if nothing is."""
-    missing = missing_needs()
+    missing = missing_needs(purpose)
     todo = pending(plan) if venv_works() else list(plan)
     for need in missing:
         print(f"missing: {need.what} (apt: {' '.join(need.apt)}; conda: {' '.join(need.conda)})")
@@ -527,6 +570,13 @@ def arguments() -> argparse.Namespace:
         help="index to take torch from, e.g. https://download.pytorch.org/whl/cpu",
     )
     parser.add_argument("--no-kimpy", action="store_true", help="leave kimpy out")
+    parser.add_argument(
+        "--for",
+        dest="purpose",
+        choices=("test", "test-all"),
+        default="",
+        help="with the other toolchains that these tests build the driver with, if apt has them",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="say what would be done")
     what.add_argument("--check", action="store_true", help="say what is missing; exit 1 if it is")
@@ -540,14 +590,14 @@ def main() -> int:
         check_python()
         plan = steps(options.torch, options.torch_index, not options.no_kimpy)
         if options.check:
-            return report(plan)
+            return report(plan, options.purpose)
         if options.dry_run:
-            install_system_packages(progress, dry_run=True)
+            install_system_packages(progress, dry_run=True, purpose=options.purpose)
             for step in pending(plan) if venv_works() else plan:
                 progress.say(f"would run: pip install {' '.join(step.arguments)}")
             return 0
         with only_one(progress):
-            install_system_packages(progress, dry_run=False)
+            install_system_packages(progress, dry_run=False, purpose=options.purpose)
             install_packages(plan, progress)
     except ProvisionError as problem:
         progress.say(f"error: {problem}")

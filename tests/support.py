@@ -61,6 +61,12 @@ add_kim_api_model_library(NAME "{name}" DRIVER_NAME "{driver}" PARAMETER_FILES {
 """
 
 
+def kim_item(name: str, files: Sequence[str]) -> str:
+    """The CMakeLists.txt of a portable model of our driver."""
+    listed = " ".join(f'"{file_name}"' for file_name in files)
+    return _KIM_ITEM.format(name=name, driver=DRIVER, files=listed)
+
+
 def install_kim_model(folder: Path, name: str, files: Mapping[str, bytes], work: Path) -> None:
     """Installs a portable model with any contents, sound or not, without asking our installer."""
     source = work / name
@@ -68,9 +74,7 @@ def install_kim_model(folder: Path, name: str, files: Mapping[str, bytes], work:
     source.mkdir(parents=True)
     for file_name, contents in files.items():
         (source / file_name).write_bytes(contents)
-    listed = " ".join(f'"{file_name}"' for file_name in files)
-    text = _KIM_ITEM.format(name=name, driver=DRIVER, files=listed)
-    (source / "CMakeLists.txt").write_text(text)
+    (source / "CMakeLists.txt").write_text(kim_item(name, list(files)))
     build = source / "build"
     prefix = f"-DKIM_API_PORTABLE_MODEL_INSTALL_PREFIX={folder}"
     run(["cmake", "-S", source, "-B", build, "-DKIM_API_INSTALL_COLLECTION=USER", prefix])

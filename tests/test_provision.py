@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def lacking(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Makes the system look as if it had everything but the named needs."""
     needs = [
-        module.Need(need.what, need.apt, need.conda, lambda what=need.what: what not in names)
+        dataclasses.replace(need, present=lambda what=need.what: what not in names)
         for need in module.NEEDS
     ]
     monkeypatch.setattr(module, "NEEDS", needs)
@@ -71,6 +72,69 @@ def test_a_dry_run_installs_nothing(
     assert "torch==" in printed
     assert "kimpy" not in printed
     assert not provision.VENV.exists()
+
+
+@pytest.mark.parametrize(
+    ("purpose", "packages"),
+    [
+        ((), set()),
+        (("--for", "test"), {"libtorch-dev"}),
+        (("--for", "test-all"), {"libtorch-dev", "clang", "g++-11"}),
+    ],
+    ids=["demo", "test", "test-all"],
+)
+def test_other_toolchains_come_only_with_the_tests_of_them(
+    purpose: tuple[str, ...],
+    packages: set[str],
+    provision: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lacking(provision, monkeypatch, "the oldest libtorch", "clang", "the oldest gcc")
+    monkeypatch.setattr(provision, "superuser_prefix", list)
+    monkeypatch.setattr(provision.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run", *purpose])
+    assert provision.main() == 0
+    printed = capsys.readouterr().out
+    apt = [line for line in printed.splitlines() if "would install with apt: " in line]
+    assert {word for line in apt for word in line.split("apt: ")[1].split()} == packages
+
+
+def test_who_cannot_install_other_toolchains_gets_the_rest(
+    provision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking(provision, monkeypatch, "the oldest libtorch")
+    monkeypatch.setattr(provision, "superuser_prefix", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run", "--for", "test"])
+    assert provision.main() == 0
+    printed = capsys.readouterr().out
+    assert "without the oldest libtorch (libtorch-dev): the tests of it are skipped" in printed
+    assert "torch==" in printed
+
+
+@pytest.mark.parametrize("others", [["xxd"], []], ids=["among others", "alone"])
+def test_a_toolchain_that_apt_does_not_know_is_left_out(
+    others: list[str],
+    provision: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    installed: list[str] = []
+    lacking(provision, monkeypatch, "the oldest gcc", *others)
+    monkeypatch.setattr(provision, "superuser_prefix", list)
+    monkeypatch.setattr(provision.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(provision, "succeeds", lambda command: "g++-11" not in command)
+
+    def apt(command: list[str], prefix: list[str], progress: Any) -> None:
+        if "install" in command:
+            assert len(command) > command.index("--no-install-recommends") + 1
+            installed.extend(command[command.index("--no-install-recommends") + 1 :])
+            lacking(provision, monkeypatch, "the oldest gcc")
+
+    monkeypatch.setattr(provision, "run_apt", apt)
+    provision.install_system_packages(provision.Progress(0.0), dry_run=False, purpose="test-all")
+    assert installed == others
+    assert "without the oldest gcc (g++-11)" in capsys.readouterr().out
 
 
 def test_an_old_python_is_told_which_newer_one_to_use(

@@ -1,0 +1,213 @@
+"""The driver and its Python module, built and run with other toolchains than the suite's own: the
+oldest libtorch, the oldest and the newest torch that can be linked, CUDA builds without a GPU or a
+CUDA toolkit, the oldest CMake, gcc and clang."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.calculators.kim import KIM
+
+from tests.example_network import CUTOFF as NETWORK_CUTOFF
+from tests.example_network import LAYERS, directly, example_network
+from tests.lammps_runs import Lammps
+from tests.structures import (
+    ENERGY_TOLERANCE,
+    EXAMPLE_MODEL,
+    FORCE_TOLERANCE,
+    REFERENCE_MODEL,
+    rattled_crystal,
+)
+from tests.support import DRIVER, DriverEnvironment, kim_item, run, torchml_install
+from tests.torch_models import torchscript
+from tests.versions.computing import DESCRIPTOR_MODELS, DESCRIPTORS, references, structures
+from tests.versions.toolchains import Toolchain
+
+NETWORK = "TorchML_GN_Si"
+
+TOOLCHAINS = [
+    Toolchain(torch="system", cxx="g++", cmake="system"),
+    *(
+        pytest.param(toolchain, marks=pytest.mark.slow)
+        for toolchain in (
+            Toolchain(torch="system", cxx="clang++", cmake="3.18.4.post1"),
+            Toolchain(torch="2.7.0", cxx="g++", cmake="3.18.4.post1"),
+            Toolchain(torch="active", cxx="clang++", cmake="3.25.2"),
+            Toolchain(torch="newest", cxx="g++-11", cmake="active"),
+            Toolchain(torch="newest", cxx="clang++", cmake="3.18.4.post1"),
+        )
+    ),
+]
+
+#: What the driver may ask the loader for. Neither CUDA's libraries nor Python's are among them.
+NEEDED = re.compile(
+    r"lib(torch_cpu|c10|kim-api|stdc\+\+|m|gcc_s|c|dl|pthread|rt)\.so(\.\d+)*|ld-linux.*"
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """toolchain's driver and Python module, with models in a collection of their own."""
+
+    toolchain: Toolchain
+    python: Path
+    collection: Path
+    env: Mapping[str, str]
+
+
+pytestmark = pytest.mark.usefixtures("in_folder")
+
+
+@pytest.fixture
+def in_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """KIM writes its log into the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def packed(
+    driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Portable models with one and the other calling convention, made with the suite's torch."""
+    work = tmp_path_factory.mktemp("models")
+    (work / "GN_Si.pt").write_bytes(torchscript(example_network()))
+    pattern = ("--pattern", "graph", "--layers", str(LAYERS))
+    options = ("--elements", "Si", "--cutoff", str(NETWORK_CUTOFF), *pattern, "--name", NETWORK)
+    torchml_install("model", "pack", "GN_Si.pt", *options, env=driver_environment.env, cwd=work)
+    descriptors = {name: descriptor_model(work, name) for name in DESCRIPTOR_MODELS}
+    return {EXAMPLE_MODEL: driver_environment.packed, NETWORK: work / NETWORK, **descriptors}
+
+
+class Weighted(torch.nn.Module):
+    """The energy is the sum of the descriptors, each times a weight of its own."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def forward(self, descriptors: torch.Tensor) -> torch.Tensor:
+        return (self.weights * descriptors).sum()
+
+
+def descriptor_model(work: Path, name: str) -> Path:
+    """A portable model with the weights of the descriptor's reference for silicon."""
+    descriptor, kind = DESCRIPTOR_MODELS[name]
+    folder = work / name
+    folder.mkdir()
+    module = Weighted(references()[f"case/{descriptor}@silicon/weights"])
+    (folder / "model.pt").write_bytes(torchscript(module))
+    shutil.copy(DESCRIPTORS / f"{descriptor}.kliff.dat", folder / "descriptor.dat")
+    lines = ("1", "Si", "", "Descriptor", "", "5.0", "", "model.pt", "", "False", "1", "", kind)
+    (folder / "model.param").write_text("\n".join(lines) + "\n")
+    files = ["model.param", "model.pt", "descriptor.dat"]
+    (folder / "CMakeLists.txt").write_text(kim_item(name, files))
+    return folder
+
+
+@pytest.fixture(scope="module", params=TOOLCHAINS, ids=lambda toolchain: toolchain.name)
+def built(
+    request: pytest.FixtureRequest,
+    packed: Mapping[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Built:
+    """Built by the command that users type."""
+    toolchain: Toolchain = request.param
+    if lacking := toolchain.lacking():
+        pytest.skip(f"{lacking} is not on this machine")
+    python = toolchain.python()
+    collection = tmp_path_factory.mktemp("collection")
+    env = {
+        **toolchain.environment(python),
+        "KIM_API_MODEL_DRIVERS_DIR": str(collection),
+        "KIM_API_PORTABLE_MODELS_DIR": str(collection),
+    }
+    command = (python, "-m", "torchml_installer")
+    where = ("--collection", "environment")
+    tools = ("--torch-root", toolchain.torch_root(), "--cxx", toolchain.cxx, "--python")
+    run([*command, "driver", *where, *tools], env=env, cwd=collection)
+    for folder in packed.values():
+        run([*command, "model", "install", folder, *where], env=env, cwd=collection)
+    return Built(toolchain, python, collection, env)
+
+
+def expected(name: str, atoms: Atoms) -> tuple[float, np.ndarray]:
+    """Energy (eV) and forces (eV/angstrom) without our driver."""
+    if name == NETWORK:
+        return directly(example_network(), atoms)
+    if name in DESCRIPTOR_MODELS:
+        case = f"case/{DESCRIPTOR_MODELS[name][0]}@silicon"
+        weighted = references()[f"{case}/weights"] * references()[f"{case}/values"]
+        return weighted.sum(), -references()[f"{case}/products"]
+    atoms.calc = KIM(REFERENCE_MODEL)
+    return atoms.get_potential_energy(), atoms.get_forces()
+
+
+def test_models_give_the_same_as_without_the_driver(
+    built: Built, packed: Mapping[str, Path], tmp_path: Path
+) -> None:
+    models = [f"{name}={folder}" for name, folder in packed.items()]
+    command = [built.python, "-m", "tests.versions.computing", "results.npz", *models]
+    loaded = run(command, env=dict(built.env), cwd=tmp_path).splitlines()
+    root = built.toolchain.torch_root().resolve()
+    assert [Path(path).resolve().is_relative_to(root) for path in loaded] == [True], loaded
+    found = np.load(tmp_path / "results.npz")
+    for name in packed:
+        for structure, make in structures(name).items():
+            energy, forces = expected(name, make())
+            for door in ("kim", "python"):
+                ours = {
+                    what: found[f"{name} {structure} {door} {what}"]
+                    for what in ("energy", "forces", "stress")
+                }
+                assert ours["energy"] == pytest.approx(energy, abs=ENERGY_TOLERANCE)
+                np.testing.assert_allclose(ours["forces"], forces, rtol=0, atol=FORCE_TOLERANCE)
+                same = found[f"{name} {structure} kim stress"]
+                np.testing.assert_allclose(ours["stress"], same, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_lammps_runs_both_models(built: Built, ranks: int, tmp_path: Path) -> None:
+    atoms = rattled_crystal()
+    env = {**built.env, "OMP_NUM_THREADS": "1", "KIM_MODEL_EXECUTION_DEVICE": "cpu"}
+    for name in (EXAMPLE_MODEL, NETWORK):
+        energy, forces = expected(name, atoms)
+        ours = Lammps(tmp_path, env).static(atoms, name, ranks)
+        assert ours.energy == pytest.approx(energy, abs=ENERGY_TOLERANCE)
+        np.testing.assert_allclose(ours.forces, forces, rtol=0, atol=FORCE_TOLERANCE)
+
+
+def test_the_libraries_need_nothing_but_torch_kim_and_the_languages_own(built: Built) -> None:
+    find = "import torchml_driver._core as core; print(core.__file__)"
+    module = Path(run([built.python, "-c", find], env=dict(built.env)).strip())
+    (driver,) = (built.collection / DRIVER).glob("*.so")
+    libraries = built.toolchain.torch_root().resolve() / "lib"
+    for file in (driver, module):
+        dynamic = run(["readelf", "--dynamic", "--wide", file])
+        needed = re.findall(r"\(NEEDED\)\s+Shared library: \[(.+)\]", dynamic)
+        assert any(name.startswith("libtorch_cpu.so") for name in needed)
+        assert [name for name in needed if not NEEDED.fullmatch(name)] == []
+        (path,) = re.findall(r"\((?:RUNPATH|RPATH)\)\s+Library r\w*path: \[(.*)\]", dynamic)
+        folders = [Path(folder).resolve() for folder in path.split(":")]
+        assert [folder.is_relative_to(libraries) for folder in folders] == [True]
+
+
+def test_without_a_gpu_asking_for_one_says_why_there_is_none(built: Built, tmp_path: Path) -> None:
+    env = {**built.env, "KIM_MODEL_EXECUTION_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""}
+    script = f"from ase.calculators.kim import KIM; KIM({EXAMPLE_MODEL!r})"
+    done = subprocess.run(
+        [built.python, "-c", script], env=env, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    log = (tmp_path / "kim.log").read_text()
+    assert re.search(r"TorchML: .*KIM_MODEL_EXECUTION_DEVICE.*'cuda'", log), log
+    cuda_build = (built.toolchain.torch_root() / "lib" / "libtorch_cuda.so").exists()
+    assert ("cannot be opened" if cuda_build else "built without it") in log
