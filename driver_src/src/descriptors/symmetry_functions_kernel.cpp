@@ -167,7 +167,8 @@ void read_pairs(const SymmetryPlan& plan, const Surroundings& block, int i, Pair
     for (int k = 0; k < n_padded; k += lanes) {
         const Vec r = load(pairs.r + k);
         const Vec wavenumber = load(pairs.inverse + k);
-        const Vec inverse = 1.0 / r;
+        // A neighbour in the centre's place: all that is divided by r goes to zero faster.
+        const Vec inverse = 1.0 / select(reinterpret_cast<IntVec>(r > 1e-100), r, Vec{} + 1e-100);
         const SinCos turn = sincos(wavenumber * r);
         store(pairs.r2 + k, r * r);
         store(pairs.inverse + k, inverse);
