@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/descriptor_calculator.hpp"
 #include "engine/device.hpp"
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
@@ -56,6 +57,34 @@ Environment environment_of(const std::map<std::string, std::string>& variables) 
         const auto found = variables.find(name);
         return found == variables.end() ? std::nullopt : std::optional(found->second);
     };
+}
+
+UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coordinates,
+                             const Array<double>& cell, const Array<std::int64_t>& pairs,
+                             const Array<std::int32_t>& shifts, int depth) {
+    const py::ssize_t n = species.size();
+    require_shape(species, "species", {n});
+    require_shape(coordinates, "coordinates", {n, 3});
+    require_shape(cell, "cell", {3, 3});
+    const py::ssize_t n_pairs = pairs.size() / 2;
+    require_shape(pairs, "pairs", {n_pairs, 2});
+    require_shape(shifts, "shifts", {n_pairs, 3});
+    return unfold(n, species.data(), coordinates.data(), cell.data(),
+                  {n_pairs, pairs.data(), shifts.data()}, depth);
+}
+
+/// Adds what the images of an atom got to the atom itself.
+Array<double> fold(const UnfoldedSystem& system, const Array<double>& values, int width) {
+    std::vector<py::ssize_t> shape = {system.n_atoms};
+    if (width != 1) shape.push_back(width);
+    Array<double> folded(shape);
+    double* sums = folded.mutable_data();
+    std::fill_n(sums, system.n_atoms * width, 0.0);
+    const double* value = values.data();
+    for (const std::int64_t owner : system.owner) {
+        for (int k = 0; k < width; ++k) sums[owner * width + k] += *value++;
+    }
+    return folded;
 }
 
 class PythonPotential {
@@ -114,16 +143,8 @@ class PythonPotential {
     Arrays compute_periodic(const Array<int>& species, const Array<double>& coordinates,
                             const Array<double>& cell, const Array<std::int64_t>& pairs,
                             const Array<std::int32_t>& shifts, Wanted wanted) {
-        const py::ssize_t n = species.size();
-        require_shape(species, "species", {n});
-        require_shape(coordinates, "coordinates", {n, 3});
-        require_shape(cell, "cell", {3, 3});
-        const py::ssize_t n_pairs = pairs.size() / 2;
-        require_shape(pairs, "pairs", {n_pairs, 2});
-        require_shape(shifts, "shifts", {n_pairs, 3});
         const UnfoldedSystem unfolded =
-            unfold(n, species.data(), coordinates.data(), cell.data(),
-                   {n_pairs, pairs.data(), shifts.data()}, parameters().n_layers);
+            unfold_arrays(species, coordinates, cell, pairs, shifts, parameters().n_layers);
         auto [energy, forces, particle_energies, virial, particle_virials] =
             run(unfolded.view(), wanted);
         if (forces) *forces = fold(unfolded, *forces, 3);
@@ -133,21 +154,6 @@ class PythonPotential {
     }
 
   private:
-    /// Adds what the images of an atom got to the atom itself.
-    static Array<double> fold(const UnfoldedSystem& system, const Array<double>& values,
-                              int width) {
-        std::vector<py::ssize_t> shape = {system.n_atoms};
-        if (width != 1) shape.push_back(width);
-        Array<double> folded(shape);
-        double* sums = folded.mutable_data();
-        std::fill_n(sums, system.n_atoms * width, 0.0);
-        const double* value = values.data();
-        for (const std::int64_t owner : system.owner) {
-            for (int k = 0; k < width; ++k) sums[owner * width + k] += *value++;
-        }
-        return folded;
-    }
-
     Arrays run(const System& system, Wanted wanted) {
         double energy = 0.0;
         std::optional<Array<double>> forces, particle_energies, virial, particle_virials;
@@ -174,6 +180,50 @@ class PythonPotential {
     }
 
     Potential potential_;
+};
+
+class PythonDescriptor {
+  public:
+    PythonDescriptor(const std::filesystem::path& file, const std::vector<std::string>& elements)
+        : calculator_(file, elements) {}
+
+    const std::string& kind() const { return calculator_.kind(); }
+    int width() const { return calculator_.width(); }
+    double cutoff() const { return calculator_.cutoff(); }
+
+    Array<double> values(const Array<int>& species, const Array<double>& coordinates,
+                         const Array<double>& cell, const Array<std::int64_t>& pairs,
+                         const Array<std::int32_t>& shifts) {
+        const UnfoldedSystem unfolded = unfold_arrays(species, coordinates, cell, pairs, shifts, 1);
+        Array<double> values(std::vector<py::ssize_t>{unfolded.n_atoms, width()});
+        double* data = values.mutable_data();
+        const py::gil_scoped_release released;
+        calculator_.values(unfolded.view(), data);
+        return values;
+    }
+
+    std::tuple<Array<double>, Array<double>> products(const Array<int>& species,
+                                                      const Array<double>& coordinates,
+                                                      const Array<double>& cell,
+                                                      const Array<std::int64_t>& pairs,
+                                                      const Array<std::int32_t>& shifts,
+                                                      const Array<double>& weights) {
+        const UnfoldedSystem unfolded = unfold_arrays(species, coordinates, cell, pairs, shifts, 1);
+        require_shape(weights, "weights", {unfolded.n_atoms, width()});
+        const System system = unfolded.view();
+        Array<double> gradient(std::vector<py::ssize_t>{system.n, 3});
+        Array<double> virial(std::vector<py::ssize_t>{6});
+        double* of_positions = gradient.mutable_data();
+        double* of_strain = virial.mutable_data();
+        {
+            const py::gil_scoped_release released;
+            calculator_.products(system, weights.data(), of_positions, of_strain);
+        }
+        return {fold(unfolded, gradient, 3), virial};
+    }
+
+  private:
+    DescriptorCalculator calculator_;
 };
 
 }  // namespace
@@ -258,4 +308,15 @@ PYBIND11_MODULE(_core, module) {
             py::arg("species"), py::arg("coordinates"), py::arg("cell"), py::arg("pairs"),
             py::arg("shifts"), py::arg("forces"), py::arg("particle_energies"),
             py::arg("particle_virials"));
+    using torchml::PythonDescriptor;
+    py::class_<PythonDescriptor>(module, "Descriptor")
+        .def(py::init<const std::filesystem::path&, const std::vector<std::string>&>(),
+             py::arg("file"), py::arg("elements"))
+        .def_property_readonly("kind", &PythonDescriptor::kind)
+        .def_property_readonly("width", &PythonDescriptor::width)
+        .def_property_readonly("cutoff", &PythonDescriptor::cutoff)
+        .def("values", &PythonDescriptor::values, py::arg("species"), py::arg("coordinates"),
+             py::arg("cell"), py::arg("pairs"), py::arg("shifts"))
+        .def("products", &PythonDescriptor::products, py::arg("species"), py::arg("coordinates"),
+             py::arg("cell"), py::arg("pairs"), py::arg("shifts"), py::arg("weights"));
 }

@@ -339,8 +339,14 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
             }
         }
     }
-    return std::make_unique<DescriptorInputs>(std::move(loaded.descriptor), parameters.cutoff,
-                                              source.species_codes, source.scalar);
+    return make_descriptor_inputs(std::move(loaded.descriptor), parameters.cutoff,
+                                  source.species_codes, source.scalar);
+}
+
+std::unique_ptr<Inputs> make_descriptor_inputs(std::unique_ptr<const Descriptor> descriptor,
+                                               double cutoff, const std::vector<int>& species_codes,
+                                               at::ScalarType scalar) {
+    return std::make_unique<DescriptorInputs>(std::move(descriptor), cutoff, species_codes, scalar);
 }
 
 }  // namespace torchml

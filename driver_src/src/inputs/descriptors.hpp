@@ -1,5 +1,9 @@
 #pragma once
 
+#include <memory>
+#include <vector>
+
+#include "descriptors/descriptor.hpp"
 #include "inputs/inputs.hpp"
 
 namespace torchml {
@@ -12,5 +16,11 @@ namespace torchml {
 /// Throws Error if there is no descriptor file, if it is wrong or does not fit the parameter file,
 /// and for models that return forces, which they cannot know without coordinates.
 std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source);
+
+/// The same of a descriptor at hand. `cutoff`: Å, how far neighbours are listed; `species_codes`:
+/// of each element, in the descriptor's order.
+std::unique_ptr<Inputs> make_descriptor_inputs(std::unique_ptr<const Descriptor> descriptor,
+                                               double cutoff, const std::vector<int>& species_codes,
+                                               at::ScalarType scalar);
 
 }  // namespace torchml

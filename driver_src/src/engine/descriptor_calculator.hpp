@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/system.hpp"
+
+namespace torchml {
+
+/// Descriptors without a model, by what a model's own go through. An object is used by one thread
+/// at a time.
+class DescriptorCalculator {
+  public:
+    /// `file`: a descriptor file (`*.dat`). `elements`: in the order of species codes 0, 1, 2, ...
+    /// Throws Error.
+    DescriptorCalculator(const std::filesystem::path& file,
+                         const std::vector<std::string>& elements);
+    ~DescriptorCalculator();
+    DescriptorCalculator(DescriptorCalculator&&) noexcept;
+
+    /// "SymmetryFunctions", "Bispectrum" or "SOAP".
+    const std::string& kind() const;
+    int width() const;
+    /// Å: the largest of the pairs' cutoffs.
+    double cutoff() const;
+
+    /// Writes the descriptors of the contributing particles, (n_contributing, width).
+    void values(const System& system, double* values);
+
+    /// Writes the derivatives of the sum of `weights` (n_contributing, width) times the
+    /// descriptors: by the positions of all particles (n, 3), and by the strain (6) xx, yy, zz, yz,
+    /// xz, xy. Either may be null.
+    void products(const System& system, const double* weights, double* gradient, double* virial);
+
+  private:
+    struct Implementation;
+    std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace torchml
