@@ -151,11 +151,13 @@ void set_routine(KIM::ModelDriverCreate* create, KIM::ModelRoutineName name,
 std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, const Units& units) {
     int count = 0;
     create.GetNumberOfParameterFiles(&count);
+    const std::string* folder = nullptr;
+    create.GetParameterFileDirectoryName(&folder);
     std::vector<std::filesystem::path> files;
     for (int index = 0; index < count; ++index) {
         const std::string* name = nullptr;
-        require(create.GetParameterFileName(index, &name), "a parameter file's name");
-        files.emplace_back(*name);
+        require(create.GetParameterFileBasename(index, &name), "a parameter file's name");
+        files.push_back(std::filesystem::path(*folder) / *name);
     }
     const bool atomic_numbers = std::getenv("KIM_MODEL_ELEMENTS_MAP") != nullptr;
     auto model = std::make_unique<Model>(Model{Potential(files, atomic_numbers), units});
