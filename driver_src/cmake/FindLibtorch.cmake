@@ -6,8 +6,8 @@
 # Python interpreter (found, not imported), the conda prefix, and the system. A place that the user
 # named is the only one considered.
 #
-# Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD and the target
-# libtorch::libtorch.
+# Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
+# Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
 
 if(NOT CMAKE_CXX_COMPILER_LOADED)
     message(FATAL_ERROR "torchml: FindLibtorch has to be included after project().")
@@ -201,6 +201,17 @@ if(NOT _libtorch_compiler_works)
         "newer one (gcc 11 or clang 14; 'conda install -c conda-forge cxx-compiler' has one) and name it: "
         "'torchml-install driver --cxx PATH', or 'cmake -DKIM_API_CMAKE_CXX_COMPILER=PATH'. Or use torch "
         "2.7, for which C++17 is enough: pip install 'torch==2.7.*'.")
+endif()
+
+# What runs compiled models is young, and its interface was another in torch 2.5 and 2.6.
+set(Libtorch_AOTINDUCTOR OFF)
+set(_runner "${_include_dir}/torch/csrc/inductor/aoti_runner/model_container_runner.h")
+if(EXISTS "${_runner}")
+    file(STRINGS "${_runner}" _registry REGEX "getAOTIModelRunnerRegistry")
+    file(STRINGS "${_runner}" _single_threaded REGEX "bool run_single_threaded")
+    if(_registry AND _single_threaded)
+        set(Libtorch_AOTINDUCTOR ON)
+    endif()
 endif()
 
 add_library(libtorch::c10 SHARED IMPORTED)

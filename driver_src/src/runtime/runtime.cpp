@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include "engine/error.hpp"
+#include "runtime/aotinductor.hpp"
 #include "runtime/torchscript.hpp"
 
 namespace torchml {
@@ -16,12 +17,7 @@ std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool retu
     if (std::filesystem::file_size(file, problem) == 0) {
         fail("model file ", file.filename().string(), " is empty.");
     }
-    if (file.extension() == ".pt2") {
-        fail(
-            "model file ", file.filename().string(),
-            " is an AOTInductor package, which this version of the driver cannot run yet; save the "
-            "model as TorchScript (torch.jit.script(model).save('model.pt')).");
-    }
+    if (file.extension() == ".pt2") return load_aotinductor(file, returns_forces, device);
     return load_torchscript(file, returns_forces, device);
 }
 

@@ -1,0 +1,230 @@
+#include "runtime/aotinductor.hpp"
+
+#include "engine/error.hpp"
+
+#ifndef TORCHML_HAS_AOTINDUCTOR
+
+namespace torchml {
+
+std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
+                                          bool /*returns_forces*/, c10::Device /*device*/) {
+    fail("model file ", file.filename().string(),
+         " is an AOTInductor package, which needs torch 2.7 or newer; this driver was built for ",
+         "torch " TORCHML_LIBTORCH_VERSION
+         ". Build the driver for a newer torch (`torchml-install "
+         "driver --torch-root ...`), or save the model as TorchScript "
+         "(torch.jit.script(model).save('model.pt')).");
+}
+
+}  // namespace torchml
+
+#else
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/sum.h>
+#include <c10/core/DeviceGuard.h>
+#include <torch/csrc/inductor/aoti_runner/model_container_runner.h>
+
+#include "runtime/compatibility.hpp"
+#include "runtime/extensions.hpp"
+#include "runtime/messages.hpp"
+#include "runtime/package.hpp"
+#include "runtime/transfer.hpp"
+
+namespace torchml {
+
+namespace {
+
+using torch::inductor::AOTIModelContainerRunner;
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
+std::string shape_text(at::IntArrayRef sizes) {
+    std::string text;
+    for (const auto size : sizes) {
+        text += (text.empty() ? "" : ", ") + (size < 0 ? "*" : std::to_string(size));
+    }
+    return "[" + text + "]";
+}
+
+/// One compiled model of a package. The files it was loaded from go as soon as they may: a process
+/// that is killed leaves none.
+class Entry {
+  public:
+    Entry(const std::filesystem::path& file, const PackageDescription& description,
+          const std::string& name, c10::Device device)
+        : file_(file.filename().string()), folder_(std::make_unique<TemporaryFolder>()) {
+        const auto library = unpack(file, description, name, folder_->path());
+        auto& runners = torch::inductor::getAOTIModelRunnerRegistry();
+        const auto maker = runners.find(c10::DeviceTypeName(device.type(), /*lower_case=*/true));
+        if (maker == runners.end()) {
+            fail("this torch cannot run AOTInductor packages on the device ", device.str(), ".");
+        }
+        try {
+            runner_ = maker->second(library.string(), /*num_models=*/1, device.str(),
+                                    folder_->path().string(), /*run_single_threaded=*/false);
+        } catch (const std::exception& problem) {
+            fail("the compiled model in ", file_, " cannot be loaded from ",
+                 folder_->path().parent_path().string(), " (", essence(problem),
+                 "). Does that folder allow programs to run (no 'noexec')? Otherwise set TMPDIR to "
+                 "one that does; or compile the model again, for this torch.");
+        }
+        // On a GPU kernels may be read from files when they are first used.
+        if (device.is_cpu()) folder_.reset();
+    }
+
+    /// `count`: how many tensors it has to return.
+    std::vector<at::Tensor> run(std::vector<at::Tensor>& inputs, std::size_t count) {
+        std::vector<at::Tensor> outputs;
+        try {
+            outputs = runner_->run(inputs);
+        } catch (const std::exception& problem) {
+            fail("the model in ", file_, " failed: ", essence(problem));
+        }
+        if (outputs.size() != count) {
+            fail("the compiled model in ", file_, " returned ", outputs.size(),
+                 " tensors; expected ", count, ".");
+        }
+        return outputs;
+    }
+
+  private:
+    std::string file_;
+    std::unique_ptr<TemporaryFolder> folder_;
+    std::shared_ptr<AOTIModelContainerRunner> runner_;
+};
+
+class AOTInductor final : public Runtime {
+  public:
+    AOTInductor(const std::filesystem::path& file, bool returns_forces, c10::Device device)
+        : name_(file.filename().string()),
+          description_(read_description(file)),
+          returns_forces_(returns_forces),
+          transfer_(device) {
+        require_compatible(name_, description_, device);
+        require_outputs();
+        open_listed_extensions();
+        const c10::OptionalDeviceGuard on_device(device);
+        whole_ = std::make_unique<Entry>(
+            file, description_, returns_forces_ ? "energies_and_forces" : "energies_and_gradient",
+            device);
+        if (description_.has("energies")) {
+            energies_only_ = std::make_unique<Entry>(file, description_, "energies", device);
+        }
+    }
+
+    at::ScalarType scalar_type() const override {
+        for (const PackageArgument& argument : description_.arguments) {
+            if (c10::isFloatingType(argument.type)) return argument.type;
+        }
+        return at::kDouble;
+    }
+
+    void check_arguments(const std::vector<std::string>& expected) const override {
+        std::vector<std::string> found;
+        for (const PackageArgument& argument : description_.arguments) {
+            found.push_back(argument.name);
+        }
+        if (found == expected) return;
+        fail("the model in ", name_, " was compiled as forward(", joined(found),
+             "), but is called as forward(", joined(expected),
+             "). Does the parameter file name the right preprocessing and number of layers? Or "
+             "compile it again, with another --pattern or --layers.");
+    }
+
+    Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
+                        Profile& profile) override {
+        const at::AutoGradMode no_recording(false);
+        const c10::OptionalDeviceGuard on_device(transfer_.device());
+        const bool differentiate = request.gradient && !returns_forces_;
+        check_inputs(inputs, differentiate ? request.differentiable : inputs.size());
+        {
+            const Profile::Measure measure(profile, Stage::copies);
+            inputs = transfer_.to_device(std::move(inputs));
+        }
+        const bool whole = request.gradient || energies_only_ == nullptr;
+        Evaluation evaluation;
+        at::Tensor total;
+        {
+            // Forward and backward are one piece of code here.
+            const Profile::Measure measure(profile, Stage::forward);
+            const auto outputs = whole ? whole_->run(inputs, 2) : energies_only_->run(inputs, 1);
+            total = outputs[0].sum(transfer_.widest());
+            evaluation.energies = transfer_.to_host(outputs[0]);
+            if (whole && returns_forces_) evaluation.forces = transfer_.to_host(outputs[1]);
+            if (differentiate) evaluation.gradient = transfer_.to_host(outputs[1]);
+            if (profile.on()) transfer_.wait();
+        }
+        const Profile::Measure measure(profile, Stage::copies);
+        const at::Tensor energy = transfer_.to_host(total);
+        transfer_.wait();
+        evaluation.energy = energy.item<double>();
+        return evaluation;
+    }
+
+  private:
+    void require_outputs() const {
+        if (returns_forces_ == description_.returns_forces) return;
+        fail("the model in ", name_,
+             returns_forces_
+                 ? " was compiled without --returns-forces, but its parameter file says that it "
+                   "returns forces."
+                 : " was compiled with --returns-forces, so there is no gradient in it, but its "
+                   "parameter file says that it returns no forces.",
+             " Set 'returns forces' in the parameter file, or compile the model again.");
+    }
+
+    /// Compiled code takes memory as it comes: what does not fit has to be found here.
+    /// `differentiable`: the argument by which a gradient is wanted; or past the end.
+    void check_inputs(std::vector<at::Tensor>& inputs, std::size_t differentiable) const {
+        const auto& arguments = description_.arguments;
+        if (inputs.size() != arguments.size()) {
+            fail("the model in ", name_, " takes ", arguments.size(), " arguments, not ",
+                 inputs.size(), ".");
+        }
+        for (std::size_t k = 0; k < inputs.size(); ++k) {
+            const PackageArgument& wanted = arguments[k];
+            bool fits = inputs[k].scalar_type() == wanted.type &&
+                        static_cast<std::size_t>(inputs[k].dim()) == wanted.sizes.size();
+            for (std::size_t axis = 0; fits && axis < wanted.sizes.size(); ++axis) {
+                fits = wanted.sizes[axis] < 0 ||
+                       wanted.sizes[axis] == inputs[k].size(static_cast<std::int64_t>(axis));
+            }
+            if (!fits) {
+                fail("the model in ", name_, " was compiled for ", wanted.name, " of type ",
+                     c10::toString(wanted.type), " and shape ", shape_text(wanted.sizes),
+                     "; it is given ", c10::toString(inputs[k].scalar_type()), " ",
+                     shape_text(inputs[k].sizes()), ".");
+            }
+            inputs[k] = inputs[k].contiguous();
+        }
+        if (differentiable < arguments.size() &&
+            arguments[differentiable].name != description_.gradient) {
+            fail("the model in ", name_, " was compiled with the gradient by ",
+                 description_.gradient, "; wanted is that by ", arguments[differentiable].name,
+                 ".");
+        }
+    }
+
+    std::string name_;
+    PackageDescription description_;
+    bool returns_forces_;
+    Transfer transfer_;
+    std::unique_ptr<Entry> whole_;
+    std::unique_ptr<Entry> energies_only_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file, bool returns_forces,
+                                          c10::Device device) {
+    return std::make_unique<AOTInductor>(file, returns_forces, device);
+}
+
+}  // namespace torchml
+
+#endif

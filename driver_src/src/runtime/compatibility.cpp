@@ -1,0 +1,123 @@
+#include "runtime/compatibility.hpp"
+
+#include <ATen/Version.h>
+#include <dlfcn.h>
+#include <sys/utsname.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "engine/error.hpp"
+
+namespace torchml {
+
+namespace {
+
+/// The torch in this process, which may be another than the one the driver was built for: a Python
+/// process has imported its own.
+std::string running_torch() {
+    const std::string config = at::show_config();
+    const std::string key = "TORCH_VERSION=";
+    const auto found = config.find(key);
+    if (found == std::string::npos) return TORCHML_LIBTORCH_VERSION;
+    const auto start = found + key.size();
+    return config.substr(start, config.find_first_not_of("0123456789.", start) - start);
+}
+
+/// 2.13 of 2.13.0: code that was compiled for one of these runs with all of them.
+std::string series(const std::string& version) {
+    const auto dot = version.find('.');
+    return version.substr(0, dot == std::string::npos ? dot : version.find('.', dot + 1));
+}
+
+/// What the CPU can do, in the words of the Linux kernel; empty where it does not say.
+std::set<std::string> instructions() {
+    std::ifstream file("/proc/cpuinfo");
+    std::string line;
+    while (std::getline(file, line)) {
+        std::istringstream words(line);
+        std::string key, word;
+        words >> key;
+        if (key != "flags" && key != "Features") continue;
+        std::set<std::string> found;
+        while (words >> word) found.insert(word);
+        return found;
+    }
+    return {};
+}
+
+/// The compute capability of a CUDA device, such as "9.0"; "" if the driver does not tell. Asked of
+/// CUDA's own driver, which is in the process when torch uses a GPU.
+std::string capability_of(c10::Device device) {
+    void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    if (driver == nullptr) return "";
+    using GetAttribute = int (*)(int*, int, int);
+    const auto get = reinterpret_cast<GetAttribute>(dlsym(driver, "cuDeviceGetAttribute"));
+    constexpr int attribute_major = 75,
+                  attribute_minor = 76;  // of the enumeration CUdevice_attribute
+    int major = 0, minor = 0;
+    const bool told = get != nullptr && get(&major, attribute_major, device.index()) == 0 &&
+                      get(&minor, attribute_minor, device.index()) == 0;
+    dlclose(driver);
+    return told ? std::to_string(major) + "." + std::to_string(minor) : "";
+}
+
+/// GPU code runs on GPUs of the same major capability, from its own minor capability on.
+bool runs_on(const std::string& compiled, const std::string& present) {
+    int major[2] = {}, minor[2] = {};
+    char dot = 0;
+    std::istringstream(compiled) >> major[0] >> dot >> minor[0];
+    std::istringstream(present) >> major[1] >> dot >> minor[1];
+    return major[0] == major[1] && minor[0] <= minor[1];
+}
+
+void require_cpu(const std::string& name, const PackageDescription& description) {
+    utsname machine{};
+    if (uname(&machine) == 0 && !description.machine.empty() &&
+        description.machine != machine.machine) {
+        fail("the model in ", name, " was compiled for ", description.machine,
+             " processors; this machine has ", machine.machine,
+             ". Compile it here with `torchml-install model compile`.");
+    }
+    const auto present = instructions();
+    if (present.empty()) return;
+    std::string missing;
+    for (const std::string& needed : description.instructions) {
+        if (present.count(needed) == 0) missing += (missing.empty() ? "" : ", ") + needed;
+    }
+    if (missing.empty()) return;
+    fail("the model in ", name,
+         " was compiled for CPUs with instructions that this one lacks: ", missing,
+         ". Compile it on this machine, or for all machines: `torchml-install model "
+         "compile --cpu x86-64`.");
+}
+
+}  // namespace
+
+void require_compatible(const std::string& name, const PackageDescription& description,
+                        c10::Device device) {
+    const std::string torch = running_torch();
+    if (series(description.torch) != series(torch)) {
+        fail("the model in ", name, " was compiled for torch ", series(description.torch),
+             ", and this process runs torch ", torch,
+             ". Compile it with this torch: `torchml-install model compile`; or build the driver "
+             "for that one.");
+    }
+    const std::string wanted = c10::DeviceTypeName(device.type(), /*lower_case=*/true);
+    if (description.device != wanted) {
+        fail("the model in ", name, " was compiled for the device ", description.device,
+             ", and is to run on ", wanted, ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
+             ", or compile it with `torchml-install model compile --device ", wanted, "`.");
+    }
+    require_cpu(name, description);
+    if (description.capability.empty()) return;
+    const std::string present = capability_of(device);
+    if (!present.empty() && !runs_on(description.capability, present)) {
+        fail("the model in ", name, " was compiled for GPUs of compute capability ",
+             description.capability, "; ", device.str(), " has ", present,
+             ". Compile it on a machine with such a GPU.");
+    }
+}
+
+}  // namespace torchml

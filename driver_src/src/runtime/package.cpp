@@ -1,0 +1,227 @@
+#include "runtime/package.hpp"
+
+#include <caffe2/serialize/inline_container.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <sstream>
+#include <system_error>
+
+#include "engine/error.hpp"
+#include "runtime/messages.hpp"
+
+namespace torchml {
+
+namespace {
+
+namespace fs = std::filesystem;
+using caffe2::serialize::PyTorchStreamReader;
+
+const std::string description_record = "extra/torchml.txt";
+const char* const compile_again = "Compile the model with `torchml-install model compile`.";
+
+std::uint32_t crc32(const unsigned char* data, std::size_t size) {
+    static const auto table = [] {
+        std::array<std::uint32_t, 256> made{};
+        for (std::uint32_t k = 0; k < 256; ++k) {
+            made[k] = k;
+            for (int bit = 0; bit < 8; ++bit) {
+                made[k] = (made[k] & 1) != 0 ? 0xedb88320u ^ (made[k] >> 1) : made[k] >> 1;
+            }
+        }
+        return made;
+    }();
+    std::uint32_t crc = 0xffffffffu;
+    for (std::size_t k = 0; k < size; ++k) crc = table[(crc ^ data[k]) & 0xff] ^ (crc >> 8);
+    return ~crc;
+}
+
+at::ScalarType scalar_type(const std::string& name, const std::string& file) {
+    static const std::map<std::string, at::ScalarType> known = {
+        {"float64", at::kDouble},    {"float32", at::kFloat}, {"float16", at::kHalf},
+        {"bfloat16", at::kBFloat16}, {"int64", at::kLong},    {"int32", at::kInt}};
+    const auto found = known.find(name);
+    if (found == known.end()) {
+        fail("package ", file, " has an argument of the unknown type '", name, "'. ",
+             compile_again);
+    }
+    return found->second;
+}
+
+template <class Value>
+Value number(std::istringstream& words, const std::string& line, const std::string& file) {
+    Value value{};
+    words >> value;
+    if (!words) fail("package ", file, " describes itself wrongly: '", line, "'. ", compile_again);
+    return value;
+}
+
+PackageDescription parse(const std::string& text, const std::string& file) {
+    PackageDescription description;
+    std::istringstream lines(text);
+    std::string line;
+    std::getline(lines, line);
+    if (line != "torchml-package 1") {
+        fail("package ", file, " was written for another version of this driver (it begins with '",
+             line.substr(0, 40), "', expected 'torchml-package 1'). ", compile_again);
+    }
+    while (std::getline(lines, line)) {
+        std::istringstream words(line);
+        std::string key, word;
+        words >> key;
+        if (key == "torch") {
+            words >> description.torch;
+        } else if (key == "device") {
+            words >> description.device;
+        } else if (key == "machine") {
+            words >> description.machine;
+        } else if (key == "capability") {
+            words >> description.capability;
+        } else if (key == "instructions") {
+            while (words >> word) description.instructions.push_back(word);
+        } else if (key == "argument") {
+            PackageArgument argument;
+            words >> argument.name >> word;
+            argument.type = scalar_type(word, file);
+            while (words >> word) {
+                std::istringstream size(word);
+                argument.sizes.push_back(word == "*" ? -1 : number<std::int64_t>(size, line, file));
+            }
+            description.arguments.push_back(argument);
+        } else if (key == "gradient") {
+            words >> description.gradient;
+        } else if (key == "forces") {
+            description.returns_forces = true;
+        } else if (key == "entry") {
+            words >> word;
+            description.entries.push_back(word);
+        } else if (key == "file") {
+            PackageFile one;
+            words >> one.record;
+            one.size = number<std::uint64_t>(words, line, file);
+            words >> std::hex;
+            one.crc = number<std::uint32_t>(words, line, file);
+            description.files.push_back(one);
+        }
+    }
+    const char* whole =
+        description.returns_forces ? "energies_and_forces" : "energies_and_gradient";
+    if (description.arguments.empty() || !description.has(whole) ||
+        (!description.returns_forces && description.gradient.empty())) {
+        fail("package ", file, " does not say what its model takes and returns. ", compile_again);
+    }
+    return description;
+}
+
+std::unique_ptr<PyTorchStreamReader> open(const fs::path& file) {
+    try {
+        return std::make_unique<PyTorchStreamReader>(file.string());
+    } catch (const std::exception& problem) {
+        std::string reason = essence(problem);
+        reason.erase(std::min(reason.find(". "), reason.size()));
+        fail("model file ", file.filename().string(), " is no AOTInductor package, or is damaged (",
+             reason, "). Was it written by `torchml-install model compile`, and copied whole?");
+    }
+}
+
+void write(const fs::path& path, const void* data, std::size_t size) {
+    errno = 0;
+    std::ofstream stream(path, std::ios::binary);
+    stream.write(static_cast<const char*>(data), static_cast<std::streamsize>(size));
+    stream.close();
+    if (!stream) {
+        const int code = errno;
+        fail("a compiled model could not be unpacked: ", path.string(), " could not be written (",
+             code != 0 ? std::strerror(code) : "no reason given", "; ", size,
+             " bytes). Free some space there, or set TMPDIR to another folder.");
+    }
+}
+
+}  // namespace
+
+bool PackageDescription::has(const std::string& entry) const {
+    return std::find(entries.begin(), entries.end(), entry) != entries.end();
+}
+
+PackageDescription read_description(const fs::path& file) {
+    const std::string name = file.filename().string();
+    const auto reader = open(file);
+    const auto records = reader->getAllRecords();
+    if (std::find(records.begin(), records.end(), description_record) == records.end()) {
+        const bool compiled = std::any_of(records.begin(), records.end(), [](const auto& record) {
+            return record.rfind("data/aotinductor/", 0) == 0;
+        });
+        fail("model file ", name,
+             compiled ? " is an AOTInductor package that does not say what its model takes and on "
+                        "what it runs (no record extra/torchml.txt), and cannot be trusted with "
+                        "memory."
+                      : " is no AOTInductor package.",
+             " ", compile_again);
+    }
+    std::string text;
+    try {
+        const auto [data, size] = reader->getRecord(description_record);
+        text.assign(static_cast<const char*>(data.get()), size);
+    } catch (const std::exception& problem) {
+        fail("model file ", name, " is damaged: ", essence(problem), ".");
+    }
+    return parse(text, name);
+}
+
+TemporaryFolder::TemporaryFolder() {
+    const char* named = std::getenv("TMPDIR");
+    const std::string parent = named != nullptr && *named != '\0' ? named : "/tmp";
+    std::string name = parent + "/torchml-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) {
+        fail("a compiled model has to be unpacked, but no folder could be made in ", parent, " (",
+             std::strerror(errno), "). Set TMPDIR to a folder that can be written.");
+    }
+    path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+fs::path unpack(const fs::path& file, const PackageDescription& description,
+                const std::string& entry, const fs::path& folder) {
+    const std::string name = file.filename().string();
+    const auto reader = open(file);
+    const std::string prefix = "data/aotinductor/" + entry + "/";
+    fs::path library;
+    for (const PackageFile& wanted : description.files) {
+        if (wanted.record.rfind(prefix, 0) != 0) continue;
+        const std::string base = wanted.record.substr(prefix.size());
+        if (base.empty() || base.find('/') != std::string::npos) {
+            fail("package ", name, " holds a file of the impossible name ", wanted.record, ".");
+        }
+        try {
+            const auto [data, size] = reader->getRecord(wanted.record);
+            // Torch's reader does not look at checksums, and damaged code would run.
+            if (size != wanted.size ||
+                crc32(static_cast<const unsigned char*>(data.get()), size) != wanted.crc) {
+                fail("model file ", name, " is damaged: ", wanted.record,
+                     " is not as it was written. Copy the file again.");
+            }
+            write(folder / base, data.get(), size);
+        } catch (const Error&) {
+            throw;
+        } catch (const std::exception& problem) {
+            fail("model file ", name, " is damaged: ", wanted.record, " cannot be read (",
+                 essence(problem), "). Copy the file again.");
+        }
+        if (fs::path(base).extension() == ".so") library = folder / base;
+    }
+    if (library.empty()) fail("package ", name, " has no library for '", entry, "'.");
+    return library;
+}
+
+}  // namespace torchml

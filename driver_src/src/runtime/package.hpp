@@ -1,0 +1,85 @@
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace torchml {
+
+/// One argument of a compiled model.
+struct PackageArgument {
+    std::string name;
+    at::ScalarType type = at::kDouble;
+    std::vector<std::int64_t> sizes;  ///< -1: any; others are compiled in
+};
+
+/// One file of a package, as it was when the package was written.
+struct PackageFile {
+    std::string record;  ///< its name in the archive
+    std::uint64_t size = 0;
+    std::uint32_t crc = 0;  ///< CRC-32, ISO 3309, as in zip archives
+};
+
+/// What an AOTInductor package says of itself.
+///
+/// Compiled code cannot be asked what it wants, and checks little of what it is given: memory of
+/// the wrong shape or instructions that the CPU lacks end the process. `torchml-install model
+/// compile` therefore adds a text to the archive, the record extra/torchml.txt: a line
+/// `torchml-package 1`, then one line for each fact, a key and its values separated by spaces:
+///
+///     torch 2.13.0                    the version of torch that compiled it
+///     device cpu                      or cuda
+///     machine x86_64                  as uname -m says it
+///     instructions avx2 fma           flags of /proc/cpuinfo that the code needs
+///     capability 9.0                  of the GPU, on cuda
+///     argument coords float64 * 3     in order: name, type, sizes, * for any
+///     gradient coords                 the argument by which the energy is differentiated; or
+///     forces                          the model returns forces
+///     entry energies                  runs without gradient; may be missing
+///     entry energies_and_gradient     or energies_and_forces
+///     file RECORD SIZE CRC            of every file of the entries; SIZE in bytes, CRC in hex
+///
+/// An entry is a model of the archive (data/aotinductor/ENTRY/) and returns what its name says.
+/// Unknown keys are passed over.
+struct PackageDescription {
+    std::string torch, device, machine, capability;
+    std::vector<std::string> instructions;
+    std::vector<PackageArgument> arguments;
+    std::string gradient;
+    bool returns_forces = false;
+    std::vector<std::string> entries;
+    std::vector<PackageFile> files;
+
+    bool has(const std::string& entry) const;
+};
+
+/// Reads a package's description. Throws Error if the file is no package, is damaged, or does not
+/// say what it is.
+PackageDescription read_description(const std::filesystem::path& file);
+
+/// A folder of our own in the temporary folder (TMPDIR, or /tmp), removed with everything in it
+/// when this ends.
+class TemporaryFolder {
+  public:
+    /// Throws Error if it cannot be made.
+    TemporaryFolder();
+    ~TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+
+  private:
+    std::filesystem::path path_;
+};
+
+/// Writes an entry's files into a folder and returns its shared library. Throws Error if a file is
+/// missing or not as it was written, or the disk is full.
+std::filesystem::path unpack(const std::filesystem::path& file,
+                             const PackageDescription& description, const std::string& entry,
+                             const std::filesystem::path& folder);
+
+}  // namespace torchml
