@@ -325,7 +325,7 @@ def driver(
 
 @cli.group()
 def model() -> None:
-    """Portable models: pack a TorchScript file, install it for KIM.
+    """Portable models: pack a TorchScript file or a compiled model, install it for KIM.
 
     \b
     Example:
@@ -371,7 +371,7 @@ def model_pack(
     all_edges: bool,
     as_json: bool,
 ) -> None:
-    """Makes a folder that KIM installs from a TorchScript FILE.
+    """Makes a folder that KIM installs from a TorchScript FILE (.pt) or a compiled one (.pt2).
 
     \b
     Example:
@@ -405,6 +405,109 @@ def model_pack(
         for setting in packed.parameters.graph.lines():
             click.echo(f"  same results, less work: {setting}")
         click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
+
+
+@model.command("compile")
+@click.argument("source", metavar="SOURCE")
+@click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
+@click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
+@click.option(
+    "--pattern",
+    type=click.Choice(["neighbours", "descriptor", "graph"]),
+    default="neighbours",
+    show_default=True,
+    help="What the model's forward takes.",
+)
+@click.option("--layers", type=int, metavar="N", help="Message-passing layers of a graph model.")
+@click.option("--width", type=int, metavar="N", help="Descriptors of an atom, for that pattern.")
+@click.option("--weights", type=_FOLDER, metavar="FILE", help="State dict, from torch.save.")
+@click.option("--arguments", metavar="JSON", help="Of the constructor: '{\"features\": 64}'.")
+@click.option("--returns-forces", is_flag=True, help="The model returns (energies, forces).")
+@click.option("--atomic-numbers", is_flag=True, help="Species codes are atomic numbers.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--cpu",
+    type=click.Choice(["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]),
+    help="Instruction set (default: x86-64-v3 where there is one, else native).",
+)
+@click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
+@click.option("--no-energy-only", is_flag=True, help="Smaller file; energies cost a gradient.")
+@click.option("--output", type=_FOLDER, metavar="FILE.pt2", help="File to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there already.")
+@_json_option
+@click.option("--verbose", is_flag=True, help="Show what torch and the compiler print.")
+def model_compile(
+    source: str,
+    elements: str,
+    cutoff: float,
+    pattern: str,
+    layers: int | None,
+    width: int | None,
+    weights: Path | None,
+    arguments: str | None,
+    returns_forces: bool,
+    atomic_numbers: bool,
+    device: str,
+    cpu: str | None,
+    cxx: str | None,
+    no_energy_only: bool,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Compiles a Python model, SOURCE = FILE.py:Name or package.module:Name, for the driver.
+
+    The gradient is compiled in. Before the package (.pt2) is written, its results are compared with
+    those of the original. It runs with the torch and on the kind of CPU or GPU it was made on.
+
+    \b
+    Example:
+      torchml-install model compile my_model.py:MyModel --weights w.pt --elements Si --cutoff 4.5
+    """
+    from torchml_installer.models.compile import CompileOptions, compile_model
+    from torchml_installer.models.parameter_file import Pattern
+
+    try:
+        given = json.loads(arguments) if arguments is not None else {}
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint="--arguments") from error
+    if not isinstance(given, dict):
+        raise click.BadParameter("not a JSON object, {...}", param_hint="--arguments")
+    made = compile_model(
+        CompileOptions(
+            source=source,
+            elements=tuple(elements.replace(",", " ").split()),
+            cutoff=cutoff,
+            output=Path(f"{source.rpartition(':')[2]}.pt2") if output is None else output,
+            pattern=Pattern(pattern),
+            n_layers=layers,
+            width=width,
+            weights=weights,
+            arguments=given,
+            returns_forces=returns_forces,
+            atomic_numbers=atomic_numbers,
+            device=device,
+            cpu=cpu,
+            cxx=cxx,
+            energy_only=not no_energy_only,
+            force=force,
+            verbose=verbose,
+        )
+    )
+    if as_json:
+        _print_json(made.as_json())
+    else:
+        import shlex
+
+        click.echo(f"Compiled the model into {made.path}")
+        click.echo(
+            f"  largest difference from the original on {made.facts['systems']} systems: "
+            f"{made.facts['largest_difference']:.1e} of the largest value"
+        )
+        for line in made.needs():
+            click.echo(f"  needs: {line}")
+        click.echo(f"  next: torchml-install model pack {shlex.quote(str(made.path))} ...")
 
 
 @model.command("install")

@@ -138,6 +138,12 @@ class ExtensionMissingError(TorchMLError):
     exit_code = 14
 
 
+class NoDeviceError(TorchMLError):
+    """There is no such GPU here, or torch was built without it."""
+
+    exit_code = 15
+
+
 class LibdescriptorUnusableError(TorchMLError):
     """A libdescriptor is missing where it was named, cannot be loaded here or computes wrongly."""
 
@@ -339,6 +345,27 @@ class UnphysicalModelError(TorchMLError):
     default_remedy = (
         "The explanations above say what to look for in the model; what it does on purpose, you "
         "may ignore."
+    )
+
+
+# --- compiling models ----------------------------------------------------------------------
+
+
+class NotCompilableError(TorchMLError):
+    """Torch cannot make code of this model that works for systems of all sizes."""
+
+    exit_code = 44
+    default_remedy = (
+        "Pack the model as TorchScript instead: `torchml-install model pack my_model.pt`."
+    )
+
+
+class CompiledModelDiffersError(TorchMLError):
+    """The compiled model does not give the results of the original."""
+
+    exit_code = 45
+    default_remedy = (
+        "Nothing was written. Pack the model as TorchScript instead, or try another torch."
     )
 
 

@@ -1,4 +1,5 @@
-"""``model pack``: a TorchScript file becomes a portable-model folder that KIM installs."""
+"""``model pack``: a model file (TorchScript, or a compiled package) becomes a portable-model folder
+that KIM installs."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from torchml_installer.errors import (
     OutputExistsError,
     WrongForwardError,
 )
-from torchml_installer.models import graph_settings, torchscript
+from torchml_installer.models import compiled, graph_settings, torchscript
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
 
@@ -33,7 +34,7 @@ kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
 add_kim_api_model_library(
   NAME            "{name}"
   DRIVER_NAME     "{driver}"
-  PARAMETER_FILES "{name}.param" "{name}.pt"
+  PARAMETER_FILES "{name}.param" "{model_file}"
   )
 """
 
@@ -102,22 +103,28 @@ def pack(options: PackOptions) -> PackedModel:
     name = options.name if options.name is not None else legal_name(options.file.stem)
     check_item_name(name, "model")
     check_item_name(options.driver, "driver")
-    model = torchscript.inspect(options.file)
     expected = expected_inputs(options.pattern, n_layers)
-    check_signature(model, options.pattern, expected, options.returns_forces)
+    if options.file.suffix == compiled.SUFFIX:
+        package = compiled.inspect(options.file)
+        check_package(package, options.pattern, expected, options.returns_forces)
+        size = package.size
+    else:
+        model = torchscript.inspect(options.file)
+        check_signature(model, options.pattern, expected, options.returns_forces)
+        size = model.size
     parameters = Parameters(
         elements=options.elements,
         pattern=options.pattern,
         cutoff=options.cutoff,
         n_layers=n_layers,
-        model_file=f"{name}.pt",
+        model_file=name + _suffix(options.file),
         returns_forces=options.returns_forces,
         n_inputs=len(expected),
     )
     folder = options.output.absolute() / name
     _check_output(folder, options.force)
     parameters = _write(folder, name, options, parameters)
-    return PackedModel(folder, name, options.driver, parameters, model.size)
+    return PackedModel(folder, name, options.driver, parameters, size)
 
 
 def check_elements(elements: tuple[str, ...]) -> None:
@@ -215,6 +222,31 @@ def check_signature(
         )
 
 
+def check_package(
+    package: compiled.Package, pattern: Pattern, expected: tuple[str, ...], returns_forces: bool
+) -> None:
+    """Raises WrongForwardError when a package was compiled for other arguments or results."""
+    if len(package.arguments) != len(expected) or package.arguments[0] != expected[0]:
+        raise WrongForwardError(
+            f"{package.path} was compiled as forward({', '.join(package.arguments)}); a model of "
+            f"the pattern '{pattern.value}' is called with {len(expected)} arguments "
+            f"({', '.join(expected)}).",
+            "Choose the --pattern and --layers that it was compiled with.",
+        )
+    if package.returns_forces != returns_forces:
+        raise WrongForwardError(
+            f"{package.path} was compiled "
+            + ("with" if package.returns_forces else "without")
+            + " --returns-forces.",
+            "Add --returns-forces." if package.returns_forces else "Leave out --returns-forces.",
+        )
+
+
+def _suffix(file: Path) -> str:
+    """The driver tells the kinds of models by their extension."""
+    return compiled.SUFFIX if file.suffix == compiled.SUFFIX else ".pt"
+
+
 def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> Parameters:
     """Makes the folder beside its place and renames it; a folder it replaces is kept till then.
 
@@ -228,10 +260,11 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
     try:
         fresh = work / "new"
         fresh.mkdir()
-        cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver)
+        model_file = parameters.model_file
+        cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver, model_file=model_file)
         (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
         (fresh / f"{name}.param").write_text(parameters.as_text(), encoding="utf-8")
-        shutil.copyfile(options.file, fresh / f"{name}.pt")
+        shutil.copyfile(options.file, fresh / model_file)
         if options.pattern is Pattern.GRAPH and options.find_graph_settings:
             parameters = graph_settings.find(fresh / f"{name}.param")
         replaced = work / "replaced"

@@ -1,0 +1,260 @@
+"""Answers one request; see the package's docstring and compile.py, which makes requests."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torchml_installer.models.aot.failure import ModelError, one_line
+
+#: Largest difference, relative to the largest value, that counts as rounding.
+_TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 1e-1}
+
+
+def main() -> int:
+    """0 if there is an answer, be it that the model cannot be compiled."""
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        answer = answered(request)
+    except ModelError as error:
+        answer = {"failure": error.kind, "message": error.message, "remedy": error.remedy}
+    Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+    return 0
+
+
+def answered(request: dict[str, Any]) -> dict[str, Any]:
+    """Compiles, checks and writes request["output"]; what was made, for people and programs."""
+    _require_torch()
+    from torchml_installer.models.aot import cpu, package, source, systems, trace
+
+    device = request["device"]
+    capability = _require_device(device)
+    compiler = _require_compiler()
+    level = request["cpu"] or cpu.default_level()
+    instructions = cpu.needed_instructions  # after the settings are in place
+    model = source.make_model(
+        request["source"],
+        request["arguments"],
+        Path(request["weights"]) if request["weights"] else None,
+        device,
+    )
+    scalar = source.scalar_type(model)
+    called = systems.convention(request["pattern"], request["layers"], request["width"], scalar)
+    source.check_forward(model, called.arguments)
+    maker = systems.SystemMaker(
+        request["pattern"],
+        request["layers"],
+        request["width"],
+        request["cutoff"],
+        request["codes"],
+        scalar,
+        device,
+    )
+    functions = trace.functions(model, called, request["returns_forces"])
+    if not request["energy_only"]:
+        del functions["energies"]
+    expected = {name: _evaluate(function, maker) for name, function in functions.items()}
+
+    import torch
+    from torch._inductor import config
+
+    settings = {**_settings(config), **cpu.inductor_settings(level)}
+    work = Path(tempfile.mkdtemp(prefix="torchml-compile-"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(work / "inductor"))
+    try:
+        with config.patch(settings):
+            target = package.Target(device, tuple(instructions(compiler, level)), capability)
+            entries = {
+                name: _compile(trace.export(function, called, maker.example()), settings)
+                for name, function in functions.items()
+            }
+        made = work / "model.pt2"
+        package.write(made, entries, called, target, request["returns_forces"])
+        difference = 0.0
+        for name in functions:
+            loaded = torch._inductor.package.load_package(str(made), name)
+            difference = max(difference, _compare(name, loaded, maker, expected[name], scalar))
+        output = Path(request["output"])
+        shutil.copyfile(made, output)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return {
+        "torch": target.torch_version,
+        "device": device,
+        "cpu": level,
+        "instructions": list(target.instructions),
+        "capability": capability,
+        "scalar_type": str(scalar).removeprefix("torch."),
+        "arguments": list(called.arguments),
+        "entries": list(functions),
+        "systems": len(expected[next(iter(functions))]),
+        "largest_difference": difference,
+        "bytes": output.stat().st_size,
+    }
+
+
+def _require_torch() -> None:
+    try:
+        import torch
+    except ImportError as error:
+        raise ModelError(
+            "no_torch",
+            f"There is no torch for {sys.executable}: {one_line(error)}",
+            "Compile with the Python that has the torch which the driver is linked to: "
+            "`python -m pip install torch`.",
+        ) from error
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    if version < (2, 7):
+        raise ModelError(
+            "torch_too_old",
+            f"torch {torch.__version__} cannot compile models for the driver; 2.7 or newer can.",
+            "Install a newer one, or pack the model as TorchScript.",
+        )
+
+
+def _require_device(device: str) -> str:
+    """The GPU's compute capability; "" for the CPU."""
+    import torch
+
+    if device == "cpu":
+        return ""
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        raise ModelError(
+            "no_device",
+            "A model is compiled on a machine with the GPU it is for, and torch finds none here"
+            + (
+                f" (it was built for CUDA {built})." if built else ": this is a CPU build of torch."
+            ),
+            "Compile on a machine with a GPU, or with --device cpu.",
+        )
+    major, minor = torch.cuda.get_device_capability()
+    return f"{major}.{minor}"
+
+
+def _require_compiler() -> str:
+    compiler = os.environ.get("CXX") or "g++"
+    if shutil.which(compiler.split()[0]) is None:
+        raise ModelError(
+            "no_compiler", f"Compiling a model needs a C++ compiler; there is no {compiler}."
+        )
+    os.environ["CXX"] = compiler
+    return compiler
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Of inductor, as far as this torch knows them."""
+    wanted = {
+        "aot_inductor.package": True,
+        # Obey the threads that the process is given, not those of the process that compiles.
+        "cpp.dynamic_threads": True,
+        # As tables and not as nested conditions in every loop.
+        "always_keep_tensor_constants": True,
+        # What torch assumes of sizes that it learns on the way (two or more) need not be so.
+        "scalar_asserts": False,
+        "aot_inductor.embed_kernel_binary": True,
+        "aot_inductor.enable_line_tables": False,
+        "aot_inductor.check_lowerbound": False,
+    }
+    known = {}
+    for name, value in wanted.items():
+        place = config
+        *path, last = name.split(".")
+        for part in path:
+            place = getattr(place, part, None)
+        if hasattr(place, last):
+            known[name] = value
+    return known
+
+
+def _compile(program: Any, settings: dict[str, Any]) -> Any:
+    import torch
+
+    # What torch knows of sizes from the example is no condition on systems: results are compared.
+    unguarded = "check_guards" in inspect.signature(program.module).parameters
+    graph = program.module(**({"check_guards": False} if unguarded else {}))
+    try:
+        return torch._inductor.aot_compile(graph, *program.example_inputs, options=settings)
+    except Exception as error:
+        lines = str(error).splitlines()
+        shown = next((line for line in lines if "error:" in line.lower()), one_line(error))
+        raise ModelError(
+            "not_compilable",
+            f"torch's compiler failed on the model: {type(error).__name__}: {shown.strip()}",
+            "Pack the model as TorchScript instead; the log has torch's whole message.",
+        ) from error
+
+
+def _evaluate(function: Callable[..., Any], maker: Any) -> list[tuple[str, tuple[Any, ...]]]:
+    """Results of the original, by system; those it cannot do itself prove nothing and are None."""
+    results: list[tuple[str, tuple[Any, ...]]] = []
+    first: Exception | None = None
+    for words, inputs in maker.systems():
+        try:
+            found = tuple(function(*inputs))
+        except ModelError:
+            raise
+        except Exception as error:
+            first = first or error
+            continue
+        if all(bool(tensor.isfinite().all()) for tensor in found):
+            results.append((words, found))
+    if len(results) < 3:
+        from torchml_installer.models.aot.failure import place_in_model
+
+        reason = (
+            f"{type(first).__name__}: {one_line(first)}\n    {place_in_model(first)}"
+            if first is not None
+            else "Its energies or forces are not finite on ordinary systems."
+        )
+        raise ModelError(
+            "forward",
+            f"The model itself does not work when it is called as the driver does. {reason}",
+            "Are --pattern, --layers, --elements and --cutoff right?",
+        )
+    return results
+
+
+def _compare(
+    entry: str, loaded: Any, maker: Any, expected: list[tuple[str, tuple[Any, ...]]], scalar: Any
+) -> float:
+    """The largest relative difference between the compiled and the original model."""
+    tolerance = _TOLERANCES[str(scalar).removeprefix("torch.")]
+    inputs = dict(maker.systems())
+    largest = 0.0
+    for words, results in expected:
+        try:
+            found = loaded(*inputs[words])
+        except Exception as error:
+            raise ModelError(
+                "differ", f"The compiled model fails for {words} ({entry}): {one_line(error)}"
+            ) from error
+        for one, other in zip(results, found, strict=True):
+            if one.shape != other.shape:
+                raise ModelError(
+                    "differ",
+                    f"The compiled model returns the shape {list(other.shape)} for {words}, the "
+                    f"original {list(one.shape)} ({entry}).",
+                )
+            if one.numel() == 0:
+                continue
+            scale = max(float(one.double().abs().max()), 1e-3)
+            largest = max(largest, float((one.double() - other.double()).abs().max()) / scale)
+            if not largest <= tolerance:
+                raise ModelError(
+                    "differ",
+                    f"The compiled model differs from the original by {largest:.1e} of the largest "
+                    f"value for {words} ({entry}); {tolerance:.0e} would be rounding.",
+                )
+    return largest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

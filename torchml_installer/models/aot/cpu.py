@@ -1,0 +1,117 @@
+"""What a compiler may use of a CPU, in the compiler's words and in the Linux kernel's."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torchml_installer.models.aot.failure import ModelError
+
+#: Levels of x86-64 (System V ABI, "Micro-architecture levels"), and the widest registers in bits
+#: that inductor may use on them.
+LEVELS = {"x86-64": 1, "x86-64-v2": 1, "x86-64-v3": 256, "x86-64-v4": 512}
+
+#: The flags of /proc/cpuinfo that go by another name than the compiler's macro.
+_KERNEL_NAMES = {
+    "sse3": "pni",
+    "bmi": "bmi1",
+    "lzcnt": "abm",
+    "sha": "sha_ni",
+    "pclmul": "pclmulqdq",
+    "rdrnd": "rdrand",
+    "avx512vnni": "avx512_vnni",
+    "avx512bf16": "avx512_bf16",
+    "avx512fp16": "avx512_fp16",
+    "avx512vbmi2": "avx512_vbmi2",
+    "avx512bitalg": "avx512_bitalg",
+    "avx512vpopcntdq": "avx512_vpopcntdq",
+    "avxvnni": "avx_vnni",
+}
+#: Those that code for numbers may contain; others (of operating systems) are of no interest.
+_X86 = re.compile(
+    r"#define __((?:SSE|SSSE|AVX|FMA|F16C|BMI|LZCNT|POPCNT|MOVBE|AMX|GFNI|VAES|VPCLMUL)\w*?)__ 1"
+)
+_ARM = {"__ARM_FEATURE_SVE": "sve", "__ARM_FEATURE_SVE2": "sve2", "__ARM_FEATURE_BF16": "bf16"}
+#: Not instructions but ways to use them.
+_NO_INSTRUCTIONS = {"sse_math", "sse2_math"}
+
+
+def default_level() -> str:
+    """What to compile for if nobody says: a level that nearly all machines of a cluster have, if
+    this one has it, and this very CPU elsewhere."""
+    if platform.machine() == "x86_64" and _present() >= {"avx2", "fma", "bmi2", "abm"}:
+        return "x86-64-v3"
+    return "native"
+
+
+def inductor_settings(level: str) -> dict[str, Any]:
+    """For torch._inductor.config: compile for a level."""
+    from torch._inductor import config
+
+    if level == "native":
+        return {}
+    if not hasattr(config.cpp, "march"):
+        raise ModelError(
+            "torch_too_old",
+            "This torch compiles for the CPU it runs on only, and not for another.",
+            "Leave out --cpu, or use a newer torch (2.13 can do it).",
+        )
+    return {"cpp.march": level, "cpp.simdlen": LEVELS[level]}
+
+
+def needed_instructions(compiler: str, level: str) -> list[str]:
+    """The flags of /proc/cpuinfo without which the code does not run, the extensions that torch's
+    own vector code asks for among them."""
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+    words = [f"-march={level}", *shlex.split(pick_vec_isa().build_arch_flags())]
+    done = subprocess.run(
+        [*shlex.split(compiler), *words, "-dM", "-E", "-x", "c++", "-"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ModelError(
+            "compiler", f"{compiler} cannot compile for {level}: {done.stderr.strip()[:200]}"
+        )
+    found = set(_flags(done.stdout.splitlines()))
+    present = _present()
+    if level == "native" and present:
+        found &= present  # of what the kernel has no word for, nothing can be asked later
+    missing = sorted(found - present) if present else []
+    if missing:
+        raise ModelError(
+            "option",
+            f"This machine's CPU lacks instructions of {level} ({', '.join(missing)}), so the "
+            "compiled model could not be checked here.",
+            "Compile on a machine that has them, or choose a lower --cpu.",
+        )
+    return sorted(found)
+
+
+def _flags(macros: Sequence[str]) -> list[str]:
+    flags = []
+    for line in macros:
+        if match := _X86.fullmatch(line):
+            name = match[1].lower()
+            if name not in _NO_INSTRUCTIONS:
+                flags.append(_KERNEL_NAMES.get(name, name))
+        elif line.startswith("#define __ARM_FEATURE_") and line.split()[1] in _ARM:
+            flags.append(_ARM[line.split()[1]])
+    return flags
+
+
+def _present() -> set[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    match = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return set(match[1].split()) if match else set()

@@ -1,0 +1,59 @@
+"""What goes wrong on the way to a package, and where in the model."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+
+class ModelError(Exception):
+    """A failure of the request or the model; ``kind`` is a key of compile.FAILURES."""
+
+    def __init__(self, kind: str, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.remedy = remedy
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of a message, which says what happened; torch writes pages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def place_in_model(error: BaseException) -> str:
+    """ "FILE, line N: `code`" of the model's own code that led to an error; "" if none did."""
+    return place_in(_frames(error.__traceback__))
+
+
+def place_in(frames: list[tuple[str, int]]) -> str:
+    """The innermost frame (file, line) that belongs neither to torch nor to this package nor to
+    Python itself."""
+    for file, line in reversed(frames):
+        if _is_of_the_model(file):
+            code = linecache.getline(file, line).strip()
+            return f"{file}, line {line}: `{code}`"
+    return ""
+
+
+def _frames(trace: TracebackType | None) -> list[tuple[str, int]]:
+    return [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(trace)]
+
+
+def _is_of_the_model(file: str) -> bool:
+    path = Path(file)
+    if not path.is_file():  # generated code
+        return False
+    ours = Path(__file__).resolve().parent
+    standard = Path(linecache.__file__).resolve().parent
+    installed = {"torch", "numpy", "sympy", "functorch"}
+    resolved = path.resolve()
+    if ours in resolved.parents:
+        return False
+    if "site-packages" in resolved.parts:
+        return not installed & set(resolved.parts)
+    return standard not in resolved.parents and sys.prefix not in str(resolved)

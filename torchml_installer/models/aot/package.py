@@ -1,0 +1,84 @@
+"""The .pt2 file: compiled entries, and the text that says what they are.
+
+The driver's driver_src/src/runtime/package.hpp describes the text; without it the driver refuses a
+package, since compiled code checks nothing of what it is given.
+"""
+
+from __future__ import annotations
+
+import platform
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchml_installer.models.aot.systems import Convention
+
+_RECORD = "extra/torchml.txt"
+#: Sources and notes of the compiler, which nobody runs.
+_NOT_KEPT = (".cpp", ".kernel_metadata.json", ".wrapper.json")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a package runs on. capability: of a CUDA device, such as "9.0", else ""."""
+
+    device: str
+    instructions: tuple[str, ...]
+    capability: str = ""
+
+    @property
+    def torch_version(self) -> str:
+        """Without the part that names a build, such as +cpu."""
+        return str(torch.__version__).partition("+")[0]
+
+
+def write(
+    path: Path,
+    entries: Mapping[str, Any],
+    called: Convention,
+    target: Target,
+    returns_forces: bool,
+) -> None:
+    """Packs what torch._inductor.aot_compile returned for each entry."""
+    from torch._inductor.package import package_aoti
+
+    raw = path.with_name("raw.pt2")
+    package_aoti(str(raw), dict(entries))
+    facts = _facts(called, target, returns_forces, list(entries))
+    with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
+        top = source.namelist()[0].partition("/")[0]
+        for info in source.infolist():
+            name = info.filename.partition("/")[2]
+            if name.startswith("data/aotinductor/"):
+                if name.endswith(_NOT_KEPT[0]):
+                    continue
+                facts.append(f"file {name} {info.file_size} {info.CRC:08x}")
+            # Compressed, since installing a model in KIM costs time and memory for every byte.
+            archive.writestr(f"{top}/{name}", source.read(info), zipfile.ZIP_DEFLATED)
+        archive.writestr(f"{top}/{_RECORD}", "\n".join(facts) + "\n", zipfile.ZIP_DEFLATED)
+    raw.unlink()
+
+
+def _facts(
+    called: Convention, target: Target, returns_forces: bool, entries: Sequence[str]
+) -> list[str]:
+    facts = [
+        "torchml-package 1",
+        f"torch {target.torch_version}",
+        f"device {target.device}",
+        f"machine {platform.machine()}",
+        f"instructions {' '.join(target.instructions)}".rstrip(),
+    ]
+    if target.capability:
+        facts.append(f"capability {target.capability}")
+    for name, kind, sizes in zip(called.arguments, called.types, called.sizes, strict=True):
+        shown = ["*" if isinstance(size, str) else str(size) for size in sizes]
+        facts.append(f"argument {name} {str(kind).removeprefix('torch.')} {' '.join(shown)}")
+    facts.append(
+        "forces" if returns_forces else f"gradient {called.arguments[called.differentiable]}"
+    )
+    return [*facts, *(f"entry {entry}" for entry in entries)]

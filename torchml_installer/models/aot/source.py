@@ -1,0 +1,139 @@
+"""Makes the model: finds the class, gives it its arguments, loads its weights."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pickle
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchml_installer.models.aot.failure import ModelError, one_line, place_in_model
+
+
+def make_model(
+    source: str, arguments: Mapping[str, Any], weights: Path | None, device: str
+) -> torch.nn.Module:
+    """The module that ``FILE.py:Name`` or ``package.module:Name`` names, ready to evaluate.
+
+    Name: a class or a function, which is called with ``arguments``, or a module that is there
+    already. weights: a state dict, as torch.save writes it.
+    """
+    where, _, name = source.rpartition(":")
+    made = getattr(_module(where, source), name, None)
+    if made is None:
+        raise ModelError("source", f"There is no {name} in {where}.", _names(where))
+    if not isinstance(made, torch.nn.Module):
+        if not callable(made):
+            raise ModelError("source", f"{name} in {where} is neither a class nor a function.")
+        try:
+            made = made(**arguments)
+        except Exception as error:
+            raise ModelError(
+                "source",
+                f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())}) "
+                f"failed: {one_line(error)} ({place_in_model(error) or where})",
+                "Give the constructor's arguments as JSON: --arguments '{\"features\": 64}'",
+            ) from error
+    elif arguments:
+        raise ModelError("source", f"{name} in {where} is a module and takes no --arguments.")
+    if not isinstance(made, torch.nn.Module):
+        raise ModelError("source", f"{source} made a {type(made).__name__}, not a torch.nn.Module.")
+    if isinstance(made, torch.jit.ScriptModule):
+        raise ModelError("source", f"{source} is TorchScript; name the Python class instead.")
+    if weights is not None:
+        _load_weights(made, weights)
+    made.eval().to(device)
+    for parameter in made.parameters():
+        parameter.requires_grad_(False)
+    return made
+
+
+def _module(where: str, source: str) -> Any:
+    if not where:
+        raise ModelError(
+            "source",
+            f"'{source}' names no file or no class.",
+            "Write FILE.py:Name or package.module:Name, for example my_model.py:MyModel",
+        )
+    path = Path(where).absolute()
+    if where.endswith(".py") and not path.is_file():
+        raise ModelError("source", f"There is no file {where}.")
+    try:
+        if not where.endswith(".py"):
+            sys.path.insert(0, str(Path.cwd()))
+            return importlib.import_module(where)
+        sys.path.insert(0, str(path.parent))  # for what it imports from beside it
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ModelError(
+            "source", f"{where} cannot be imported: {type(error).__name__}: {one_line(error)}"
+        ) from error
+    return module
+
+
+def _names(where: str) -> str | None:
+    """What else the file has to offer."""
+    module = sys.modules.get(Path(where).stem if where.endswith(".py") else where)
+    names = [
+        name
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, torch.nn.Module)
+        and value.__module__ == getattr(module, "__name__", "")
+    ]
+    return f"It has {', '.join(names)}." if names else None
+
+
+def _load_weights(model: torch.nn.Module, weights: Path) -> None:
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError("source", f"There is no file {weights}.") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            "weights",
+            f"{weights} cannot be read as weights: {one_line(error)}",
+            "Save them with torch.save(model.state_dict(), 'weights.pt').",
+        ) from error
+    try:
+        floating = [value for value in state.values() if value.is_floating_point()]
+        if floating:  # weights decide the precision, as they do in TorchScript
+            model.to(floating[0].dtype)
+        model.load_state_dict(state)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        raise ModelError(
+            "weights",
+            f"The weights in {weights} do not fit the model: {' '.join(str(error).split())}",
+        ) from error
+
+
+def scalar_type(model: torch.nn.Module) -> torch.dtype:
+    """The floating-point type of a model's weights; float64 for one without any."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float64
+
+
+def check_forward(model: torch.nn.Module, arguments: tuple[str, ...]) -> None:
+    """Raises ModelError unless forward can be called with so many tensors."""
+    signature = inspect.signature(model.forward)
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ModelError(
+            "forward",
+            f"forward{signature} is called as forward({', '.join(arguments)}).",
+            "Change the model's forward, or choose another --pattern or --layers.",
+        ) from error

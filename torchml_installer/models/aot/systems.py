@@ -1,0 +1,130 @@
+"""Systems on which a model is traced and checked, as the driver hands them over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How the driver calls a model.
+
+    sizes: of each argument in turn; names (the same name: always the same size) or numbers.
+    differentiable: the argument by which the energy is differentiated.
+    """
+
+    arguments: tuple[str, ...]
+    types: tuple[torch.dtype, ...]
+    sizes: tuple[tuple[str | int, ...], ...]
+    differentiable: int
+
+
+def convention(pattern: str, layers: int, width: int, scalar: torch.dtype) -> Convention:
+    """How a model is called; ``width``: of the descriptor, ``scalar``: type of the model."""
+    if pattern == "descriptor":
+        return Convention(("descriptor",), (scalar,), (("rows", width),), 0)
+    if pattern == "graph":
+        names = tuple(f"graph_layer{layer}" for layer in range(1, layers + 1))
+        return Convention(
+            ("species", "coords", *names, "contributing"),
+            (torch.int64, scalar, *(torch.int64 for _ in names), torch.int64),
+            (("n",), ("n", 3), *((2, f"edges{k}") for k in range(layers)), ("n",)),
+            1,
+        )
+    return Convention(
+        ("species", "coords", "n_neigh", "nlist", "contributing"),
+        (torch.int64, scalar, torch.int32, torch.int32, torch.int64),
+        (("n",), ("n", 3), ("rows",), ("pairs",), ("n",)),
+        1,
+    )
+
+
+@dataclass(frozen=True)
+class SystemMaker:
+    """Makes a model's inputs. cutoff: Å; codes: the species codes of its elements."""
+
+    pattern: str
+    layers: int
+    width: int
+    cutoff: float
+    codes: Sequence[int]
+    scalar: torch.dtype
+    device: str
+
+    def example(self) -> Tensors:
+        """One to trace with: no two sizes are equal that may differ, none is 0 or 1."""
+        tensors = list(self._make(*self._grid(72, 8.0, 31), ghosts_first=False))
+        seen = {tensor.size(0) for tensor in tensors}
+        for index, tensor in enumerate(tensors):
+            if tensor.dim() == 2 and tensor.size(0) == 2 and not tensor.is_floating_point():
+                while tensor.size(1) in seen:
+                    tensor = tensor[:, :-1].contiguous()
+                seen.add(tensor.size(1))
+                tensors[index] = tensor
+        return tuple(tensors)
+
+    def systems(self) -> Iterator[tuple[str, Tensors]]:
+        """Systems to compare results on, each with words for it."""
+        yield (
+            "72 particles, 41 contributing",
+            self._make(*self._grid(72, 8.0, 41), ghosts_first=True),
+        )
+        yield "150 particles, all contributing", self._make(*self._grid(150, 12.0, 150))
+        yield "48 particles, 5 contributing", self._make(*self._grid(48, 4.0, 5))
+        yield "two particles", self._make(*self._grid(2, 10.0, 2))
+        yield "two particles, one contributing", self._make(*self._grid(2, 10.0, 1))
+        yield "particles without neighbours", self._make(*self._grid(7, 1e-3, 4))
+        yield "one particle", self._make(*self._grid(1, 1.0, 1))
+
+    def _grid(self, n: int, neighbours: float, n_contributing: int) -> tuple[torch.Tensor, int]:
+        """(n, 3) coordinates in Å: a jittered grid, on average so many neighbours within the
+        cutoff (a sphere of radius 1 has the volume 4.19)."""
+        random = torch.Generator().manual_seed(n)
+        edge = 1
+        while edge**3 < n:
+            edge += 1
+        axis = torch.arange(edge, dtype=torch.float64)
+        points = torch.cartesian_prod(axis, axis, axis)
+        order = (points - points.mean(0)).square().sum(1).argsort(stable=True)[:n]
+        jitter = 0.4 * torch.rand(n, 3, generator=random, dtype=torch.float64) - 0.2
+        spacing = self.cutoff * (4.19 / neighbours) ** (1 / 3)
+        return (points[order] + jitter) * spacing, n_contributing
+
+    def _make(
+        self, coordinates: torch.Tensor, n_contributing: int, ghosts_first: bool = False
+    ) -> Tensors:
+        n = len(coordinates)
+        random = torch.Generator().manual_seed(n + 1)
+        if self.pattern == "descriptor":
+            rows = torch.rand(n_contributing, self.width, generator=random, dtype=torch.float64)
+            return (rows.to(self.device, self.scalar),)
+        chosen = torch.tensor(self.codes)[torch.randint(len(self.codes), (n,), generator=random)]
+        mine = torch.arange(n) < n_contributing
+        if ghosts_first:
+            mine = mine.flip(0)
+        near = torch.cdist(coordinates, coordinates) < self.cutoff
+        near.fill_diagonal_(False)
+        make: Callable[..., list[torch.Tensor]] = (
+            self._layers if self.pattern == "graph" else self._lists
+        )
+        tensors = [chosen, coordinates.to(self.scalar), *make(near, mine)]
+        return tuple(tensor.to(self.device) for tensor in tensors)
+
+    def _lists(self, near: torch.Tensor, mine: torch.Tensor) -> list[torch.Tensor]:
+        rows = near[mine]
+        neighbours = rows.nonzero()[:, 1]
+        return [rows.sum(1).to(torch.int32), neighbours.to(torch.int32), mine.to(torch.int64)]
+
+    def _layers(self, near: torch.Tensor, mine: torch.Tensor) -> list[torch.Tensor]:
+        layers = []
+        reached = mine
+        for _ in range(self.layers):
+            edges = near & (reached[:, None] | reached[None, :])
+            layers.append(edges.nonzero().t().contiguous())
+            reached = reached | edges.any(0)
+        return [*layers, (~mine).to(torch.int64)]

@@ -1,0 +1,154 @@
+"""From a module to graphs with dynamic sizes, the gradient among their operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from torchml_installer.models.aot.failure import ModelError, one_line, place_in, place_in_model
+from torchml_installer.models.aot.systems import Convention, Tensors
+
+Function = Callable[..., Tensors]
+
+
+def evaluated(output: Any, returns_forces: bool) -> Tensors:
+    """(energies,) or (energies, forces) of what a model returned."""
+    if isinstance(output, torch.Tensor) and not returns_forces:
+        return (output,)
+    wanted = 2 if returns_forces else 1
+    if isinstance(output, (tuple, list)) and len(output) >= wanted:
+        tensors = tuple(output[:wanted])
+        if all(isinstance(tensor, torch.Tensor) for tensor in tensors):
+            return tensors
+    raise ModelError(
+        "forward",
+        f"forward returned {type(output).__name__}; expected "
+        + ("(energies, forces)." if returns_forces else "energies, or (energies, forces)."),
+        None if returns_forces else "Add --returns-forces if the model returns its forces.",
+    )
+
+
+def functions(
+    model: torch.nn.Module, called: Convention, returns_forces: bool
+) -> dict[str, Function]:
+    """What the package's entries compute, by their names: plain functions of the arguments."""
+
+    def energies(*inputs: torch.Tensor) -> Tensors:
+        if returns_forces:  # such a model may need autograd for its energies, too
+            return (evaluated(model(*inputs), True)[0].detach(),)
+        with torch.no_grad():
+            return evaluated(model(*inputs), False)
+
+    def energies_and_forces(*inputs: torch.Tensor) -> Tensors:
+        return tuple(tensor.detach() for tensor in evaluated(model(*inputs), True))
+
+    def energies_and_gradient(*inputs: torch.Tensor) -> Tensors:
+        variable = inputs[called.differentiable].detach().requires_grad_(True)
+        rest = inputs[called.differentiable + 1 :]
+        with torch.enable_grad():
+            (found,) = evaluated(model(*inputs[: called.differentiable], variable, *rest), False)
+            if not found.requires_grad:
+                raise ModelError(
+                    "forward",
+                    "The energy does not depend on "
+                    f"{called.arguments[called.differentiable]} as far as autograd can see.",
+                    "Leave out detach() and torch.no_grad(); or let forward return "
+                    "(energies, forces), and add --returns-forces.",
+                )
+            (gradient,) = torch.autograd.grad(found.sum(), variable)
+        return found.detach(), gradient
+
+    if returns_forces:
+        return {"energies": energies, "energies_and_forces": energies_and_forces}
+    return {"energies": energies, "energies_and_gradient": energies_and_gradient}
+
+
+def export(function: Function, called: Convention, example: Tensors) -> Any:
+    """A torch.export.ExportedProgram of a function, for inputs of all sizes.
+
+    Autograd is unrolled first, by make_fx, so that what is exported is forward code only.
+    """
+    with _model_errors():
+        graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    _require_dynamic(graph, called)
+    dynamic = tuple(
+        {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(sizes) if isinstance(size, str)}
+        for sizes in called.sizes
+    )
+    with _model_errors():
+        return torch.export.export(graph, example, dynamic_shapes=dynamic)
+
+
+class _model_errors:  # noqa: N801  (a context manager, called like one)
+    """Says what to change in the model, and where."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, ModelError) or not isinstance(error, Exception):
+            return
+        place = place_in_model(error)
+        where = f"\n    {place}" if place else ""
+        name = type(error).__name__
+        if "DataDependent" in name or "data-dependent" in str(error).lower():
+            raise ModelError(
+                "not_compilable",
+                f"The model does something that depends on the values of tensors:{where}",
+                "Compiled code has one path for all values: instead of an `if`, `.item()`, "
+                "`.tolist()` or a boolean mask, use torch.where, or multiply by the mask.",
+            ) from error
+        raise ModelError(
+            "not_compilable", f"The model cannot be traced: {name}: {one_line(error)}{where}"
+        ) from error
+
+
+def _require_dynamic(graph: torch.fx.GraphModule, called: Convention) -> None:
+    """Raises ModelError if tracing has made a size constant."""
+    inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    by_name: dict[str, tuple[str, Any]] = {}
+    for node, sizes, argument in zip(inputs, called.sizes, called.arguments, strict=True):
+        value = node.meta["val"]
+        for axis, name in enumerate(sizes):
+            if isinstance(name, int):
+                continue
+            size = value.size(axis)
+            known = f"{argument}.size({axis})"
+            if isinstance(size, int) or size.node.maybe_as_int() is not None:
+                _fixed(known, int(size), size, value)
+            by_name.setdefault(name, (known, size))
+    names = list(by_name)
+    for index, name in enumerate(names):
+        for other in names[:index]:
+            (known, size), (known_too, size_too) = by_name[name], by_name[other]
+            if size.node.expr == size_too.node.expr:
+                raise ModelError(
+                    "not_compilable",
+                    f"The model wants {known} and {known_too} to be equal, which they are not in "
+                    "general.",
+                )
+
+
+def _fixed(known: str, number: int, size: Any, value: torch.Tensor) -> None:
+    place = ""
+    mode = getattr(value, "fake_mode", None)
+    shapes = getattr(mode, "shape_env", None)
+    for guard in getattr(shapes, "guards", ()):
+        if str(number) not in str(guard.expr):
+            continue
+        stack = guard.sloc.framework_loc or guard.stack if hasattr(guard, "sloc") else guard.stack
+        summary = stack.summary() if hasattr(stack, "summary") else stack
+        place = place_in([(frame.filename, frame.lineno or 0) for frame in summary])
+        if place:
+            break
+    raise ModelError(
+        "not_compilable",
+        f"The model works for one size only: {known} was fixed to {number}"
+        + (f" in\n    {place}" if place else "."),
+        "Use tensor operations on whole tensors, not Python loops, range() or int() on sizes.",
+    )

@@ -1,0 +1,206 @@
+"""``model compile``: a Python module becomes machine code, an AOTInductor package (``.pt2``).
+
+Torch works in a process of its own (``torchml_installer.models.aot``): this package never imports
+it, and a model that crashes takes only that process along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchml_installer import elements as periodic_table
+from torchml_installer.errors import (
+    BadOptionError,
+    CompiledModelDiffersError,
+    ModelFileMissingError,
+    NoCompilerError,
+    NoDeviceError,
+    NotCompilableError,
+    NoTorchError,
+    NotPermittedError,
+    OutputExistsError,
+    RunFailedError,
+    TorchMLError,
+    TorchTooOldError,
+    WrongForwardError,
+)
+from torchml_installer.models.pack import check_cutoff, check_elements
+from torchml_installer.models.parameter_file import Pattern
+from torchml_installer.paths import cache_folder
+from torchml_installer.process import run_logged
+
+#: What the child process calls its failures.
+FAILURES: Mapping[str, type[TorchMLError]] = {
+    "no_torch": NoTorchError,
+    "torch_too_old": TorchTooOldError,
+    "no_device": NoDeviceError,
+    "no_compiler": NoCompilerError,
+    "compiler": NoCompilerError,
+    "option": BadOptionError,
+    "source": ModelFileMissingError,
+    "weights": BadOptionError,
+    "forward": WrongForwardError,
+    "not_compilable": NotCompilableError,
+    "differ": CompiledModelDiffersError,
+}
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """What ``model compile`` was asked for.
+
+    source: ``FILE.py:Name`` or ``package.module:Name``. arguments: of the constructor.
+    elements, cutoff (Å): the systems on which results are compared are made of them.
+    width: of a descriptor. cpu: the instruction set, None: chosen by this machine.
+    energy_only: with a second entry for energies without gradient. output: the file.
+    """
+
+    source: str
+    elements: tuple[str, ...]
+    cutoff: float
+    output: Path
+    pattern: Pattern = Pattern.NEIGHBOURS
+    n_layers: int | None = None
+    width: int | None = None
+    weights: Path | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    returns_forces: bool = False
+    atomic_numbers: bool = False
+    device: str = "cpu"
+    cpu: str | None = None
+    cxx: str | None = None
+    energy_only: bool = True
+    force: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class CompiledModel:
+    """The package that was made; ``facts``: what the compiling process says of it."""
+
+    path: Path
+    facts: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """schema 1: what ``model compile --json`` prints."""
+        return {"schema": 1, "file": str(self.path), **self.facts}
+
+    def needs(self) -> list[str]:
+        """What the package runs on, a line each."""
+        series = ".".join(self.facts["torch"].split(".")[:2])
+        lines = [f"torch {series}, and a driver built for it"]
+        if self.facts["capability"]:
+            lines.append(f"a GPU of compute capability {self.facts['capability']}")
+        chosen = self.facts["cpu"]
+        widest = [name for name in ("avx512f", "avx2") if name in self.facts["instructions"]][:1]
+        if chosen == "native":
+            detail = f", with {widest[0].upper()}" if widest else ""
+            lines.append(f"a CPU with the instructions of this one{detail}")
+        else:
+            lines.append(f"a CPU of the level {chosen}, or a better one")
+        return lines
+
+
+def compile_model(options: CompileOptions) -> CompiledModel:
+    """Compiles a model, compares it with the original, and puts the package into its place.
+
+    Raises the errors of FAILURES, OutputExistsError, NotPermittedError, RunFailedError.
+    """
+    check_elements(options.elements)
+    check_cutoff(options.cutoff)
+    _check_options(options)
+    output = options.output.absolute()
+    if output.is_dir():
+        raise OutputExistsError(f"{output} is a folder.", "Name a file: --output my_model.pt2")
+    if output.exists() and not options.force:
+        raise OutputExistsError(f"The file {output} exists already.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise NotPermittedError(f"Cannot write to {output.parent}: {error.strerror}.") from error
+    try:
+        facts = _run(options, work)
+        (work / "model.pt2").replace(output)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return CompiledModel(output, facts)
+
+
+def _check_options(options: CompileOptions) -> None:
+    if options.output.suffix != ".pt2":
+        raise BadOptionError(
+            f"The output {options.output} has to end in .pt2.",
+            "The driver tells compiled models from others by that.",
+        )
+    graph = options.pattern is Pattern.GRAPH
+    if graph and (options.n_layers is None or options.n_layers < 1):
+        raise BadOptionError(
+            "A graph model needs its number of message-passing layers.",
+            "Add it, for example --layers 3",
+        )
+    if not graph and options.n_layers is not None:
+        raise BadOptionError("--layers is only for graph models.", "Leave it out.")
+    descriptor = options.pattern is Pattern.DESCRIPTOR
+    if descriptor and (options.width is None or options.width < 1):
+        raise BadOptionError(
+            "A model on descriptors needs the number of descriptors of an atom.",
+            "Add it, for example --width 51",
+        )
+    if not descriptor and options.width is not None:
+        raise BadOptionError("--width is only for models on descriptors.", "Leave it out.")
+    if descriptor and options.returns_forces:
+        raise BadOptionError(
+            "A model on descriptors cannot return forces.", "Leave out --returns-forces."
+        )
+
+
+def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
+    """Lets the child process make work/model.pt2; what it says of it."""
+    numbers = [periodic_table.SYMBOLS.index(symbol) + 1 for symbol in options.elements]
+    request = {
+        "source": options.source,
+        "arguments": dict(options.arguments),
+        "weights": None if options.weights is None else str(options.weights),
+        "pattern": options.pattern.value,
+        "layers": options.n_layers or 1,
+        "width": options.width or 1,
+        "cutoff": options.cutoff,
+        "codes": numbers if options.atomic_numbers else list(range(len(numbers))),
+        "device": options.device,
+        "cpu": options.cpu,
+        "returns_forces": options.returns_forces,
+        "energy_only": options.energy_only,
+        "output": str(work / "model.pt2"),
+        "answer": str(work / "answer.json"),
+    }
+    (work / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    here = Path(__file__).resolve().parents[2]  # this package, be it installed or not
+    path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
+    environment = {"PYTHONPATH": path}
+    if options.cxx is not None:
+        environment["CXX"] = options.cxx
+    log = cache_folder() / "logs" / "model-compile.log"
+    run_logged(
+        [sys.executable, "-m", "torchml_installer.models.aot", work / "request.json"],
+        title="compiling the model",
+        log=log,
+        environment=environment,
+        verbose=options.verbose,
+        failure=RunFailedError,
+    )
+    answer: dict[str, Any] = json.loads((work / "answer.json").read_text(encoding="utf-8"))
+    if (kind := answer.get("failure")) is not None:
+        message = answer["message"]
+        if kind == "not_compilable":
+            message += f"\n  log: {log}"
+        raise FAILURES[kind](message, answer["remedy"])
+    return answer

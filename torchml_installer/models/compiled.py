@@ -1,0 +1,87 @@
+"""Looks into a compiled model (``.pt2``) without importing torch.
+
+It is a zip archive with one top folder. What the model takes and on what it runs stands in the
+text ``extra/torchml.txt`` there, which ``model compile`` writes and the driver reads.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.errors import (
+    ModelFileDamagedError,
+    ModelFileMissingError,
+    NotPermittedError,
+    NotTorchScriptError,
+)
+
+SUFFIX = ".pt2"
+_RECORD = "extra/torchml.txt"
+
+
+@dataclass(frozen=True)
+class Package:
+    """What a package says of itself. torch: the version it needs; device: cpu or cuda."""
+
+    path: Path
+    size: int
+    arguments: tuple[str, ...]
+    returns_forces: bool
+    torch: str
+    device: str
+
+
+def inspect(path: Path) -> Package:
+    """Checks that a file is whole, and reads what it is.
+
+    Raises ModelFileMissingError, NotPermittedError, ModelFileDamagedError, NotTorchScriptError.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith(_RECORD)), None)
+            if name is None:
+                raise NotTorchScriptError(
+                    f"The model file {path} does not say what its model takes and on what it runs.",
+                    "Compile it with `torchml-install model compile`, which adds that.",
+                )
+            if (damaged := archive.testzip()) is not None:
+                raise ModelFileDamagedError(
+                    f"The model file {path} is damaged: bad checksum of {damaged}."
+                )
+            text = archive.read(name).decode()
+        size = path.stat().st_size
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise ModelFileMissingError(f"There is no model file {path}.") from error
+    except PermissionError as error:
+        raise NotPermittedError(f"The model file {path} cannot be read.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise ModelFileDamagedError(
+            f"The model file {path} is no compiled model, or is truncated or damaged: "
+            f"{str(error).rstrip('.')}."
+        ) from error
+    return _parse(text, path, size)
+
+
+def _parse(text: str, path: Path, size: int) -> Package:
+    lines = text.splitlines()
+    if not lines or lines[0] != "torchml-package 1":
+        raise NotTorchScriptError(
+            f"The model file {path} was written by another version of torchml-install.",
+            "Compile the model again with `torchml-install model compile`.",
+        )
+    facts = [words for line in lines[1:] if (words := line.split())]
+    single = {words[0]: words[1] for words in facts if len(words) > 1}
+    arguments = tuple(words[1] for words in facts if words[0] == "argument" and len(words) > 1)
+    if not arguments:
+        raise ModelFileDamagedError(f"The model file {path} does not say what its model takes.")
+    return Package(
+        path=path,
+        size=size,
+        arguments=arguments,
+        returns_forces=["forces"] in facts,
+        torch=single.get("torch", ""),
+        device=single.get("device", ""),
+    )
