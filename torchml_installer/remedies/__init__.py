@@ -13,11 +13,13 @@ from typing import Any
 from torchml_installer.remedies.cmake_too_old import CMakeTooOld
 from torchml_installer.remedies.old_cxx_abi import OldCxxAbi
 from torchml_installer.remedies.remedy import Context, Remedy, Symptom
+from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 
 #: In the order in which they are looked for and repaired: what changes the tools comes first.
 KNOWN: tuple[Remedy, ...] = (
     OldCxxAbi(),
     CMakeTooOld(),
+    ThreadsNotFound(),
 )
 
 

@@ -1,0 +1,115 @@
+"""CMake finds no threads: a compiler wrapper (a cluster's, Nix's, Spack's, one's own) drops or
+refuses -pthread, or has less than the C library to link with."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from torchml_installer.detect import compiler as compilers
+from torchml_installer.detect import probe
+from torchml_installer.detect.programs import which_all
+from torchml_installer.errors import KnownProblemError
+from torchml_installer.process import quick_output
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+_EMPTY = "int main() { return 0; }\n"
+_PROGRAM = """\
+#include <pthread.h>
+static void* work(void* data) {{ return data; }}
+int main() {{
+    pthread_t thread;
+    if (pthread_create(&thread, 0, work, 0) != 0) return 1;
+    {more}
+    return pthread_join(thread, 0);
+}}
+"""
+_THREADS = _PROGRAM.format(more="")
+#: What CMake's own test calls.
+_AS_CMAKE = _PROGRAM.format(more="pthread_atfork(0, 0, 0);")
+_LIBRARIES = ("libpthread.so.0", "libpthread.so", "libpthread.a")
+
+
+class ThreadsNotFound(Remedy):
+    name = "threads-not-found"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        cxx = context.tools.compiler
+        # What is missing altogether is told first.
+        if cxx.where is None or any(item.problem for item in context.tools.findings()):
+            return None
+        if set(context.variables) & {"CMAKE_HAVE_LIBC_PTHREAD"} or cmake_finds_threads(cxx.where):
+            return None
+        if not probe.links(cxx.where, _EMPTY):
+            return None  # it builds nothing at all, and says why in the build
+        return self._symptom(context)
+
+    def in_log(self, text: str, context: Context) -> Symptom | None:
+        return self._symptom(context) if "Could NOT find Threads" in text else None
+
+    def fix(self, context: Context) -> Change:
+        """Hands CMake what it did not find, or takes another compiler."""
+        cxx = context.tools.compiler.where
+        assert cxx is not None, "without a compiler nothing was recognised"
+        if (library := _library(cxx)) is not None:
+            # CMake then takes threads for a part of the C library, and links this with everything.
+            variables = {"CMAKE_HAVE_LIBC_PTHREAD": "TRUE"}
+            if library:
+                variables["CMAKE_CXX_STANDARD_LIBRARIES"] = library
+            where = f"in {library}" if library else "in the C library"
+            return Change(f"CMake is told that threads are {where}.", variables=variables)
+        other = _other_compiler(context)
+        if other is None:
+            raise KnownProblemError(*_advice(cxx))
+        places = dataclasses.replace(context.places, cxx=str(other))
+        return Change(f"the build uses the compiler {other}.", places=places)
+
+    def _symptom(self, context: Context) -> Symptom:
+        cxx = context.tools.compiler.where
+        assert cxx is not None, "the build had one"
+        message, remedy = _advice(cxx)
+        repair = ""
+        if _library(cxx) is not None:
+            repair = "tell CMake where threads are"
+        elif (other := _other_compiler(context)) is not None:
+            repair = f"build with {other}"
+        return Symptom(message, repair, error=KnownProblemError(message, remedy))
+
+
+def cmake_finds_threads(cxx: Path) -> bool:
+    """Whether CMake's tests find threads with this compiler: in the C library, or by an option."""
+    return probe.links(cxx, _AS_CMAKE) or any(
+        probe.links(cxx, _THREADS, [option]) for option in ("-lpthread", "-pthread")
+    )
+
+
+def _library(cxx: Path) -> str | None:
+    """What programs with threads have to be linked with, as a path; "": nothing, None: unknown."""
+    if probe.links(cxx, _THREADS):
+        return ""
+    for name in _LIBRARIES:
+        path = quick_output([cxx, f"-print-file-name={name}"], timeout=3.0) or name
+        if path != name and probe.links(cxx, _THREADS, [path]):
+            return path
+    return None
+
+
+def _other_compiler(context: Context) -> Path | None:
+    """The first other compiler on PATH that knows torch's C++ and finds threads."""
+    standard = context.tools.torch.cxx_standard
+    for name in ("c++", "g++", "clang++"):
+        for program, how in which_all(name):
+            if program == context.tools.compiler.where:
+                continue
+            if compilers.inspect(program, how, standard).usable and cmake_finds_threads(program):
+                return program
+    return None
+
+
+def _advice(cxx: Path) -> tuple[str, str]:
+    return (
+        f"CMake finds no threads with the compiler {cxx}: neither in the C library nor with "
+        "-pthread or -lpthread can a program with threads be linked. It looks like a wrapper that "
+        "drops options.",
+        "Name the compiler behind the wrapper with --cxx PATH.",
+    )
