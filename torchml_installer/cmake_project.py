@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torchml_installer.configure_loop import LoopWatch
 from torchml_installer.detect import Toolchain
 from torchml_installer.detect.compiler import c_compiler_beside
 from torchml_installer.process import run_logged
@@ -35,6 +36,7 @@ class CMakeProject:
             log=self.log,
             environment=self._environment(),
             verbose=self.verbose,
+            watch=self._watch(),
         )
 
     def compile(self, title: str, jobs: int) -> None:
@@ -45,6 +47,7 @@ class CMakeProject:
             log=self.log,
             environment=self._environment(),
             verbose=self.verbose,
+            watch=self._watch(),
         )
 
     def install(self, title: str) -> None:
@@ -90,6 +93,9 @@ class CMakeProject:
         if (c_compiler := c_compiler_beside(cxx)) is not None:
             chosen |= {"CMAKE_C_COMPILER": c_compiler, "KIM_API_CMAKE_C_COMPILER": c_compiler}
         return chosen
+
+    def _watch(self) -> Callable[[str], None]:
+        return LoopWatch((self.source, self.build)).see
 
     def _environment(self) -> dict[str, str]:
         """KIM's prefix as a search path, in the variable that takes several with any character."""

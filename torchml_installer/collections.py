@@ -144,6 +144,11 @@ def _absolute_environment() -> dict[str, str]:
     return environment
 
 
+def nearest_folder(path: Path) -> Path:
+    """The path itself if it exists, else the nearest of its parents that does."""
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
 @contextlib.contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A fresh folder inside a collection, removed afterwards.

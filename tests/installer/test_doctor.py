@@ -55,7 +55,7 @@ def test_the_json_schema_is_what_is_documented(complete: Machine) -> None:
     for finding in answer["findings"]:
         assert set(finding) == {
             *("name", "title", "needed", "usable", "where", "how", "version"),
-            *("problem", "exit_code", "next_step", "details"),
+            *("problem", "exit_code", "next_step", "details", "looked"),
         }
         assert finding["usable"] or finding["next_step"]
     assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]

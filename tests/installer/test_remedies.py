@@ -6,18 +6,28 @@ project that misbehaves.
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.installer.driver_machine import DriverMachine
-from tests.installer.made_up import Machine, make_kim, make_torch, write
+from tests.installer.driver_machine import DEFAULT, DriverMachine
+from tests.installer.made_up import Machine, Outcome, make_kim, make_program, make_torch, write
 from torchml_installer import errors
-from torchml_installer.detect import Places, toolchain
+from torchml_installer.configure_loop import LoopWatch
+from torchml_installer.detect import Places, cuda, toolchain
+from torchml_installer.process import run_logged
+from torchml_installer.remedies import KNOWN, recognised_in_log
+from torchml_installer.remedies.cmake_loops import CMakeRestarts
 from torchml_installer.remedies.remedy import Context
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
+from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
 
 Setter = Callable[[Mapping[str, str]], None]
 
@@ -153,3 +163,315 @@ def test_threads_missing_in_the_log_are_explained(places: Places, tmp_path: Path
     text = "CMake Error: Could NOT find Threads (missing: Threads_FOUND)"
     assert ThreadsNotFound().in_log(text, context) is not None
     assert ThreadsNotFound().in_log("-- Found Threads: TRUE", context) is None
+
+
+# --- file systems ---------------------------------------------------------------------------
+
+
+def install_with_mount(
+    driver: DriverMachine, place: Path, options: str, arguments: list[str]
+) -> Outcome:
+    """Runs the command where ``place`` is a file system in memory of its own."""
+    place.mkdir(parents=True, exist_ok=True)
+    words = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to mount")
+    mounting = 'mount -t tmpfs -o "$1" none "$2" && shift 2 && exec "$@"'
+    start = [*words, "sh", "-c", mounting, "sh", options, place]
+    done = subprocess.run(
+        [*start, sys.executable, driver.script, *arguments],
+        cwd=driver.folder,
+        env=driver.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_read_only_collection_is_told_and_ones_own_taken_instead(driver: DriverMachine) -> None:
+    outcome = install_with_mount(driver, driver.collection, "ro", driver.command())
+    assert outcome.code == errors.CollectionNotWritableError.exit_code
+    assert "is on a read-only file system" in outcome.err
+    assert "With --fix, this command would install into your own collection." in outcome.err
+    outcome = install_with_mount(driver, driver.collection, "ro", driver.command("--fix"))
+    assert outcome.code == 0, outcome.err
+    own = Path(driver.environment["KIM_API_CMAKE_PREFIX_DIR"]) / "user/model_drivers"
+    assert [path.name for path in own.iterdir()] == [DEFAULT]
+
+
+def test_ones_own_collection_that_is_not_writable_gets_advice_that_helps(
+    driver: DriverMachine,
+) -> None:
+    own = Path(driver.environment["KIM_API_CMAKE_PREFIX_DIR"]) / "user/model_drivers"
+    arguments = ["driver", "--no-python", "--fix"]
+    outcome = install_with_mount(driver, own, "ro", arguments)
+    assert outcome.code == errors.CollectionNotWritableError.exit_code
+    assert "sudo chown" in outcome.err
+    assert "export KIM_API_MODEL_DRIVERS_DIR=DIR" in outcome.err
+
+
+def test_temporary_files_go_elsewhere_when_tmp_is_full(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    driver.environment["TMPDIR"] = str(small)
+    driver.work(
+        'execute_process(COMMAND sh -c "dd if=/dev/zero of=$TMPDIR/x bs=1M count=4" '
+        "COMMAND_ERROR_IS_FATAL ANY)".replace("$TMPDIR", "$ENV{TMPDIR}")
+    )
+    outcome = install_with_mount(driver, small, "size=1m", driver.command())
+    assert outcome.code == errors.DiskFullError.exit_code
+    assert f"{small}, where compilers put temporary files, has" in outcome.err
+    outcome = install_with_mount(driver, small, "size=1m", driver.command("--fix"))
+    assert outcome.code == 0, outcome.err
+    assert f"temporary files go to {tmp_path}/cache/torchml-install/tmp" in outcome.err
+    assert driver.installed() == [DEFAULT]
+
+
+# --- CMake that configures for ever ---------------------------------------------------------
+
+
+def test_a_build_that_configures_itself_for_ever_is_stopped_and_repaired(
+    driver: DriverMachine,
+) -> None:
+    future = write(driver.folder / "read by cmake")
+    os.utime(future, (time.time() + 86400,) * 2)
+    text = (driver.sources / "CMakeLists.txt").read_text()
+    loop = f'set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "{future}")\n'
+    write(driver.sources / "CMakeLists.txt", text + loop)
+    if shutil.which("ninja") is None:
+        pytest.skip("make does not care for time stamps in the future")
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.ConfigureLoopError.exit_code
+    assert "configures the project again and again, and was stopped" in outcome.err
+    assert "time stamp is in the future" in outcome.err
+    assert driver.installed() == []
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert "repaired cmake-loops" in outcome.err
+    assert driver.installed() == [DEFAULT]
+
+
+def test_a_loop_names_the_file_from_the_future(tmp_path: Path) -> None:
+    future = write(tmp_path / "source/CMakeLists.txt")
+    os.utime(future, (time.time() + 3600,) * 2)
+    watch = LoopWatch((tmp_path / "source",))
+    lines = ["[0/1] Re-running CMake...", "-- Configuring done (0.1s)"] * 50
+    with pytest.raises(errors.ConfigureLoopError, match="s in the future") as caught:
+        any(watch.see(line) for line in lines)
+    assert str(future) in caught.value.message
+
+
+def test_a_configuration_that_begins_anew_for_ever_is_stopped_while_it_does(
+    places: Places, tmp_path: Path
+) -> None:
+    line = "You have changed variables that require your cache to be deleted."
+    program = write(
+        tmp_path / "cmake", f"#!/bin/sh\nwhile true; do echo '{line}'; done\n", executable=True
+    )
+    with pytest.raises(errors.ConfigureLoopError) as caught:
+        run_logged([program], title="configuring", log=tmp_path / "log", watch=LoopWatch(()).see)
+    context = with_compiler(places, Path("c++"))
+    symptom = CMakeRestarts().in_log(caught.value.message, context)
+    assert symptom is not None
+    assert symptom.command[-1] == "cmake"
+
+
+def test_configuring_again_once_is_no_loop() -> None:
+    watch = LoopWatch(())
+    for number in range(50):
+        watch.see("[0/1] Re-running CMake...")
+        watch.see("-- Configuring done (0.1s)")
+        watch.see(f"[{number}/50] Building CXX object a.o")
+
+
+# --- libraries ------------------------------------------------------------------------------
+
+#: A program linked with a library that needs libcuda, as a CUDA-aware MPI does.
+CUDA_PROJECT = """\
+cmake_minimum_required(VERSION 3.18)
+project(cuda LANGUAGES CXX)
+file(WRITE "${{CMAKE_CURRENT_BINARY_DIR}}/a.cpp"
+  "extern \\"C\\" int f(); int main() {{ return f(); }}")
+add_executable(a "${{CMAKE_CURRENT_BINARY_DIR}}/a.cpp")
+target_link_libraries(a PRIVATE "{library}")
+foreach(name IN LISTS TORCHML_DRIVER_NAMES)
+  install(PROGRAMS $<TARGET_FILE:a>
+    DESTINATION "${{KIM_API_MODEL_DRIVER_INSTALL_PREFIX}}/${{name}}" RENAME library.so)
+endforeach()
+"""
+
+
+def compile_library(source: str, library: Path, *options: str) -> Path:
+    library.parent.mkdir(parents=True, exist_ok=True)
+    text = write(library.with_suffix(".cpp"), source)
+    command = ["c++", "-shared", "-fPIC", "-nostdlib", str(text), "-o", str(library), *options]
+    subprocess.run(command, check=True)
+    return library
+
+
+@pytest.mark.parametrize("with_toolkit", [False, True])
+def test_what_needs_libcuda_is_linked_without_it_and_without_a_trace(
+    driver: DriverMachine, tmp_path: Path, with_toolkit: bool
+) -> None:
+    if cuda.detect_driver().usable:
+        pytest.skip("this machine has NVIDIA's driver")
+    soname = "-Wl,-soname,libcuda.so.1"
+    stub = 'extern "C" int cuInit() { return 0; }'
+    library = compile_library(stub, tmp_path / "toolkit/lib64/stubs/libcuda.so", soname)
+    source = 'extern "C" int cuInit(); extern "C" int f() { return cuInit(); }'
+    user = compile_library(source, tmp_path / "mpi/libuser.so", str(library))
+    if with_toolkit:
+        make_program(tmp_path / "toolkit/bin/nvcc", "Cuda compilation tools, release 12.4, V12.4")
+        driver.environment["CUDA_HOME"] = str(tmp_path / "toolkit")
+    else:
+        shutil.rmtree(tmp_path / "toolkit")
+        driver.environment["CUDA_HOME"] = str(tmp_path / "toolkit")
+    write(driver.sources / "CMakeLists.txt", CUDA_PROJECT.format(library=user))
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "known problem libcuda-missing" in outcome.err
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert ("the CUDA toolkit's libcuda" in outcome.err) == with_toolkit
+    built = (driver.collection / DEFAULT / "library.so").read_bytes()
+    assert b"libcuda-stub" not in built
+
+
+NEW_SYMBOL = "GLIBCXX_3.4.99"
+
+
+def newer_compiler(folder: Path) -> Path:
+    """A compiler as conda's: it links with a libstdc++ that is newer than the system's."""
+    folder.mkdir()
+    script = write(folder / "versions", f"{NEW_SYMBOL} {{ global: from_the_future; }};\n")
+    library = compile_library(
+        'extern "C" int from_the_future() { return 0; }',
+        folder / "libstdc++.so.6",
+        "-Wl,-soname,libstdc++.so.6",
+        f"-Wl,--version-script={script}",
+    )
+    user = write(
+        folder / "user.cpp", 'extern "C" int from_the_future();\nint x = from_the_future();\n'
+    )
+    subprocess.run(["c++", "-fPIC", "-c", user, "-o", folder / "user.o"], check=True)
+    return write(
+        folder / "c++",
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        f"    -print-file-name=libstdc++.so.6) echo '{library}'; exit ;;\n"
+        f"    *-shared*) exec g++ \"$@\" '{folder}/user.o' '{library}' ;;\n"
+        "esac\n"
+        'exec g++ "$@"\n',
+        executable=True,
+    )
+
+
+SHARED_PROJECT = """\
+cmake_minimum_required(VERSION 3.18)
+project(shared LANGUAGES CXX)
+file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/a.cpp" "int f() { return 1; }")
+add_library(a MODULE "${CMAKE_CURRENT_BINARY_DIR}/a.cpp")
+foreach(name IN LISTS TORCHML_DRIVER_NAMES)
+  install(PROGRAMS $<TARGET_FILE:a>
+    DESTINATION "${KIM_API_MODEL_DRIVER_INSTALL_PREFIX}/${name}" RENAME library.so)
+endforeach()
+"""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_compiler_with_a_newer_libstdcxx_is_recognised_and_the_systems_taken(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    write(driver.sources / "CMakeLists.txt", SHARED_PROJECT)
+    write(
+        Path(driver.environment["KIM_API_CMAKE_PREFIX_DIR"])
+        / "libexec/kim-api/kim-api-shared-library-test",
+        f"#!{sys.executable}\nimport ctypes, sys\ntry:\n    ctypes.CDLL(sys.argv[1])\n"
+        "except OSError as error:\n    print(error)\n    sys.exit(3)\n",
+        executable=True,
+    )
+    options = ("--cxx", str(newer_compiler(tmp_path / "conda")))
+    outcome = driver.install(*driver.command(*options), script=driver.script)
+    assert outcome.code == errors.LibraryNotLoadableError.exit_code
+    assert f"version `{NEW_SYMBOL}' not found" in outcome.err
+    assert "Take KIM-API, simulator and compiler from one place" in outcome.err
+    assert driver.installed() == []
+    outcome = driver.install(*driver.command("--fix", *options), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert "repaired newer-cxx-library: the build uses the compiler" in outcome.err
+
+
+# --- MPI ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(driver: DriverMachine, tmp_path: Path) -> DriverMachine:
+    """LAMMPS with Open MPI, and MPICH's programs first on PATH."""
+    programs = tmp_path / "programs"
+    write(programs / "lmp", "\0libkim-api.so.2\0libmpi.so.40\0", executable=True)
+    make_program(programs / "mpicxx", "g++ -I/opt/mpich/include -L/opt/mpich/lib -lmpicxx -lmpi")
+    make_program(programs / "mpirun", "HYDRA build details: Version: 4.0.2")
+    driver.environment["PATH"] = f"{programs}:{driver.environment['PATH']}"
+    return driver
+
+
+def test_a_driver_that_asks_another_mpi_than_lammps_has_is_not_built(mixed: DriverMachine) -> None:
+    outcome = mixed.install(*mixed.command("--mpi"), script=mixed.script)
+    assert outcome.code == errors.KnownProblemError.exit_code
+    assert "was built with Open MPI, and" in outcome.err
+    assert mixed.install(*mixed.command("--no-mpi"), script=mixed.script).code == 0
+
+
+def test_the_mpi_of_lammps_is_taken_where_there_is_one(
+    mixed: DriverMachine, tmp_path: Path
+) -> None:
+    right = tmp_path / "programs/mpicxx.openmpi"
+    make_program(right, "g++ -I/usr/lib/openmpi/include -lmpi_cxx -lmpi")
+    build = tmp_path / "build"
+    options = ("--mpi", "--fix", "--build-dir", str(build))
+    outcome = mixed.install(*mixed.command(*options), script=mixed.script)
+    assert outcome.code == 0, outcome.err
+    assert f"MPI_CXX_COMPILER:UNINITIALIZED={right}" in (build / "build/CMakeCache.txt").read_text()
+
+
+def test_doctor_tells_of_an_mpirun_that_is_not_lammpss(mixed: DriverMachine) -> None:
+    answer = json.loads(mixed.install("doctor", "--json").out)
+    (problem,) = (item for item in answer["known_problems"] if item["name"] == "mixed-mpi")
+    assert "every process runs the whole simulation by itself" in problem["explanation"]
+    assert not problem["fatal"]
+
+
+# --- torch's own CMake configuration --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your installed Caffe2 version uses CUDA but I cannot find the CUDA\n  libraries.",
+        "-- Caffe2: Cannot find cuDNN library. Turning the option off",
+        'The link interface of target "torch_cuda" contains:\n\n    CUDA::nvToolsExt\n',
+        'Could not find a package configuration file provided by "MKL" with any',
+    ],
+)
+def test_messages_of_torchs_own_cmake_code_are_explained(places: Places, text: str) -> None:
+    symptom = TorchCMakeTraps().in_log(text, with_compiler(places, Path("c++")))
+    assert symptom is not None
+    assert "needs no CUDA toolkit" in symptom.explanation
+    assert symptom.repair == ""
+
+
+# --- all of them ----------------------------------------------------------------------------
+
+
+def test_remedies_have_names_of_their_own() -> None:
+    names = [remedy.name for remedy in KNOWN]
+    assert len(names) == len(set(names))
+
+
+def test_a_log_without_known_problems_is_left_alone(places: Places) -> None:
+    context = with_compiler(places, Path("c++"))
+    assert recognised_in_log("a.cpp:1:1: error: expected ';'", context) is None

@@ -16,6 +16,7 @@ from torchml_installer.detect import (
     build_tool,
     cmake,
     compiler,
+    cuda,
     kim_api,
     lammps,
     libdescriptor,
@@ -39,6 +40,7 @@ class Places:
     torch_root: Path | None = None
     kim_root: Path | None = None
     cxx: str | None = None
+    cmake: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ DETECTORS: dict[str, Callable[[], Finding]] = {
     "pkg-config": pkg_config.detect,
     "mpi": mpi.detect,
     "lammps": lammps.detect,
+    "nvidia-driver": cuda.detect_driver,
+    "cuda-toolkit": cuda.detect_toolkit,
     "libdescriptor": libdescriptor.detect,
     "python-headers": python_headers.detect,
     "openkim-models": published_models.detect,
@@ -111,7 +115,7 @@ def survey(places: Places) -> Survey:
 def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:
     kim = pool.submit(kim_api.detect, places.kim_root)
     make_program = pool.submit(build_tool.detect)
-    cmake_program = pool.submit(cmake.detect)
+    cmake_program = pool.submit(cmake.detect, places.cmake)
     # Only torch tells which C++ standard the compiler has to know; it is read from files.
     libtorch = torch.detect(places.torch_root)
     cxx = pool.submit(compiler.detect, places.cxx, libtorch.cxx_standard)

@@ -13,8 +13,13 @@ from torchml_installer.process import quick_output
 MINIMUM = (3, 18)
 
 
-def detect() -> Finding:
-    """The first CMake on PATH or beside the active Python that is new enough."""
+def detect(explicit: Path | None = None) -> Finding:
+    """The first CMake on PATH or beside the active Python that is new enough.
+
+    explicit: the one that a repair chose.
+    """
+    if explicit is not None:
+        return inspect(explicit, "a repair")
     first: Finding | None = None
     for program, how in which_all("cmake"):
         finding = inspect(program, how)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import mmap
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer.detect.mpi import library_family
 from torchml_installer.detect.programs import which
 from torchml_installer.detect.record import Finding
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
@@ -24,7 +26,7 @@ def detect() -> Finding:
     if found is None:
         return Finding(name="lammps", title="LAMMPS with KIM", hint=_HINT)
     program, how = found
-    has_kim, version = _look_into(program.resolve())
+    has_kim, version, mpi = _look_into(program.resolve())
     problem: TorchMLError | None = None
     if not has_kim:
         problem = MissingForQuickstartError(
@@ -40,33 +42,47 @@ def detect() -> Finding:
         version=version,
         problem=problem,
         hint=_HINT,
+        details={"MPI": mpi} if mpi else {},
     )
 
 
-def _look_into(program: Path) -> tuple[bool, str]:
-    """(linked with the KIM-API, version) of a program or of the LAMMPS library it loads."""
-    has_kim, version, library_names = _scan(program)
-    if has_kim:
-        return has_kim, version
+def _look_into(program: Path) -> tuple[bool, str, str]:
+    """(linked with the KIM-API, version, MPI family) of a program or the library it loads."""
+    seen = _scan(program)
+    if seen.has_kim:
+        return seen.has_kim, seen.version, seen.mpi
     prefix = program.parent.parent
-    for name in library_names:
+    for name in seen.libraries:
         for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
             for folder in sorted(prefix.glob(pattern)):
                 if (folder / name).is_file():
-                    has_kim, inner_version, _names = _scan(folder / name)
-                    return has_kim, inner_version or version
-    return False, version
+                    inner = _scan(folder / name)
+                    mpi = inner.mpi or seen.mpi
+                    return inner.has_kim, inner.version or seen.version, mpi
+    return False, seen.version, seen.mpi
 
 
-def _scan(binary: Path) -> tuple[bool, str, list[str]]:
+@dataclass(frozen=True)
+class _Seen:
+    has_kim: bool = False
+    version: str = ""
+    mpi: str = ""
+    libraries: tuple[str, ...] = ()
+
+
+def _scan(binary: Path) -> _Seen:
     try:
         with (
             binary.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            has_kim = data.find(b"libkim-api.") >= 0
             date = _DATE.search(data)
             names = {match.decode() for match in _LIBRARY_NAME.findall(data)}
-            return has_kim, date[1].decode() if date else "", sorted(names)
+            return _Seen(
+                data.find(b"libkim-api.") >= 0,
+                date[1].decode() if date else "",
+                library_family(data),
+                tuple(sorted(names)),
+            )
     except (OSError, ValueError):
-        return False, "", []
+        return _Seen()

@@ -1,25 +1,90 @@
-"""MPI: runs LAMMPS on several processes."""
+"""MPI: runs LAMMPS on several processes. Which family it is decides what it works with."""
 
 from __future__ import annotations
 
+import mmap
 import re
+from pathlib import Path
 
-from torchml_installer.detect.programs import which
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.programs import which, which_all
+from torchml_installer.detect.record import Finding, Place
 from torchml_installer.process import quick_output
+
+_HINT = "`sudo apt install openmpi-bin libopenmpi-dev`, to run LAMMPS in parallel."
 
 
 def detect() -> Finding:
-    found = which("mpirun") or which("mpiexec")
-    text = quick_output([found[0], "--version"], timeout=3) if found else None
-    first_line = (text or "").partition("\n")[0]
-    match = re.search(r"\d+(\.\d+)+", first_line)
-    family = "Open MPI " if "Open MPI" in first_line else ""
+    """The first mpirun or mpiexec on PATH, and the first mpicxx, each with its family."""
+    looked: list[Place] = []
+    found: tuple[Path, str, str] | None = None
+    for name in ("mpirun", "mpiexec"):
+        for program, how in which_all(name):
+            text = quick_output([program, "--version"], timeout=3.0)
+            looked.append(Place(program, how, "" if text else "does not run"))
+            if text and found is None:
+                found = (program, how, text)
+        if not any(place.where.name == name for place in looked):
+            looked.append(Place(Path(name), "PATH", "no such program"))
+    details = {}
+    if (wrapper := which("mpicxx")) is not None:
+        family = wrapper_family(wrapper[0])
+        details["compiler wrapper"] = f"{family} {wrapper[0]}".strip()
+    if found is None:
+        return Finding("mpi", "MPI", hint=_HINT, details=details, looked=tuple(looked))
+    program, how, text = found
+    match = re.search(r"\d+(\.\d+)+", text)
+    version = f"{launcher_family(text)} {match[0] if match else ''}".strip()
     return Finding(
         name="mpi",
         title="MPI",
-        where=found[0] if found else None,
-        how=found[1] if found else "",
-        version=f"{family}{match[0]}" if match else "",
-        hint="`sudo apt install openmpi-bin libopenmpi-dev`, to run LAMMPS in parallel.",
+        where=program,
+        how=how,
+        version=version,
+        hint=_HINT,
+        details=details,
+        looked=tuple(looked),
     )
+
+
+def launcher_family(text: str) -> str:
+    """Of what ``mpirun --version`` prints; "" if unknown."""
+    for words, family in (
+        ("Open MPI", "Open MPI"),
+        ("Open-MPI", "Open MPI"),
+        ("Intel(R) MPI", "Intel MPI"),
+        ("HYDRA", "MPICH"),
+        ("mpich", "MPICH"),
+    ):
+        if words in text:
+            return family
+    return ""
+
+
+def wrapper_family(program: Path) -> str:
+    """Of a compiler wrapper, by the command it would run; "" if unknown."""
+    text = quick_output([program, "-show"], timeout=3.0) or ""
+    if re.search(r"-lmpich|mpich", text):
+        return "MPICH"
+    if re.search(r"\bimpi\b|intel.*mpi|-lmpifort -lmpi\b", text):
+        return "Intel MPI"
+    if re.search(r"openmpi|open-mpi|-lmpi_cxx|-lopen-", text):
+        return "Open MPI"
+    # Open MPI 5 has none of these words when it lies in a prefix of its own.
+    showme = quick_output([program, "--showme:version"], timeout=3.0) or ""
+    return "Open MPI" if "Open MPI" in showme else ""
+
+
+def library_family(binary: bytes | mmap.mmap) -> str:
+    """Of the MPI library that a program's or library's text names; "" if there is none.
+
+    MPICH and its descendants share one binary interface, libmpi.so.12, Intel's among them.
+    """
+    if re.search(rb"libmpich\.so|libmpi_cray\.so|libmpi(?:cxx|fort)?\.so\.12\b", binary):
+        return "MPICH"
+    return "Open MPI" if re.search(rb"libmpi\.so\.(?:40|20)\b", binary) else ""
+
+
+def compatible(one: str, other: str) -> bool:
+    """Whether a program of one family runs with the other's; unknown ones may."""
+    mpich = ("MPICH", "Intel MPI")
+    return not one or not other or one == other or (one in mpich and other in mpich)

@@ -10,6 +10,21 @@ from torchml_installer.errors import TorchMLError
 
 
 @dataclass(frozen=True)
+class Place:
+    """One place that was looked at.
+
+    how: why there. refused: why what is there, if anything, was not taken; "": it was.
+    """
+
+    where: Path
+    how: str
+    refused: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return {"where": str(self.where), "how": self.how, "refused": self.refused}
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that was looked for.
 
@@ -19,6 +34,7 @@ class Finding:
     problem: why it is not usable (with its remedy and exit code), None if it is usable.
     hint: the one next command for something optional that is missing.
     details: further facts for the reader, in the order of showing.
+    looked: every place that was looked at, in that order.
     """
 
     name: str
@@ -30,6 +46,7 @@ class Finding:
     problem: TorchMLError | None = None
     hint: str = ""
     details: dict[str, str] = field(default_factory=dict)
+    looked: tuple[Place, ...] = ()
 
     @property
     def usable(self) -> bool:
@@ -56,6 +73,7 @@ class Finding:
             "exit_code": 0 if self.problem is None else self.problem.exit_code,
             "next_step": self.next_step,
             "details": dict(self.details),
+            "looked": [place.as_json() for place in self.looked],
         }
 
 

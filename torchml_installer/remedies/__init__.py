@@ -10,16 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from torchml_installer.remedies.cmake_loops import CMakeLoops, CMakeRestarts
 from torchml_installer.remedies.cmake_too_old import CMakeTooOld
+from torchml_installer.remedies.collection_not_writable import CollectionNotWritable
+from torchml_installer.remedies.libcuda_missing import LibcudaMissing
+from torchml_installer.remedies.mixed_mpi import MixedMpi
+from torchml_installer.remedies.newer_cxx_library import NewerCxxLibrary
+from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
 from torchml_installer.remedies.old_cxx_abi import OldCxxAbi
 from torchml_installer.remedies.remedy import Context, Remedy, Symptom
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
+from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
 
 #: In the order in which they are looked for and repaired: what changes the tools comes first.
 KNOWN: tuple[Remedy, ...] = (
     OldCxxAbi(),
     CMakeTooOld(),
+    CollectionNotWritable(),
+    NoSpaceForTemporaries(),
+    NewerCxxLibrary(),
     ThreadsNotFound(),
+    MixedMpi(),
+    LibcudaMissing(),
+    CMakeLoops(),
+    CMakeRestarts(),
+    TorchCMakeTraps(),
 )
 
 

@@ -1,0 +1,58 @@
+"""Recognises, while it happens, that CMake configures a project again and again.
+
+A build re-configures itself when a file that CMake read is newer than what CMake wrote. With a time
+stamp in the future (a skewed clock, a network file system), or a project that touches what it
+reads, that never ends: ninja gives up after a hundred times, make never. A configuration can also
+start itself anew, when the compiler that was asked for is not the one that the project chooses.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from torchml_installer.errors import ConfigureLoopError
+
+_RERUN = re.compile(r"^\[\d+/\d+\] Re-running CMake|^Re-run cmake |^-- Configuring done")
+_RESTART = "You have changed variables that require your cache to be deleted"
+#: What the build proper prints; re-configuring once, then compiling, is no loop.
+_WORK = re.compile(r"^\[[ \d]+(/\d+|%)\] (?!Re-running CMake)")
+#: Each way of going round prints one or two of these lines.
+_ROUNDS = 4
+#: Words of the messages, by which the remedy tells the two apart.
+AGAIN = "configures the project again and again"
+ANEW = "starts its configuration anew for ever"
+
+
+class LoopWatch:
+    """Sees the lines of one run of CMake, or of the build that it wrote."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        """folders: where to look for files with a time stamp in the future."""
+        self._folders = folders
+        self._reruns = 0
+        self._restarts = 0
+
+    def see(self, line: str) -> None:
+        """Raises ConfigureLoopError at the fourth round."""
+        if _WORK.match(line):
+            self._reruns = 0
+        elif line.startswith(_RESTART):
+            self._restarts += 1
+            self._reruns = 0
+        elif _RERUN.match(line):
+            # ninja tells the start and CMake the end of each round.
+            self._reruns += 1
+        if self._restarts >= _ROUNDS:
+            raise ConfigureLoopError(f"CMake {ANEW}, and was stopped: {_RESTART}.")
+        if self._reruns >= 2 * _ROUNDS:
+            raise ConfigureLoopError(f"CMake {AGAIN}, and was stopped.{self._reason()}")
+
+    def _reason(self) -> str:
+        now = time.time()
+        for folder in self._folders:
+            for path in sorted(folder.rglob("*")):
+                if path.is_file() and (ahead := path.stat().st_mtime - now) > 1.0:
+                    return f" {path} has a time stamp {ahead:.0f} s in the future."
+        return ""

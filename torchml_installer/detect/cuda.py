@@ -1,0 +1,150 @@
+"""CUDA: the driver's library libcuda (real, or a toolkit's stub), and the toolkit.
+
+The TorchML driver needs neither to be built; models run on NVIDIA GPUs where the real libcuda is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from torchml_installer.detect.programs import which
+from torchml_installer.detect.record import Finding, Place
+from torchml_installer.process import quick_output
+
+LIBRARY = "libcuda.so.1"
+_SYSTEM = (
+    "/usr/lib/*-linux-gnu*",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/lib/wsl/lib",
+    "/run/opengl-driver/lib",
+)
+_STUBS = ("lib64/stubs", "lib/stubs", "targets/*/lib/stubs")
+
+
+def detect_driver() -> Finding:
+    """libcuda, as the system's loader finds it: LD_LIBRARY_PATH, its cache, its usual folders.
+
+    A stub has the names of the functions and none of their code: programs link with it, and fail
+    to find any GPU when they run with it.
+    """
+    looked: list[Place] = []
+    for folder, how in _loader_folders():
+        library = folder / LIBRARY
+        if not library.is_file():
+            looked.append(Place(folder, how, f"no {LIBRARY}"))
+            continue
+        if is_stub(library):
+            looked.append(Place(folder, how, f"its {LIBRARY} is a stub, good for linking only"))
+            continue
+        looked.append(Place(folder, how))
+        return _driver(library, how, tuple(looked))
+    return _driver(None, "", tuple(looked))
+
+
+def detect_toolkit() -> Finding:
+    """Looks at CUDA_HOME, CUDA_PATH, CUDAToolkit_ROOT, CONDA_PREFIX, nvcc on PATH (modules set it),
+    and /usr/local/cuda."""
+    looked: list[Place] = []
+    for root, how in _toolkits():
+        compiler = root / "bin/nvcc"
+        if not compiler.is_file():
+            looked.append(Place(root, how, "no bin/nvcc"))
+            continue
+        looked.append(Place(root, how))
+        text = quick_output([compiler, "--version"], timeout=3.0) or ""
+        match = re.search(r"release (\d+(?:\.\d+)*)", text)
+        stub = toolkit_stub(root)
+        return Finding(
+            name="cuda-toolkit",
+            title="CUDA toolkit",
+            where=root,
+            how=how,
+            version=match[1] if match else "",
+            details={"libcuda stub": str(stub)} if stub else {},
+            looked=tuple(looked),
+        )
+    return Finding(
+        name="cuda-toolkit",
+        title="CUDA toolkit",
+        hint="Not needed, not even with a CUDA build of torch.",
+        looked=tuple(looked),
+    )
+
+
+def is_stub(library: Path) -> bool:
+    """Whether a libcuda is a toolkit's: it lies in a folder of that name, by whatever links."""
+    return "stubs" in library.parts or "stubs" in library.resolve().parts
+
+
+def toolkit_stub(root: Path) -> Path | None:
+    """A toolkit's stub of libcuda."""
+    for pattern in _STUBS:
+        for folder in sorted(root.glob(pattern)):
+            if (folder / "libcuda.so").is_file():
+                return folder / "libcuda.so"
+    return None
+
+
+def stub() -> Path | None:
+    """The stub of the first toolkit that has one."""
+    return next((found for root, _ in _toolkits() if (found := toolkit_stub(root))), None)
+
+
+def _driver(library: Path | None, how: str, looked: tuple[Place, ...]) -> Finding:
+    details = {}
+    try:
+        # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.129.03  ..."
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+        match = re.search(r"\s(\d+\.\d+(?:\.\d+)*)\s", text)
+    except OSError:
+        match = None
+    if library is not None:
+        details = {"libcuda": "real"}
+    elif any("stub" in place.refused for place in looked):
+        details = {"libcuda": "only a stub"}
+    return Finding(
+        name="nvidia-driver",
+        title="NVIDIA driver",
+        where=library,
+        how=how,
+        version=match[1] if match else "",
+        hint="Only for models on NVIDIA GPUs; the machines that have them have it.",
+        details=details,
+        looked=looked,
+    )
+
+
+def _loader_folders() -> Iterator[tuple[Path, str]]:
+    for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        if folder:
+            yield Path(folder), "LD_LIBRARY_PATH"
+    if (cached := _cached_library()) is not None:
+        yield cached.parent, "the loader's cache"
+    for pattern in _SYSTEM:
+        for found in sorted(Path("/").glob(pattern.lstrip("/"))):
+            yield found, "the system"
+
+
+@cache
+def _cached_library() -> Path | None:
+    """Where ldconfig saw it. Its cache is read: the program itself is not on every PATH."""
+    try:
+        data = Path("/etc/ld.so.cache").read_bytes()
+    except OSError:
+        return None
+    match = re.search(rb"\0(/[^\0]*/libcuda\.so\.1)\0", data)
+    return Path(os.fsdecode(match[1])) if match else None
+
+
+def _toolkits() -> Iterator[tuple[Path, str]]:
+    for name in ("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT", "CONDA_PREFIX"):
+        if value := os.environ.get(name):
+            yield Path(value), name
+    if (found := which("nvcc")) is not None:
+        yield found[0].resolve().parent.parent, "PATH"
+    yield Path("/usr/local/cuda"), "/usr/local"

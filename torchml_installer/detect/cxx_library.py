@@ -1,0 +1,50 @@
+"""libstdc++: which symbol versions the compiler's has, and the one that programs load."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from pathlib import Path
+
+from torchml_installer.process import quick_output
+
+NAME = "libstdc++.so.6"
+_VERSION = re.compile(rb"GLIBCXX_(3\.4(?:\.\d+)?)\0")
+_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib64", "lib64", "lib/*-linux-gnu", "usr/lib")
+
+
+def of_compiler(cxx: Path) -> Path | None:
+    """The one that the compiler links with; None if it does not say (clang with libc++)."""
+    text = quick_output([cxx, f"-print-file-name={NAME}"], timeout=3.0)
+    path = Path(text or NAME)
+    return path if path.is_absolute() and path.is_file() else None
+
+
+def at_run_time(kim_prefix: Path | None) -> Path | None:
+    """The one that a simulator with that KIM-API loads: LD_LIBRARY_PATH's, the conda environment's
+    if the KIM-API is there, or the system's."""
+    for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        if folder and (Path(folder) / NAME).is_file():
+            return Path(folder) / NAME
+    if kim_prefix is not None and (kim_prefix / "conda-meta").is_dir():
+        own = kim_prefix / "lib" / NAME
+        return own if own.is_file() else None
+    for pattern in _FOLDERS:
+        for place in sorted(Path("/").glob(pattern)):
+            if (place / NAME).is_file():
+                return place / NAME
+    return None
+
+
+def newest_symbols(library: Path) -> tuple[int, ...]:
+    """(3, 4, 30) for a library with GLIBCXX_3.4.30; () if it cannot be read."""
+    try:
+        with (
+            library.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            found = [match[1].decode() for match in _VERSION.finditer(data)]
+    except (OSError, ValueError):
+        return ()
+    return max((tuple(map(int, text.split("."))) for text in found), default=())

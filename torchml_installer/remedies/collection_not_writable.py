@@ -1,0 +1,72 @@
+"""A KIM collection that cannot be written to: the system's without root, or one's own that root
+made, on a read-only or full file system."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from torchml_installer.collections import Collection, Collections, ItemKind, nearest_folder
+from torchml_installer.errors import CollectionNotWritableError, TorchMLError
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+
+class CollectionNotWritable(Remedy):
+    name = "collection-not-writable"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        folder = _folder(context, context.collection)
+        if folder is None or _writable(folder):
+            return None
+        obstacle = nearest_folder(folder)
+        message = (
+            f"Cannot write to the {context.collection.value} collection {folder}: {obstacle} "
+            f"{_why(obstacle)}."
+        )
+        if _alternative(context) is not None:
+            error = CollectionNotWritableError(message)
+            return Symptom(message, repair="install into your own collection", error=error)
+        remedy = (
+            f'Make it yours (`sudo chown -R "$(id -un)" {shlex.quote(str(obstacle))}`), or choose '
+            "a folder of yours: `export KIM_API_MODEL_DRIVERS_DIR=DIR "
+            "KIM_API_PORTABLE_MODELS_DIR=DIR` (simulators need that, too) and --collection "
+            "environment."
+        )
+        return Symptom(message, error=CollectionNotWritableError(message, remedy))
+
+    def fix(self, context: Context) -> Change:
+        chosen = _alternative(context)
+        assert chosen is not None, "nothing was offered"
+        return Change("it goes into your own collection.", collection=chosen)
+
+
+def _alternative(context: Context) -> Collection | None:
+    if context.collection is Collection.USER:
+        return None
+    folder = _folder(context, Collection.USER)
+    return Collection.USER if folder is not None and _writable(folder) else None
+
+
+def _folder(context: Context, collection: Collection) -> Path | None:
+    info = context.tools.kim.collections_info
+    if info is None or not context.tools.kim.usable:
+        return None
+    try:
+        return Collections(info).folder(collection, ItemKind.DRIVER)
+    except TorchMLError:
+        return None  # unset, or KIM's program fails: the build says so better
+
+
+def _writable(folder: Path) -> bool:
+    nearest = nearest_folder(folder)
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def _why(place: Path) -> str:
+    if not place.is_dir():
+        return "is not a folder"
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        return "is on a read-only file system"
+    owner = place.stat().st_uid
+    return "is not yours" if owner != os.geteuid() else "is write-protected"

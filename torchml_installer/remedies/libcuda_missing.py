@@ -1,0 +1,80 @@
+"""libcuda.so.1 missing when something is linked: a library that needs it (a CUDA-aware MPI's, a
+CUDA build's) is linked on a machine without NVIDIA's driver: a login node, a container."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+
+from torchml_installer.detect import cuda
+from torchml_installer.errors import KnownProblemError
+from torchml_installer.paths import cache_folder, is_plain, plain_temporary_parent
+from torchml_installer.process import plain_language_environment
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+_IN_LOG = re.compile(
+    r"libcuda\.so\.1,? needed by \S+,? not found"
+    r"|cannot find -lcuda\b|unable to find library -lcuda\b"
+)
+_FLAGS = ("CMAKE_EXE_LINKER_FLAGS", "CMAKE_SHARED_LINKER_FLAGS", "CMAKE_MODULE_LINKER_FLAGS")
+
+
+class LibcudaMissing(Remedy):
+    name = "libcuda-missing"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        return None  # what the driver links does not need it; what else is linked, the build shows
+
+    def in_log(self, text: str, context: Context) -> Symptom | None:
+        match = _IN_LOG.search(text)
+        if match is None:
+            return None
+        return Symptom(
+            f"The linker says `{match[0]}`: libcuda comes with NVIDIA's driver, which this machine "
+            "does not have; programs need it where they run, and to be linked its names will do.",
+            repair="link with a stub of libcuda in a private folder, unused at run time",
+        )
+
+    def fix(self, context: Context) -> Change:
+        """A folder that the linker alone is told of: no run path, no LD_LIBRARY_PATH."""
+        parent = cache_folder() if is_plain(cache_folder()) else plain_temporary_parent()
+        folder = parent / f"libcuda-stub-{os.getuid()}"
+        folder.mkdir(parents=True, exist_ok=True)
+        flags = f"-L{folder} -Wl,-rpath-link,{folder}"
+        library = folder / cuda.LIBRARY
+        library.unlink(missing_ok=True)
+        if (stub := cuda.stub()) is not None:
+            shutil.copyfile(stub, library)
+        else:
+            # No toolkit, no names: the linker is not to ask for those that libraries lack.
+            self._make_empty(context, str(library))
+            flags += " -Wl,--allow-shlib-undefined"
+        link = folder / "libcuda.so"
+        link.unlink(missing_ok=True)
+        link.symlink_to(library.name)
+        flags = f"{os.environ.get('LDFLAGS', '')} {flags}".strip()
+        whose = "an empty" if stub is None else "the CUDA toolkit's"
+        return Change(
+            f"the linker finds {whose} libcuda in {folder}.",
+            variables=dict.fromkeys(_FLAGS, flags),
+        )
+
+    def _make_empty(self, context: Context, library: str) -> None:
+        cxx = context.tools.compiler.where
+        assert cxx is not None, "the build had one"
+        options = ("-shared", "-nostdlib", f"-Wl,-soname,{cuda.LIBRARY}", "-x", "c++", "/dev/null")
+        done = subprocess.run(
+            [str(cxx), *options, "-o", library],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=plain_language_environment(),
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = done.stderr.decode(errors="replace").strip()
+            raise KnownProblemError(
+                f"No stub of libcuda can be made: {reason}",
+                "Load the CUDA toolkit's module, whose folder lib64/stubs has one, and run again.",
+            )

@@ -1,0 +1,84 @@
+"""Two MPI families: LAMMPS was built with one, and started or joined by another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchml_installer.detect.mpi import compatible, launcher_family, wrapper_family
+from torchml_installer.detect.programs import which_all
+from torchml_installer.errors import KnownProblemError
+from torchml_installer.process import quick_output
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+#: Debian installs several families side by side under such names.
+_SUFFIXES = {"Open MPI": ".openmpi", "MPICH": ".mpich"}
+
+
+class MixedMpi(Remedy):
+    name = "mixed-mpi"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        if not context.mpi and not context.others:
+            return None  # a driver that does not ask MPI works with all
+        lammps = context.finding("lammps")
+        family = lammps.details.get("MPI", "")
+        if not family:
+            return None
+        if context.mpi:
+            return self._of_the_build(context, family, lammps.where)
+        mpi = context.finding("mpi")
+        launcher = launcher_family(mpi.version) or mpi.version.partition(" ")[0]
+        if mpi.where is None or compatible(launcher, family):
+            return None
+        right = _launcher(family)
+        advice = f"Start it with {right}." if right else f"Put {family}'s mpirun first on PATH."
+        return Symptom(
+            f"LAMMPS ({lammps.where}) was built with {family}, and {mpi.where} is {launcher}'s: "
+            f"started by it, every process runs the whole simulation by itself. {advice}"
+        )
+
+    def fix(self, context: Context) -> Change:
+        family = context.finding("lammps").details.get("MPI", "")
+        wrapper = _wrapper(family, context.finding("lammps").where)
+        if wrapper is None:
+            return Change("ranks are told apart by what the launcher says.", mpi=False)
+        return Change(
+            f"the build takes MPI from {wrapper}.", variables={"MPI_CXX_COMPILER": str(wrapper)}
+        )
+
+    def _of_the_build(self, context: Context, family: str, lammps: Path | None) -> Symptom | None:
+        chosen = context.variables.get("MPI_CXX_COMPILER")
+        program = Path(chosen) if chosen else next((path for path, _ in which_all("mpicxx")), None)
+        if program is None:
+            return None  # the driver's CMake code says so
+        other = wrapper_family(program)
+        if compatible(other, family):
+            return None
+        message = (
+            f"LAMMPS ({lammps}) was built with {family}, and {program} is {other}'s: a driver "
+            "linked with that would bring a second MPI into LAMMPS, which ends in a crash."
+        )
+        right = _wrapper(family, lammps)
+        repair = f"take MPI from {right}" if right else "build a driver that does not ask MPI"
+        remedy = f"Put {family}'s mpicxx first on PATH, or build with --no-mpi."
+        return Symptom(message, repair, error=KnownProblemError(message, remedy))
+
+
+def _wrapper(family: str, lammps: Path | None) -> Path | None:
+    """A compiler wrapper of that family: beside LAMMPS, or on PATH."""
+    beside = [lammps.resolve().with_name("mpicxx")] if lammps else []
+    named = [path for path, _ in which_all("mpicxx" + _SUFFIXES.get(family, ""))]
+    for program in (*beside, *named, *(path for path, _ in which_all("mpicxx"))):
+        if program.is_file() and wrapper_family(program) == family:
+            return program
+    return None
+
+
+def _launcher(family: str) -> Path | None:
+    """An mpirun of that family on PATH."""
+    for name in ("mpirun" + _SUFFIXES.get(family, ""), "mpirun"):
+        for program, _how in which_all(name):
+            text = quick_output([program, "--version"], timeout=3.0) or ""
+            if launcher_family(text) == family:
+                return program
+    return None
