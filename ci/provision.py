@@ -207,6 +207,10 @@ def has_system_libtorch() -> bool:
     return Path("/usr/include/ATen/ATen.h").is_file()
 
 
+def has_lmod() -> bool:
+    return Path("/usr/share/lmod/lmod/init/bash").is_file()
+
+
 def has_web_tool() -> bool:
     """KIM's own commands refuse to run without one, even to install from a folder."""
     return bool(shutil.which("wget") or shutil.which("curl"))
@@ -224,6 +228,15 @@ NEEDS = (
     Need("web tool of KIM's commands", ("wget",), ("wget",), has_web_tool),
     Need("venv module", ("python3-venv",), ("python",), has_venv),
     Need("Python headers", ("python3-dev",), ("python",), has_python_headers),
+    # `env` writes for all of them.
+    Need(
+        "shells",
+        ("fish", "tcsh", "zsh"),
+        ("fish", "tcsh", "zsh"),
+        programs("fish", "tcsh", "zsh"),
+        "test",
+    ),
+    Need("Lmod", ("lmod",), ("lmod",), has_lmod, "test"),
     # Debian's is the oldest libtorch that the driver is built with.
     Need("the oldest libtorch", ("libtorch-dev",), (), has_system_libtorch, "test"),
     Need("clang", ("clang",), ("clangxx",), programs("clang++"), "test-all"),
