@@ -84,6 +84,33 @@ class SpringsAllParticlesColumn(Springs):
         return full.index_add(0, contributing.nonzero().view(-1), rows).unsqueeze(1)
 
 
+class SpringsInParts(Springs):
+    """[n_contributing, 3] or [n, 2, 2]: parts that add up to each particle's energy."""
+
+    def __init__(self, all_particles: bool) -> None:
+        super().__init__()
+        self.all_particles = all_particles
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        rows = self.energies(coords, n_neigh, nlist, contributing)
+        if not self.all_particles:
+            return torch.stack([0.5 * rows, 2.0 * rows, -1.5 * rows], dim=1)
+        full = torch.zeros(coords.size(0), dtype=coords.dtype)
+        full = full.index_add(0, contributing.nonzero().view(-1), rows)
+        return torch.stack([0.5 * full, 2.0 * full, -1.0 * full, -0.5 * full], 1).view(-1, 2, 2)
+
+
+class SpringsReshaped(Springs):
+    """Energies of contributing particles in any shape; -1 stands for their number."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords, n_neigh, nlist, contributing).view(self.shape)
+
+
 class SpringsWithForces(Springs):
     """(energies, forces), the forces from a formula and not through autograd."""
 
@@ -110,6 +137,56 @@ class SpringsSingle(Springs):
         if coords.dtype != torch.float32:
             raise RuntimeError("coordinates are not in single precision")
         return self.scale * self.energies(coords, n_neigh, nlist, contributing)
+
+
+class SpringsHalf(Springs):
+    """Half precision (float16 or bfloat16), as its weights say."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1, dtype=dtype))
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        if coords.dtype != self.scale.dtype:
+            raise RuntimeError("coordinates are not in half precision")
+        energies = self.energies(coords.float(), n_neigh, nlist, contributing)
+        return self.scale * energies.to(self.scale.dtype)
+
+
+class WholeNumbers(Springs):
+    """Energies as integers."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.energies(coords, n_neigh, nlist, contributing).long()
+
+
+class BackwardFails(Springs):
+    """Its energy is fine, and every backward pass through it raises."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        root = (coords * coords + 1.0).sqrt()  # its derivative wants the values overwritten next
+        root.add_(1.0)
+        return self.energies(coords, n_neigh, nlist, contributing) + 0.0 * root.sum()
+
+
+class NotFiniteAt(Springs):
+    """Nothing but the energy of one row, or the force on one particle, is infinite."""
+
+    def __init__(self, energy: int, force: int) -> None:
+        super().__init__()
+        self.energy = energy
+        self.force = force
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(coords, n_neigh, nlist, contributing)
+        if self.force >= 0:  # the slope of a root at zero is infinite
+            still = coords[self.force] - coords[self.force].detach()
+            energies = energies + still.abs().sum().sqrt()
+        if self.energy >= 0:
+            scale = torch.ones_like(energies)
+            scale[self.energy] = 1e400
+            energies = energies * scale
+        return energies
 
 
 class EnergyWithoutGradient(Springs):

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/elements.hpp"
+#include "engine/energies.hpp"
 #include "engine/error.hpp"
 #include "engine/launcher.hpp"
 #include "engine/profile.hpp"
@@ -44,14 +45,6 @@ Path find_model_file(const std::vector<Path>& files, const std::string& name,
     fail("parameter file ", parameter_file.filename().string(), " names the model file '", name,
          "', which is not among the model's files (", others.empty() ? "there is no other" : others,
          ").");
-}
-
-std::string shape_of(const at::Tensor& tensor) {
-    std::string text = "[";
-    for (const auto size : tensor.sizes()) {
-        text += (text.size() == 1 ? "" : ", ") + std::to_string(size);
-    }
-    return text + "]";
 }
 
 /// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system.
@@ -153,9 +146,11 @@ struct Potential::Implementation {
         }
         const Evaluation evaluation = runtime->evaluate(std::move(tensors), request, profile);
         const Profile::Measure measure(profile, Stage::outputs);
-        check_energies(evaluation);
+        const Energies energies =
+            read_energies(evaluation.energies, inputs->n_particles(), n_contributing);
+        if (!std::isfinite(evaluation.energy)) refuse_energies(energies);
         if (results.energy != nullptr) *results.energy = evaluation.energy * results.energy_unit;
-        if (results.particle_energies != nullptr) write_particle_energies(evaluation, results);
+        if (results.particle_energies != nullptr) write_particle_energies(energies, results);
         if (request.gradient) {
             read_forces(evaluation);
             write_forces(results);
@@ -163,42 +158,47 @@ struct Potential::Implementation {
         if (results.particle_virials != nullptr) write_particle_virials(evaluation, results);
     }
 
-    void check_energies(const Evaluation& evaluation) const {
-        const auto count = evaluation.energies.numel();
-        const auto n = inputs->n_particles();
-        if (count != 1 && count != n_contributing && count != n) {
-            fail("the model returned energies of shape ", shape_of(evaluation.energies),
-                 "; expected a scalar, one per contributing particle (", n_contributing,
-                 "), or one per particle (", n, ").");
+    /// Says which energy is not finite; called if their sum is not.
+    [[noreturn]] void refuse_energies(const Energies& energies) const {
+        std::string whose;
+        if (energies.owners != EnergyOwners::system) {
+            std::vector<double> values(static_cast<std::size_t>(system.n), 0.0);
+            to_particles(energies, values.data());
+            const auto first = std::find_if(values.begin(), values.end(),
+                                            [](double value) { return !std::isfinite(value); });
+            if (first != values.end()) {
+                whose = " of particle " + std::to_string(first - values.begin());
+            }
         }
-        if (!std::isfinite(evaluation.energy)) {
-            fail("the model's energy is not finite (",
-                 std::isnan(evaluation.energy) ? "nan" : "inf", ") for ", system.n, " particles, ",
-                 n_contributing, " of them contributing. ", "Are two of them at the same place?",
-                 atomic_numbers ? ""
-                                : " Or does the model want atomic numbers as species codes? Then "
-                                  "set the environment variable KIM_MODEL_ELEMENTS_MAP.");
+        fail("the model's energy", whose, " is not finite (nan or inf); there are ", system.n,
+             " particles, ", n_contributing, " of them contributing. ",
+             "Are two of them at the same place?",
+             atomic_numbers ? ""
+                            : " Or does the model want atomic numbers as species codes? Then set "
+                              "the environment variable KIM_MODEL_ELEMENTS_MAP.");
+    }
+
+    /// Writes each energy (eV) to the particle that it belongs to, and to no others.
+    void to_particles(const Energies& energies, double* result) const {
+        const auto* energy = energies.rows.data_ptr<double>();
+        if (energies.owners == EnergyOwners::particles) {
+            inputs->to_system(energy, 1, result);
+            return;
+        }
+        for (std::int64_t i = 0; i < system.n; ++i) {
+            if (system.contributing[i] != 0) result[i] = *energy++;
         }
     }
 
-    void write_particle_energies(const Evaluation& evaluation, const Results& results) const {
-        const auto count = evaluation.energies.numel();
-        const auto* energies = evaluation.energies.data_ptr<double>();
-        std::fill_n(results.particle_energies, system.n, 0.0);
-        if (count == inputs->n_particles()) {
-            inputs->to_system(energies, 1, results.particle_energies);
-            for (std::int64_t i = 0; i < system.n; ++i) {
-                results.particle_energies[i] *= results.energy_unit;
-            }
-            return;
-        }
-        if (count != n_contributing) {
+    void write_particle_energies(const Energies& energies, const Results& results) const {
+        if (energies.owners == EnergyOwners::system) {
             fail("energies of single particles were asked for, but the model returns their sum ",
                  "only.");
         }
+        std::fill_n(results.particle_energies, system.n, 0.0);
+        to_particles(energies, results.particle_energies);
         for (std::int64_t i = 0; i < system.n; ++i) {
-            if (system.contributing[i] == 0) continue;
-            results.particle_energies[i] = *energies++ * results.energy_unit;
+            results.particle_energies[i] *= results.energy_unit;
         }
     }
 
@@ -237,7 +237,11 @@ struct Potential::Implementation {
         double sum = 0.0;  // not finite if any force is not
         for (const double force : forces) sum += std::abs(force);
         if (!std::isfinite(sum)) {
-            fail("the model's forces are not finite (nan or inf), though its energy is.");
+            const auto first = std::find_if(forces.begin(), forces.end(),
+                                            [](double force) { return !std::isfinite(force); });
+            fail("the model's force on particle ", (first - forces.begin()) / 3,
+                 " is not finite (nan or inf), though its energy is. Is something in the model not "
+                 "differentiable there, as a square root of zero is?");
         }
     }
 

@@ -88,9 +88,14 @@ class TorchScript final : public Runtime {
             const Profile::Measure measure(profile, Stage::forward);
             const c10::IValue output = forward(inputs);
             const at::Tensor energies = first_tensor(output);
+            require_floating("energies", energies);
             total = energies.sum(transfer_.widest());
             evaluation.energies = transfer_.to_host(energies);
-            if (returns_forces_) evaluation.forces = transfer_.to_host(second_tensor(output));
+            if (returns_forces_ && request.gradient) {
+                const at::Tensor forces = second_tensor(output);
+                require_floating("forces", forces);
+                evaluation.forces = transfer_.to_host(forces);
+            }
             if (profile.on()) transfer_.wait();
         }
         if (!returns_forces_ && request.gradient && total.requires_grad()) {
@@ -132,6 +137,12 @@ class TorchScript final : public Runtime {
         if (scalar_type() != at::kDouble || transfer_.widest() == at::kDouble) return;
         fail("the model in ", name_, " works in float64, which the device mps does not have; save ",
              "it as float32 (model.float()), or compute on the cpu.");
+    }
+
+    void require_floating(const char* what, const at::Tensor& tensor) const {
+        if (tensor.is_floating_point()) return;
+        fail("the model in ", name_, " returned ", what, " of type ", tensor.scalar_type(),
+             "; expected floating-point numbers.");
     }
 
     at::Tensor first_tensor(const c10::IValue& output) const {
