@@ -33,6 +33,7 @@ bench: provision
 	$(BIN)/torchml-install quickstart
 	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
+	$(BIN)/python benchmarks/steadiness.py --output benchmarks/STEADINESS.md
 
 lint: provision
 	$(BIN)/ruff check

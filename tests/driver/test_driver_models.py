@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.structures import cluster
+from tests.structures import cluster, rattled_crystal
 from tests.support import DriverEnvironment
 from tests.torch_models import (
     EnergyWithoutGradient,
@@ -163,3 +163,18 @@ def test_a_model_may_stand_in_a_folder_with_any_name(
     energies, _ = springs_by_hand()
     result = compute(write_model(folder, Springs()))
     assert result.energy == pytest.approx(energies.sum(), abs=1e-11)
+
+
+def test_the_first_result_is_bit_for_bit_that_of_all_later_ones(
+    in_collection: DriverEnvironment,
+) -> None:
+    """Nothing about a model settles in during its first calls."""
+    import torchml_driver
+
+    potential = torchml_driver.Potential(in_collection.packed)
+    atoms = rattled_crystal()
+    arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    first, *others = [potential.compute(*arrays) for _ in range(5)]
+    for other in others:
+        assert other.energy == first.energy
+        np.testing.assert_array_equal(other.forces, first.forces)

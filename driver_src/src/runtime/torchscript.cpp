@@ -4,6 +4,7 @@
 #include <ATen/ops/sum.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
 
@@ -112,6 +113,14 @@ class TorchScript final : public Runtime {
 
   private:
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
+        // Torch specialises a model for the shapes of its first calls, and compiles it anew when
+        // they change: tens of milliseconds and more, several times, for what is no quicker
+        // afterwards on a CPU (benchmarks/steadiness.py). As it stands, every step costs the same,
+        // the first one too, and gives the same numbers. The setting is this thread's, and goes
+        // back at the end.
+        const bool optimize =
+            torch::jit::getGraphExecutorOptimize() && !inputs[0].device().is_cpu();
+        const torch::jit::GraphOptimizerEnabledGuard setting(optimize);
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
         } catch (const std::exception& problem) {

@@ -1,0 +1,178 @@
+"""Does every step cost the same? 500 steps of a melting crystal, whose neighbour counts and ghosts
+change all the time.
+
+The trajectory is Stillinger-Weber silicon, started hot enough to melt. Along it, potentials compute
+energy and forces from particles and neighbour lists as a simulator hands them over; only that is
+timed. Time of the thread's own processor, beside that of the clock on the wall: what else runs on
+the machine disturbs the second.
+
+The Python module has to be installed (torchml-install driver).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+from ase import units
+from ase.build import bulk
+from ase.md.verlet import VelocityVerlet
+from measuring import machine
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+LATTICE = 5.431  # angstrom
+TEMPERATURE = 8000.0  # K; half of it goes into the potential energy
+STEPS = 500
+WARM_UP = 3
+SKIN = 1.0  # angstrom
+
+
+@dataclass
+class Step:
+    """What a simulator hands over: species, coordinates, contributing, n_neigh, nlist."""
+
+    arrays: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, positions: np.ndarray, length: float, cutoff: float, reach: float) -> Step:
+        import vesin
+
+        n = len(positions)
+        counts = int(np.ceil(reach / length))
+        shifts = np.array(list(np.ndindex(3 * (2 * counts + 1,)))) - counts
+        shifts = shifts[shifts.any(axis=1)]
+        images = (positions[None] + length * shifts[:, None]).reshape(-1, 3)
+        near = ((images >= -reach) & (images < length + reach)).all(axis=1)
+        coordinates = np.concatenate([positions, images[near]])
+        neighbours = vesin.NeighborList(cutoff=cutoff + SKIN / 2, full_list=True, sorted=True)
+        i, j = neighbours.compute(coordinates, np.eye(3), False, quantities="ij", copy=True)
+        return cls(
+            (
+                np.zeros(len(coordinates), dtype=np.int32),
+                coordinates,
+                (np.arange(len(coordinates)) < n).astype(np.int32),
+                np.bincount(i.astype(np.int64), minlength=len(coordinates)).astype(np.int32),
+                j.astype(np.int32),
+            )
+        )
+
+
+def write_models(folder: Path) -> tuple[Path, Path]:
+    """Portable-model folders: Stillinger-Weber silicon, and an untrained graph network."""
+    for example in ("stillinger_weber", "graph_network"):
+        sys.path.insert(0, str(EXAMPLES / example))
+    from graph_network import GraphNetwork
+    from stillinger_weber import CUTOFF, StillingerWeber
+
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    fewer = "edge_receiver_row 0\ndrop_unused_particles True\n"
+    models = {
+        "sw": (StillingerWeber(), f"1\nSi\nNone\n{CUTOFF}\nm.pt\nFalse\n5\nNone\n"),
+        "gn": (
+            GraphNetwork(elements=1, cutoff=4.5, layers=3, features=64),
+            f"1\nSi\nGraph\n4.5\n3\nm.pt\nFalse\n6\nNone\n{fewer}",
+        ),
+    }
+    for name, (model, parameters) in models.items():
+        (folder / name).mkdir()
+        torch.jit.script(model).eval().save(str(folder / name / "m.pt"))
+        (folder / name / "m.param").write_text(parameters)
+    return folder / "sw", folder / "gn"
+
+
+def trajectory(model: Path, cells: int) -> Iterator[np.ndarray]:
+    """Positions in the cell, step by step."""
+    from torchml_driver.ase import TorchMLCalculator
+
+    atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
+    atoms.calc = TorchMLCalculator(model)
+    random = np.random.default_rng(1)
+    speed = np.sqrt(units.kB * TEMPERATURE / atoms.get_masses()[0])
+    atoms.set_velocities(random.normal(scale=speed, size=(len(atoms), 3)))
+    for _ in VelocityVerlet(atoms, 1.0 * units.fs).irun(STEPS - 1):
+        yield atoms.get_positions(wrap=True)
+
+
+def measure(label: str, model: Path, positions: list[np.ndarray], length: float) -> str:
+    from torchml_driver import Potential
+
+    potential = Potential(model)
+    reach = potential.influence_distance + SKIN
+    cpu, wall, faults, particles = [], [], [], []
+    for place in positions:
+        step = Step.of(place, length, potential.cutoff, reach)
+        particles.append(len(step.arrays[0]))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        start, start_cpu = time.perf_counter(), time.thread_time()
+        result = potential.compute_particles(*step.arrays)
+        cpu.append(1e3 * (time.thread_time() - start_cpu))
+        wall.append(1e3 * (time.perf_counter() - start))
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        del result
+    median, median_wall = np.median(cpu[WARM_UP:]), np.median(wall[WARM_UP:])
+    late = np.array(faults[len(faults) // 2 :])
+    return (
+        f"| {label} | {len(positions[0])} | {min(particles)} to {max(particles)} | {median:.1f} "
+        f"| {cpu[0] / median:.1f}, {cpu[1] / median:.1f}, {cpu[2] / median:.1f} "
+        f"| {max(cpu[WARM_UP:]) / median:.2f} | {max(wall[WARM_UP:]) / median_wall:.2f} "
+        f"| {int((np.array(cpu[WARM_UP:]) > 2 * median).sum())} "
+        f"| {np.median(late):.0f}, {late.mean():.0f} |"
+    )
+
+
+def lines(folder: Path, cells: int) -> Iterator[str]:
+    yield "# Steadiness"
+    yield ""
+    yield f"{STEPS} steps of silicon that melts, from {TEMPERATURE:.0f} K: energy and forces, one"
+    yield f"thread. Times of the thread's processor; the first {WARM_UP} steps are the warm-up."
+    yield "Page faults are those of the second half, median and mean a step."
+    yield "Written by `python benchmarks/steadiness.py --output benchmarks/STEADINESS.md`."
+    yield ""
+    yield machine()
+    yield ""
+    yield (
+        "| model | atoms | with images | ms, median | steps 1, 2, 3 / median | longest / median "
+        "| by the wall clock | steps above twice the median | page faults |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    silicon, network = write_models(folder)
+    for size in (2, cells):
+        positions = list(trajectory(silicon, size))
+        length = size * LATTICE
+        yield measure("Stillinger-Weber", silicon, positions, length)
+        yield measure("graph network", network, positions, length)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument(
+        "--cells", type=int, default=4, metavar="N", help="the larger system's edge"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    text = []
+    with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
+        for line in lines(Path(folder), options.cells):
+            text.append(line)
+            print(line, flush=True)
+    if options.output:
+        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
