@@ -5,9 +5,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -87,6 +89,43 @@ Array<double> fold(const UnfoldedSystem& system, const Array<double>& values, in
     return folded;
 }
 
+/// Neighbour lists in the caller's array: particle i's are indices[starts[i] .. starts[i+1]).
+class ArrayNeighbours final : public NeighbourSource {
+  public:
+    ArrayNeighbours(const std::vector<std::int64_t>& starts, const int* indices)
+        : starts_(starts), indices_(indices) {}
+
+    Neighbours of(std::int64_t particle) const override {
+        const auto start = starts_[static_cast<std::size_t>(particle)];
+        const auto end = starts_[static_cast<std::size_t>(particle) + 1];
+        return {indices_ + start, static_cast<int>(end - start)};
+    }
+
+  private:
+    const std::vector<std::int64_t>& starts_;
+    const int* indices_;
+};
+
+/// Gives up Python's lock while it lives. As pybind11's, but for the end of the interpreter: up to
+/// Python 3.13 a thread that then wants the lock back is ended by unwinding its stack, which
+/// destructors turn into the end of the process by a signal. Here it waits for the proper end.
+class LockReleased {
+  public:
+    LockReleased() : thread_(PyEval_SaveThread()) {}
+    ~LockReleased() {
+        try {
+            PyEval_RestoreThread(thread_);
+        } catch (...) {
+            for (;;) pause();
+        }
+    }
+    LockReleased(const LockReleased&) = delete;
+    LockReleased& operator=(const LockReleased&) = delete;
+
+  private:
+    PyThreadState* thread_;
+};
+
 class PythonPotential {
   public:
     PythonPotential(const std::vector<std::filesystem::path>& files, bool atomic_numbers,
@@ -117,19 +156,19 @@ class PythonPotential {
             fail("n_neigh has ", n_neighbours.size(), " rows; expected one per contributing ",
                  "particle, ", n_contributing, ", or one per particle, ", n, ".");
         }
-        NeighbourLists lists;
-        lists.starts.push_back(0);
+        std::vector<std::int64_t> starts = {0};
+        starts.reserve(static_cast<std::size_t>(n) + 1);
         const int* count = n_neighbours.data();
         for (py::ssize_t i = 0; i < n; ++i) {
             const int own = for_all || contributes[i] != 0 ? *count++ : 0;
             if (own < 0) fail("n_neigh has a negative count for particle ", i, ".");
-            lists.starts.push_back(lists.starts.back() + own);
+            starts.push_back(starts.back() + own);
         }
-        if (lists.starts.back() != neighbours.size()) {
-            fail("nlist has ", neighbours.size(), " entries; n_neigh adds up to ",
-                 lists.starts.back(), ".");
+        if (starts.back() != neighbours.size()) {
+            fail("nlist has ", neighbours.size(), " entries; n_neigh adds up to ", starts.back(),
+                 ".");
         }
-        lists.indices.assign(neighbours.data(), neighbours.data() + neighbours.size());
+        const ArrayNeighbours lists(starts, neighbours.data());
 
         System system;
         system.n = n;
@@ -173,13 +212,15 @@ class PythonPotential {
             particle_virials.emplace(std::vector<py::ssize_t>{system.n, 6});
             results.particle_virials = particle_virials->mutable_data();
         }
-        const py::gil_scoped_release released;
+        const LockReleased released;
+        const std::lock_guard<std::mutex> alone(computing_);  // of threads that share the potential
         potential_.prepare(system);
         potential_.evaluate(results);
         return {energy, forces, particle_energies, virial, particle_virials};
     }
 
     Potential potential_;
+    std::mutex computing_;
 };
 
 class PythonDescriptor {
@@ -197,7 +238,8 @@ class PythonDescriptor {
         const UnfoldedSystem unfolded = unfold_arrays(species, coordinates, cell, pairs, shifts, 1);
         Array<double> values(std::vector<py::ssize_t>{unfolded.n_atoms, width()});
         double* data = values.mutable_data();
-        const py::gil_scoped_release released;
+        const LockReleased released;
+        const std::lock_guard<std::mutex> alone(computing_);
         calculator_.values(unfolded.view(), data);
         return values;
     }
@@ -216,7 +258,8 @@ class PythonDescriptor {
         double* of_positions = gradient.mutable_data();
         double* of_strain = virial.mutable_data();
         {
-            const py::gil_scoped_release released;
+            const LockReleased released;
+            const std::lock_guard<std::mutex> alone(computing_);
             calculator_.products(system, weights.data(), of_positions, of_strain);
         }
         return {fold(unfolded, gradient, 3), virial};
@@ -224,6 +267,7 @@ class PythonDescriptor {
 
   private:
     DescriptorCalculator calculator_;
+    std::mutex computing_;
 };
 
 }  // namespace

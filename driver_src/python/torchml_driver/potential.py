@@ -50,7 +50,7 @@ class Potential:
         Error: if the model is not there, not complete, cannot be loaded, or its device is not
             there.
 
-    An object is used by one thread at a time.
+    Threads that share an object compute one after the other; with one each, at the same time.
     """
 
     def __init__(

@@ -7,6 +7,7 @@
 
 #include "descriptors/load.hpp"
 #include "engine/error.hpp"
+#include "engine/forking.hpp"
 #include "engine/launcher.hpp"
 #include "inputs/descriptors.hpp"
 
@@ -21,6 +22,9 @@ struct DescriptorCalculator::Implementation {
     std::vector<double> virials;  // (n, 6)
 
     void prepare(const System& system) const {
+        require_not_forked_after_use();
+        note_use();
+        set_threads();  // again if this process was forked since
         for (std::int64_t i = 0; i < system.n; ++i) {
             if (system.species[i] < 0 || system.species[i] >= n_elements) {
                 fail("particle ", i, " has the species code ", system.species[i], "; there are ",

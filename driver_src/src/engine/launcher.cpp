@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstdlib>
 #include <mutex>
 
 #include "engine/error.hpp"
+#include "engine/forking.hpp"
 #include "engine/mpi.hpp"
 
 namespace torchml {
@@ -99,18 +101,24 @@ int choose_threads(const Environment& environment, const std::optional<Launcher>
 
 void set_threads() {
     static std::mutex mutex;
-    static bool done = false;
+    static std::atomic<int> done{-1};  // for which process, a fork counting as another
+    if (done == fork_generation()) return;
     const std::lock_guard<std::mutex> lock(mutex);
-    if (done) return;
     const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
     cpu_set_t bound;
     const bool known_binding = sched_getaffinity(0, sizeof bound, &bound) == 0;
     const int allowed = known_binding ? CPU_COUNT(&bound) : cores;
-    const int threads = choose_threads(process_environment(), process_launcher(), cores, allowed);
-    if (threads != 0) {
-        at::set_num_threads(threads);
+    const Environment environment = process_environment();
+    int threads = choose_threads(environment, process_launcher(), cores, allowed);
+    // OpenMP would wait for threads that existed before the fork. Where nobody knows whether there
+    // were any, the user may.
+    const LostThreads lost = lost_threads();
+    if (lost == LostThreads::certain ||
+        (lost == LostThreads::possible && !environment("KIM_MODEL_NUM_THREADS"))) {
+        threads = 1;
     }
-    done = true;
+    if (threads != 0) at::set_num_threads(threads);
+    done = fork_generation();
 }
 
 }  // namespace torchml

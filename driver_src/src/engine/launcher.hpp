@@ -38,7 +38,8 @@ std::optional<Launcher> process_launcher();
 int choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
                    int cores, int allowed);
 
-/// Applies choose_threads() to this process, once.
+/// Applies choose_threads() to this process, once; a forked process that may have lost torch's
+/// threads gets one.
 void set_threads();
 
 }  // namespace torchml

@@ -6,6 +6,7 @@
 #include "engine/elements.hpp"
 #include "engine/energies.hpp"
 #include "engine/error.hpp"
+#include "engine/forking.hpp"
 #include "engine/launcher.hpp"
 #include "engine/profile.hpp"
 #include "inputs/inputs.hpp"
@@ -80,6 +81,7 @@ struct Potential::Implementation {
     Implementation(const std::vector<Path>& files, bool use_atomic_numbers,
                    const std::optional<std::string>& wanted_device)
         : atomic_numbers(use_atomic_numbers), device(execution_device(wanted_device)) {
+        require_not_forked_after_use();
         set_threads();
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
@@ -97,6 +99,7 @@ struct Potential::Implementation {
     }
 
     void prepare(const System& next) {
+        require_not_forked_after_use();
         const Profile::Measure measure(profile, Stage::inputs);
         system = next;
         n_contributing = 0;
@@ -113,6 +116,8 @@ struct Potential::Implementation {
     }
 
     void evaluate(const Results& results) {
+        note_use();
+        set_threads();  // again if this process was forked since
         run_model(results);
         profile.count_step(system.n, n_contributing);
     }

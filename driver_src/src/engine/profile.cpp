@@ -2,8 +2,11 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
+#include <set>
 #include <string>
 
+#include "engine/forking.hpp"
 #include "engine/launcher.hpp"
 
 namespace torchml {
@@ -20,15 +23,52 @@ double milliseconds(std::chrono::steady_clock::duration time) {
     return std::chrono::duration<double, std::milli>(time).count();
 }
 
+/// The profiles that have not printed yet.
+class Living {
+  public:
+    void add(Profile* profile) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        profiles_.insert(profile);
+    }
+
+    /// Whether it was there.
+    bool remove(Profile* profile) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return profiles_.erase(profile) != 0;
+    }
+
+    Profile* any() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return profiles_.empty() ? nullptr : *profiles_.begin();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::set<Profile*> profiles_;
+};
+
+Living& living() {
+    static Living* const only = [] {
+        auto* made = new Living;  // never destroyed: models may go later than static objects
+        std::atexit([] {
+            while (Profile* profile = living().any()) profile->print();
+        });
+        return made;
+    }();
+    return *only;
+}
+
 }  // namespace
 
 Profile::Profile() {
     const char* value = std::getenv("KIM_MODEL_PROFILE");
     on_ = value != nullptr && std::string(value) != "0";
+    if (on_) living().add(this);
 }
 
 void Profile::count_step(std::int64_t n_particles, std::int64_t n_contributing) {
     if (!on_) return;
+    generation_ = fork_generation();
     if (n_steps_++ == 0) {
         first_step_ = times_;
         times_ = {};
@@ -38,7 +78,11 @@ void Profile::count_step(std::int64_t n_particles, std::int64_t n_contributing) 
 }
 
 Profile::~Profile() {
-    if (!on_ || n_steps_ == 0) return;
+    if (on_) print();
+}
+
+void Profile::print() {
+    if (!living().remove(this) || n_steps_ == 0 || generation_ != fork_generation()) return;
     constexpr const char* names[n_stages] = {"inputs", "copies", "forward", "backward", "outputs"};
     const auto later_steps = static_cast<double>(n_steps_ - 1);
     double all = 0.0, first = 0.0;

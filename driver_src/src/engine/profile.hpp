@@ -10,7 +10,8 @@ namespace torchml {
 enum class Stage { inputs, copies, forward, backward, outputs };
 
 /// Where the time of a potential's steps went; on if the environment has KIM_MODEL_PROFILE, set to
-/// anything but 0. Prints a table to standard error when it ends.
+/// anything but 0. Prints a table to standard error when it ends, or when the process does, for not
+/// every simulator destroys its models; a forked process prints its own steps only.
 class Profile {
   public:
     Profile();
@@ -42,6 +43,9 @@ class Profile {
     /// Counts one step of `n_particles` particles, of which `n_contributing` contribute.
     void count_step(std::int64_t n_particles, std::int64_t n_contributing);
 
+    /// Writes the table, once.
+    void print();
+
   private:
     using Clock = std::chrono::steady_clock;
     static constexpr std::size_t n_stages = 5;
@@ -51,6 +55,7 @@ class Profile {
     bool on_;
     std::array<Clock::duration, n_stages> times_{};
     std::array<Clock::duration, n_stages> first_step_{};  // compiles the model, so told apart
+    int generation_ = 0;                                  // of forks, when the steps were counted
     std::int64_t n_steps_ = 0;
     std::int64_t n_particles_ = 0;
     std::int64_t n_contributing_ = 0;

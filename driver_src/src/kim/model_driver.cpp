@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,27 @@ constexpr int failure = 1;
 
 /// What KIM keeps for us between calls.
 struct Model {
+    Model(Potential&& loaded, const Units& simulators)
+        : potential(std::move(loaded)), units(simulators) {}
+
     Potential potential;
     Units units;
     double influence_distance = 0.0;  // in the simulator's unit, as the cutoff
     double cutoff = 0.0;
     int only_contributing_neighbours = 1;
+    std::mutex computing;  // KIM lets several threads compute with one model
 };
+
+/// Waits until no other thread computes with the model. Without Python's lock, which that thread
+/// may need to end.
+std::unique_lock<std::mutex> alone_with(Model& model) {
+    std::unique_lock<std::mutex> lock(model.computing, std::try_to_lock);
+    if (!lock.owns_lock()) {
+        const PythonLockReleased released;
+        lock.lock();
+    }
+    return lock;
+}
 
 /// Runs `routine`; whatever it throws becomes one line in KIM's log and KIM's error code.
 template <class Logger, class Routine>
@@ -129,6 +145,7 @@ int compute(const KIM::ModelCompute* const compute,
         results.energy_unit = model.units.energy_per_ev;
         results.force_unit = model.units.energy_per_ev * model.units.angstrom;
 
+        const auto alone = alone_with(model);
         model.potential.prepare(system);
         const PythonLockReleased released;
         model.potential.evaluate(results);
@@ -160,7 +177,7 @@ std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, co
         files.push_back(std::filesystem::path(*folder) / *name);
     }
     const bool atomic_numbers = std::getenv("KIM_MODEL_ELEMENTS_MAP") != nullptr;
-    auto model = std::make_unique<Model>(Model{Potential(files, atomic_numbers), units});
+    auto model = std::make_unique<Model>(Potential(files, atomic_numbers), units);
     const Parameters& parameters = model->potential.parameters();
     model->influence_distance = parameters.influence_distance() * units.length_per_angstrom;
     model->cutoff = parameters.cutoff * units.length_per_angstrom;

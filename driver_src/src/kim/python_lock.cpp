@@ -1,6 +1,7 @@
 #include "kim/python_lock.hpp"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 namespace torchml::kim {
 
@@ -45,7 +46,15 @@ PythonLockReleased::PythonLockReleased() {
 }
 
 PythonLockReleased::~PythonLockReleased() {
-    if (thread_state_ != nullptr) python().restore_thread(thread_state_);
+    if (thread_state_ == nullptr) return;
+    try {
+        python().restore_thread(thread_state_);
+    } catch (...) {
+        // Python is ending, and up to 3.13 ends threads that want its lock by unwinding their
+        // stacks: through destructors, which terminates the process. As later versions do, wait for
+        // the end.
+        for (;;) pause();
+    }
 }
 
 }  // namespace torchml::kim

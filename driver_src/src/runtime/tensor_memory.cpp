@@ -1,6 +1,7 @@
 #include "runtime/tensor_memory.hpp"
 
 #include <c10/core/CPUAllocator.h>
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -101,7 +102,13 @@ class KeepingAllocator final : public c10::Allocator {
     std::uint64_t step_ = 0;
 
     friend KeepingAllocator& allocator();
+    friend void lock_for_fork();
+    friend void unlock_after_fork();
 };
+
+// A thread that does not come along must not keep the lock.
+void lock_for_fork();
+void unlock_after_fork();
 
 /// In place for the rest of the process, as torch keeps pointers to it; the library that holds this
 /// code is therefore never unloaded (-z nodelete).
@@ -109,10 +116,14 @@ KeepingAllocator& allocator() {
     static KeepingAllocator* const only = [] {
         auto* made = new KeepingAllocator(c10::GetCPUAllocator());
         c10::SetCPUAllocator(made, /*priority=*/100);
+        pthread_atfork(&lock_for_fork, &unlock_after_fork, &unlock_after_fork);
         return made;
     }();
     return *only;
 }
+
+void lock_for_fork() { allocator().mutex_.lock(); }
+void unlock_after_fork() { allocator().mutex_.unlock(); }
 
 void KeepingAllocator::give_back(void* context) {
     auto* block = static_cast<Block*>(context);
