@@ -19,7 +19,7 @@ namespace {
 // Smaller blocks stay in the C library's heap by themselves.
 constexpr std::size_t smallest_kept = 64 * 1024;
 // Blocks that no step wanted for so many steps go back to the system.
-constexpr std::uint64_t idle_steps = 50;
+constexpr std::uint64_t idle_steps = 500;
 constexpr std::size_t huge_page = 2 * 1024 * 1024;
 
 thread_local int depth = 0;  // of KeptTensorMemory on this thread
@@ -80,8 +80,11 @@ class KeepingAllocator final : public c10::Allocator {
   private:
     Block* take(std::size_t size) const {
         const std::lock_guard<std::mutex> lock(mutex_);
-        auto& blocks = free_[size];
-        if (!blocks.empty()) {
+        // A block somewhat larger serves as well as a new one, which would have to be faulted in.
+        const auto end = free_.upper_bound(size + size / 4);
+        for (auto kept = free_.lower_bound(size); kept != end; ++kept) {
+            auto& blocks = kept->second;
+            if (blocks.empty()) continue;
             Block* block = blocks.back();
             blocks.pop_back();
             return block;
