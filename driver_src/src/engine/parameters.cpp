@@ -1,6 +1,8 @@
 #include "engine/parameters.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <locale>
 #include <sstream>
 
 #include "engine/elements.hpp"
@@ -12,6 +14,12 @@ namespace torchml {
 namespace {
 
 constexpr int most_elements = 118;
+
+ValueLines value_lines(const std::string& text, const std::string& name) {
+    return {text, "parameter file " + name,
+            "The values, in order: number of elements, elements, preprocessing, cutoff, [layers of "
+            "a graph], model file, returns forces, number of inputs, descriptor."};
+}
 
 int whole_number(ValueLines& lines, const char* what, int least, int most) {
     const std::string text = lines.next(what);
@@ -110,10 +118,7 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
         fail("parameter file ", name, " is empty.");
     }
 
-    ValueLines lines(text, "parameter file " + name,
-                     "The values, in order: number of elements, elements, preprocessing, cutoff, "
-                     "[layers of a graph], model file, returns forces, number of inputs, "
-                     "descriptor.");
+    ValueLines lines = value_lines(text, name);
     Parameters parameters;
     parameters.elements = elements(lines);
     parameters.preprocessing = preprocessing(lines);
@@ -127,6 +132,21 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
     parameters.descriptor = lines.next("the descriptor's name");
     for (std::string line; lines.advance(line);) read_setting(lines, line, parameters);
     return parameters;
+}
+
+std::string with_cutoff(const std::string& text, const std::string& name, double cutoff) {
+    ValueLines lines = value_lines(text, name);
+    elements(lines);
+    preprocessing(lines);
+    const std::string value = lines.next("the cutoff");
+    std::size_t start = 0;
+    for (int line = 1; line < lines.number(); ++line) start = text.find('\n', start) + 1;
+    std::ostringstream written;
+    written.imbue(std::locale::classic());
+    written.precision(std::numeric_limits<double>::max_digits10);
+    written << cutoff;
+    std::string changed = text;
+    return changed.replace(text.find(value, start), value.size(), written.str());
 }
 
 Parameters read_parameters(const std::filesystem::path& file) {

@@ -43,6 +43,10 @@ struct Parameters {
 /// comments and blank lines anywhere. `name` is for messages. Throws Error naming file and line.
 Parameters parse_parameters(const std::string& text, const std::string& name);
 
+/// The text of a parameter file with another cutoff (Å), everything else as it is. Throws as
+/// parse_parameters.
+std::string with_cutoff(const std::string& text, const std::string& name, double cutoff);
+
 /// Reads and parses a parameter file. Throws Error if it cannot be read, or as parse_parameters.
 Parameters read_parameters(const std::filesystem::path& file);
 

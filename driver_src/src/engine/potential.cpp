@@ -98,6 +98,23 @@ struct Potential::Implementation {
         runtime->check_arguments(inputs->argument_names());
     }
 
+    void set_cutoff(double cutoff) {
+        if (!std::isfinite(cutoff) || cutoff <= 0.0) {
+            fail("the cutoff has to be a positive length, not ", cutoff, " Å.");
+        }
+        if (cutoff == parameters.cutoff) return;
+        if (parameters.preprocessing == Preprocessing::descriptor) {
+            fail(
+                "the cutoffs of a descriptor model stand in its descriptor file and belong to what "
+                "the model was trained on; they cannot be changed.");
+        }
+        Parameters changed = parameters;
+        changed.cutoff = cutoff;
+        const std::vector<Path> no_files;  // only descriptors come from one
+        inputs = make_inputs({changed, codes, no_files, runtime->scalar_type()});
+        parameters = std::move(changed);
+    }
+
     void prepare(const System& next) {
         require_not_forked_after_use();
         const Profile::Measure measure(profile, Stage::inputs);
@@ -279,6 +296,7 @@ bool Potential::defines_particle_virial() const {
     return !implementation_->parameters.returns_forces &&
            implementation_->inputs->defines_particle_virial();
 }
+void Potential::set_cutoff(double cutoff) { implementation_->set_cutoff(cutoff); }
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();
 }

@@ -40,6 +40,10 @@ class Potential {
     /// Whether virials of single particles can be asked for.
     bool defines_particle_virial() const;
 
+    /// Lets pairs interact up to another distance, Å. Throws Error for one that is no length, and
+    /// for descriptor models, whose cutoffs stand in their descriptor file.
+    void set_cutoff(double cutoff);
+
     /// Whether only contributing particles' neighbours will be asked for.
     bool needs_only_contributing_neighbours() const;
 

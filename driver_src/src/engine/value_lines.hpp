@@ -40,6 +40,9 @@ class ValueLines {
     /// The same for a line that has to be there. Throws Error if the file ends before `what`.
     std::string next(const char* what);
 
+    /// The number of the line at hand, from 1.
+    int number() const { return number_; }
+
     /// Throws Error for the line at hand.
     template <class... Parts>
     [[noreturn]] void reject(const Parts&... parts) const {

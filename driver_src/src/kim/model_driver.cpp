@@ -12,6 +12,7 @@
 
 #include "engine/error.hpp"
 #include "engine/potential.hpp"
+#include "kim/model_files.hpp"
 #include "kim/python_lock.hpp"
 #include "kim/units.hpp"
 
@@ -24,13 +25,25 @@ constexpr int failure = 1;
 
 /// What KIM keeps for us between calls.
 struct Model {
-    Model(Potential&& loaded, const Units& simulators)
-        : potential(std::move(loaded)), units(simulators) {}
+    Model(const std::vector<std::filesystem::path>& paths, bool atomic_numbers,
+          const Units& simulators)
+        : potential(paths, atomic_numbers), files(paths), units(simulators) {
+        published_cutoff = potential.parameters().cutoff * units.length_per_angstrom;
+        use_published_cutoff();
+        only_contributing_neighbours = potential.needs_only_contributing_neighbours();
+    }
+
+    void use_published_cutoff() {
+        cutoff = published_cutoff;
+        influence_distance = cutoff * potential.parameters().n_layers;
+    }
 
     Potential potential;
+    ModelFiles files;
     Units units;
-    double influence_distance = 0.0;  // in the simulator's unit, as the cutoff
+    double influence_distance = 0.0;  // in the simulator's unit, as the cutoffs
     double cutoff = 0.0;
+    double published_cutoff = 0.0;  // the one that a simulator may change, before refresh()
     int only_contributing_neighbours = 1;
     std::mutex computing;  // KIM lets several threads compute with one model
 };
@@ -152,6 +165,33 @@ int compute(const KIM::ModelCompute* const compute,
     });
 }
 
+/// After a simulator has changed the published cutoff.
+int refresh(KIM::ModelRefresh* const refresh) {
+    return guarded(refresh, __LINE__, [&] {
+        Model& model = model_of(refresh);
+        const auto tell = [&] {
+            refresh->SetInfluenceDistancePointer(&model.influence_distance);
+            refresh->SetNeighborListPointers(1, &model.cutoff, &model.only_contributing_neighbours);
+        };
+        tell();  // whatever happens: KIM has forgotten them
+        const auto alone = alone_with(model);
+        // Back and forth between units is not exact: a cutoff that nobody touched stays.
+        if (model.published_cutoff == model.cutoff) return;
+        model.potential.set_cutoff(model.published_cutoff * model.units.angstrom);
+        model.use_published_cutoff();
+    });
+}
+
+int write_parameterized_model(const KIM::ModelWriteParameterizedModel* const write) {
+    return guarded(write, __LINE__, [&] {
+        const Model& model = model_of(write);
+        const std::string* folder = nullptr;
+        write->GetPath(&folder);
+        model.files.write(*folder, model.potential.parameters().cutoff);
+        for (const std::string& name : model.files.names()) write->SetParameterFileName(name);
+    });
+}
+
 int destroy(KIM::ModelDestroy* const destroy) {
     return guarded(destroy, __LINE__, [&] {
         const PythonLockReleased released;
@@ -177,12 +217,7 @@ std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, co
         files.push_back(std::filesystem::path(*folder) / *name);
     }
     const bool atomic_numbers = std::getenv("KIM_MODEL_ELEMENTS_MAP") != nullptr;
-    auto model = std::make_unique<Model>(Potential(files, atomic_numbers), units);
-    const Parameters& parameters = model->potential.parameters();
-    model->influence_distance = parameters.influence_distance() * units.length_per_angstrom;
-    model->cutoff = parameters.cutoff * units.length_per_angstrom;
-    model->only_contributing_neighbours = model->potential.needs_only_contributing_neighbours();
-    return model;
+    return std::make_unique<Model>(files, atomic_numbers, units);
 }
 
 void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
@@ -201,12 +236,20 @@ void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
     create->SetInfluenceDistancePointer(&model->influence_distance);
     create->SetNeighborListPointers(1, &model->cutoff, &model->only_contributing_neighbours);
 
-    // No Refresh: KIM allows it only to models that publish parameters, and weights are not.
+    // KIM lets only models that publish a parameter write themselves. Weights are none: they live
+    // in the model file, in the model's own precision, and KIM's parameters are doubles.
+    require(create->SetParameterPointer(
+                1, &model->published_cutoff, "cutoff",
+                "Distance up to which a pair of particles interacts directly, in the simulator's "
+                "unit of length"),
+            "a parameter");
     using namespace KIM::MODEL_ROUTINE_NAME;
     const auto generic = [](auto* routine) { return reinterpret_cast<KIM::Function*>(routine); };
     set_routine(create, ComputeArgumentsCreate, generic(&compute_arguments_create));
     set_routine(create, ComputeArgumentsDestroy, generic(&compute_arguments_destroy));
     set_routine(create, Compute, generic(&compute));
+    set_routine(create, Refresh, generic(&refresh));
+    set_routine(create, WriteParameterizedModel, generic(&write_parameterized_model));
     set_routine(create, Destroy, generic(&destroy));
     create->SetModelBufferPointer(model.release());  // ours again in destroy()
 }

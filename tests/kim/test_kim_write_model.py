@@ -1,0 +1,117 @@
+"""A model that is loaded in a simulator writes itself as a portable model, which KIM installs."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.graph_models import Messages, graph_parameters
+from tests.kim.test_kim_graphs import particles_with_ghosts
+from tests.kim_simulator import Particles, Simulator
+from tests.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, rattled_crystal
+from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
+from tests.torch_models import torchscript
+
+pytestmark = pytest.mark.usefixtures("in_collection")
+
+
+def write(simulator: Simulator, folder: Path, name: str) -> Path:
+    folder.mkdir()
+    simulator.model.write_parameterized_model(str(folder), name)
+    return folder
+
+
+def install(folder: Path) -> None:
+    run(["kim-api-collections-management", "install", "environment", folder], cwd=folder.parent)
+
+
+def test_a_written_model_installs_and_gives_the_same_numbers(
+    in_collection: DriverEnvironment, tmp_path: Path
+) -> None:
+    simulator = Simulator(EXAMPLE_MODEL)
+    folder = write(simulator, tmp_path / "copy", "TorchML_copy")
+    for suffix in (".pt", ".param"):
+        written = (folder / f"{EXAMPLE_MODEL}{suffix}").read_bytes()
+        assert written == (in_collection.packed / f"{EXAMPLE_MODEL}{suffix}").read_bytes()
+    install(folder)
+    particles = Particles.of(rattled_crystal(), CUTOFF)
+    expected, result = (one.compute(particles) for one in (simulator, Simulator("TorchML_copy")))
+    assert result.energy == expected.energy
+    np.testing.assert_array_equal(result.forces, expected.forces)
+
+
+def test_a_graph_model_is_written_too(in_collection: DriverEnvironment, tmp_path: Path) -> None:
+    settings = "edge_receiver_row 0\ndrop_unused_particles True"
+    files = {
+        "m.param": graph_parameters("m.pt", settings=settings).encode(),
+        "m.pt": torchscript(Messages()),
+    }
+    install_kim_model(in_collection.folder, "TorchML_Messages_to_copy", files, tmp_path / "source")
+    simulator = Simulator("TorchML_Messages_to_copy")
+    install(write(simulator, tmp_path / "copy", "TorchML_Messages_copy"))
+    particles = particles_with_ghosts(primitive_cell(), skin=0.3)
+    copy = Simulator("TorchML_Messages_copy")
+    assert copy.compute(particles).energy == simulator.compute(particles).energy
+
+
+@pytest.mark.parametrize("length", ["A", "nm"])
+def test_another_cutoff_changes_the_model_and_what_it_writes(length: str, tmp_path: Path) -> None:
+    scale = {"A": 1.0, "nm": 0.1}[length]
+    atoms = rattled_crystal()
+    particles = Particles.of(atoms, CUTOFF).scaled(scale)
+    simulator = Simulator(EXAMPLE_MODEL, length)
+    before = simulator.compute(particles).energy
+    simulator.model.set_parameter(0, 0, 2.5 * scale)
+    simulator.model.clear_then_refresh()
+    assert simulator.influence_distance == 2.5 * scale
+    cutoffs, _ = simulator.neighbour_hints
+    assert list(cutoffs) == [2.5 * scale]
+    after = simulator.compute(particles).energy
+    assert abs(after - before) > 1.0
+    name = f"TorchML_shorter_{length}"
+    install(write(simulator, tmp_path / "copy", name))
+    copy = Simulator(name, length)
+    assert copy.influence_distance == pytest.approx(2.5 * scale, rel=1e-15)
+    assert copy.compute(particles).energy == pytest.approx(after, rel=1e-14)
+
+
+@pytest.mark.parametrize("cutoff", [0.0, -1.0, np.nan, np.inf])
+def test_a_cutoff_that_is_none_is_refused_and_the_old_one_stays(
+    cutoff: float, tmp_path: Path
+) -> None:
+    simulator = Simulator(EXAMPLE_MODEL)
+    simulator.model.set_parameter(0, 0, cutoff)
+    with contextlib.suppress(RuntimeError):  # kimpy 2.1.4 says nothing
+        simulator.model.clear_then_refresh()
+    assert "the cutoff has to be a positive length" in (tmp_path / "kim.log").read_text()
+    assert simulator.influence_distance == CUTOFF
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    simulator = Simulator(EXAMPLE_MODEL)
+    with pytest.raises(RuntimeError):
+        simulator.model.write_parameterized_model(str(tmp_path / "nowhere"), "TorchML_copy")
+    log = (tmp_path / "kim.log").read_text()
+    assert "cannot be written" in log
+    assert "nowhere" in log
+
+
+def test_kim_lists_the_driver_of_a_written_model(tmp_path: Path) -> None:
+    folder = write(Simulator(EXAMPLE_MODEL), tmp_path / "copy", "TorchML_copy")
+    assert DRIVER in (folder / "CMakeLists.txt").read_text()
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"CMakeLists.txt", f"{EXAMPLE_MODEL}.param", f"{EXAMPLE_MODEL}.pt"}
+
+
+def test_models_that_come_and_go_leave_no_open_files() -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    Simulator(EXAMPLE_MODEL)
+    before = descriptors()
+    for _ in range(5):
+        Simulator(EXAMPLE_MODEL)
+    assert descriptors() == before
