@@ -27,11 +27,12 @@ import torch
 from ase.build import bulk
 from measuring import bare_step, machine, milliseconds
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "graph_network"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 LATTICE = 5.431  # angstrom
 CUTOFF = 4.5
 LAYERS = 3
 SKIN = 2.0  # LAMMPS's in metal units
+GRAPHS = ["--cutoff", str(CUTOFF), "--pattern", "graph", "--layers", str(LAYERS)]
 ROUNDS = 3  # the best of them is reported
 
 #: glibc's, so that memory is kept from step to step as the driver keeps it.
@@ -95,8 +96,7 @@ class Bench:
 
     def install(self, name: str, model: torch.nn.Module, options: Sequence[str]) -> Path:
         torch.jit.script(model).eval().save(str(self.folder / f"{name}.pt"))
-        pack = ["pack", f"{name}.pt", "--elements", "Si", "--cutoff", str(CUTOFF)]
-        self._call("model", *pack, "--pattern", "graph", "--layers", str(LAYERS), *options)
+        self._call("model", "pack", f"{name}.pt", "--elements", "Si", *options)
         self._call("model", "install", name, "--collection", "environment")
         return self.folder / name
 
@@ -147,8 +147,9 @@ def profile(stderr: str) -> tuple[dict[str, float], int]:
     return stages, int(particles[1])
 
 
-def lammps_particles(cells: int) -> tuple[np.ndarray, int]:
-    """Atoms of a thermally disordered crystal, then their images as far as LAMMPS has ghosts."""
+def lammps_particles(cells: int, ranks: int = 1) -> tuple[np.ndarray, int]:
+    """Atoms of a thermally disordered crystal on the first of some ranks, which share it in slices,
+    then all others as far as LAMMPS has ghosts."""
     atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.08, seed=7)
     atoms.wrap()
@@ -158,15 +159,18 @@ def lammps_particles(cells: int) -> tuple[np.ndarray, int]:
     shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     shifts = shifts[shifts.any(axis=1)]
     images = (atoms.positions[None] + length * shifts[:, None]).reshape(-1, 3)
-    near = ((images >= -reach) & (images < length + reach)).all(axis=1)
-    return np.concatenate([atoms.positions, images[near]]), len(atoms)
+    upper = np.array([length / ranks, length, length])
+    own = (atoms.positions < upper).all(axis=1)
+    others = np.concatenate([atoms.positions[~own], images])
+    near = ((others >= -reach) & (others < upper + reach)).all(axis=1)
+    return np.concatenate([atoms.positions[own], others[near]]), int(own.sum())
 
 
-def bare_inputs(cells: int, spare: bool) -> list[torch.Tensor]:
+def bare_inputs(cells: int, spare: bool, ranks: int = 1) -> list[torch.Tensor]:
     """What the driver hands to the model; `spare`: with the settings that `model pack` finds."""
     import vesin
 
-    coordinates, n_atoms = lammps_particles(cells)
+    coordinates, n_atoms = lammps_particles(cells, ranks)
     n = len(coordinates)
     neighbours = vesin.NeighborList(cutoff=CUTOFF, full_list=True, sorted=True)
     i, j = neighbours.compute(coordinates, np.eye(3), False, quantities="ij", copy=True)
@@ -195,6 +199,17 @@ def bare_inputs(cells: int, spare: bool) -> list[torch.Tensor]:
         *layers,
         torch.tensor((ring[kept] != 0).astype(np.int64)),
     ]
+
+
+def most_gain(cells: int, spare: bool) -> str:
+    """By what two ranks can be quicker at most, if all work is on edges, and if all is on
+    particles: ghosts of the layers are worked on by both."""
+    edges, particles = [], []
+    for ranks in (1, 2):
+        inputs = bare_inputs(cells, spare, ranks)
+        edges.append(sum(layer.shape[1] for layer in inputs[2:-1]))
+        particles.append(len(inputs[0]))
+    return f"{edges[0] / edges[1]:.2f}, {particles[0] / particles[1]:.2f}"
 
 
 def time_bare(model: Path, cells: int, spare: bool, repeats: int) -> None:
@@ -240,17 +255,23 @@ def building(model: Path, n: int) -> tuple[float, int]:
 
 
 def lines(bench: Bench) -> Iterator[str]:
-    sys.path.insert(0, str(EXAMPLE))
+    for example in ("graph_network", "stillinger_weber"):
+        sys.path.insert(0, str(EXAMPLES / example))
     from graph_network import GraphNetwork
+    from stillinger_weber import CUTOFF as RANGE
+    from stillinger_weber import StillingerWeber
 
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     network = GraphNetwork(elements=1, cutoff=CUTOFF, layers=LAYERS, features=64)
     models = {
-        "both directions, all particles": bench.install("GN_plain", network, ["--all-edges"]),
-        "as `model pack` finds": bench.install("GN_spare", network, []),
+        "both directions, all particles": bench.install(
+            "GN_plain", network, [*GRAPHS, "--all-edges"]
+        ),
+        "as `model pack` finds": bench.install("GN_spare", network, GRAPHS),
     }
-    trivial = bench.install("GN_nothing", NoNetwork(), ["--all-edges"])
+    trivial = bench.install("GN_nothing", NoNetwork(), [*GRAPHS, "--all-edges"])
+    stillinger_weber = bench.install("SW", StillingerWeber(), ["--cutoff", str(RANGE)])
 
     yield "# Graph models"
     yield ""
@@ -292,12 +313,39 @@ def lines(bench: Bench) -> Iterator[str]:
         )
 
     yield ""
+    yield "## Driver time outside the model"
+    yield ""
+    yield "One rank, by `KIM_MODEL_PROFILE=1`."
+    yield ""
+    yield "| atoms | graphs | inputs | copies | outputs | forward + backward | outside the model |"
+    yield "|---|---|---|---|---|---|---|"
+    for cells, steps in ((4, 20), (10, 4)):
+        for label, folder in models.items():
+            runs = [bench.lammps(folder.name, cells, 1, steps) for _ in range(2)]
+            run = min(runs, key=lambda run: sum(run.stages.values()))
+            others = [run.stages[stage] for stage in ("inputs", "copies", "outputs")]
+            share = 100 * sum(others) / (sum(others) + run.model)
+            columns = " | ".join(f"{time:.2f}" for time in (*others, run.model))
+            yield f"| {8 * cells**3} | {label} | {columns} | {share:.1f} % |"
+
+    yield ""
     yield "## Ranks"
     yield ""
-    yield "| atoms | graphs | 1 rank | 2 ranks | quicker by | difference in energy, eV |"
-    yield "|---|---|---|---|---|---|"
+    yield "A rank works on the outer layers of its graphs, too: on ghosts, of which two ranks have"
+    yield "more than one. They can be quicker by no more than the ratio of edges, or of particles,"
+    yield "whichever a model spends its time on. Stillinger-Weber silicon works on neighbour lists"
+    yield "(`examples/stillinger_weber`), and so on no ghosts."
+    yield ""
+    yield (
+        "| atoms | graphs | 1 rank | 2 ranks | quicker by | at most, by edges and by particles "
+        "| difference in energy, eV |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    models["Stillinger-Weber, no graphs"] = stillinger_weber
     for cells, steps in ((4, 20), (8, 4)):
         for label, folder in models.items():
+            graphs = folder != stillinger_weber
+            most = most_gain(cells, folder.name == "GN_spare") if graphs else "2"
             rounds = [
                 [bench.lammps(folder.name, cells, ranks, steps) for ranks in (1, 2)]
                 for _ in range(2)
@@ -305,7 +353,7 @@ def lines(bench: Bench) -> Iterator[str]:
             one, two = (min(runs, key=lambda run: run.step) for runs in zip(*rounds, strict=True))
             yield (
                 f"| {8 * cells**3} | {label} | {one.step:.1f} | {two.step:.1f} "
-                f"| {one.step / two.step:.2f} | {abs(one.energy - two.energy):.0e} |"
+                f"| {one.step / two.step:.2f} | {most} | {abs(one.energy - two.energy):.0e} |"
             )
 
     yield ""
