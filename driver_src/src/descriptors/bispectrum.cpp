@@ -90,7 +90,8 @@ double clebsch_gordan(int j1, int j2, int j, int m1, int m2) {
 class Tables {
   public:
     explicit Tables(const BispectrumSettings& settings)
-        : cutoffs_(settings.cutoffs.cutoffs), weights_(settings.weights) {
+        : cutoffs_(settings.cutoffs.cutoffs.size(), settings.cutoffs.of(0, 0)),
+          weights_(settings.weights) {
         const int twojmax = settings.twojmax;
         const std::vector<Triple> triples = columns(twojmax, settings.diagonal_style);
         layers(twojmax);
@@ -307,7 +308,7 @@ class Bispectrum : public Descriptor {
     int width() const override { return tables_.plan().width; }
 
     double cutoff(int center_species, int neighbour_species) const override {
-        return cutoffs_.of(center_species, neighbour_species);
+        return std::min(cutoffs_.of(center_species, neighbour_species), cutoffs_.of(0, 0));
     }
 
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }

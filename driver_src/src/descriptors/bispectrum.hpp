@@ -12,8 +12,10 @@ namespace torchml {
 /// diagonal_style 0 has all, 1 has j1 = j2, 3 has j >= j1; 2 has j1 = j2 = j for all j, and 0 where
 /// j is odd.
 ///
-/// Two things differ from LAMMPS: `bzero` takes j, not j + 1, off each component (the component of
-/// a particle alone is j + 1); and LAMMPS computes style 3 only.
+/// Three things differ from LAMMPS: `bzero` takes j, not j + 1, off each component (the component
+/// of a particle alone is j + 1); LAMMPS computes style 3 only; and neighbours of all species fade
+/// towards, and turn by, the first species' own cutoff, whatever their pair's cutoff is. Neighbours
+/// count within both.
 ///
 /// A neighbour exactly at rmin0, where libdescriptor divides 0 by 0, is given the limit from above.
 ///
