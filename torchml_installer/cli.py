@@ -346,6 +346,7 @@ def model() -> None:
     help="What the model's forward takes.",
 )
 @click.option("--layers", type=int, metavar="N", help="Message-passing layers of a graph model.")
+@click.option("--descriptor", type=_FOLDER, metavar="FILE", help="Descriptor file (*.dat).")
 @click.option("--returns-forces", is_flag=True, help="The model returns (energies, forces).")
 @click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
 @click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
@@ -363,6 +364,7 @@ def model_pack(
     cutoff: float,
     pattern: str,
     layers: int | None,
+    descriptor: Path | None,
     returns_forces: bool,
     name: str | None,
     driver_name: str | None,
@@ -388,6 +390,7 @@ def model_pack(
             cutoff=cutoff,
             pattern=Pattern(pattern),
             n_layers=layers,
+            descriptor=descriptor,
             returns_forces=returns_forces,
             name=name,
             driver=DEFAULT_DRIVER_NAME if driver_name is None else driver_name,

@@ -18,9 +18,11 @@ from tests.installer.made_up import (
     make_torchscript,
     write,
 )
+from tests.support import ROOT
 from torchml_installer.errors import (
     BadNameError,
     BadOptionError,
+    BadParameterFileError,
     ModelFileDamagedError,
     ModelFileMissingError,
     NotPermittedError,
@@ -33,6 +35,13 @@ from torchml_installer.models import parameter_file, torchscript
 from torchml_installer.models.install import read_folder
 from torchml_installer.models.pack import PackedModel, PackOptions, pack
 from torchml_installer.models.parameter_file import Pattern
+
+DESCRIPTOR_FORWARD = """\
+class Model(Module):
+  def forward(self: __torch__.Model,
+    descriptor: Tensor) -> Tensor:
+    return torch.sum(descriptor)
+"""
 
 
 def pack_in(folder: Path, file: Path, **changes: Any) -> PackedModel:
@@ -199,6 +208,55 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
         pack_in(tmp_path, file, pattern=Pattern.GRAPH)
     with pytest.raises(BadOptionError, match="only for graph models"):
         pack_in(tmp_path, file, n_layers=2)
+
+
+DESCRIPTORS = ROOT / "tests" / "data" / "descriptors"
+
+
+@pytest.mark.parametrize("layout", ["kliff", "libdescriptor"])
+@pytest.mark.parametrize(
+    ("descriptor", "kind"),
+    [
+        ("set51", "SymmetryFunctions"),
+        ("every_kind", "SymmetryFunctions"),
+        ("bispectrum8", "Bispectrum"),
+        ("soap", "SOAP"),
+    ],
+)
+def test_a_model_on_descriptors_gets_its_descriptor_file(
+    tmp_path: Path, descriptor: str, kind: str, layout: str
+) -> None:
+    file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
+    described = DESCRIPTORS / f"{descriptor}.{layout}.dat"
+    packed = pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=described)
+    assert (packed.folder / "SW_demo.dat").read_bytes() == described.read_bytes()
+    parameters = parameter_file.read(packed.folder / "SW_demo.param")
+    assert (parameters.pattern, parameters.descriptor) == (Pattern.DESCRIPTOR, kind)
+    assert (parameters.n_inputs, parameters.returns_forces) == (1, False)
+    assert [path.name for path in read_folder(packed.folder).files] == [
+        "SW_demo.param",
+        "SW_demo.pt",
+        "SW_demo.dat",
+    ]
+
+
+def test_a_model_on_descriptors_wants_a_descriptor_file_that_is_one(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
+    good = DESCRIPTORS / "set51.kliff.dat"
+    with pytest.raises(BadOptionError, match="needs the file that describes them"):
+        pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR)
+    with pytest.raises(BadOptionError, match="only for models on descriptors"):
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), descriptor=good)
+    options = {"pattern": Pattern.DESCRIPTOR, "descriptor": good}
+    with pytest.raises(BadOptionError, match="cannot return forces"):
+        pack_in(tmp_path, file, returns_forces=True, **options)
+    with pytest.raises(ModelFileMissingError, match=r"descriptor file .*nothing\.dat"):
+        pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=tmp_path / "nothing.dat")
+    with pytest.raises(BadParameterFileError, match="not a text file"):
+        pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=file)
+    other = make_torchscript(tmp_path / "a.pt")
+    with pytest.raises(WrongForwardError, match="called with 1"):
+        pack_in(tmp_path, other, **options)
 
 
 def test_an_existing_folder_is_only_replaced_on_request(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torchml_installer.errors import (
     OutputExistsError,
     WrongForwardError,
 )
-from torchml_installer.models import compiled, graph_settings, torchscript
+from torchml_installer.models import compiled, descriptor_file, graph_settings, torchscript
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
 
@@ -34,7 +34,7 @@ kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
 add_kim_api_model_library(
   NAME            "{name}"
   DRIVER_NAME     "{driver}"
-  PARAMETER_FILES "{name}.param" "{model_file}"
+  PARAMETER_FILES {files}
   )
 """
 
@@ -46,6 +46,7 @@ class PackOptions:
     """What ``model pack`` was asked for.
 
     elements: symbols in the order of the model's species codes; cutoff: Å.
+    descriptor: the descriptor file (``*.dat``) of a model on descriptors.
     find_graph_settings: find out what a graph model can do without, by evaluating it both ways.
     name: KIM name of the model, None: made from the file's name. output: folder in which the
     portable-model folder is made.
@@ -56,6 +57,7 @@ class PackOptions:
     cutoff: float
     pattern: Pattern = Pattern.NEIGHBOURS
     n_layers: int | None = None
+    descriptor: Path | None = None
     returns_forces: bool = False
     name: str | None = None
     driver: str = DEFAULT_DRIVER_NAME
@@ -86,6 +88,7 @@ class PackedModel:
             "influence_distance": self.parameters.influence_distance,
             "pattern": self.parameters.pattern.value,
             "n_layers": self.parameters.n_layers,
+            "descriptor": self.parameters.descriptor,
             "graph_settings": self.parameters.graph.lines(),
             "returns_forces": self.parameters.returns_forces,
             "model_bytes": self.size,
@@ -100,6 +103,7 @@ def pack(options: PackOptions) -> PackedModel:
     check_elements(options.elements)
     check_cutoff(options.cutoff)
     n_layers = _n_layers(options)
+    descriptor = _descriptor(options)
     name = options.name if options.name is not None else legal_name(options.file.stem)
     check_item_name(name, "model")
     check_item_name(options.driver, "driver")
@@ -120,6 +124,7 @@ def pack(options: PackOptions) -> PackedModel:
         model_file=name + _suffix(options.file),
         returns_forces=options.returns_forces,
         n_inputs=len(expected),
+        descriptor=descriptor,
     )
     folder = options.output.absolute() / name
     _check_output(folder, options.force)
@@ -168,11 +173,6 @@ def _check_output(folder: Path, force: bool) -> None:
 
 
 def _n_layers(options: PackOptions) -> int:
-    if options.pattern is Pattern.DESCRIPTOR:
-        raise BadOptionError(
-            "Models on descriptors cannot be packed by this version.",
-            "KLIFF writes such a folder itself; `torchml-install model install` takes it.",
-        )
     if options.pattern is Pattern.GRAPH:
         if options.n_layers is None or options.n_layers < 1:
             raise BadOptionError(
@@ -183,6 +183,28 @@ def _n_layers(options: PackOptions) -> int:
     if options.n_layers is not None:
         raise BadOptionError("--layers is only for graph models.", "Leave it out.")
     return 1
+
+
+def _descriptor(options: PackOptions) -> str:
+    """What the parameter file says of descriptors."""
+    if options.pattern is not Pattern.DESCRIPTOR:
+        if options.descriptor is not None:
+            raise BadOptionError(
+                "--descriptor is only for models on descriptors.",
+                "Add --pattern descriptor, or leave it out.",
+            )
+        return "None"
+    if options.descriptor is None:
+        raise BadOptionError(
+            "A model on descriptors needs the file that describes them.",
+            "Add it, for example --descriptor descriptor.dat",
+        )
+    if options.returns_forces:
+        raise BadOptionError(
+            "A model that sees descriptors and no coordinates cannot return forces.",
+            "Leave out --returns-forces: forces are then the negative gradient of the energy.",
+        )
+    return descriptor_file.kind(options.descriptor)
 
 
 def expected_inputs(pattern: Pattern, n_layers: int) -> tuple[str, ...]:
@@ -260,11 +282,15 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
     try:
         fresh = work / "new"
         fresh.mkdir()
-        model_file = parameters.model_file
-        cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver, model_file=model_file)
-        (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
+        files = [f"{name}.param", parameters.model_file]
         (fresh / f"{name}.param").write_text(parameters.as_text(), encoding="utf-8")
-        shutil.copyfile(options.file, fresh / model_file)
+        shutil.copyfile(options.file, fresh / parameters.model_file)
+        if options.descriptor is not None:
+            files.append(f"{name}.dat")
+            shutil.copyfile(options.descriptor, fresh / f"{name}.dat")
+        listed = " ".join(f'"{file}"' for file in files)
+        cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver, files=listed)
+        (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
         if options.pattern is Pattern.GRAPH and options.find_graph_settings:
             parameters = graph_settings.find(fresh / f"{name}.param")
         replaced = work / "replaced"
