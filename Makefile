@@ -2,13 +2,15 @@
 #   make demo          from a bare machine to silicon in LAMMPS and in ASE
 #   make test          all tests but the slow ones        make test-all   those too
 #   make bench         measure, see benchmarks/           make lint       what CI checks
+#   make fuzz          see driver_src/fuzz/README.md; FUZZ_SECONDS=60 for less than ten minutes each
 # PYTHON=python3.12 chooses the Python of .venv, TORCHML_TORCH="torch==2.7.0" its torch.
 
 PYTHON ?= python3
 BIN := .venv/bin
+FUZZ_SECONDS ?= 600
 CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 
-.PHONY: demo test test-all bench lint format provision
+.PHONY: demo test test-all bench fuzz lint format provision
 .DEFAULT_GOAL := demo
 
 provision:
@@ -34,6 +36,9 @@ bench: provision
 	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
 	$(BIN)/python benchmarks/steadiness.py --output benchmarks/STEADINESS.md
+
+fuzz: provision
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 lint: provision
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -49,6 +50,29 @@ def run(command: Sequence[str | Path], **options: object) -> str:
 
 def torchml_install(*arguments: str | Path, env: Mapping[str, str], cwd: Path) -> str:
     return run([sys.executable, "-m", "torchml_installer", *arguments], env=dict(env), cwd=cwd)
+
+
+def build_driver_tree(folder: Path, targets: Sequence[str], **variables: str | Path) -> Path:
+    """Builds targets of driver_src with CMake, without installing; kept for the next run.
+
+    Returns the build folder, one for each checkout and torch.
+    """
+    import torch
+
+    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+    build = folder / f"{checkout}-{torch.__version__}"
+    values = {
+        "TORCHML_WERROR": "ON",
+        "TORCH_ROOT": Path(torch.__file__).parent,
+        "Python_EXECUTABLE": sys.executable,
+        "KIM_API_INSTALL_COLLECTION": "USER",
+        **variables,
+    }
+    defined = [f"-D{name}={value}" for name, value in values.items()]
+    run(["cmake", "-S", ROOT / "driver_src", "-B", build, *defined])
+    parallel = ["--parallel", str(os.cpu_count() or 1)]
+    run(["cmake", "--build", build, "--target", *targets, *parallel])
+    return build
 
 
 _KIM_ITEM = """\
