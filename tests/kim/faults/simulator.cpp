@@ -1,0 +1,166 @@
+// A small KIM simulator that lets everything fail, once each:
+//
+//   simulator KIND SOUND_MODEL MODEL [STRIDE]
+//
+// loads MODEL, computes with it and destroys it, again and again; the first time the first fault of
+// its kind happens, then the second (or the one STRIDE further), until there are no more. Each time
+// a routine has to report failure and the driver to log why (or, where a fault can be made good,
+// the results have to be right); SOUND_MODEL has to give the same results afterwards, and no memory
+// may stay behind.
+
+#include <KIM_Log.hpp>
+#include <KIM_SimulatorHeaders.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "faults.hpp"
+
+namespace {
+
+std::string log_text;
+constexpr std::size_t longest_log = 1 << 20;
+
+int log_entry(const std::string& entry) {
+    if (log_text.size() + entry.size() < longest_log) log_text += entry;
+    return 0;
+}
+
+/// What a model gave, and which routine failed if one did.
+struct Outcome {
+    std::string failed;
+    double energy = 0.0;
+    double forces[9] = {};
+    double particle_energies[3] = {};
+    double virial[6] = {};
+
+    bool operator==(const Outcome& other) const {
+        return failed == other.failed && energy == other.energy &&
+               std::memcmp(forces, other.forces, sizeof forces) == 0 &&
+               std::memcmp(virial, other.virial, sizeof virial) == 0 &&
+               std::memcmp(particle_energies, other.particle_energies, sizeof particle_energies) ==
+                   0;
+    }
+};
+
+int neighbours_of(void*, int, const double*, int, int particle, int* count,
+                  const int** neighbours) {
+    static const int first[] = {1}, second[] = {0, 2}, third[] = {1};
+    static const int* const rows[] = {first, second, third};
+    *count = particle == 1 ? 2 : 1;
+    *neighbours = rows[particle];
+    return 0;
+}
+
+bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Outcome& outcome) {
+    using namespace KIM::COMPUTE_ARGUMENT_NAME;
+    static const int n = 3;
+    static const int contributing[] = {1, 1, 0};
+    static const double coordinates_of[] = {0.0, 0.0, 0.0, 2.2, 0.3, 0.1, 4.4, -0.2, 0.4};
+    int supported = 0, code = 0;
+    if (model.GetSpeciesSupportAndCode(KIM::SPECIES_NAME::Si, &supported, &code) || !supported) {
+        return false;
+    }
+    const int species[] = {code, code, code};
+    const auto generic = reinterpret_cast<KIM::Function*>(&neighbours_of);
+    return !arguments.SetArgumentPointer(numberOfParticles, &n) &&
+           !arguments.SetArgumentPointer(particleSpeciesCodes, species) &&
+           !arguments.SetArgumentPointer(particleContributing, contributing) &&
+           !arguments.SetArgumentPointer(coordinates, coordinates_of) &&
+           !arguments.SetArgumentPointer(partialEnergy, &outcome.energy) &&
+           !arguments.SetArgumentPointer(partialForces, outcome.forces) &&
+           !arguments.SetArgumentPointer(partialParticleEnergy, outcome.particle_energies) &&
+           !arguments.SetArgumentPointer(partialVirial, outcome.virial) &&
+           !arguments.SetCallbackPointer(KIM::COMPUTE_CALLBACK_NAME::GetNeighborList,
+                                         KIM::LANGUAGE_NAME::cpp, generic, nullptr) &&
+           !model.Compute(&arguments);
+}
+
+Outcome run(const std::string& name) {
+    Outcome outcome;
+    KIM::Model* model = nullptr;
+    int accepted = 0;
+    if (KIM::Model::Create(KIM::NUMBERING::zeroBased, KIM::LENGTH_UNIT::A, KIM::ENERGY_UNIT::eV,
+                           KIM::CHARGE_UNIT::e, KIM::TEMPERATURE_UNIT::K, KIM::TIME_UNIT::ps, name,
+                           &accepted, &model)) {
+        outcome.failed = "Create";
+        return outcome;
+    }
+    KIM::ComputeArguments* arguments = nullptr;
+    if (model->ComputeArgumentsCreate(&arguments)) {
+        outcome.failed = "ComputeArgumentsCreate";
+    } else {
+        if (!compute(*model, *arguments, outcome)) outcome.failed = "Compute";
+        if (model->ComputeArgumentsDestroy(&arguments)) outcome.failed = "ComputeArgumentsDestroy";
+    }
+    KIM::Model::Destroy(&model);
+    return outcome;
+}
+
+[[noreturn]] void give_up(long number, const std::string& problem) {
+    std::printf("fault %ld (%s): %s\n%s", number, faults::last().c_str(), problem.c_str(),
+                log_text.c_str());
+    std::exit(1);
+}
+
+faults::Kind kind_of(const std::string& name) {
+    if (name == "call") return faults::Kind::call;
+    if (name == "memory") return faults::Kind::memory;
+    if (name == "memory_end") return faults::Kind::memory_end;
+    if (name == "file") return faults::Kind::file;
+    if (name == "short_read") return faults::Kind::short_read;
+    std::fprintf(stderr, "unknown kind of fault: %s\n", name.c_str());
+    std::exit(2);
+}
+
+}  // namespace
+
+int main(int n_arguments, char** values) {
+    const std::vector<std::string> words(values, values + n_arguments);
+    if (words.size() < 4) return 2;
+    const faults::Kind kind = kind_of(words[1]);
+    const std::string &sound = words[2], &model = words[3];
+    const long stride = words.size() > 4 ? std::stol(words[4]) : 1;
+
+    log_text.reserve(longest_log);
+    KIM::Log::PushDefaultPrintFunction(KIM::LANGUAGE_NAME::cpp,
+                                       reinterpret_cast<KIM::Function*>(&log_entry));
+    const Outcome reference = run(sound);
+    if (!reference.failed.empty()) give_up(0, "the sound model fails in " + reference.failed);
+    faults::watch_library("libkim-api-model-driver.so");
+    const Outcome normal = run(model);
+    if (!normal.failed.empty()) give_up(0, "the model fails in " + normal.failed);
+    // What is made once for the process has been made then, and counts as there.
+    faults::arm(kind, 0);
+    run(model);
+    faults::disarm();
+    const long n_before = faults::n_allocated();
+
+    long n_faults = 0, n_failed = 0;
+    for (long number = 1;; number += stride) {
+        log_text.clear();
+        faults::arm(kind, number);
+        const Outcome outcome = run(model);
+        if (!faults::disarm()) break;
+        ++n_faults;
+        const bool failed = !outcome.failed.empty();
+        n_failed += failed;
+        const bool logged = log_text.find("TorchML: ") != std::string::npos;
+        if (failed && !logged && kind != faults::Kind::memory_end) {
+            give_up(number, outcome.failed + " fails without a message of the driver's");
+        }
+        if (!failed && !(outcome == normal)) give_up(number, "other results");
+        if (!failed && kind == faults::Kind::call) {
+            give_up(number, "no routine reports it");
+        }
+        if (faults::n_allocated() != n_before) {
+            give_up(number, std::to_string(faults::n_allocated() - n_before) +
+                                " allocations of the driver's stayed behind");
+        }
+        if (!(run(sound) == reference)) give_up(number, "the sound model gives something else");
+    }
+    std::printf("%ld faults, %ld failed routines\n", n_faults, n_failed);
+    return n_faults == 0;
+}
