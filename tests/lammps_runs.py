@@ -111,3 +111,17 @@ def read_static(output: str, dump: Path) -> Static:
     lines = dump.read_text().split("ITEM: ATOMS id fx fy fz\n")[-1].splitlines()
     rows = np.array([line.split() for line in lines], dtype=float)
     return Static(float(energy[1]), rows[:, 1:], np.array(pressure[1].split(), dtype=float))
+
+
+def example_run(
+    lammps: Lammps, script: Path, model: str, ranks: int, steps: int = 10
+) -> tuple[list[float], np.ndarray]:
+    """Energy and largest force component of the start, and the total energies of each step."""
+    start = f"variable model index {model}\nvariable steps index {steps}\n"
+    text = script.read_text().replace("thermo          10", "thermo 1")
+    output = lammps.run(start + text, ranks)
+    found = re.search(r"^torchml-result energy (\S+) fmax (\S+)$", output, re.MULTILINE)
+    assert found is not None, output
+    rows = output[found.end() :].split("Loop time")[0].splitlines()
+    values = [row.split() for row in rows if re.match(r" +\d+ +\d", row)]
+    return [float(found[1]), float(found[2])], np.array([row[4] for row in values], dtype=float)

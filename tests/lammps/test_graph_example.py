@@ -12,11 +12,12 @@ import pytest
 from ase import Atoms
 
 from tests.example_network import CUTOFF, EXAMPLE, LAYERS, directly, example_network
-from tests.lammps_runs import Lammps
+from tests.lammps_runs import Lammps, example_run
 from tests.structures import primitive_cell, slab, strained_triclinic_crystal
 from tests.support import DriverEnvironment, run, torchml_install
 from tests.torch_models import torchscript
 
+SCRIPT = EXAMPLE / "in.silicon"
 NAME = "TorchML_GN_Si"
 
 
@@ -57,28 +58,14 @@ def test_the_driver_gives_what_the_network_gives(packed: Path, make: Callable[[]
     np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-10)
 
 
-def example_run(lammps: Lammps, name: str, ranks: int) -> tuple[list[str], np.ndarray]:
-    """Energy and largest force component of the start, and the total energies of ten steps."""
-    script = (EXAMPLE / "in.silicon").read_text()
-    start = f"variable model index {name}\nvariable steps index 10\n"
-    output = lammps.run(start + script.replace("thermo          10", "thermo 1"), ranks)
-    found = re.search(r"^torchml-result energy (\S+) fmax (\S+)$", output, re.MULTILINE)
-    assert found is not None, output
-    rows = output[found.end() :].split("Loop time")[0].splitlines()
-    values = [row.split() for row in rows if re.match(r" +\d+ +\d", row)]
-    return [found[1], found[2]], np.array([row[4] for row in values], dtype=float)
-
-
 def test_the_example_input_conserves_energy_on_any_number_of_ranks(
     packed: Path, lammps: Lammps
 ) -> None:
-    alone, totals = example_run(lammps, NAME, 1)
+    alone, totals = example_run(lammps, SCRIPT, NAME, 1)
     assert len(totals) == 11
     assert np.ptp(totals) < 1e-3  # eV, of 216 atoms
-    together, same_totals = example_run(lammps, NAME, 2)
-    np.testing.assert_allclose(
-        np.array(together, dtype=float), np.array(alone, dtype=float), rtol=0, atol=1e-9
-    )
+    together, same_totals = example_run(lammps, SCRIPT, NAME, 2)
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-9)
     np.testing.assert_allclose(same_totals, totals, rtol=0, atol=2e-8)  # as printed
 
 
@@ -94,5 +81,5 @@ def test_a_short_training_makes_a_model_that_runs(
     assert held_out is not None, printed
     assert float(held_out[1]) < float(held_out[2])  # it is better than no model at all
     install(file, NAME + "_trained", driver_environment)
-    _, totals = example_run(lammps, NAME + "_trained", 1)
+    _, totals = example_run(lammps, SCRIPT, NAME + "_trained", 1)
     assert np.ptp(totals) < 0.1
