@@ -22,6 +22,7 @@ from torchml_installer.collections import (
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain
 from torchml_installer.detect.python_packages import pybind11_cmake_folder
 from torchml_installer.detect.torch import NEWEST as NEWEST_TORCH
+from torchml_installer.driver_check import require_known_energy
 from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
 from torchml_installer.process import available_cores
@@ -119,7 +120,7 @@ def _install_driver(
     with staging(folder) as stage:
         build = _build_place(options, context, sources)
         with build_folder.locked(build):
-            _build(options, context, sources, build, names, with_python)
+            project = _build(options, context, sources, build, names, with_python)
             items = []
             for name in names:
                 item = stage / name
@@ -127,6 +128,8 @@ def _install_driver(
                 items.append(item)
                 for library in sorted(item.glob("*.so")):
                     collections.require_loadable(library)
+            # The names are one driver: what the first computes, so do the others.
+            require_known_energy(project, items[0])
             files = [
                 folder / item.name / path.relative_to(item)
                 for item in items
@@ -196,7 +199,7 @@ def _build(
     build: Path,
     names: tuple[str, ...],
     with_python: bool,
-) -> None:
+) -> CMakeProject:
     """Leaves the driver in ``build/stage/kim/NAME`` and the module in ``build/stage/python``."""
     source_copy = build / "source"
     build_folder.copy_sources(sources, source_copy)
@@ -243,6 +246,7 @@ def _build(
     for name in names:
         if not (stage / "kim" / name).is_dir():
             raise BuildFailedError(f"The build did not make the driver {name}.\n  log: {log}")
+    return project
 
 
 def _newer_torch_remedy(tools: Toolchain) -> str:

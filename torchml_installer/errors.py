@@ -172,6 +172,16 @@ class ConfigureLoopError(TorchMLError):
     exit_code = 18
 
 
+class WrongEnergyError(TorchMLError):
+    """The driver was built, but does not compute a known energy; nothing was installed."""
+
+    exit_code = 19
+    default_remedy = (
+        "The driver in place, if any, stays. Try another torch (--torch-root DIR) or compiler "
+        "(--cxx PATH), and please report it with the output of `torchml-install doctor --markdown`."
+    )
+
+
 class CollectionNotWritableError(TorchMLError):
     """The KIM collection's folder cannot be written to."""
 

@@ -181,7 +181,7 @@ def test_the_build_folder_may_be_chosen(driver: DriverMachine, tmp_path: Path) -
     outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
     assert outcome.code == 0, outcome.err
     assert (chosen / "build.log").is_file()
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache/torchml-install/build").exists()
 
 
 def test_a_cache_with_an_odd_path_is_no_obstacle(driver: DriverMachine, tmp_path: Path) -> None:

@@ -1,0 +1,184 @@
+"""Has a driver that was built compute a known energy, before it replaces the one in place.
+
+A model of a few lines is written without torch, built as KIM builds models, and computed by the
+KIM-API in a process of its own (``known_energy.py``), all in private folders.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from torchml_installer import console, known_energy
+from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.errors import WrongEnergyError
+from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.paths import plain_temporary_parent
+
+_MODEL = "TorchML_known_energy"
+_CODE = """\
+class Model(Module):
+  __parameters__ = []
+  __buffers__ = []
+  training : bool
+  _is_full_backward_hook : Optional[bool]
+  def forward(self: __torch__.Model,
+    species: Tensor,
+    coords: Tensor,
+    n_neigh: Tensor,
+    nlist: Tensor,
+    contributing: Tensor) -> Tensor:
+    _0 = torch.arange(torch.numel(n_neigh), dtype=None, layout=None, device=ops.prim.device(coords))
+    _1 = annotate(List[Optional[Tensor]], [torch.repeat_interleave(_0, n_neigh)])
+    _2 = annotate(List[Optional[Tensor]], [torch.to(nlist, 4)])
+    _3 = torch.sub(torch.index(coords, _1), torch.index(coords, _2))
+    _4 = torch.sqrt(torch.sum(torch.mul(_3, _3), [1]))
+    return torch.mul(torch.sum(torch.exp(torch.neg(_4))), 0.5)
+"""
+#: An object of the class above: pickle's GLOBAL, EMPTY_TUPLE, NEWOBJ, its attributes, BUILD, STOP.
+_OBJECT = (
+    b"\x80\x02c__torch__\nModel\n)\x81}(X\x08\x00\x00\x00training\x88"
+    b"X\x16\x00\x00\x00_is_full_backward_hookNub."
+)
+_CMAKE_LISTS = """\
+cmake_minimum_required(VERSION 3.10)
+list(APPEND CMAKE_PREFIX_PATH $ENV{{KIM_API_CMAKE_PREFIX_DIR}})
+find_package(KIM-API-ITEMS 2.2 REQUIRED CONFIG)
+kim_api_items_setup_before_project(ITEM_TYPE "portableModel")
+project({model})
+kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
+add_kim_api_model_library(NAME "{model}" DRIVER_NAME "{driver}"
+  PARAMETER_FILES "{model}.param" "{model}.pt")
+"""
+_LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
+
+
+def write_model(path: Path) -> None:
+    """A TorchScript file: half the sum of exp(-distance) over all neighbours."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("model/data.pkl", _OBJECT)
+        archive.writestr("model/code/__torch__.py", _CODE)
+        archive.writestr("model/constants.pkl", b"\x80\x02).")
+        archive.writestr("model/version", b"3\n")
+
+
+def require_known_energy(project: CMakeProject, driver: Path) -> None:
+    """Raises WrongEnergyError when the driver in that folder does not compute what is known.
+
+    project: the driver's, for its tools, log and environment. BuildFailedError: no model at all can
+    be built here.
+    """
+    prefix = project.toolchain.kim.where
+    library = None if prefix is None else _library(prefix)
+    if library is None:
+        console.warn(f"libkim-api was not found in {prefix}: the driver is installed untried")
+        return
+    work = Path(tempfile.mkdtemp(prefix="torchml-check-", dir=plain_temporary_parent()))
+    try:
+        models = _build_model(project, driver.name, work)
+        _ask(library, driver, models, work)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
+    source = work / "source"
+    source.mkdir()
+    text = _CMAKE_LISTS.format(model=_MODEL, driver=driver)
+    (source / "CMakeLists.txt").write_text(text, encoding="utf-8")
+    write_model(source / f"{_MODEL}.pt")
+    parameters = Parameters(
+        elements=(known_energy.ELEMENT,),
+        pattern=Pattern.NEIGHBOURS,
+        cutoff=known_energy.CUTOFF,
+        model_file=f"{_MODEL}.pt",
+    )
+    (source / f"{_MODEL}.param").write_text(parameters.as_text(), encoding="utf-8")
+    model = CMakeProject(
+        project.toolchain,
+        source,
+        work / "build",
+        project.log,
+        project.verbose,
+        environment=project.environment,
+    )
+    variables: dict[str, str | Path] = {
+        "KIM_API_INSTALL_COLLECTION": "USER",
+        "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "models",
+    }
+    with console.step("trying the driver with a known energy"):
+        model.configure("configuring a model", variables)
+        model.compile("building a model", jobs=1)
+        model.install("collecting the model")
+    return work / "models"
+
+
+def _ask(library: Path, driver: Path, models: Path, work: Path) -> None:
+    # KIM separates folders by colons, and a collection may have one in its path.
+    drivers = work / "drivers"
+    drivers.mkdir()
+    (drivers / driver.name).symlink_to(driver)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIM_MODEL_")}
+    folder = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-m", "torchml_installer.known_energy", str(library), _MODEL]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={
+                **kept,
+                "PYTHONPATH": path,
+                "KIM_API_MODEL_DRIVERS_DIR": str(drivers),
+                "KIM_API_PORTABLE_MODELS_DIR": str(models),
+            },
+            timeout=120.0,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise WrongEnergyError(f"{_BUILT} does not answer within two minutes.") from None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    if done.returncode == known_energy.NOT_ASKED:
+        console.warn(f"the driver is installed untried: {said[-1] if said else ''}")
+        return
+    if done.returncode != 0:
+        how = f"ends the process (signal {-done.returncode})" if done.returncode < 0 else "fails"
+        raise WrongEnergyError(f"{_BUILT} {how}: {_reason(work, said)}")
+    answer = json.loads(done.stdout)
+    wanted = [known_energy.ENERGY, *(x for row in known_energy.FORCES for x in row)]
+    found = [answer["energy"], *(x for row in answer["forces"] for x in row)]
+    worst = max(abs(a - b) for a, b in zip(wanted, found, strict=True))
+    # Not a number is not within it.
+    if not worst <= known_energy.TOLERANCE:
+        raise WrongEnergyError(
+            f"{_BUILT} computes wrongly: {answer['energy']!r} eV instead of "
+            f"{known_energy.ENERGY!r} eV, forces up to {worst:.1e} eV/Å apart."
+        )
+
+
+_BUILT = "The driver was built, but with a model of two particles it"
+
+
+def _reason(work: Path, said: list[str]) -> str:
+    """The driver's own line in KIM's log; else what the process said last."""
+    log = work / "kim.log"
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    errors = [line for line in lines if " * error * " in line]
+    return (errors or said or ["it said nothing"])[0]
+
+
+def _library(prefix: Path) -> Path | None:
+    for pattern in _LIBRARY_FOLDERS:
+        for folder in sorted(prefix.glob(pattern)):
+            for name in ("libkim-api.so.2", "libkim-api.so", "libkim-api.dylib"):
+                if (folder / name).is_file():
+                    return folder / name
+    return None
