@@ -91,11 +91,13 @@ def cli() -> None:
 
 @cli.command(short_help="Show what was found here, and what is missing.")
 @click.option("--fix", is_flag=True, help="Repair the known problems that are recognised.")
+@click.option("--places", "all_places", is_flag=True, help="Show every place that was looked at.")
 @_places_options
 @_json_option
 @click.option("--markdown", is_flag=True, help="Print a report for a bug tracker, without names.")
 def doctor(
     fix: bool,
+    all_places: bool,
     torch_root: Path | None,
     kim_root: Path | None,
     cxx: str | None,
@@ -125,7 +127,7 @@ def doctor(
 
         click.echo(report.markdown(facts), nl=False)
     else:
-        module.show(facts)
+        module.show(facts, places=all_places)
     sys.exit(module.exit_code(facts))
 
 

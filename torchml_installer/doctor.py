@@ -27,7 +27,8 @@ def as_json(survey: Survey) -> dict[str, Any]:
       name (stable key), title, needed (for building the driver), usable,
       where (path or null), how (why it was looked for there), version ("" if unknown),
       problem (sentence or null), exit_code (of the problem, 0 without one),
-      next_step (what to do, "" if nothing), details (object of strings).
+      next_step (what to do, "" if nothing), details (object of strings), looked (the places that
+      were looked at, in order: objects with where, how, refused: why not, "" if it was taken).
     known_problems: list of objects with name (stable), explanation, repair (what --fix would do, ""
       if nothing), command (list of words, may be empty), fatal (a build would fail).
     """
@@ -41,13 +42,21 @@ def as_json(survey: Survey) -> dict[str, Any]:
     }
 
 
-def show(survey: Survey) -> None:
-    """Prints the table (rich on a terminal, plain lines otherwise) and what to do next."""
+def show(survey: Survey, *, places: bool = False) -> None:
+    """Prints the table (rich on a terminal, plain lines otherwise) and what to do next.
+
+    places: also every place that was looked at, and why what is there was not taken.
+    """
     if sys.stdout.isatty():
         _show_table(survey)
     else:
         for finding in survey.findings():
             print(_plain_line(finding))
+    for finding in survey.findings() if places else ():
+        if finding.looked:
+            print(f"\n{finding.title} was looked for in:")
+        for place in finding.looked:
+            print(f"  {place.where} ({place.how}): {place.refused or 'taken'}")
     for finding in survey.findings():
         if finding.problem is not None:
             print(f"\n{finding.title}: {finding.problem.message}")

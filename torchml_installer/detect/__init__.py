@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer.detect import (
+    accelerators,
     build_tool,
     cmake,
     compiler,
     cuda,
+    enzyme,
     kim_api,
     lammps,
     libdescriptor,
+    modules,
     mpi,
     pkg_config,
     published_models,
@@ -86,6 +89,10 @@ DETECTORS: dict[str, Callable[[], Finding]] = {
     "lammps": lammps.detect,
     "nvidia-driver": cuda.detect_driver,
     "cuda-toolkit": cuda.detect_toolkit,
+    "cudnn": accelerators.detect_cudnn,
+    "rocm": accelerators.detect_rocm,
+    "enzyme": enzyme.detect,
+    "modules": modules.detect,
     "libdescriptor": libdescriptor.detect,
     "python-headers": python_headers.detect,
     "openkim-models": published_models.detect,

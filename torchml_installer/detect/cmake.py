@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer.detect.programs import which_all
-from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
 from torchml_installer.process import quick_output
 
@@ -21,13 +22,16 @@ def detect(explicit: Path | None = None) -> Finding:
     if explicit is not None:
         return inspect(explicit, "a repair")
     first: Finding | None = None
+    looked: list[Place] = []
     for program, how in which_all("cmake"):
         finding = inspect(program, how)
+        refused = "" if finding.problem is None else finding.problem.message
+        looked.append(Place(program, how, refused))
         if finding.usable:
-            return finding
+            return replace(finding, looked=tuple(looked))
         first = first or finding
     if first is not None:
-        return first
+        return replace(first, looked=tuple(looked))
     message = "No CMake found: there is none on PATH and none beside the active Python."
     return _finding(problem=NoCMakeError(message))
 

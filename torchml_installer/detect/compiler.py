@@ -7,11 +7,11 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchml_installer.detect.programs import conda_environment, which
-from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CompilerTooOldError, NoCompilerError, TorchMLError
 from torchml_installer.process import quick_output
 
@@ -40,21 +40,27 @@ def detect(explicit: str | None = None, cxx_standard: int = 17) -> CompilerFindi
     cxx_standard: what torch's headers demand (17, 20, ...).
     """
     broken: CompilerFinding | None = None
+    looked: list[Place] = []
     for word, how in _candidates(explicit):
         program = shutil.which(word) if os.sep in word else _on_path(word)
         if program is None:
             if how in ("--cxx", "CXX"):
                 message = f"The C++ compiler {word} named by {how} does not exist."
-                return _finding(how=how, problem=NoCompilerError(message))
+                looked.append(Place(Path(word), how, "does not exist"))
+                problem = NoCompilerError(message)
+                return replace(_finding(how=how, problem=problem), looked=tuple(looked))
+            looked.append(Place(Path(word), how, "no such program"))
             continue
         finding = inspect(Path(program), how, cxx_standard)
+        refused = "" if finding.problem is None else finding.problem.message
+        looked.append(Place(Path(program), how, refused))
         if not isinstance(finding.problem, NoCompilerError) or how in ("--cxx", "CXX"):
-            return finding
+            return replace(finding, looked=tuple(looked))
         broken = broken or finding
     if broken is not None:
-        return broken
+        return replace(broken, looked=tuple(looked))
     message = "No C++ compiler found: there is no c++, g++ or clang++ on PATH."
-    return _finding(problem=NoCompilerError(message))
+    return replace(_finding(problem=NoCompilerError(message)), looked=tuple(looked))
 
 
 def inspect(program: Path, how: str, cxx_standard: int) -> CompilerFinding:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchml_installer.detect.programs import conda_environment, which, which_all
-from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import NoKimApiError, TorchMLError
 from torchml_installer.process import quick_output
 
@@ -30,23 +30,29 @@ def detect(explicit: Path | None = None) -> KimFinding:
     conda environment, pkg-config, the prefixes of the programs on PATH, /usr/local and /usr.
     """
     incomplete: KimFinding | None = None
+    looked: list[Place] = []
     for prefix, how in _candidates(explicit):
         finding = inspect(prefix, how)
+        if finding is None:
+            looked.append(Place(prefix, how, "there is no KIM-API"))
+        else:
+            refused = "" if finding.problem is None else finding.problem.message
+            looked.append(Place(prefix, how, refused))
         named = how in ("--kim-root", "KIM_API_CMAKE_PREFIX_DIR")
         if finding is None and named:
-            return _finding(
-                how=how, problem=NoKimApiError(f"There is no KIM-API in {prefix} ({how}).")
-            )
+            problem = NoKimApiError(f"There is no KIM-API in {prefix} ({how}).")
+            return replace(_finding(how=how, problem=problem), looked=tuple(looked))
         if finding is None:
             continue
         # A place that the user named is never passed over for another one.
         if finding.usable or named:
-            return finding
+            return replace(finding, looked=tuple(looked))
         incomplete = incomplete or finding
     if incomplete is not None:
-        return incomplete
-    looked = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"
-    return _finding(problem=NoKimApiError(f"No KIM-API found: looked at {looked}."))
+        return replace(incomplete, looked=tuple(looked))
+    places = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"
+    problem = NoKimApiError(f"No KIM-API found: looked at {places}.")
+    return replace(_finding(problem=problem), looked=tuple(looked))
 
 
 def inspect(prefix: Path, how: str) -> KimFinding | None:

@@ -19,9 +19,12 @@ def detect() -> Finding:
     found: tuple[Path, str, str] | None = None
     for name in ("mpirun", "mpiexec"):
         for program, how in which_all(name):
+            if found is not None:
+                looked.append(Place(program, how, "one before it counts"))
+                continue
             text = quick_output([program, "--version"], timeout=3.0)
             looked.append(Place(program, how, "" if text else "does not run"))
-            if text and found is None:
+            if text:
                 found = (program, how, text)
         if not any(place.where.name == name for place in looked):
             looked.append(Place(Path(name), "PATH", "no such program"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import importlib.util
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import (
     IncompleteTorchError,
     NoTorchError,
@@ -46,39 +47,36 @@ class TorchFinding(Finding):
 
 
 def detect(explicit: Path | None = None) -> TorchFinding:
-    """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX,
-    what ``deps --libtorch`` unpacked, /usr (Debian) and /opt/libtorch. The first installation
-    counts, usable or not: a silent second choice would build against another torch than the one
-    the user runs.
+    """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX, a
+    module (EBROOTPYTORCH), what ``deps --libtorch`` unpacked, /usr (Debian) and /opt/libtorch. The
+    first installation counts, usable or not: a silent second choice would build against another
+    torch than the one the user runs.
     """
     first: TorchFinding | None = None
     alternatives: list[Path] = []
+    looked: list[Place] = []
     for root, how in _candidates(explicit):
         named = how in ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
         finding = inspect(root, how)
+        refused = "" if finding.problem is None else finding.problem.message
+        if first is not None and not refused:
+            refused = "one before it counts"
+        looked.append(Place(root, how, refused))
         if isinstance(finding.problem, NoTorchError) and not named:
             continue
         if first is None:
             first = finding
             if finding.usable or named:
-                return finding
+                return dataclasses.replace(finding, looked=tuple(looked))
         elif finding.usable:
             alternatives.append(root)
     if first is None:
-        looked = f"the active Python, CONDA_PREFIX, {deps_folder()}, /usr and /opt/libtorch"
-        return _finding(problem=NoTorchError(f"No libtorch found: looked at {looked}."))
+        places = f"the active Python, CONDA_PREFIX, {deps_folder()}, /usr and /opt/libtorch"
+        problem = NoTorchError(f"No libtorch found: looked at {places}.")
+        return dataclasses.replace(_finding(problem=problem), looked=tuple(looked))
     if alternatives and first.problem is not None:
         first.problem.remedy += f" Also usable here: --torch-root {alternatives[0]}"
-    return _finding(
-        where=first.where,
-        how=first.how,
-        version=first.version,
-        problem=first.problem,
-        details=first.details,
-        old_abi=first.old_abi,
-        cxx_standard=first.cxx_standard,
-        alternatives=tuple(alternatives),
-    )
+    return dataclasses.replace(first, alternatives=tuple(alternatives), looked=tuple(looked))
 
 
 def inspect(root: Path, how: str) -> TorchFinding:
@@ -131,7 +129,6 @@ def _finding(
     details: dict[str, str] | None = None,
     old_abi: bool = False,
     cxx_standard: int = 17,
-    alternatives: tuple[Path, ...] = (),
 ) -> TorchFinding:
     return TorchFinding(
         name="torch",
@@ -144,7 +141,6 @@ def _finding(
         details=details or {},
         old_abi=old_abi,
         cxx_standard=cxx_standard,
-        alternatives=alternatives,
     )
 
 
@@ -165,6 +161,10 @@ def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
             yield package, "the active Python"
     if value := os.environ.get("CONDA_PREFIX"):
         yield Path(value), "CONDA_PREFIX"
+    # What EasyBuild's module of PyTorch sets.
+    if value := os.environ.get("EBROOTPYTORCH"):
+        for folder in sorted(Path(value).glob("lib/python3*/site-packages/torch")):
+            yield folder, "the module EBROOTPYTORCH"
     yield deps_folder(), "torchml-install deps"
     yield Path("/usr"), "Debian's libtorch-dev"
     yield Path("/opt/libtorch"), "/opt"

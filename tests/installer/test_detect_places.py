@@ -1,0 +1,224 @@
+"""Each detector says where it looked, in order, and why it did not take what was there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import OLD_ABI, make_kim, make_program, make_torch, write
+from torchml_installer.detect import (
+    accelerators,
+    cmake,
+    compiler,
+    cuda,
+    cxx_library,
+    enzyme,
+    kim_api,
+    modules,
+    mpi,
+    programs,
+    torch,
+)
+from torchml_installer.detect.record import Finding
+
+Setter = Callable[[Mapping[str, str]], None]
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: Setter) -> Path:
+    """A machine with one empty folder on PATH, which is returned, and no variable set."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in (
+        *("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT", "CUDNN_ROOT", "CUDNN_PATH", "ROCM_PATH"),
+        *("ROCM_HOME", "HIP_PATH", "ENZYME_ROOT", "Enzyme_ROOT", "Enzyme_DIR", "LMOD_CMD"),
+        *("MODULESHOME", "LOADEDMODULES", "LMOD_VERSION", "LD_LIBRARY_PATH", "EBROOTPYTORCH"),
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(programs, "python_program_folder", lambda: tmp_path / "python-bin")
+    monkeypatch.setattr(torch, "python_torch_folder", lambda: None)
+    return folder
+
+
+def refused(found: Finding) -> list[tuple[str, str]]:
+    return [(place.how, place.refused) for place in found.looked]
+
+
+def test_a_torch_of_the_old_abi_and_those_behind_it_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = make_torch(tmp_path / "python", "2.4.0", config=OLD_ABI)
+    monkeypatch.setattr(torch, "python_torch_folder", lambda: old)
+    monkeypatch.setenv("CONDA_PREFIX", str(make_torch(tmp_path / "conda")))
+    looked = torch.detect(None).looked
+    assert [place.where for place in looked[:2]] == [old, tmp_path / "conda"]
+    assert "uses the old C++ ABI" in looked[0].refused
+    assert looked[1].refused == "one before it counts"
+
+
+def test_a_module_of_pytorch_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_torch(tmp_path / "lib/python3.11/site-packages/torch")
+    monkeypatch.setenv("EBROOTPYTORCH", str(tmp_path))
+    found = torch.detect(None)
+    assert (found.where, found.how) == (root, "the module EBROOTPYTORCH")
+
+
+def test_a_kim_api_without_its_development_files_is_listed_before_the_one_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDA_PREFIX", str(make_kim(tmp_path / "conda", development=False)))
+    whole = make_kim(tmp_path / "whole")
+    make_program(whole / "bin/kim-api-collections-management", "")
+    monkeypatch.setenv("PATH", str(whole / "bin"))
+    looked = kim_api.detect(None).looked
+    assert "lacks the files needed to build" in looked[0].refused
+    assert (looked[-1].where, looked[-1].refused) == (whole, "")
+
+
+def test_compilers_and_cmakes_that_do_not_run_are_listed(bare: Path) -> None:
+    make_program(bare / "c++", "no license", code=1)
+    make_program(bare / "g++", "g++ (GCC) 12.2.0")
+    (_, first), (_, second) = refused(compiler.detect(None))
+    assert "does not run" in first
+    assert second == ""
+    make_program(bare / "cmake", "cmake version 3.16.3")
+    ((_, reason),) = refused(cmake.detect())
+    assert "3.18 or newer is needed" in reason
+
+
+def test_a_stub_of_libcuda_is_no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "_cached_library", lambda: None)
+    monkeypatch.setattr(cuda, "_SYSTEM", ())
+    stub = write(tmp_path / "cuda/lib64/stubs/libcuda.so.1")
+    real = write(tmp_path / "driver/libcuda.so.1")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(stub.parent))
+    found = cuda.detect_driver()
+    assert not found.usable
+    assert found.details == {"libcuda": "only a stub"}
+    assert "good for linking only" in found.looked[0].refused
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{stub.parent}:{tmp_path}:{real.parent}")
+    found = cuda.detect_driver()
+    assert (found.where, found.details) == (real, {"libcuda": "real"})
+    assert found.looked[1].refused == "no libcuda.so.1"
+
+
+def test_a_link_to_a_stub_is_a_stub(tmp_path: Path) -> None:
+    stub = write(tmp_path / "cuda/lib64/stubs/libcuda.so")
+    link = tmp_path / "lib/libcuda.so.1"
+    link.parent.mkdir()
+    link.symlink_to(stub)
+    assert cuda.is_stub(link)
+
+
+def test_the_cuda_toolkit_is_found_with_its_stub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "cuda"
+    make_program(root / "bin/nvcc", "Cuda compilation tools, release 12.4, V12.4.131")
+    stub = write(root / "targets/x86_64-linux/lib/stubs/libcuda.so")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "gone"))
+    monkeypatch.setenv("CUDA_PATH", str(root))
+    found = cuda.detect_toolkit()
+    assert (found.where, found.version) == (root, "12.4")
+    assert found.details == {"libcuda stub": str(stub)}
+    assert refused(found) == [("CUDA_HOME", "no bin/nvcc"), ("CUDA_PATH", "")]
+    assert cuda.stub() == stub
+
+
+def test_cudnn_and_rocm_are_found_with_their_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "cudnn"
+    write(root / "lib/libcudnn.so.9")
+    write(
+        root / "include/cudnn_version.h",
+        "#define CUDNN_MAJOR 9\n#define CUDNN_MINOR 1\n#define CUDNN_PATCHLEVEL 0\n",
+    )
+    monkeypatch.setenv("CUDNN_ROOT", str(tmp_path / "gone"))
+    monkeypatch.setenv("CUDNN_PATH", str(root))
+    found = accelerators.detect_cudnn()
+    assert (found.where, found.version) == (root, "9.1.0")
+    assert refused(found)[0] == ("CUDNN_ROOT", "no lib/libcudnn.so")
+    write(tmp_path / "rocm/lib/libamdhip64.so.6")
+    write(tmp_path / "rocm/.info/version", "6.1.0-82\n")
+    monkeypatch.setenv("ROCM_PATH", str(tmp_path / "rocm"))
+    assert accelerators.detect_rocm().version == "6.1.0-82"
+
+
+def test_enzyme_is_found_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = write(tmp_path / "lib/ClangEnzyme-14.so")
+    monkeypatch.setenv("ENZYME_ROOT", str(tmp_path))
+    found = enzyme.detect()
+    assert (found.where, found.version) == (library, "LLVM 14")
+    monkeypatch.setenv("ENZYME_ROOT", str(tmp_path / "gone"))
+    monkeypatch.setenv("Enzyme_DIR", str(tmp_path / "lib/cmake/Enzyme"))
+    found = enzyme.detect()
+    assert (found.where, found.how) == (library, "Enzyme_DIR")
+    assert refused(found)[0] == ("ENZYME_ROOT", "no lib/ClangEnzyme-*.so")
+
+
+def test_modules_say_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(modules.detect()) == [("LMOD_CMD", "not set"), ("MODULESHOME", "not set")]
+    monkeypatch.setenv("LMOD_CMD", str(write(tmp_path / "lmod")))
+    monkeypatch.setenv("LMOD_VERSION", "8.7")
+    monkeypatch.setenv("LOADEDMODULES", "gcc/12:cuda/12.4")
+    found = modules.detect()
+    assert (found.version, found.details) == ("Lmod 8.7", {"loaded": "gcc/12 cuda/12.4"})
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("mpirun (Open MPI) 4.1.4", "Open MPI"),
+        ("HYDRA build details:\n    Version: 4.0.2", "MPICH"),
+        ("Intel(R) MPI Library for Linux* OS, Version 2021.5", "Intel MPI"),
+        ("something else 1.0", ""),
+    ],
+)
+def test_the_family_of_an_mpirun_is_told(bare: Path, text: str, family: str) -> None:
+    make_program(bare / "mpirun", text)
+    found = mpi.detect()
+    assert mpi.launcher_family(text) == family
+    assert found.version.startswith(family)
+    assert found.usable
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("gcc -I/usr/lib/x86_64-linux-gnu/openmpi/include -lmpi_cxx -lmpi", "Open MPI"),
+        ("g++ -I/usr/include/x86_64-linux-gnu/mpich -lmpichcxx -lmpich", "MPICH"),
+        ("g++ -I/opt/intel/oneapi/mpi/2021.5/include -lmpicxx -lmpifort -lmpi", "Intel MPI"),
+        ("g++ -I/opt/mpi/include -lmpi", ""),
+    ],
+)
+def test_the_family_of_a_compiler_wrapper_is_told(bare: Path, text: str, family: str) -> None:
+    assert mpi.wrapper_family(make_program(bare / "mpicxx", text)) == family
+
+
+def test_an_mpirun_that_does_not_run_is_listed(bare: Path) -> None:
+    make_program(bare / "mpirun", "", code=1)
+    make_program(bare / "mpiexec", "mpiexec (OpenRTE, Open MPI) 4.1.4")
+    found = mpi.detect()
+    assert found.where == bare / "mpiexec"
+    assert refused(found) == [("PATH", "does not run"), ("PATH", "")]
+
+
+def test_mpich_and_its_descendants_go_together() -> None:
+    assert mpi.compatible("MPICH", "Intel MPI")
+    assert mpi.compatible("", "Open MPI")
+    assert not mpi.compatible("MPICH", "Open MPI")
+    assert mpi.library_family(b"\0libmpi.so.40\0") == "Open MPI"
+    assert mpi.library_family(b"\0libmpich.so.12\0") == "MPICH"
+    assert mpi.library_family(b"\0libm.so.6\0") == ""
+
+
+def test_the_newest_symbols_of_a_libstdcxx_are_compared_as_numbers(tmp_path: Path) -> None:
+    library = write(tmp_path / "libstdc++.so.6", "GLIBCXX_3.4.9\0GLIBCXX_3.4.30\0GLIBCXX_3.4\0")
+    assert cxx_library.newest_symbols(library) == (3, 4, 30)
+    assert cxx_library.newest_symbols(tmp_path / "missing") == ()

@@ -1,0 +1,39 @@
+"""Environment modules (Lmod, Tcl modules) of clusters: what is loaded decides what is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from torchml_installer.detect.record import Finding, Place
+
+
+def detect() -> Finding:
+    """Looks at LMOD_CMD and MODULESHOME; what is loaded stands in LOADEDMODULES."""
+    looked: list[Place] = []
+    for name, family in (("LMOD_CMD", "Lmod"), ("MODULESHOME", "modules")):
+        value = os.environ.get(name)
+        if not value:
+            looked.append(Place(Path(f"${name}"), name, "not set"))
+            continue
+        if not Path(value).exists():
+            looked.append(Place(Path(value), name, "does not exist"))
+            continue
+        looked.append(Place(Path(value), name))
+        loaded = [word for word in os.environ.get("LOADEDMODULES", "").split(":") if word]
+        version = os.environ.get("LMOD_VERSION", "") if family == "Lmod" else ""
+        return Finding(
+            name="modules",
+            title="modules",
+            where=Path(value),
+            how=name,
+            version=f"{family} {version}".strip(),
+            details={"loaded": " ".join(loaded) or "none"},
+            looked=tuple(looked),
+        )
+    return Finding(
+        name="modules",
+        title="modules",
+        hint="Nothing to do: this machine has no environment modules, or this shell none.",
+        looked=tuple(looked),
+    )
