@@ -10,18 +10,23 @@ import pytest
 from tests.installer.made_up import OLD_ABI, make_kim, make_program, make_torch, write
 from torchml_installer.detect import (
     accelerators,
+    build_tool,
     cmake,
     compiler,
     cuda,
     cxx_library,
     enzyme,
     kim_api,
+    lammps,
+    libdescriptor,
     modules,
     mpi,
     programs,
     torch,
+    torch_extension,
 )
 from torchml_installer.detect.record import Finding
+from torchml_installer.torch_extensions import EXTENSIONS
 
 Setter = Callable[[Mapping[str, str]], None]
 
@@ -160,6 +165,35 @@ def test_enzyme_is_found_however_it_is_named(
     found = enzyme.detect()
     assert (found.where, found.how) == (library, "Enzyme_DIR")
     assert refused(found)[0] == ("ENZYME_ROOT", "no lib/ClangEnzyme-*.so")
+
+
+def test_lammps_without_kim_and_those_behind_it_are_listed(bare: Path) -> None:
+    write(bare / "lmp", "no KIM here", executable=True)
+    write(bare / "lmp_serial", "libkim-api.so.2", executable=True)
+    looked = lammps.detect().looked
+    assert [place.where.name for place in looked] == ["lmp", "lmp_serial", "lmp_mpi"]
+    assert "without its KIM package" in looked[0].refused
+    assert [place.refused for place in looked[1:]] == ["one before it counts", "no such program"]
+
+
+def test_a_ninja_that_does_not_run_is_listed_before_make(bare: Path) -> None:
+    make_program(bare / "ninja", "", code=1)
+    make_program(bare / "make", "GNU Make 4.3")
+    assert refused(build_tool.detect()) == [("PATH", "does not run"), ("PATH", "")]
+
+
+def test_optional_libraries_say_where_they_were_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert [reason for _, reason in refused(libdescriptor.detect())] == ["no lib/libdescriptor.so"]
+    (first, second) = refused(torch_extension.detect(EXTENSIONS["scatter"], "2.13.0"))
+    assert first == ("TorchScatter_ROOT", "not set")
+    assert second == ("torchml-install deps", "no lib/libtorchscatter.so")
+    monkeypatch.setenv("TorchScatter_ROOT", str(tmp_path))
+    ((how, reason),) = refused(torch_extension.detect(EXTENSIONS["scatter"], "2.13.0"))
+    assert how == "TorchScatter_ROOT"
+    assert "has no lib/libtorchscatter.so" in reason
 
 
 def test_modules_say_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

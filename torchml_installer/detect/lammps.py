@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer.detect.mpi import library_family
-from torchml_installer.detect.programs import which
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.programs import which_all
+from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
 
 _HINT = "`sudo apt install lammps` or `conda install -c conda-forge lammps`, to run LAMMPS."
@@ -22,10 +22,19 @@ _LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.(?:so(?:\.\d+)*|dylib)")
 
 
 def detect() -> Finding:
-    found = which("lmp") or which("lmp_mpi") or which("lmp_serial")
-    if found is None:
-        return Finding(name="lammps", title="LAMMPS with KIM", hint=_HINT)
-    program, how = found
+    """The first of lmp, lmp_mpi and lmp_serial on PATH counts, with KIM or without."""
+    found = [(name, which_all(name)) for name in ("lmp", "lmp_mpi", "lmp_serial")]
+    looked = [
+        Place(program, how, "one before it counts")
+        for _, all_of in found
+        for program, how in all_of
+    ]
+    missing = tuple(
+        Place(Path(name), "PATH", "no such program") for name, all_of in found if not all_of
+    )
+    if not looked:
+        return Finding(name="lammps", title="LAMMPS with KIM", hint=_HINT, looked=missing)
+    program, how = looked[0].where, looked[0].how
     has_kim, version, mpi = _look_into(program.resolve())
     problem: TorchMLError | None = None
     if not has_kim:
@@ -34,6 +43,7 @@ def detect() -> Finding:
             "Install one with it: `sudo apt install lammps` or "
             "`conda install -c conda-forge lammps`.",
         )
+    looked[0] = Place(program, how, "" if problem is None else problem.message)
     return Finding(
         name="lammps",
         title="LAMMPS with KIM",
@@ -43,6 +53,7 @@ def detect() -> Finding:
         problem=problem,
         hint=_HINT,
         details={"MPI": mpi} if mpi else {},
+        looked=(*looked, *missing),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import LibdescriptorUnusableError
 from torchml_installer.libdescriptor import TITLE, VARIABLE, default_prefix, library_in
 from torchml_installer.torch_extensions import read_record
@@ -28,17 +29,21 @@ def detect() -> Finding:
         conda = os.environ.get("CONDA_PREFIX")
         places = [(Path(conda), "CONDA_PREFIX")] if conda else []
         places.append((default_prefix() / TITLE, "torchml-install deps"))
+    looked: list[Place] = []
     for root, how in places:
         library = library_in(root)
         if library is not None:
-            return _judged(root, how, library)
+            found = _judged(root, how, library)
+            looked.append(Place(root, how, "" if found.problem is None else found.problem.message))
+            return replace(found, looked=tuple(looked))
+        looked.append(Place(root, how, "no lib/libdescriptor.so"))
         if how == VARIABLE:
             problem = LibdescriptorUnusableError(
                 f"{VARIABLE} is {root}, which has no lib/libdescriptor.so.",
                 f"Unset {VARIABLE}; {_INSTALL}.",
             )
-            return _finding(root, how, problem=problem)
-    return _finding()
+            return replace(_finding(root, how, problem=problem), looked=tuple(looked))
+    return replace(_finding(), looked=tuple(looked))
 
 
 def problem_of(library: Path) -> str | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import ExtensionMissingError, TorchMLError
 from torchml_installer.torch_extensions import TorchExtension, default_prefix, read_record
 
@@ -15,12 +16,14 @@ def detect(extension: TorchExtension, torch_version: str) -> Finding:
 
     A folder that the variable names is the only one considered, as in the driver's build.
     """
+    unset = Place(Path(f"${extension.variable}"), extension.variable, "not set")
     if value := os.environ.get(extension.variable):
         root, how = Path(value).absolute(), extension.variable
     else:
         root, how = default_prefix(torch_version) / extension.title, "torchml-install deps"
         if extension.library_in(root) is None:
-            return _finding(extension)
+            nothing = Place(root, how, f"no lib/lib{extension.library}.so")
+            return replace(_finding(extension), looked=(unset, nothing))
     problem: TorchMLError | None = None
     record = read_record(root)
     built_for = record.get("torch_version", "")
@@ -36,7 +39,9 @@ def detect(extension: TorchExtension, torch_version: str) -> Finding:
             f"not for {torch_version}.",
             f"Unset {extension.variable}; {rebuild} for this torch.",
         )
-    return _finding(extension, root, how, record.get("version", ""), problem)
+    place = Place(root, how, "" if problem is None else problem.message)
+    found = _finding(extension, root, how, record.get("version", ""), problem)
+    return replace(found, looked=(place,) if value else (unset, place))
 
 
 def _finding(
