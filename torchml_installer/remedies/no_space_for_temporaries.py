@@ -11,8 +11,8 @@ from torchml_installer.errors import DiskFullError
 from torchml_installer.paths import cache_folder, plain_temporary_parent
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
-#: Assembler code of what compilers work on at once, generously.
-NEEDED = 150 * 1024 * 1024
+#: Assembler code of what many compilers work on at once: the driver's sources have some MB each.
+NEEDED = 64 * 1024 * 1024
 
 
 class NoSpaceForTemporaries(Remedy):
@@ -43,14 +43,9 @@ class NoSpaceForTemporaries(Remedy):
             f"may need {NEEDED / 1e6:.0f} MB."
         )
         roomy = _roomy(context)
-        if roomy is None:
-            remedy = "Free some space there, or set TMPDIR to a folder with more."
-            error = DiskFullError(message, remedy)
-            return Symptom(message, error=error)
-        error = DiskFullError(
-            message, "Free some space there, or set TMPDIR to a folder with more."
-        )
-        return Symptom(message, repair=f"put them into {roomy}", error=error)
+        remedy = "Free some space there, or set TMPDIR to a folder with more."
+        repair = f"put them into {roomy}" if roomy else ""
+        return Symptom(message, repair, error=DiskFullError(message, remedy))
 
 
 def _temporary_folder(context: Context) -> Path:
