@@ -111,7 +111,9 @@ foreach(_header "torch/headeronly/version.h" "torch/csrc/api/include/torch/versi
 endforeach()
 if("${Libtorch_VERSION}" STREQUAL "" OR "${Libtorch_VERSION}" VERSION_LESS 1.13)
     message(FATAL_ERROR
-        "torchml: the libtorch in ${Libtorch_ROOT} is version '${Libtorch_VERSION}'; 1.13 or newer is needed.")
+        "torchml: the libtorch in ${Libtorch_ROOT} is version '${Libtorch_VERSION}'; 1.13 or newer is needed. "
+        "Install one ('pip install --upgrade torch' or 'conda install -c conda-forge pytorch'), or set TORCH_ROOT "
+        "to one that is here.")
 endif()
 
 # KIM-API's C++ interface carries std::string, so both libraries have to agree on its layout.

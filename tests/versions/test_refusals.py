@@ -100,6 +100,23 @@ class TestOldAbi:
         assert 'python -m pip install "torch>=2.7"' in printed
 
 
+class TestOldTorch:
+    def test_cmake_names_it_and_how_to_get_a_newer_one(self, tmp_path: Path) -> None:
+        old = torch_folder(tmp_path / "torch", "1.12.1")
+        code, printed = configure(tmp_path, TORCH_ROOT=old)
+        assert code != 0
+        assert f"the libtorch in {old} is version '1.12.1'; 1.13 or newer is needed" in printed
+        assert "'pip install --upgrade torch'" in printed
+
+    def test_the_installer_refuses_before_it_configures(self, tmp_path: Path) -> None:
+        old = torch_folder(tmp_path / "torch", "1.12.1")
+        code, printed = torchml_driver(tmp_path, "--torch-root", old)
+        assert code == errors.TorchTooOldError.exit_code
+        assert "is 1.12.1; 1.13 or newer is needed" in printed
+        assert "what to do: " in printed
+        assert not (tmp_path / "cache/torchml-install/build").exists()
+
+
 class TestOldCompiler:
     """A compiler that does not know the C++ standard of torch's headers."""
 
