@@ -120,6 +120,21 @@ def test_conda_s_library_is_used(
     assert (found.where, found.how) == (libdescriptor_root, "CONDA_PREFIX")
 
 
+def test_a_conda_environment_s_library_is_used_without_activating_it(
+    libdescriptor_root: Path,
+    clean_environment: ENVIRONMENT,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clean_environment({"XDG_DATA_HOME": str(tmp_path / "data")})
+    prefix = tmp_path / "environment"
+    shutil.copytree(libdescriptor_root / "lib", prefix / "lib")
+    monkeypatch.setattr(libdescriptor, "conda_environment", lambda: prefix)
+    found = libdescriptor.detect()
+    assert found.usable, found.problem
+    assert (found.where, found.how) == (prefix, "the active Python")
+
+
 def test_a_library_that_computes_something_else_is_not_usable(
     libdescriptor_root: Path, clean_environment: ENVIRONMENT, tmp_path: Path
 ) -> None:

@@ -40,7 +40,7 @@ NEEDS = {
         Need("cmake", "CMake", ("cmake",), ("cmake",), ("cmake",), True),
         Need("build-tool", "ninja", ("ninja",), ("ninja-build",), ("ninja",), True),
         Need("numpy", "numpy", ("numpy",), (), ("numpy",), True),
-        Need("vesin", "vesin", (), (), ("vesin",), True),
+        Need("vesin", "vesin", ("python-vesin",), (), ("vesin",), True),
         Need("pybind11", "pybind11", ("pybind11",), (), ("pybind11",), True),
         Need("python-headers", "Python's headers", ("python",), ("python3-dev",), (), True),
         Need("xxd", "xxd", ("vim",), ("xxd",), ()),

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from torchml_installer.detect.programs import conda_environment
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import LibdescriptorUnusableError
 from torchml_installer.libdescriptor import TITLE, VARIABLE, default_prefix, library_in
@@ -17,7 +18,8 @@ _INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
 
 
 def detect() -> Finding:
-    """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, and where ``deps`` puts it.
+    """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, the active Python's conda environment, and where
+    ``deps`` puts it.
 
     What was found is asked for a value and a derivative, in a process of its own.
 
@@ -26,8 +28,11 @@ def detect() -> Finding:
     if value := os.environ.get(VARIABLE):
         places = [(Path(value).absolute(), VARIABLE)]
     else:
-        conda = os.environ.get("CONDA_PREFIX")
-        places = [(Path(conda), "CONDA_PREFIX")] if conda else []
+        places = []
+        if conda := os.environ.get("CONDA_PREFIX"):
+            places.append((Path(conda), "CONDA_PREFIX"))
+        if (environment := conda_environment()) is not None:
+            places.append((environment, "the active Python"))
         places.append((default_prefix() / TITLE, "torchml-install deps"))
     looked: list[Place] = []
     for root, how in places:
