@@ -40,7 +40,17 @@ DEFAULT_TORCH = "torch==2.13.0"
 # Formatters disagree between versions: everyone must use the same one.
 CLANG_FORMAT = "clang-format==19.1.7"
 # The driver's Python module is built without network or isolation, with what .venv holds.
-PACKAGES = ("numpy", "ase", "vesin", "pybind11", "cmake>=3.18", "ninja")
+PACKAGES = (
+    "numpy",
+    "ase",
+    "vesin",
+    "pybind11",
+    "cmake>=3.18",
+    "ninja",
+    # What builds, solves and installs conda packages where there is no conda.
+    "py-rattler>=0.28",
+    "py-rattler-build>=0.73",
+)
 KIMPY = "kimpy>=2.1"
 DISK_NEEDED = 3 * 10**9  # bytes for .venv, with pip's temporary files
 LOCK_PATIENCE = 600  # seconds to wait for another apt or dpkg

@@ -108,6 +108,14 @@ def test_no_source_file_is_left_out_of_version_control_by_the_ignore_rules() -> 
     ignored = run(
         ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "--directory"], cwd=ROOT
     ).splitlines()
-    ours = ("torchml_installer", "driver_src", "tests", "examples", "ci", "env_templates")
-    sources = (".py", ".cpp", ".hpp", ".cmake", ".txt", ".in", ".data", ".silicon")
+    ours = (
+        "torchml_installer",
+        "driver_src",
+        "tests",
+        "examples",
+        "ci",
+        "env_templates",
+        "recipes",
+    )
+    sources = (".py", ".cpp", ".hpp", ".cmake", ".txt", ".in", ".data", ".silicon", ".sh", ".yaml")
     assert not [name for name in ignored if name.startswith(ours) and name.endswith(sources)]

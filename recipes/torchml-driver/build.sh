@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Builds the KIM driver and the Python module, and puts both where the environment's programs look.
+set -euxo pipefail
+
+# KIM's CMake code would take the compilers that KIM itself was built with.
+cmake -S driver_src -B build -G Ninja ${CMAKE_ARGS:-} \
+    -DCMAKE_PREFIX_PATH="$PREFIX" \
+    -DCMAKE_C_COMPILER="$CC" -DKIM_API_CMAKE_C_COMPILER="$CC" \
+    -DCMAKE_CXX_COMPILER="$CXX" -DKIM_API_CMAKE_CXX_COMPILER="$CXX" \
+    -DKIM_API_INSTALL_COLLECTION=SYSTEM \
+    -DKIM_API_MODEL_DRIVER_INSTALL_PREFIX="$PREFIX/lib/openkim-models/model-drivers" \
+    -DTORCHML_DRIVER_NAMES="$DRIVER_NAME" \
+    -DTORCH_ROOT="$PREFIX" \
+    -DTORCHML_MPI="$TORCHML_MPI" \
+    -DTORCHML_PYTHON=ON \
+    -DPython_EXECUTABLE="$PYTHON" \
+    -DTORCHML_PYTHON_INSTALL_DIR="$SP_DIR"
+cmake --build build --parallel "${CPU_COUNT:-1}"
+cmake --install build

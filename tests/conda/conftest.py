@@ -1,0 +1,109 @@
+"""The offline channel, our packages built against it, and an environment made of both."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import KEPT, ROOT, run
+
+rattler = pytest.importorskip("rattler", reason="py-rattler is not installed")
+pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+
+#: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
+LONG_NAME = "a-prefix-that-is-as-long-as-they-get-on-shared-file-systems-" + 4 * "of-clusters-"
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Of packages: ours, and those of the offline channel, which ours need."""
+
+    ours: Path
+    offline: Path
+
+    def urls(self) -> list[str]:
+        return [self.ours.as_uri(), self.offline.as_uri()]
+
+    def solve(self, *specs: str, without: Sequence[str] = ()) -> list[rattler.RepoDataRecord]:
+        """What a conda environment of these specifications would hold."""
+        virtual = rattler.VirtualPackage.detect()
+        excluded = [f"{name} ==0" for name in without]
+        return asyncio.run(
+            rattler.solve(self.urls(), list(specs), virtual_packages=virtual, constraints=excluded)
+        )
+
+
+@pytest.fixture(scope="session")
+def offline_channel() -> Path:
+    """Made once, and kept: a folder with channel/ and variants.yaml."""
+    if Path(sys.base_prefix) == Path("/usr"):
+        pytest.skip("the system's Python cannot be put into packages")
+    folder = KEPT / "conda"
+    run([sys.executable, "-m", "ci.conda_channel", folder], cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def channels(offline_channel: Path) -> Channels:
+    """Our recipes are built, and their tests run, once for each state of the sources."""
+    digest = hashlib.sha256((offline_channel / "stamp").read_bytes())
+    for folder in ("recipes", "driver_src", "torchml_installer", "examples", "env_templates"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    ours = KEPT / "conda-packages"
+    stamp = ours / "stamp"
+    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
+        shutil.rmtree(ours, ignore_errors=True)
+        variants = offline_channel / "variants.yaml"
+        channel = (offline_channel / "channel").as_uri()
+        command = [sys.executable, "-m", "ci.conda_packages", ours]
+        run([*command, "--channel", channel, "--variants", variants], cwd=ROOT)
+        shutil.rmtree(ours / "bld", ignore_errors=True)
+        stamp.write_text(digest.hexdigest())
+    return Channels(ours, offline_channel / "channel")
+
+
+@dataclass(frozen=True)
+class CondaEnvironment:
+    """An installed prefix. Its programs are run with an empty environment, not activated."""
+
+    prefix: Path
+    work: Path
+
+    def install(self, records: Sequence[rattler.RepoDataRecord]) -> None:
+        """Makes the prefix hold these packages and no others."""
+        asyncio.run(rattler.install(list(records), target_prefix=self.prefix, show_progress=False))
+
+    def run(self, program: str, *arguments: str | Path, **variables: str) -> str:
+        """Runs one of its programs with no environment but these variables."""
+        return run([self.prefix / "bin" / program, *arguments], cwd=self.work, env=variables)
+
+    def files(self) -> set[str]:
+        """Every file below the prefix, but for what conda itself keeps."""
+        return {
+            str(path.relative_to(self.prefix))
+            for path in self.prefix.rglob("*")
+            if not path.is_dir() and "__pycache__" not in path.parts
+        }
+
+
+@pytest.fixture(scope="session")
+def make_environment(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], CondaEnvironment]:
+    """Makes an empty environment in a folder of that name."""
+
+    def make(name: str) -> CondaEnvironment:
+        folder = tmp_path_factory.mktemp("conda")
+        (folder / "work").mkdir()
+        return CondaEnvironment(folder / name, folder / "work")
+
+    return make

@@ -1,0 +1,135 @@
+"""Our conda packages: built, solved, installed, used and removed for real, without a network."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+
+import pytest
+from rattler.exceptions import SolverError
+
+from tests.conda.conftest import LONG_NAME, Channels, CondaEnvironment
+from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
+from tests.support import DRIVER, EXAMPLE
+
+pytestmark = pytest.mark.slow
+
+REFERENCE_ENERGY = -261.3538177342696
+OURS = ("torchml-installer", "torchml-driver", "torchml-libdescriptor", "torchml-example-models")
+
+_ENERGY = f"""\
+from ase.build import bulk
+from ase.calculators.kim import KIM
+atoms = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
+atoms.rattle(0.1, seed=7)
+atoms.calc = KIM("{EXAMPLE_MODEL}")
+print(repr(float(atoms.get_potential_energy())))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
+) -> CondaEnvironment:
+    """Everything of ours with all that building another driver takes, in a long prefix."""
+    made = make_environment(LONG_NAME)
+    tools = ("cxx-compiler", "cmake", "ninja", "pybind11", "pytorch")
+    made.install(channels.solve(*OURS, *tools, "kimpy", "ase", "lammps"))
+    return made
+
+
+def test_doctor_is_green_with_an_empty_environment(environment: CondaEnvironment) -> None:
+    report = json.loads(environment.run("torchml-install", "doctor", "--json"))
+    assert report["ok"], report
+    found = {finding["name"]: finding for finding in report["findings"]}
+    prefix = str(environment.prefix)
+    for name in ("torch", "kim-api", "cmake", "compiler", "libdescriptor"):
+        assert found[name]["usable"], found[name]
+        assert found[name]["where"].startswith(prefix), found[name]
+
+
+def test_kim_finds_the_driver_where_the_package_put_it(environment: CondaEnvironment) -> None:
+    listed = environment.run("kim-api-collections-management", "list")
+    system = listed[listed.index("System Collection") :]
+    assert DRIVER in system
+    assert EXAMPLE_MODEL in system
+
+
+def test_ase_computes_the_reference_energy_through_kim(environment: CondaEnvironment) -> None:
+    printed = environment.run("python", "-c", _ENERGY)
+    assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
+
+
+def test_lammps_of_the_same_environment_runs_the_model(environment: CondaEnvironment) -> None:
+    shutil.copy(EXAMPLE / "silicon.data", environment.work)
+    # Open MPI is the system's, and looks for ssh.
+    script = EXAMPLE / "in.silicon"
+    printed = environment.run("lmp", "-in", script, "-log", "none", PATH="/usr/bin:/bin")
+    energy = re.search(r"^torchml-result energy (\S+)", printed, re.MULTILINE)
+    assert energy is not None
+    assert float(energy[1]) == pytest.approx(REFERENCE_ENERGY, abs=1e-6)
+
+
+def test_libraries_come_from_the_environment_alone(environment: CondaEnvironment) -> None:
+    folder = environment.prefix / "lib/openkim-models/model-drivers" / DRIVER
+    maps = environment.run(
+        "python",
+        "-c",
+        f"import ctypes; ctypes.CDLL({str(folder / 'libkim-api-model-driver.so')!r})\n"
+        "print(open('/proc/self/maps').read())",
+    )
+    for library in ("libtorch_cpu.so", "libc10.so", "libkim-api.so"):
+        loaded = set(re.findall(rf"(/\S*{re.escape(library)}\S*)", maps))
+        assert loaded, library
+        assert all(path.startswith(str(environment.prefix)) for path in loaded), loaded
+
+
+def test_removing_our_packages_leaves_nothing(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
+) -> None:
+    made = make_environment("environment")
+    everything = channels.solve(*OURS)
+    others = [record for record in everything if record.name.normalized not in OURS]
+    made.install(others)
+    before = made.files()
+    made.install(everything)
+    assert len(made.files()) > len(before)
+    made.install(others)
+    assert made.files() == before
+
+
+def test_a_prefix_with_spaces_works(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
+) -> None:
+    made = make_environment("my environment")
+    made.install(channels.solve("torchml-installer", "torchml-example-models", "kimpy", "ase"))
+    printed = made.run("python", "-c", _ENERGY)
+    assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
+    assert "version" in made.run("torchml-install", "--version")
+
+
+def test_a_driver_never_meets_another_torch(channels: Channels) -> None:
+    """conda refuses, and names both."""
+    with pytest.raises(SolverError) as caught:
+        channels.solve("torchml-driver", without=["libtorch"])
+    message = str(caught.value)
+    assert "torchml-driver 0.1.0 would require" in message
+    assert "libtorch >=2." in message or "libtorch * cpu*" in message
+
+
+def test_an_mpi_driver_brings_its_own_mpi_and_no_other(channels: Channels) -> None:
+    solved = channels.solve("torchml-driver * *mpi_openmpi*")
+    assert "openmpi" in {record.name.normalized for record in solved}
+    with pytest.raises(SolverError, match="openmpi"):
+        channels.solve("torchml-driver * *mpi_openmpi*", without=["openmpi"])
+
+
+def test_who_asks_for_no_mpi_gets_the_driver_without(channels: Channels) -> None:
+    (driver,) = (
+        record
+        for record in channels.solve("torchml-driver")
+        if record.name.normalized == "torchml-driver"
+    )
+    assert "nompi" in str(driver.build)
