@@ -1,0 +1,145 @@
+"""The environment files and the recipes fit each other and conda-forge's metadata."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rattler", reason="py-rattler is not installed")
+pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+
+from rattler.exceptions import SolverError
+
+from ci.conda_packages import NAMES, RECIPES
+from tests.conda.snapshot import MetadataChannel
+from tests.support import ROOT
+
+TEMPLATES = ROOT / "env_templates"
+#: Of a machine that the environment is for: its CUDA.
+FILES = {"environment-cpu.yml": None, "environment-cuda.yml": "12.9", "environment-mpi.yml": None}
+#: pixi's name for the same environment.
+PIXI = {
+    "environment-cpu.yml": "default",
+    "environment-cuda.yml": "cuda",
+    "environment-mpi.yml": "mpi",
+}
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> MetadataChannel:
+    made = MetadataChannel(tmp_path_factory.mktemp("metadata"))
+    made.add_our_recipes()
+    return made
+
+
+def dependencies(path: Path) -> list[str]:
+    """The list of an environment file, in the form that solvers take ("name version build")."""
+    text = path.read_text().partition("\ndependencies:\n")[2]
+    found = re.findall(r"^  - (.+)$", text, re.MULTILINE)
+    return [re.sub(r"^([^= ]+)=([^=]+)=(.+)$", r"\1 \2 \3", spec) for spec in found]
+
+
+def pixi_dependencies(environment: str) -> list[str]:
+    tomllib = pytest.importorskip("tomllib", reason="this Python reads no TOML")
+    manifest = tomllib.loads((TEMPLATES / "pixi.toml").read_text())
+    tables = [manifest["dependencies"]]
+    tables += [
+        manifest["feature"][feature]["dependencies"]
+        for feature in manifest["environments"][environment]
+    ]
+    wanted: dict[str, str] = {}
+    for table in tables:
+        for name, spec in table.items():
+            if isinstance(spec, str):
+                wanted[name] = name if spec == "*" else f"{name} {spec}"
+            else:
+                wanted[name] = f"{name} {spec['version']} {spec['build']}"
+    return list(wanted.values())
+
+
+@pytest.mark.parametrize(("name", "cuda"), FILES.items())
+def test_every_environment_file_can_be_solved(
+    channel: MetadataChannel, name: str, cuda: str | None
+) -> None:
+    solved = channel.solve(dependencies(TEMPLATES / name), cuda)
+    assert {"torchml-driver", "torchml-installer", "torchml-example-models"} <= set(solved)
+    torch = "cuda" if cuda else "cpu"
+    assert str(solved["torchml-driver"].build).startswith(torch)
+    assert str(solved["libtorch"].build).startswith(torch)
+
+
+def test_the_mpi_environment_has_one_mpi(channel: MetadataChannel) -> None:
+    solved = channel.solve(dependencies(TEMPLATES / "environment-mpi.yml"))
+    assert "mpi_openmpi" in str(solved["lammps"].build)
+    assert "mpi_openmpi" in str(solved["torchml-driver"].build)
+    assert "mpich" not in solved
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_pixi_s_environments_are_those_of_the_environment_files(name: str) -> None:
+    assert sorted(pixi_dependencies(PIXI[name])) == sorted(dependencies(TEMPLATES / name))
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_there_is_a_driver_for_every_python(channel: MetadataChannel, python: str) -> None:
+    solved = channel.solve(["torchml-driver", f"python {python}.*"])
+    assert f"py{python.replace('.', '')}_" in str(solved["torchml-driver"].build)
+
+
+@pytest.mark.parametrize("mpi", ["openmpi", "mpich"])
+def test_the_driver_runs_beside_any_mpi(channel: MetadataChannel, mpi: str) -> None:
+    solved = channel.solve(["torchml-driver", f"lammps * *{mpi}*"])
+    assert "nompi" in str(solved["torchml-driver"].build)
+    solved = channel.solve([f"torchml-driver * *{mpi}*", f"lammps * *{mpi}*"])
+    assert mpi in solved
+
+
+@pytest.mark.parametrize(
+    ("specs", "cuda", "named"),
+    [
+        (["torchml-driver", "libtorch 2.12.*"], None, ["libtorch >=2.13.0,<2.14"]),
+        (["torchml-driver * cuda_*", "libtorch * cpu*"], "12.9", ["libtorch * cuda*"]),
+        (["torchml-driver * cuda_*"], None, ["__cuda"]),
+        (["torchml-driver * *openmpi*", "lammps * *mpich*"], None, ["openmpi", "mpich"]),
+        (["torchml-driver", "kim-api 2.3.*"], None, ["kim-api >=2.4,<3"]),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_by_name(
+    channel: MetadataChannel, specs: list[str], cuda: str | None, named: list[str]
+) -> None:
+    with pytest.raises(SolverError) as caught:
+        channel.solve(specs, cuda)
+    for words in named:
+        assert words in str(caught.value)
+
+
+def test_versions_are_those_of_the_projects() -> None:
+    for name, project in (
+        ("torchml-installer", ROOT / "pyproject.toml"),
+        ("torchml-driver", ROOT / "driver_src" / "pyproject.toml"),
+    ):
+        version = re.search(r'^version = "(.+)"$', project.read_text(), re.MULTILINE)
+        assert version is not None
+        assert f'version: "{version[1]}"' in (RECIPES / name / "recipe.yaml").read_text()
+
+
+def test_what_the_packages_need_is_what_the_wheels_need(channel: MetadataChannel) -> None:
+    """One name differs: conda-forge calls vesin python-vesin."""
+    for name, project in (
+        ("torchml-installer", ROOT / "pyproject.toml"),
+        ("torchml-driver", ROOT / "driver_src" / "pyproject.toml"),
+    ):
+        text = project.read_text()
+        listed = re.search(r"^dependencies = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)
+        assert listed is not None
+        wanted = re.findall(r'"([^"]+)"', listed[1])
+        record = next(entry for entry in channel.records if entry["name"] == name)
+        for requirement in wanted:
+            spec = re.sub(r"^([\w-]+)(\S*)$", r"\1 \2", requirement).strip()
+            assert spec.replace("vesin", "python-vesin") in record["depends"]
+
+
+def test_every_recipe_is_in_the_build() -> None:
+    assert sorted(path.parent.name for path in RECIPES.glob("*/recipe.yaml")) == sorted(NAMES)
