@@ -1,4 +1,4 @@
-# Each target gets the machine ready first (ci/provision.py; a moment if it is), then calls a tool.
+# Each target gets the machine ready first (ci/setup.sh; a moment if it is), then calls a tool.
 #   make demo          from a bare machine to silicon in LAMMPS and in ASE
 #   make test          all tests but the slow ones        make test-all   those too
 #   make bench         measure, see benchmarks/           make lint       what CI checks
@@ -14,7 +14,7 @@ CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 .DEFAULT_GOAL := demo
 
 provision:
-	@$(PYTHON) ci/provision.py $(PURPOSE)
+	@PYTHON=$(PYTHON) ci/setup.sh --no-driver $(PURPOSE)
 
 demo: provision
 	$(BIN)/torchml-install quickstart
