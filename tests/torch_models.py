@@ -52,6 +52,13 @@ class SpringsTotal(Springs):
         return self.energies(coords, n_neigh, nlist, contributing).sum()
 
 
+class SpringsOfAnotherName(Springs):
+    """Its module is not called self."""
+
+    def forward(this, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]  # noqa: N805
+        return this.energies(coords, n_neigh, nlist, contributing)
+
+
 class SpringsTotalInList(Springs):
     """The sum only, as a tensor with one element."""
 

@@ -17,6 +17,7 @@ from tests.torch_models import (
     SpringsAllParticles,
     SpringsAllParticlesColumn,
     SpringsColumn,
+    SpringsOfAnotherName,
     SpringsSingle,
     SpringsTotal,
     SpringsTotalInList,
@@ -49,7 +50,13 @@ def compute(model: Path, **options: Any) -> Any:
     return potential.compute(atoms.numbers, atoms.positions, **options)
 
 
-PER_PARTICLE = [Springs, SpringsColumn, SpringsAllParticles, SpringsAllParticlesColumn]
+PER_PARTICLE = [
+    Springs,
+    SpringsOfAnotherName,
+    SpringsColumn,
+    SpringsAllParticles,
+    SpringsAllParticlesColumn,
+]
 
 
 @pytest.mark.parametrize("module", [*PER_PARTICLE, SpringsTotal, SpringsTotalInList])

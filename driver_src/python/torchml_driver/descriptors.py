@@ -72,8 +72,8 @@ class Descriptor:
     Raises:
         Error: if the file cannot be read or is wrong.
 
-    Uses torch's number of threads; results do not depend on it. Threads that share an object compute
-    one after the other.
+    Uses torch's number of threads; results do not depend on it. Threads that share an object
+    compute one after the other.
     """
 
     def __init__(self, file: str | os.PathLike[str], elements: Sequence[str]):

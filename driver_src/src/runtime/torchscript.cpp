@@ -7,6 +7,7 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "runtime/archive.hpp"
@@ -54,9 +55,10 @@ class TorchScript final : public Runtime {
         if (!method) fail("model file ", name_, " has no method forward.");
         std::string found;
         std::size_t required = 0, accepted = 0;
-        bool tensors = true;
+        bool tensors = true, is_module = true;
         for (const auto& argument : method->function().getSchema().arguments()) {
-            if (argument.name() == "self") continue;
+            // The first one, whatever the author calls it.
+            if (std::exchange(is_module, false)) continue;
             const bool wanted = accepted < expected.size();
             ++accepted;
             if (!argument.default_value()) ++required;

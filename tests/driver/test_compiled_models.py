@@ -1,0 +1,336 @@
+"""Compiled models (.pt2) give what TorchScript gives, and say what they need where they cannot run.
+
+Compiling takes a minute a model: what was compiled by this torch from these sources is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import graph_models
+from tests.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
+from tests.support import EXAMPLE, KEPT, ROOT, DriverEnvironment
+from tests.torch_models import parameter_text
+from torchml_installer.errors import (
+    BadOptionError,
+    ModelFileMissingError,
+    NoDeviceError,
+    NotCompilableError,
+    OutputExistsError,
+    WrongForwardError,
+)
+
+NETWORK = '''\
+import torch
+
+class Network(torch.nn.Module):
+    """An energy from each row of descriptors."""
+
+    def __init__(self, width: int = 8, hidden: int = 16):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(width, hidden), torch.nn.Tanh(), torch.nn.Linear(hidden, 1)
+        )
+
+    def forward(self, descriptor: torch.Tensor) -> torch.Tensor:
+        return self.layers(descriptor)
+'''
+
+
+def compile_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "torchml_installer", "model", "compile", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def compiled(name: str, *arguments: str | Path) -> Path:
+    """A package of this torch, made once."""
+    digest = hashlib.sha256(f"{torch.__version__} {sys.version} {arguments}".encode())
+    sources = (ROOT / "torchml_installer/models/aot").glob("*.py")
+    for source in (*sorted(sources), EXAMPLE / "stillinger_weber.py", graph_models.__file__):
+        digest.update(Path(source).read_bytes())
+    path = KEPT / "compiled" / digest.hexdigest()[:16] / f"{name}.pt2"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        done = compile_command(*arguments, "--output", path)
+        assert done.returncode == 0, done.stderr
+    return path
+
+
+def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"model.{suffix}").write_bytes(contents)
+    text = parameter_text(f"model.{suffix}", **parameters)  # type: ignore[arg-type]
+    (folder / "model.param").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stillinger_weber() -> Path:
+    source = EXAMPLE / "stillinger_weber.py"
+    return compiled("sw", f"{source}:StillingerWeber", "--elements", "Si", "--cutoff", str(CUTOFF))
+
+
+@pytest.fixture(scope="session")
+def messages() -> Path:
+    options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
+    options += ["--pattern", "graph", "--layers", "3"]
+    return compiled("messages", "tests.graph_models:Messages", *options)
+
+
+@pytest.fixture
+def with_text_changed(
+    stillinger_weber: Path, tmp_path: Path
+) -> Callable[[Callable[[str], str]], Path]:
+    """The package, with another text about itself, as a model folder."""
+
+    def make(change: Callable[[str], str]) -> Path:
+        path = tmp_path / "changed.pt2"
+        with zipfile.ZipFile(stillinger_weber) as old, zipfile.ZipFile(path, "w") as new:
+            for info in old.infolist():
+                contents = old.read(info)
+                if info.filename.endswith("extra/torchml.txt"):
+                    contents = change(contents.decode()).encode()
+                new.writestr(info.filename, contents)
+        return model_folder(tmp_path / "changed", path.read_bytes(), "pt2", cutoff=CUTOFF)
+
+    return make
+
+
+@pytest.mark.usefixtures("driver_environment")
+class TestResults:
+    @pytest.mark.parametrize("structure", STRUCTURES)
+    def test_everything_equals_torchscript(
+        self,
+        structure: str,
+        stillinger_weber: Path,
+        driver_environment: DriverEnvironment,
+        tmp_path: Path,
+    ) -> None:
+        from torchml_driver import Potential
+
+        folder = model_folder(
+            tmp_path / "model", stillinger_weber.read_bytes(), "pt2", cutoff=CUTOFF
+        )
+        atoms = STRUCTURES[structure]()
+        system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
+        fast = Potential(folder).compute(*system, particle_energies=True)
+        slow = Potential(driver_environment.packed).compute(*system, particle_energies=True)
+        assert fast.energy == pytest.approx(slow.energy, rel=1e-13, abs=1e-12)
+        np.testing.assert_allclose(fast.forces, slow.forces, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(fast.virial, slow.virial, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(fast.particle_energies, slow.particle_energies, atol=1e-12)
+        alone = Potential(folder).compute(*system, forces=False)
+        assert alone.energy == pytest.approx(slow.energy, rel=1e-13, abs=1e-12)
+        assert alone.forces is None
+
+    def test_message_passing_equals_torchscript(self, messages: Path, tmp_path: Path) -> None:
+        from torchml_driver import Potential
+
+        slow = graph_models.write_graph_model(tmp_path / "slow", graph_models.Messages())
+        fast = tmp_path / "fast"
+        fast.mkdir()
+        (fast / "model.pt2").write_bytes(messages.read_bytes())
+        (fast / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
+        for make in STRUCTURES.values():
+            atoms = make()
+            system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
+            found, expected = Potential(fast).compute(*system), Potential(slow).compute(*system)
+            assert found.energy == pytest.approx(expected.energy, rel=1e-12, abs=1e-12)
+            np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
+            np.testing.assert_allclose(found.virial, expected.virial, rtol=0, atol=1e-10)
+
+    def test_kim_runs_it_in_ase(
+        self,
+        stillinger_weber: Path,
+        in_collection: DriverEnvironment,
+        tmp_path: Path,
+    ) -> None:
+        from ase.calculators.kim import KIM
+
+        command = [sys.executable, "-m", "torchml_installer", "model"]
+        options = ["--elements", "Si", "--cutoff", str(CUTOFF), "--name", "Compiled_SW"]
+        subprocess.run([*command, "pack", stillinger_weber, *options], cwd=tmp_path, check=True)
+        subprocess.run(
+            [*command, "install", "Compiled_SW", "--collection", "environment"],
+            cwd=tmp_path,
+            env=dict(in_collection.env),
+            check=True,
+        )
+        atoms = rattled_crystal()
+        energies = []
+        for name in ("Compiled_SW", REFERENCE_MODEL):
+            atoms.calc = KIM(name)
+            energies.append(atoms.get_potential_energy())
+        assert energies[0] == pytest.approx(energies[1], rel=1e-9)
+
+
+@pytest.mark.usefixtures("driver_environment")
+class TestRefusals:
+    def refused(self, folder: Path) -> str:
+        from torchml_driver import Error, Potential
+
+        with pytest.raises(Error) as caught:
+            Potential(folder)
+        return str(caught.value)
+
+    def test_another_torch_is_told(
+        self, with_text_changed: Callable[[Callable[[str], str]], Path]
+    ) -> None:
+        own = torch.__version__.split("+")[0]
+        folder = with_text_changed(lambda text: text.replace(f"torch {own}", "torch 2.9.1"))
+        message = self.refused(folder)
+        assert "was compiled for torch 2.9, and this process runs torch" in message
+        assert "torchml-install model compile" in message
+
+    def test_another_device_is_told(
+        self, with_text_changed: Callable[[Callable[[str], str]], Path]
+    ) -> None:
+        folder = with_text_changed(lambda text: text.replace("device cpu", "device cuda"))
+        assert "KIM_MODEL_EXECUTION_DEVICE=cuda" in self.refused(folder)
+
+    def test_a_cpu_without_the_instructions_is_told(
+        self, with_text_changed: Callable[[Callable[[str], str]], Path]
+    ) -> None:
+        folder = with_text_changed(
+            lambda text: text.replace("instructions ", "instructions amx_of_tomorrow ")
+        )
+        message = self.refused(folder)
+        assert "instructions that this one lacks: amx_of_tomorrow" in message
+        assert "--cpu x86-64" in message
+
+    def test_another_calling_convention_is_told(
+        self, stillinger_weber: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path
+        (folder / "model.pt2").write_bytes(stillinger_weber.read_bytes())
+        (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
+        assert "was compiled as forward(species, coords, n_neigh" in self.refused(folder)
+
+    @pytest.mark.parametrize("keep", [0, 100, 4000, -1000])
+    def test_a_truncated_package_is_told(
+        self, keep: int, stillinger_weber: Path, tmp_path: Path
+    ) -> None:
+        folder = model_folder(
+            tmp_path / "short", stillinger_weber.read_bytes()[:keep], "pt2", cutoff=CUTOFF
+        )
+        assert "model.pt2" in self.refused(folder)
+
+    def test_code_that_was_changed_is_not_run(self, stillinger_weber: Path, tmp_path: Path) -> None:
+        path = tmp_path / "changed.pt2"
+        with zipfile.ZipFile(stillinger_weber) as old, zipfile.ZipFile(path, "w") as new:
+            for info in old.infolist():
+                contents = bytearray(old.read(info))
+                if info.filename.endswith(".so"):
+                    contents[len(contents) // 2] ^= 0xFF
+                new.writestr(info.filename, bytes(contents))
+        folder = model_folder(tmp_path / "changed", path.read_bytes(), "pt2", cutoff=CUTOFF)
+        assert "model.pt2" in self.refused(folder)
+
+    def test_a_package_by_torch_alone_is_told_how_to_be_made(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "plain.pt2", "w") as archive:
+            archive.writestr("plain/data/aotinductor/model/x.so", b"")
+        contents = (tmp_path / "plain.pt2").read_bytes()
+        folder = model_folder(tmp_path / "plain", contents, "pt2", cutoff=CUTOFF)
+        assert "torchml-install model compile" in self.refused(folder)
+
+
+class TestCommand:
+    """What needs no compiler: everything is refused before it, or by torch at the first step."""
+
+    SI = ("--elements", "Si", "--cutoff", "4.0")
+
+    def test_a_missing_class_is_told_with_those_that_are_there(self) -> None:
+        done = compile_command(f"{EXAMPLE}/stillinger_weber.py:Stillinger", *self.SI)
+        assert done.returncode == ModelFileMissingError.exit_code
+        assert "StillingerWeber" in done.stderr
+
+    def test_arguments_that_do_not_fit_are_told(self, tmp_path: Path) -> None:
+        (tmp_path / "network.py").write_text(NETWORK)
+        source = f"{tmp_path}/network.py:Network"
+        done = compile_command(source, *self.SI, "--arguments", '{"depth": 3}')
+        assert done.returncode == ModelFileMissingError.exit_code
+        assert "depth" in done.stderr
+        done = compile_command(source, *self.SI)
+        assert done.returncode == WrongForwardError.exit_code
+        assert "is called as forward(species, coords, n_neigh, nlist, contributing)" in done.stderr
+
+    def test_weights_that_do_not_fit_are_told(self, tmp_path: Path) -> None:
+        (tmp_path / "network.py").write_text(NETWORK)
+        torch.save({"other": torch.zeros(3)}, tmp_path / "weights.pt")
+        words = ["--pattern", "descriptor", "--width", "8", "--weights", tmp_path / "weights.pt"]
+        done = compile_command(f"{tmp_path}/network.py:Network", *self.SI, *words)
+        assert done.returncode == BadOptionError.exit_code
+        assert "do not fit the model" in done.stderr
+
+    def test_what_depends_on_values_is_named_with_its_line(self, tmp_path: Path) -> None:
+        (tmp_path / "loops.py").write_text(
+            "import torch\n"
+            "class Loops(torch.nn.Module):\n"
+            "    def forward(self, species, coords, n_neigh, nlist, contributing):\n"
+            "        total = coords.sum()\n"
+            "        if total > 0:\n"
+            "            total = 2 * total\n"
+            "        return total\n"
+        )
+        done = compile_command(f"{tmp_path}/loops.py:Loops", *self.SI)
+        assert done.returncode == NotCompilableError.exit_code
+        assert "loops.py, line 5" in done.stderr
+        assert "torch.where" in done.stderr
+
+    def test_what_is_there_is_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "mine.pt2").write_text("precious")
+        source = f"{EXAMPLE}/stillinger_weber.py:StillingerWeber"
+        done = compile_command(source, *self.SI, "--output", tmp_path / "mine.pt2")
+        assert done.returncode == OutputExistsError.exit_code
+        assert (tmp_path / "mine.pt2").read_text() == "precious"
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+    def test_a_gpu_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+        source = f"{EXAMPLE}/stillinger_weber.py:StillingerWeber"
+        output = tmp_path / "gpu.pt2"
+        done = compile_command(source, *self.SI, "--device", "cuda", "--output", output)
+        assert done.returncode == NoDeviceError.exit_code
+        assert not output.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("driver_environment")
+class TestOtherModels:
+    def test_weights_and_their_precision_are_the_files(self, tmp_path: Path) -> None:
+        (tmp_path / "network.py").write_text(NETWORK)
+        sys.path.insert(0, str(tmp_path))
+        try:
+            from network import Network
+        finally:
+            sys.path.remove(str(tmp_path))
+        torch.manual_seed(3)
+        network = Network(8, 5)
+        torch.save(network.state_dict(), tmp_path / "weights.pt")
+        done = compile_command(
+            f"{tmp_path}/network.py:Network",
+            *("--elements", "Si", "--cutoff", "4.0", "--pattern", "descriptor", "--width", "8"),
+            *("--weights", tmp_path / "weights.pt", "--arguments", '{"hidden": 5}', "--json"),
+            *("--output", tmp_path / "network.pt2"),
+        )
+        assert done.returncode == 0, done.stderr
+        facts = json.loads(done.stdout)
+        assert facts["scalar_type"] == "float32"
+        assert facts["arguments"] == ["descriptor"]
+        rows = torch.rand(9, 8)
+        package = torch._inductor.package.load_package(str(tmp_path / "network.pt2"), "energies")
+        torch.testing.assert_close(package(rows)[0], network(rows).detach())
