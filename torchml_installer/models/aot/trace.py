@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,9 @@ from torchml_installer.models.aot.failure import ModelError, one_line, place_in,
 from torchml_installer.models.aot.systems import Convention, Tensors
 
 Function = Callable[..., Tensors]
+
+#: As torch writes where something happened: `file.py:12` or `File "file.py", line 12`.
+_PLACE = re.compile(r'([^\s"(]+\.py)(?::|", line )(\d+)')
 
 
 def evaluated(output: Any, returns_forces: bool) -> Tensors:
@@ -134,6 +139,12 @@ def _require_dynamic(graph: torch.fx.GraphModule, called: Convention) -> None:
                 )
 
 
+def _whole_path(shortened: str) -> str:
+    """Torch shortens paths to their last parts."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return next((file for file in files if file and file.endswith(f"/{shortened}")), shortened)
+
+
 def _fixed(known: str, number: int, size: Any, value: torch.Tensor) -> None:
     place = ""
     mode = getattr(value, "fake_mode", None)
@@ -141,9 +152,9 @@ def _fixed(known: str, number: int, size: Any, value: torch.Tensor) -> None:
     for guard in getattr(shapes, "guards", ()):
         if str(number) not in str(guard.expr):
             continue
-        stack = guard.sloc.framework_loc or guard.stack if hasattr(guard, "sloc") else guard.stack
-        summary = stack.summary() if hasattr(stack, "summary") else stack
-        place = place_in([(frame.filename, frame.lineno or 0) for frame in summary])
+        # Where the guard was made: text that names files and lines.
+        told = f"{getattr(guard, 'sloc', getattr(guard, 'stack', ''))}"
+        place = place_in([(_whole_path(file), int(line)) for file, line in _PLACE.findall(told)])
         if place:
             break
     raise ModelError(
