@@ -29,12 +29,12 @@ def test_what_is_measured_is_the_structure_with_its_images(
     driver_environment: DriverEnvironment,
 ) -> None:
     from torchml_driver import Potential
-    from torchml_driver.bench import _spell_out, crystal
+    from torchml_driver.bench import crystal, spell_out
 
     potential = Potential(driver_environment.packed)
     structure = crystal(potential, 30)
     assert len(structure.species) == 32
-    particles = _spell_out(potential, structure)
+    particles = spell_out(potential, structure)
     spelt_out = potential.compute_particles(
         particles.codes,
         particles.positions,

@@ -62,7 +62,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class _Particles:
+class Particles:
     """A structure as a simulator holds it; owner: (n,) of which atom each particle is an image."""
 
     codes: npt.NDArray[np.int32]
@@ -107,7 +107,7 @@ def measure(potential: Potential, structure: Structure, seconds: float = 2.0) ->
         Error: if the model fails, or does not know an element.
     """
     n_atoms = len(structure.species)
-    particles = _spell_out(potential, structure)
+    particles = spell_out(potential, structure)
     random = np.random.default_rng(2)
     times: list[float] = []
     begin = time.perf_counter()
@@ -131,7 +131,7 @@ def measure(potential: Potential, structure: Structure, seconds: float = 2.0) ->
     )
 
 
-def _spell_out(potential: Potential, structure: Structure) -> _Particles:
+def spell_out(potential: Potential, structure: Structure) -> Particles:
     """With every image that is near enough to matter, and the neighbours of all particles."""
     import vesin
 
@@ -151,7 +151,7 @@ def _spell_out(potential: Potential, structure: Structure) -> _Particles:
     codes = np.array([code[name] for name in structure.species], dtype=np.int32)
     contributing = np.zeros(len(owners), dtype=np.int32)
     contributing[:n] = 1
-    return _Particles(
+    return Particles(
         codes[owners],
         coordinates,
         contributing,
