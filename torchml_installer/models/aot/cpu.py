@@ -43,7 +43,11 @@ _NO_INSTRUCTIONS = {"sse_math", "sse2_math"}
 
 def default_level() -> str:
     """What to compile for if nobody says: a level that nearly all machines of a cluster have, if
-    this one has it, and this very CPU elsewhere."""
+    this one has it and torch can; elsewhere this very CPU."""
+    from torch._inductor import config
+
+    if not hasattr(config.cpp, "march"):
+        return "native"
     if platform.machine() == "x86_64" and _present() >= {"avx2", "fma", "bmi2", "abm"}:
         return "x86-64-v3"
     return "native"
