@@ -55,7 +55,14 @@ class SpringsTotal(Springs):
 class SpringsOfAnotherName(Springs):
     """Its module is not called self."""
 
-    def forward(this, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]  # noqa: N805
+    def forward(
+        this,  # noqa: N805
+        species: torch.Tensor,
+        coords: torch.Tensor,
+        n_neigh: torch.Tensor,
+        nlist: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
         return this.energies(coords, n_neigh, nlist, contributing)
 
 

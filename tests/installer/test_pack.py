@@ -164,7 +164,7 @@ def test_what_is_not_torchscript_is_named_with_the_way_to_make_it(tmp_path: Path
     files = {
         _zip(tmp_path / "state.pt", "a/data.pkl", "a/version", "a/data/0"): "torch.save",
         _zip(tmp_path / "zip.pt", "readme.txt"): "a zip archive",
-        _zip(tmp_path / "m.pt2", "m/data/aotinductor/model/x.so"): "AOTInductor",
+        _zip(tmp_path / "m.pt2", "m/data/aotinductor/model/x.so"): "on what it runs",
         tmp_path / "pickle.pt": "a pickle",
         write(tmp_path / "text.pt", "hello\n"): "a text file",
         write(tmp_path / "lfs.pt", "version https://git-lfs.github.com/spec/v1\n"): "git lfs pull",

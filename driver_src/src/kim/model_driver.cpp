@@ -199,9 +199,10 @@ int destroy(KIM::ModelDestroy* const destroy) {
     });
 }
 
-void set_routine(KIM::ModelDriverCreate* create, KIM::ModelRoutineName name,
-                 KIM::Function* routine) {
-    require(create->SetRoutinePointer(name, KIM::LANGUAGE_NAME::cpp, /*required=*/true, routine),
+/// required: a simulator that does not know it cannot run the model.
+void set_routine(KIM::ModelDriverCreate* create, KIM::ModelRoutineName name, KIM::Function* routine,
+                 bool required = true) {
+    require(create->SetRoutinePointer(name, KIM::LANGUAGE_NAME::cpp, required, routine),
             "a routine");
 }
 
@@ -249,7 +250,8 @@ void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
     set_routine(create, ComputeArgumentsDestroy, generic(&compute_arguments_destroy));
     set_routine(create, Compute, generic(&compute));
     set_routine(create, Refresh, generic(&refresh));
-    set_routine(create, WriteParameterizedModel, generic(&write_parameterized_model));
+    set_routine(create, WriteParameterizedModel, generic(&write_parameterized_model),
+                /*required=*/false);
     set_routine(create, Destroy, generic(&destroy));
     create->SetModelBufferPointer(model.release());  // ours again in destroy()
 }
