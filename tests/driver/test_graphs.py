@@ -288,7 +288,7 @@ def test_a_model_made_for_atomic_numbers_is_told_how_to_get_them(
     import torchml_driver
 
     atoms = cluster()
-    with pytest.raises(torchml_driver.Error, match=r"not finite \(nan\).*KIM_MODEL_ELEMENTS_MAP"):
+    with pytest.raises(torchml_driver.Error, match=r"not finite.*KIM_MODEL_ELEMENTS_MAP"):
         compute(load(tmp_path, DividesBySpecies()), atoms)
     monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "yes")
     result = compute(load(tmp_path, DividesBySpecies()), atoms)
