@@ -164,7 +164,6 @@ def test_what_is_not_torchscript_is_named_with_the_way_to_make_it(tmp_path: Path
     files = {
         _zip(tmp_path / "state.pt", "a/data.pkl", "a/version", "a/data/0"): "torch.save",
         _zip(tmp_path / "zip.pt", "readme.txt"): "a zip archive",
-        _zip(tmp_path / "m.pt2", "m/data/aotinductor/model/x.so"): "on what it runs",
         tmp_path / "pickle.pt": "a pickle",
         write(tmp_path / "text.pt", "hello\n"): "a text file",
         write(tmp_path / "lfs.pt", "version https://git-lfs.github.com/spec/v1\n"): "git lfs pull",
@@ -174,6 +173,14 @@ def test_what_is_not_torchscript_is_named_with_the_way_to_make_it(tmp_path: Path
             pack_in(tmp_path, file)
         assert kind in caught.value.message
         assert "torch.jit.script(model).save(FILE)" in caught.value.remedy
+
+
+def test_a_package_by_torch_alone_is_told_how_to_be_made(tmp_path: Path) -> None:
+    package = _zip(tmp_path / "m.pt2", "m/data/aotinductor/model/x.so")
+    with pytest.raises(NotTorchScriptError) as caught:
+        pack_in(tmp_path, package)
+    assert "does not say what its model takes" in caught.value.message
+    assert "torchml-install model compile" in caught.value.remedy
 
 
 def test_a_forward_with_other_arguments_is_refused_with_both_lists(tmp_path: Path) -> None:
