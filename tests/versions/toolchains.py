@@ -77,16 +77,22 @@ class Toolchain:
         """
         folder = KEPT / "toolchains" / self.name
         python = folder / "bin" / "python"
-        if not (folder / "complete").exists():
+        linked = [
+            entry
+            for entry in sorted(Path(sysconfig.get_path("purelib")).iterdir())
+            if not re.match(r"(torch|functorch|__pycache__|__editable__)", entry.name)
+        ]
+        # Made by another checkout's Python, or before a package came, it would miss some.
+        made_of = "".join(f"{path}\n" for path in (sys.executable, *linked))
+        complete = folder / "complete"
+        if not (complete.exists() and complete.read_text() == made_of):
             shutil.rmtree(folder, ignore_errors=True)
-            run([sys.executable, "-m", "venv", folder])
+            run([sys.executable, "-m", "venv", "--without-pip", folder])
             query = "import sysconfig; print(sysconfig.get_path('purelib'))"
             packages = Path(run([python, "-c", query]).strip())
-            for entry in Path(sysconfig.get_path("purelib")).iterdir():
-                own = re.match(r"(torch|functorch|__pycache__|__editable__)", entry.name)
-                if not own and not (packages / entry.name).exists():
-                    (packages / entry.name).symlink_to(entry)
-            (folder / "complete").touch()
+            for entry in linked:
+                (packages / entry.name).symlink_to(entry)
+            complete.write_text(made_of)
         return python
 
 
