@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.graph_models import Messages
 from tests.torch_models import (
     Complains,
     EnergyWithoutGradient,
@@ -153,6 +155,10 @@ def test_arguments_that_do_not_fit(arguments: dict[str, Any], says: str, tmp_pat
         ({"codes": [0, 4]}, "4"),
         ({"contributing": [1]}, "contributing"),
         ({"n_neigh": [1.0, 1.0]}, "n_neigh"),
+        ({"nlist": [0, 0]}, "names that particle itself"),
+        ({"n_neigh": [2, 0], "nlist": [1, 1]}, "has 2 entries; there are 2 particles"),
+        ({"coordinates": [[0, 0, 0], [2.0, np.nan, 0]]}, "particle 1 is at (2, nan, 0)"),
+        ({"coordinates": [[-np.inf, 0, 0], [2.0, 0, 0]]}, "particle 0 is at (-inf, 0, 0)"),
     ],
 )
 def test_neighbour_lists_that_do_not_fit(change: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -166,6 +172,34 @@ def test_neighbour_lists_that_do_not_fit(change: dict[str, Any], says: str, tmp_
     }
     assert potential.compute_particles(**sound).energy > 0.0
     assert says in error(lambda: potential.compute_particles(**{**sound, **change}))
+
+
+@pytest.mark.parametrize("kind", ["neighbours", "graphs", "descriptors"])
+def test_a_ghost_nowhere_is_an_error_of_every_kind_of_model(kind: str, tmp_path: Path) -> None:
+    """A comparison with what is not a number is false: it would just have no neighbours."""
+    if kind == "neighbours":
+        folder = write_model(tmp_path, Springs())
+    elif kind == "graphs":
+        folder = write_model(tmp_path, Messages(2), preprocessing="Graph", cutoff="3.0\n3")
+    else:
+        folder = write_descriptor_model(tmp_path, TanhNetwork(15), "every_kind")
+    potential = load(folder)
+    lists = {"contributing": [1, 1, 0], "n_neigh": [1, 1, 0], "nlist": [1, 0]}
+    places = np.array([[0, 0, 0], [2.0, 0, 0], [0, 5.0, 0]])
+    assert np.isfinite(potential.compute_particles([0, 0, 0], places, **lists).energy)
+    places[2, 1] = np.nan
+    says = error(lambda: potential.compute_particles([0, 0, 0], places, **lists))
+    assert "particle 2 is at (0, nan, 0)" in says
+
+
+def test_images_farther_away_than_can_be_counted(tmp_path: Path) -> None:
+    core = load(write_model(tmp_path, Springs()))._core
+    shifts = np.array([[2**31 - 1, 0, 0]], dtype=np.int32)
+    pairs = np.zeros((1, 2), dtype=np.int64)
+    arrays = ([0], [[0, 0, 0]], np.eye(3), pairs, shifts)
+    assert "2147483647 cells away" in error(
+        lambda: core.compute_periodic(*arrays, True, False, False)
+    )
 
 
 def test_no_particles_at_all_have_no_energy(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "engine/error.hpp"
 
@@ -10,6 +11,9 @@ namespace torchml {
 namespace {
 
 using Shift = std::array<std::int32_t, 3>;
+
+// Of one pair, in cells: hops add up, and have to stay within an integer.
+constexpr std::int32_t largest_shift = 1 << 20;
 
 /// Finds the particle that is an atom's image: an open hash table from (atom, shift) to particle.
 class ImageTable {
@@ -70,6 +74,12 @@ void sort_pairs(std::int64_t n_atoms, const PeriodicPairs& pairs, std::vector<st
                 fail("the neighbour list names atom ", atom, "; there are ", n_atoms, ".");
             }
         }
+        for (int axis = 0; axis < 3; ++axis) {
+            const std::int32_t shift = pairs.shifts[3 * pair + axis];
+            if (shift < -largest_shift || shift > largest_shift) {
+                fail("the neighbour list has a pair whose second atom is ", shift, " cells away.");
+            }
+        }
         ++starts[static_cast<std::size_t>(pairs.atoms[2 * pair]) + 1];
     }
     for (std::size_t i = 1; i < starts.size(); ++i) starts[i] += starts[i - 1];
@@ -106,6 +116,9 @@ UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* co
         const auto next = static_cast<int>(system.owner.size());
         const int known = table.find_or_claim(atom, shift, next);
         if (known >= 0) return known;
+        if (next == std::numeric_limits<int>::max()) {
+            fail("the system has more than ", next, " atoms and images of atoms.");
+        }
         system.owner.push_back(atom);
         shifts.push_back(shift);
         system.species.push_back(species[atom]);

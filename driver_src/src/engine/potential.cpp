@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/elements.hpp"
 #include "engine/energies.hpp"
@@ -118,6 +119,10 @@ struct Potential::Implementation {
     void prepare(const System& next) {
         require_not_forked_after_use();
         const Profile::Measure measure(profile, Stage::inputs);
+        if (next.n < 0 || next.n > std::numeric_limits<std::int32_t>::max()) {
+            fail("the simulator hands over ", next.n, " particles; there can be 0 to ",
+                 std::numeric_limits<std::int32_t>::max(), ".");
+        }
         system = next;
         n_contributing = 0;
         for (std::int64_t i = 0; i < next.n; ++i) {
@@ -276,6 +281,10 @@ struct Potential::Implementation {
         if (results.virial != nullptr) {
             write_virial(system.coordinates, system.angstrom, forces, results.energy_unit,
                          results.virial);
+            if (!std::all_of(results.virial, results.virial + 6,
+                             [](double value) { return std::isfinite(value); })) {
+                fail("the virial is too large for a number. Are there particles that far away?");
+            }
         }
     }
 };

@@ -11,8 +11,8 @@ struct Neighbours {
     int count = 0;
 };
 
-/// Where the engine asks for a particle's neighbours. Lists are full (j lists i if i lists j) and
-/// may reach past the model's cutoff.
+/// Where the engine asks for a particle's neighbours. Lists are full (j lists i if i lists j), name
+/// no particle twice, and may reach past the model's cutoff.
 class NeighbourSource {
   public:
     virtual ~NeighbourSource() = default;
@@ -23,7 +23,7 @@ class NeighbourSource {
 /// A view of what a simulator hands over; owns nothing. Periodic images and ghosts of other ranks
 /// are particles like all others, marked as not contributing.
 struct System {
-    std::int64_t n = 0;                   ///< particles, ghosts included
+    std::int64_t n = 0;                   ///< particles, ghosts included; less than 2^31
     const int* species = nullptr;         ///< (n) the model's species codes
     const double* coordinates = nullptr;  ///< (n, 3) in the simulator's unit of length
     const int* contributing = nullptr;    ///< (n) 1 = its energy counts, 0 = it does not

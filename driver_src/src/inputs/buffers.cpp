@@ -3,6 +3,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 #include "engine/error.hpp"
 
 namespace torchml {
@@ -16,6 +20,31 @@ at::Tensor view_of(const std::vector<Value>& buffer, at::IntArrayRef sizes, at::
     // An empty vector has no address, and from_blob wants one.
     if (data == nullptr) return at::empty(sizes, type);
     return at::from_blob(data, sizes, type);
+}
+
+bool finite(double value) { return std::abs(value) <= std::numeric_limits<double>::max(); }
+
+[[noreturn]] void refuse_coordinates(const std::vector<double>& coordinates) {
+    const auto first = std::find_if_not(coordinates.begin(), coordinates.end(), &finite);
+    const auto particle = (first - coordinates.begin()) / 3;
+    const auto* x = coordinates.data() + 3 * particle;
+    fail("particle ", particle, " is at (", x[0], ", ", x[1], ", ", x[2],
+         ") Å, which is no place. Has the simulation become unstable? Look at its last steps, and "
+         "try a shorter time step.");
+}
+
+[[noreturn]] void refuse_neighbour(std::int64_t i, std::int64_t j, std::int64_t n) {
+    if (i == j)
+        fail("the simulator's neighbour list of particle ", i, " names that particle itself.");
+    fail("the simulator's neighbour list of particle ", i, " names particle ", j, "; there are ", n,
+         ".");
+}
+
+/// What a list that names no particle twice, and its own not at all, can be.
+void require_possible(const Neighbours& list, std::int64_t i, std::int64_t n) {
+    if (list.count >= 0 && list.count < n && (list.count == 0 || list.indices != nullptr)) return;
+    fail("the simulator's neighbour list of particle ", i, " has ", list.count, " entries",
+         list.indices == nullptr ? " and no address" : "", "; there are ", n, " particles.");
 }
 
 }  // namespace
@@ -35,9 +64,14 @@ at::Tensor view(const std::vector<std::int32_t>& buffer, at::IntArrayRef sizes) 
 void fill_coordinates(const System& system, std::vector<double>& coordinates) {
     const auto count = 3 * static_cast<std::size_t>(system.n);
     coordinates.resize(count);
+    bool all_finite = true;
     for (std::size_t k = 0; k < count; ++k) {
         coordinates[k] = system.coordinates[k] * system.angstrom;
+        all_finite &= finite(coordinates[k]);
     }
+    // Comparisons with what is not a number are false: such a particle would just have no
+    // neighbours.
+    if (!all_finite) refuse_coordinates(coordinates);
 }
 
 void NearNeighbours::clear() {
@@ -48,6 +82,7 @@ void NearNeighbours::clear() {
 void NearNeighbours::append_row(std::int64_t i, const System& system,
                                 const std::vector<double>& coordinates) {
     const Neighbours list = system.neighbours->of(i);
+    require_possible(list, i, system.n);
     const auto count = static_cast<std::size_t>(list.count);
     if (indices_.size() < n_pairs_ + count) indices_.resize(2 * (n_pairs_ + count));
     const double* x = coordinates.data();
@@ -56,10 +91,7 @@ void NearNeighbours::append_row(std::int64_t i, const System& system,
     std::size_t kept = 0;
     for (std::size_t k = 0; k < count; ++k) {
         const std::int64_t j = list.indices[k];
-        if (j < 0 || j >= system.n) {
-            fail("the simulator's neighbour list of particle ", i, " names particle ", j,
-                 "; there are ", system.n, ".");
-        }
+        if (j < 0 || j >= system.n || j == i) refuse_neighbour(i, j, system.n);
         const double dx = x[3 * j] - xi, dy = x[3 * j + 1] - yi, dz = x[3 * j + 2] - zi;
         row[kept] = static_cast<std::int32_t>(j);
         kept += dx * dx + dy * dy + dz * dz < square_;  // no branch: half of a skin's pairs fail

@@ -17,7 +17,7 @@ at::Tensor view(const std::vector<double>& buffer, at::IntArrayRef sizes);
 at::Tensor view(const std::vector<std::int64_t>& buffer, at::IntArrayRef sizes);
 at::Tensor view(const std::vector<std::int32_t>& buffer, at::IntArrayRef sizes);
 
-/// The coordinates of all particles in Å, (n, 3).
+/// The coordinates of all particles in Å, (n, 3). Throws Error if one of them is not finite.
 void fill_coordinates(const System& system, std::vector<double>& coordinates);
 
 /// Neighbour lists cut at a distance: one row after the other, each with the neighbours of one
@@ -28,8 +28,9 @@ class NearNeighbours {
 
     void clear();
 
-    /// Appends the row of particle i. `coordinates`: (n, 3) Å. Throws Error for a neighbour that is
-    /// no particle.
+    /// Appends the row of particle i. `coordinates`: (n, 3) Å. Throws Error for a list that no
+    /// simulator should give: that names what is no particle or particle i itself, or has more
+    /// entries than there are others.
     void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates);
 
     std::int64_t n_rows() const { return static_cast<std::int64_t>(counts_.size()); }

@@ -181,7 +181,7 @@ class GraphInputs final : public Inputs {
             for (std::int64_t k = 0; k < n_real_ * width; ++k) result[k] = factor * values[k];
             return;
         }
-        for (const std::int32_t particle : original_) {
+        for (const std::int64_t particle : original_) {
             for (int k = 0; k < width; ++k) result[particle * width + k] = factor * *values++;
         }
     }

@@ -28,7 +28,8 @@ class Inputs {
     /// Whether only contributing particles' neighbours are asked for.
     virtual bool needs_only_contributing_neighbours() const = 0;
 
-    /// Fills the buffers. Throws Error for neighbours that are no particles.
+    /// Fills the buffers. Throws Error for neighbours that are no particles, and
+    /// for coordinates that are not finite.
     virtual void prepare(const System& system) = 0;
 
     /// Makes of what was prepared whatever takes long; needs nothing from the simulator.

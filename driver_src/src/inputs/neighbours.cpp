@@ -1,5 +1,7 @@
 #include "inputs/neighbours.hpp"
 
+#include <algorithm>
+
 #include "inputs/buffers.hpp"
 
 namespace torchml {
@@ -20,7 +22,9 @@ class NeighbourInputs final : public Inputs {
 
     void prepare(const System& system) override {
         species_.assign(system.species, system.species + system.n);
-        contributing_.assign(system.contributing, system.contributing + system.n);
+        contributing_.resize(species_.size());
+        std::transform(system.contributing, system.contributing + system.n, contributing_.begin(),
+                       [](int flag) { return flag != 0 ? 1 : 0; });
         fill_coordinates(system, coordinates_);
         near_.clear();
         for (std::int64_t i = 0; i < system.n; ++i) {

@@ -156,7 +156,14 @@ class AOTInductor final : public Runtime {
             total = outputs[0].sum(transfer_.widest());
             evaluation.energies = transfer_.to_host(outputs[0]);
             if (whole && returns_forces_) evaluation.forces = transfer_.to_host(outputs[1]);
-            if (differentiate) evaluation.gradient = transfer_.to_host(outputs[1]);
+            if (differentiate) {
+                const auto sizes = inputs[request.differentiable].sizes();
+                if (outputs[1].sizes() != sizes) {
+                    fail("the compiled model in ", name_, " returned a gradient of shape ",
+                         shape_text(outputs[1].sizes()), "; expected ", shape_text(sizes), ".");
+                }
+                evaluation.gradient = transfer_.to_host(outputs[1]);
+            }
             if (profile.on()) transfer_.wait();
         }
         const Profile::Measure measure(profile, Stage::copies);
