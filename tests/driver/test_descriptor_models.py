@@ -216,3 +216,60 @@ def test_one_descriptor_file_is_wanted(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(error, match="no descriptor file"):
         potential_of(folder)
+
+
+PLACES = [[0, 0, 0], [2, 0.1, 0.3], [2, 0.1, 0.3], [0.3, 2.1, 0.9]]
+KINDS = {
+    "every_kind": ("SymmetryFunctions", 15),
+    "bispectrum4": ("Bispectrum", 14),
+    "soap": ("SOAP", 50),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_two_neighbours_in_one_place_give_finite_forces(name: str, tmp_path: Path) -> None:
+    descriptor, width = KINDS[name]
+    folder = write_descriptor_model(
+        tmp_path / "model", TanhNetwork(width), name, descriptor=descriptor
+    )
+    potential = potential_of(folder)
+    near = np.array(PLACES)
+    near[2, 0] += 1e-9
+    # Seen from both atoms; they themselves are ghosts, whose surroundings nobody asks for.
+    lists = {"contributing": [1, 0, 0, 1], "n_neigh": [3, 3], "nlist": [1, 2, 3, 0, 1, 2]}
+    results = [
+        potential.compute_particles([0] * 4, np.array(places), **lists) for places in (near, PLACES)
+    ]
+    assert np.isfinite(results[1].forces).all()
+    assert np.abs(results[1].forces).max() > 1e-3
+    assert_close(results[0].forces, results[1].forces, 1e-6)
+
+
+@pytest.mark.parametrize("backend", ["", "libdescriptor"])
+@pytest.mark.parametrize("name", KINDS)
+def test_atoms_in_one_place_are_an_error_that_names_them(
+    name: str,
+    backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if backend:
+        root = request.getfixturevalue("libdescriptor_root")
+        monkeypatch.setenv("LIBDESCRIPTOR_ROOT", str(root))
+        monkeypatch.setenv("KIM_MODEL_DESCRIPTOR_BACKEND", backend)
+    kind, width = KINDS[name]
+    folder = write_descriptor_model(tmp_path / "model", TanhNetwork(width), name, descriptor=kind)
+    potential = potential_of(folder)
+    error = importlib.import_module("torchml_driver").Error
+    with pytest.raises(error, match=r"particles 1 and 2 are at the same place, \(2, 0.1, 0.3\)"):
+        potential.compute(["Si"] * 4, PLACES)
+    # No model, no weights: the same for those who only want descriptors.
+    descriptor = importlib.import_module("torchml_driver.descriptors").Descriptor(
+        descriptor_file(name), ["Si"]
+    )
+    with pytest.raises(error, match="particles 1 and 2 are at the same place"):
+        descriptor.values(Atoms("Si4", PLACES))
+    with pytest.raises(error, match="particles 1 and 2 are at the same place"):
+        descriptor.products(Atoms("Si4", PLACES), np.ones((4, descriptor.width)))
+    assert np.isfinite(potential.compute(["Si"] * 2, PLACES[:2]).energy)

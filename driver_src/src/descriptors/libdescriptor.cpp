@@ -170,8 +170,10 @@ class Libdescriptor : public Descriptor {
         for (int i = 0; i < block.n; ++i) {
             own.place(*this, block, i);
             double* row = values + static_cast<std::size_t>(i) * width;
-            functions_.compute(0, own.n_atoms(), own.species.data(), own.neighbours.data(),
-                               own.n_atoms() - 1, own.coordinates.data(), row, own.kind.get());
+            guarded([&] {
+                functions_.compute(0, own.n_atoms(), own.species.data(), own.neighbours.data(),
+                                   own.n_atoms() - 1, own.coordinates.data(), row, own.kind.get());
+            });
             for (std::size_t k = 0; k < recipe_.shifts.size(); ++k) row[k] -= recipe_.shifts[k];
         }
     }
@@ -186,14 +188,28 @@ class Libdescriptor : public Descriptor {
             own.derivative.assign(own.coordinates.size(), 0.0);
             const double* row = weights + static_cast<std::size_t>(i) * width;
             own.weights.assign(row, row + width);
-            functions_.gradient(0, own.n_atoms(), own.species.data(), own.neighbours.data(),
-                                own.n_atoms() - 1, own.coordinates.data(), own.derivative.data(),
-                                own.value.data(), own.weights.data(), own.kind.get());
+            guarded([&] {
+                functions_.gradient(0, own.n_atoms(), own.species.data(), own.neighbours.data(),
+                                    own.n_atoms() - 1, own.coordinates.data(),
+                                    own.derivative.data(), own.value.data(), own.weights.data(),
+                                    own.kind.get());
+            });
             own.fetch(block, i, gx, gy, gz);
         }
     }
 
   private:
+    template <class Call>
+    void guarded(const Call& call) const {
+        try {
+            call();
+        } catch (const std::exception& problem) {
+            fail("libdescriptor's ", recipe_.name, " failed: ", problem.what(),
+                 ". The driver's own descriptors may do better: leave "
+                 "KIM_MODEL_DESCRIPTOR_BACKEND unset.");
+        }
+    }
+
     /// libdescriptor's object keeps its intermediate results in itself: each thread has one.
     struct Own : public Scratch {
         explicit Own(const Libdescriptor& of)

@@ -20,6 +20,10 @@ constexpr std::int64_t block_size = 32;
 // enough for many threads, few enough that memory does not grow with the system.
 constexpr std::int64_t blocks_in_hand = 256;
 
+// Å: below this a neighbour has no direction, which descriptors depend on, and there is an error;
+// LAMMPS's SNAP leaves out such pairs without a word.
+constexpr double same_place = 1e-10;
+
 template <class Value>
 void grow(std::vector<Value>& buffer, std::size_t size) {
     if (buffer.size() < size) buffer.resize(size + size / 2);
@@ -121,7 +125,7 @@ class DescriptorInputs final : public Inputs {
     std::int64_t n_particles() const override { return n_rows(); }
 
     void to_system(const double* values, int width, double* result) const override {
-        for (const std::int32_t i : centers_) {
+        for (const std::int64_t i : centers_) {
             for (int k = 0; k < width; ++k) result[i * width + k] = *values++;
         }
     }
@@ -210,10 +214,10 @@ class DescriptorInputs final : public Inputs {
 
     void make_workers() const {
         const auto count = static_cast<std::size_t>(Workers::count());
-        if (gathered_.size() >= count) return;
-        gathered_.resize(count);
-        for (Gathered& gathered : gathered_) {
-            if (!gathered.scratch) gathered.scratch = descriptor_->make_scratch();
+        while (gathered_.size() < count) {
+            Gathered made;
+            made.scratch = descriptor_->make_scratch();
+            gathered_.push_back(std::move(made));
         }
     }
 
@@ -227,6 +231,7 @@ class DescriptorInputs final : public Inputs {
         const double* coordinates = coordinates_.data();
         const std::int32_t* listed = near_.indices().data();
         std::size_t kept = 0;
+        double shortest = same_place;
         for (std::int64_t row = first; row < last; ++row) {
             const std::int64_t i = centers_[static_cast<std::size_t>(row)];
             const int species = species_[static_cast<std::size_t>(i)];
@@ -247,8 +252,10 @@ class DescriptorInputs final : public Inputs {
                 own.r[kept] = r;
                 if (neighbours != nullptr) neighbours[kept] = static_cast<std::int32_t>(j);
                 kept += r <= cutoffs[neighbour_species];
+                shortest = std::min(shortest, r);
             }
         }
+        if (shortest < same_place) refuse_same_place(first, last);
         own.starts[static_cast<std::size_t>(last - first)] = static_cast<int>(kept);
         return {static_cast<int>(last - first),
                 own.species.data(),
@@ -258,6 +265,25 @@ class DescriptorInputs final : public Inputs {
                 own.y.data(),
                 own.z.data(),
                 own.r.data()};
+    }
+
+    /// Says which particles of these rows have a neighbour where they are themselves.
+    [[noreturn]] void refuse_same_place(std::int64_t first, std::int64_t last) const {
+        for (std::int64_t row = first; row < last; ++row) {
+            const std::int64_t i = centers_[static_cast<std::size_t>(row)];
+            for (std::int64_t k = start(row); k < start(row + 1); ++k) {
+                const std::int64_t j = near_.indices()[static_cast<std::size_t>(k)];
+                const double* a = coordinates_.data() + 3 * i;
+                const double* b = coordinates_.data() + 3 * j;
+                const double x = b[0] - a[0], y = b[1] - a[1], z = b[2] - a[2];
+                if (std::sqrt(x * x + y * y + z * z) >= same_place) continue;
+                fail("particles ", i, " and ", j, " are at the same place, (", a[0], ", ", a[1],
+                     ", ", a[2],
+                     ") Å, where no descriptor is defined. Was an atom put into the structure "
+                     "twice, or is the cell too small for its images?");
+            }
+        }
+        fail("two particles are at the same place, where no descriptor is defined.");
     }
 
     /// Products of one block, into their place among those in hand.

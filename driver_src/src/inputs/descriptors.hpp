@@ -13,6 +13,8 @@ namespace torchml {
 /// descriptor (n_contributing, width), in the order of particles: what the portable model's
 /// descriptor file (`*.dat`) describes, of the neighbours within each pair's cutoff.
 ///
+/// Particles at the same place are an error when descriptors are computed: there are no angles.
+///
 /// Throws Error if there is no descriptor file, if it is wrong or does not fit the parameter file,
 /// and for models that return forces, which they cannot know without coordinates.
 std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source);
