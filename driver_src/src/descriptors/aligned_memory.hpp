@@ -13,9 +13,11 @@ class AlignedMemory {
     double* at_least(std::size_t count) {
         if (count > capacity_) {
             constexpr std::size_t line = 64;
-            capacity_ = count + count / 4;
+            const std::size_t capacity = count + count / 4;
+            capacity_ = 0;  // should there be no memory
             memory_.reset();
-            memory_.reset(new double[capacity_ + line / sizeof(double)]);
+            memory_.reset(new double[capacity + line / sizeof(double)]);
+            capacity_ = capacity;
             const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
             start_ = memory_.get() + (line - address % line) % line / sizeof(double);
         }

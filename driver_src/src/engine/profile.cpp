@@ -83,6 +83,13 @@ Profile::~Profile() {
 
 void Profile::print() {
     if (!living().remove(this) || n_steps_ == 0 || generation_ != fork_generation()) return;
+    try {
+        std::fputs(table().c_str(), stderr);  // one write, so that ranks do not mix their lines
+    } catch (...) {  // out of memory, and nobody to tell: models end here, and processes
+    }
+}
+
+std::string Profile::table() const {
     constexpr const char* names[n_stages] = {"inputs", "copies", "forward", "backward", "outputs"};
     const auto later_steps = static_cast<double>(n_steps_ - 1);
     double all = 0.0, first = 0.0;
@@ -90,7 +97,6 @@ void Profile::print() {
         all += milliseconds(times_[k]);
         first += milliseconds(first_step_[k]);
     }
-    // One write, so that ranks do not mix their lines.
     char line[160];
     std::snprintf(line, sizeof line,
                   "TorchML profile%s: %lld steps, at last %lld particles, %lld contributing; first "
@@ -105,7 +111,7 @@ void Profile::print() {
                       time / later_steps, all > 0.0 ? 100.0 * time / all : 0.0);
         table += line;
     }
-    std::fputs(table.c_str(), stderr);
+    return table;
 }
 
 }  // namespace torchml

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 namespace torchml {
 
@@ -47,6 +48,8 @@ class Profile {
     void print();
 
   private:
+    std::string table() const;
+
     using Clock = std::chrono::steady_clock;
     static constexpr std::size_t n_stages = 5;
 

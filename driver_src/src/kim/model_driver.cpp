@@ -62,20 +62,22 @@ std::unique_lock<std::mutex> alone_with(Model& model) {
 /// Runs `routine`; whatever it throws becomes one line in KIM's log and KIM's error code.
 template <class Logger, class Routine>
 int guarded(const Logger* logger, int line, Routine&& routine) {
-    std::string message;
+    const auto log = [&](const char* message) {
+        try {
+            logger->LogEntry(KIM::LOG_VERBOSITY::error, std::string("TorchML: ") + message, line,
+                             __FILE__);
+        } catch (...) {  // out of memory even for the message: the error code has to do
+        }
+        return failure;
+    };
     try {
         routine();
         return success;
     } catch (const std::exception& problem) {
-        message = problem.what();
+        return log(problem.what());
     } catch (...) {
-        message = "unknown exception.";
+        return log("unknown exception.");
     }
-    try {
-        logger->LogEntry(KIM::LOG_VERBOSITY::error, "TorchML: " + message, line, __FILE__);
-    } catch (...) {  // out of memory even for the message: the error code has to do
-    }
-    return failure;
 }
 
 void require(int kim_failed, const char* what) {

@@ -187,8 +187,11 @@ TemporaryFolder::TemporaryFolder() {
 }
 
 TemporaryFolder::~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
+    try {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    } catch (...) {  // out of memory: the folder stays behind
+    }
 }
 
 fs::path unpack(const fs::path& file, const PackageDescription& description,

@@ -8,9 +8,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
-#include <vector>
 
 namespace torchml {
 
@@ -28,13 +28,14 @@ struct Block {
     void* data;
     std::size_t size;
     std::uint64_t last_step;
+    Block* next;  // of those that are free and of this size
 };
 
 /// Sizes are rounded up to one of eight between each power of two and the next, so that neighbour
 /// counts that change a little find the same blocks, at a cost of an eighth of memory at most.
 std::size_t rounded(std::size_t size) {
     std::size_t power = smallest_kept;
-    while (2 * power <= size) power *= 2;
+    while (power <= size / 2) power *= 2;
     const std::size_t grain = power / 8;
     return (size + grain - 1) / grain * grain;
 }
@@ -63,17 +64,17 @@ class KeepingAllocator final : public c10::Allocator {
         const std::lock_guard<std::mutex> lock(mutex_);
         ++step_;
         if (step_ % idle_steps != 0) return;
-        for (auto& [size, blocks] : free_) {
-            std::vector<Block*> kept;
-            for (Block* block : blocks) {
+        for (auto& [size, first] : free_) {
+            for (Block** place = &first; *place != nullptr;) {
+                Block* const block = *place;
                 if (block->last_step + idle_steps < step_) {
+                    *place = block->next;
                     std::free(block->data);
                     delete block;
                 } else {
-                    kept.push_back(block);
+                    place = &block->next;
                 }
             }
-            blocks.swap(kept);
         }
     }
 
@@ -83,25 +84,25 @@ class KeepingAllocator final : public c10::Allocator {
         // A block somewhat larger serves as well as a new one, which would have to be faulted in.
         const auto end = free_.upper_bound(size + size / 4);
         for (auto kept = free_.lower_bound(size); kept != end; ++kept) {
-            auto& blocks = kept->second;
-            if (blocks.empty()) continue;
-            Block* block = blocks.back();
-            blocks.pop_back();
+            Block* const block = kept->second;
+            if (block == nullptr) continue;
+            kept->second = block->next;
             return block;
         }
-        void* data = nullptr;
+        auto made = std::make_unique<Block>(Block{nullptr, size, 0, nullptr});
+        free_.try_emplace(size, nullptr);  // so that giving back needs no memory
         const std::size_t alignment = size >= 2 * huge_page ? huge_page : 64;
-        if (posix_memalign(&data, alignment, size) != 0) throw std::bad_alloc();
+        if (posix_memalign(&made->data, alignment, size) != 0) throw std::bad_alloc();
         // Fewer pages to fault in and to find; the kernel may decline.
-        if (alignment == huge_page) madvise(data, size, MADV_HUGEPAGE);
-        return new Block{data, size, 0};
+        if (alignment == huge_page) madvise(made->data, size, MADV_HUGEPAGE);
+        return made.release();
     }
 
     static void give_back(void* context);
 
     c10::Allocator* upstream_;
     mutable std::mutex mutex_;
-    mutable std::map<std::size_t, std::vector<Block*>> free_;
+    mutable std::map<std::size_t, Block*> free_;  // by size, the one given back last first
     std::uint64_t step_ = 0;
 
     friend KeepingAllocator& allocator();
@@ -133,7 +134,9 @@ void KeepingAllocator::give_back(void* context) {
     KeepingAllocator& only = allocator();
     const std::lock_guard<std::mutex> lock(only.mutex_);
     block->last_step = only.step_;
-    only.free_[block->size].push_back(block);
+    Block*& first = only.free_.find(block->size)->second;
+    block->next = first;
+    first = block;
 }
 
 }  // namespace

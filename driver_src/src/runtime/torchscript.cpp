@@ -21,17 +21,10 @@ namespace {
 class TorchScript final : public Runtime {
   public:
     TorchScript(const std::filesystem::path& file, bool returns_forces, c10::Device device)
-        : name_(file.filename().string()), returns_forces_(returns_forces), transfer_(device) {
-        try {
-            module_ = load_archive(file);
-        } catch (const Error&) {
-            throw;
-        } catch (const std::exception& problem) {
-            std::string reason = essence(problem);
-            reason.erase(std::min(reason.find(". "), reason.size()));  // torch's advice to others
-            fail("model file ", name_, " cannot be loaded as TorchScript (", reason,
-                 "). Was it written by torch.jit.script(model).save(...), and copied whole?");
-        }
+        : name_(file.filename().string()),
+          returns_forces_(returns_forces),
+          transfer_(device),
+          module_(load(file, name_)) {
         require_precision();
         if (!device.is_cpu()) module_.to(device);
         module_.eval();
@@ -114,6 +107,20 @@ class TorchScript final : public Runtime {
     }
 
   private:
+    /// Returned in place: torch's empty Module ends the process where memory is short.
+    static torch::jit::Module load(const std::filesystem::path& file, const std::string& name) {
+        try {
+            return load_archive(file);
+        } catch (const Error&) {
+            throw;
+        } catch (const std::exception& problem) {
+            std::string reason = essence(problem);
+            reason.erase(std::min(reason.find(". "), reason.size()));  // torch's advice to others
+            fail("model file ", name, " cannot be loaded as TorchScript (", reason,
+                 "). Was it written by torch.jit.script(model).save(...), and copied whole?");
+        }
+    }
+
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
         // Torch specialises a model for the shapes of its first calls, and compiles it anew when
         // they change: tens of milliseconds and more, several times, for what is no quicker

@@ -5,11 +5,13 @@
 // loads MODEL, computes with it and destroys it, again and again; the first time the first fault of
 // its kind happens, then the second (or the one STRIDE further), until there are no more. Each time
 // a routine has to report failure and the driver to log why (or, where a fault can be made good,
-// the results have to be right); SOUND_MODEL has to give the same results afterwards, and no memory
-// may stay behind.
+// the results have to be right); a model that failed to compute has to do so when asked again,
+// SOUND_MODEL has to give the same results afterwards, and no memory may stay behind.
+// KIND "mistake": the simulator hands over one thing after the other that makes no sense.
 
 #include <KIM_Log.hpp>
 #include <KIM_SimulatorHeaders.hpp>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -31,6 +33,7 @@ int log_entry(const std::string& entry) {
 /// What a model gave, and which routine failed if one did.
 struct Outcome {
     std::string failed;
+    bool failed_again = false;  // without any fault
     double energy = 0.0;
     double forces[9] = {};
     double particle_energies[3] = {};
@@ -45,25 +48,51 @@ struct Outcome {
     }
 };
 
+/// What no simulator should hand over.
+enum class Mistake {
+    none,
+    no_particle,
+    negative_particle,
+    itself,
+    negative_count,
+    too_many,
+    no_address,
+    refusal,
+    species,
+    particles,
+    nowhere,
+    end,
+};
+Mistake mistake = Mistake::none;
+
 int neighbours_of(void*, int, const double*, int, int particle, int* count,
                   const int** neighbours) {
     static const int first[] = {1}, second[] = {0, 2}, third[] = {1};
     static const int* const rows[] = {first, second, third};
+    static const int beyond[] = {0, 3}, before[] = {0, -1}, own[] = {0, 1}, twice[] = {0, 2, 0};
     *count = particle == 1 ? 2 : 1;
     *neighbours = rows[particle];
-    return 0;
+    if (particle != 1) return 0;
+    if (mistake == Mistake::no_particle) *neighbours = beyond;
+    if (mistake == Mistake::negative_particle) *neighbours = before;
+    if (mistake == Mistake::itself) *neighbours = own;
+    if (mistake == Mistake::negative_count) *count = -1;
+    if (mistake == Mistake::too_many) *count = 3, *neighbours = twice;
+    if (mistake == Mistake::no_address) *neighbours = nullptr;
+    return mistake == Mistake::refusal;
 }
 
 bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Outcome& outcome) {
     using namespace KIM::COMPUTE_ARGUMENT_NAME;
-    static const int n = 3;
+    const int n = mistake == Mistake::particles ? -3 : 3;
     static const int contributing[] = {1, 1, 0};
-    static const double coordinates_of[] = {0.0, 0.0, 0.0, 2.2, 0.3, 0.1, 4.4, -0.2, 0.4};
+    double coordinates_of[] = {0.0, 0.0, 0.0, 2.2, 0.3, 0.1, 4.4, -0.2, 0.4};
+    if (mistake == Mistake::nowhere) coordinates_of[8] = std::nan("");
     int supported = 0, code = 0;
     if (model.GetSpeciesSupportAndCode(KIM::SPECIES_NAME::Si, &supported, &code) || !supported) {
         return false;
     }
-    const int species[] = {code, code, code};
+    const int species[] = {code, mistake == Mistake::species ? code + 1 : code, code};
     const auto generic = reinterpret_cast<KIM::Function*>(&neighbours_of);
     return !arguments.SetArgumentPointer(numberOfParticles, &n) &&
            !arguments.SetArgumentPointer(particleSpeciesCodes, species) &&
@@ -78,7 +107,8 @@ bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Outcome& outco
            !model.Compute(&arguments);
 }
 
-Outcome run(const std::string& name) {
+/// `normal`: what the model gives if nothing happens; null: it is asked once only.
+Outcome run(const std::string& name, const Outcome* normal = nullptr) {
     Outcome outcome;
     KIM::Model* model = nullptr;
     int accepted = 0;
@@ -92,7 +122,14 @@ Outcome run(const std::string& name) {
     if (model->ComputeArgumentsCreate(&arguments)) {
         outcome.failed = "ComputeArgumentsCreate";
     } else {
-        if (!compute(*model, *arguments, outcome)) outcome.failed = "Compute";
+        if (!compute(*model, *arguments, outcome)) {
+            outcome.failed = "Compute";
+            faults::disarm();
+            mistake = Mistake::none;
+            Outcome again;
+            outcome.failed_again =
+                normal != nullptr && (!compute(*model, *arguments, again) || !(again == *normal));
+        }
         if (model->ComputeArgumentsDestroy(&arguments)) outcome.failed = "ComputeArgumentsDestroy";
     }
     KIM::Model::Destroy(&model);
@@ -103,6 +140,23 @@ Outcome run(const std::string& name) {
     std::printf("fault %ld (%s): %s\n%s", number, faults::last().c_str(), problem.c_str(),
                 log_text.c_str());
     std::exit(1);
+}
+
+/// Hands over each mistake once; returns how many there are.
+int make_mistakes(const std::string& sound, const Outcome& reference, const std::string& model,
+                  const Outcome& normal) {
+    int number = 1;
+    for (; number < static_cast<int>(Mistake::end); ++number) {
+        log_text.clear();
+        mistake = static_cast<Mistake>(number);
+        const Outcome outcome = run(model, &normal);
+        mistake = Mistake::none;
+        if (outcome.failed != "Compute") give_up(number, "the mistake goes unnoticed");
+        if (log_text.find("TorchML: ") == std::string::npos) give_up(number, "no message");
+        if (outcome.failed_again) give_up(number, "the model computes no longer");
+        if (!(run(sound) == reference)) give_up(number, "the sound model gives something else");
+    }
+    return number - 1;
 }
 
 faults::Kind kind_of(const std::string& name) {
@@ -120,7 +174,8 @@ faults::Kind kind_of(const std::string& name) {
 int main(int n_arguments, char** values) {
     const std::vector<std::string> words(values, values + n_arguments);
     if (words.size() < 4) return 2;
-    const faults::Kind kind = kind_of(words[1]);
+    const bool mistakes = words[1] == "mistake";
+    const faults::Kind kind = mistakes ? faults::Kind::call : kind_of(words[1]);
     const std::string &sound = words[2], &model = words[3];
     const long stride = words.size() > 4 ? std::stol(words[4]) : 1;
 
@@ -132,6 +187,10 @@ int main(int n_arguments, char** values) {
     faults::watch_library("libkim-api-model-driver.so");
     const Outcome normal = run(model);
     if (!normal.failed.empty()) give_up(0, "the model fails in " + normal.failed);
+    if (mistakes) {
+        std::printf("%d mistakes\n", make_mistakes(sound, reference, model, normal));
+        return 0;
+    }
     // What is made once for the process has been made then, and counts as there.
     faults::arm(kind, 0);
     run(model);
@@ -142,7 +201,7 @@ int main(int n_arguments, char** values) {
     for (long number = 1;; number += stride) {
         log_text.clear();
         faults::arm(kind, number);
-        const Outcome outcome = run(model);
+        const Outcome outcome = run(model, &normal);
         if (!faults::disarm()) break;
         ++n_faults;
         const bool failed = !outcome.failed.empty();
@@ -152,6 +211,7 @@ int main(int n_arguments, char** values) {
             give_up(number, outcome.failed + " fails without a message of the driver's");
         }
         if (!failed && !(outcome == normal)) give_up(number, "other results");
+        if (outcome.failed_again) give_up(number, "the model computes no longer");
         if (!failed && kind == faults::Kind::call) {
             give_up(number, "no routine reports it");
         }
