@@ -6,17 +6,34 @@ Ends with 1 if one of them finds something; what it found stays beside the build
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.graph_models import Messages, MessagesWithForces
 from tests.support import KEPT, ROOT, build_driver_tree
+from tests.torch_models import (
+    Springs,
+    SpringsAllParticles,
+    SpringsSingle,
+    SpringsWithForces,
+    write_model,
+)
 
-FUZZERS = ("parameters", "descriptors")
-#: A parameter file's longest value is a line; what is longer than this only makes fuzzing slow.
-LONGEST_INPUT = 4096
+FUZZERS_OF_FILES = ("parameters", "descriptors")
+FUZZERS = (*FUZZERS_OF_FILES, "arrays")
+#: A file's longest value is a line, and a few particles meet all code: what is longer than this
+#: only makes fuzzing slow. Of files the shortest are tried first; few bytes make no system.
+OPTIONS = {
+    "parameters": ("-max_len=4096",),
+    "descriptors": ("-max_len=4096",),
+    "arrays": ("-max_len=1024", "-len_control=0"),
+}
 
 
 class NoFuzzerError(Exception):
@@ -50,15 +67,41 @@ def compiler() -> str:
     return clang
 
 
-def build_fuzzers() -> Path:
-    """Builds them and nothing else of the driver; returns the build folder."""
-    return build_driver_tree(
+def build_fuzzers(names: Sequence[str] = FUZZERS) -> Path:
+    """Builds them and writes their models; returns the build folder.
+
+    Those of files take seconds, that of arrays minutes, for it needs all of the engine.
+    """
+    build = build_driver_tree(
         KEPT / "fuzzers",
-        targets=[f"fuzz_{name}" for name in FUZZERS],
+        targets=[f"fuzz_{name}" for name in names],
         TORCHML_FUZZ="ON",
         TORCHML_KIM="OFF",
         CMAKE_CXX_COMPILER=compiler(),
     )
+    if "arrays" in names:
+        write_models(build / "models")
+    return build
+
+
+def write_models(folder: Path) -> None:
+    """The models that the fuzzer of arrays evaluates: small ones of all calling conventions."""
+    shutil.rmtree(folder, ignore_errors=True)
+    write_model(folder / "springs", Springs())
+    write_model(folder / "springs_all", SpringsAllParticles())
+    write_model(folder / "springs_forces", SpringsWithForces(), returns_forces=True)
+    write_model(folder / "springs_single", SpringsSingle())
+    graph = {"preprocessing": "Graph", "cutoff": "3.0\n3"}  # three layers
+    two = {"elements": "2\nSi C", **graph}
+    write_model(folder / "messages", Messages(2), **two)
+    write_model(folder / "messages_forces", MessagesWithForces(), returns_forces=True, **graph)
+    less = write_model(folder / "messages_less", Messages(2), **two) / "model.param"
+    write_descriptor_model(folder / "symmetry_functions", TanhNetwork(15), "every_kind")
+    write_descriptor_model(
+        folder / "bispectrum", TanhNetwork(14), "bispectrum4", descriptor="Bispectrum"
+    )
+    write_descriptor_model(folder / "soap", TanhNetwork(50), "soap", descriptor="SOAP")
+    less.write_text(less.read_text() + "edge_receiver_row 0\ndrop_unused_particles True\n")
 
 
 def run_fuzzer(name: str, build: Path, seconds: int) -> int:
@@ -68,16 +111,18 @@ def run_fuzzer(name: str, build: Path, seconds: int) -> int:
     """
     found = build / "corpus" / name
     found.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "TORCHML_FUZZ_MODELS": str(build / "models"), "OMP_NUM_THREADS": "1"}
     command = [
         build / "fuzz" / f"fuzz_{name}",
         f"-max_total_time={seconds}" if seconds > 0 else "-runs=0",
-        f"-max_len={LONGEST_INPUT}",
+        *OPTIONS[name],
+        "-rss_limit_mb=8192",  # torch alone takes one
         "-print_final_stats=1",
         f"-artifact_prefix={build}/{name}-",
         found,
         ROOT / "driver_src" / "fuzz" / "corpus" / name,
     ]
-    return subprocess.run([str(word) for word in command], check=False).returncode
+    return subprocess.run([str(word) for word in command], env=env, check=False).returncode
 
 
 def main() -> int:
@@ -86,7 +131,7 @@ def main() -> int:
     parser.add_argument("fuzzers", nargs="*", choices=[*FUZZERS, []], help="which (all)")
     options = parser.parse_args()
     try:
-        build = build_fuzzers()
+        build = build_fuzzers(options.fuzzers or FUZZERS)
     except NoFuzzerError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1

@@ -53,13 +53,16 @@ struct Workspace {
     double* weights;  // (half, 10) of one particle
 };
 
+/// Hands out the scratch memory in whole cache lines, or only counts it.
 struct Cursor {
-    double* at;
+    double* start;
+    long used;
+
     template <class T>
     T* take(long count) {
-        T* start = reinterpret_cast<T*>(at);
-        at += (count * static_cast<long>(sizeof(T)) + 63) / 64 * 8;
-        return start;
+        double* taken = start == nullptr ? nullptr : start + used;
+        used += (count * static_cast<long>(sizeof(T)) + 63) / 64 * 8;
+        return reinterpret_cast<T*>(taken);
     }
 };
 
@@ -73,7 +76,7 @@ int largest_group(const Surroundings& block) {
 }
 
 Workspace lay_out(const BispectrumPlan& plan, int n_pairs, double* scratch, long* size) {
-    Cursor cursor{scratch};
+    Cursor cursor{scratch, 0};
     Workspace work;
     double** fields[n_pair_fields] = {
         &work.pairs.a_re,      &work.pairs.a_im,      &work.pairs.b_re,
@@ -90,7 +93,7 @@ Workspace lay_out(const BispectrumPlan& plan, int n_pairs, double* scratch, long
     work.slopes = cursor.take<Vec>(8L * (plan.half_starts[j] + 1));
     work.slots = cursor.take<Vec>(larger(plan.n_slots, plan.n_value_slots) + 1);
     work.weights = cursor.take<double>(10L * half);
-    *size = cursor.at - scratch;
+    *size = cursor.used;
     return work;
 }
 

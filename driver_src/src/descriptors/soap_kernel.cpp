@@ -41,13 +41,16 @@ struct Workspace {
     int* order;      // (neighbours) of a particle, by species
 };
 
+/// Hands out the scratch memory in whole cache lines, or only counts it.
 struct Cursor {
-    double* at;
+    double* start;
+    long used;
+
     template <class T>
     T* take(long count) {
-        T* start = reinterpret_cast<T*>(at);
-        at += (count * static_cast<long>(sizeof(T)) + 63) / 64 * 8;
-        return start;
+        double* taken = start == nullptr ? nullptr : start + used;
+        used += (count * static_cast<long>(sizeof(T)) + 63) / 64 * 8;
+        return reinterpret_cast<T*>(taken);
     }
 };
 
@@ -60,7 +63,7 @@ Workspace lay_out(const SoapPlan& plan, const Surroundings& block, double* scrat
     }
     const long per_species = static_cast<long>(sizes.n_lm) * sizes.n_padded;
     const long row = plan.n_radial + lanes;
-    Cursor cursor{scratch};
+    Cursor cursor{scratch, 0};
     Workspace work;
     work.coefficients = cursor.take<double>(per_species * plan.n_species);
     work.adjoint = cursor.take<double>(per_species * plan.n_species);
@@ -76,7 +79,7 @@ Workspace lay_out(const SoapPlan& plan, const Surroundings& block, double* scrat
     work.harmonics = cursor.take<Vec>(sizes.n_lm);
     work.sums = cursor.take<Vec>(sizes.n_lm);
     work.order = cursor.take<int>(most + lanes);
-    *size = cursor.at - scratch;
+    *size = cursor.used;
     return work;
 }
 
