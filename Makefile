@@ -2,6 +2,7 @@
 #   make demo          from a bare machine to silicon in LAMMPS and in ASE
 #   make test          all tests but the slow ones        make test-all   those too
 #   make bench         measure, see benchmarks/           make lint       what CI checks
+#   make sanitize      the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make fuzz          see driver_src/fuzz/README.md; FUZZ_SECONDS=60 for less than ten minutes each
 # PYTHON=python3.12 chooses the Python of .venv, TORCHML_TORCH="torch==2.7.0" its torch.
 
@@ -10,7 +11,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 
-.PHONY: demo test test-all bench fuzz lint format provision
+.PHONY: demo test test-all bench sanitize fuzz lint format provision
 .DEFAULT_GOAL := demo
 
 provision:
@@ -20,9 +21,9 @@ demo: provision
 	$(BIN)/torchml-install quickstart
 
 # The tests build the driver with warnings as errors.
-test test-all bench: export TORCHML_WERROR = ON
+test test-all bench sanitize: export TORCHML_WERROR = ON
 
-test: PURPOSE = --for test
+test sanitize: PURPOSE = --for test
 test-all: PURPOSE = --for test-all
 
 test: provision
@@ -36,6 +37,10 @@ bench: provision
 	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
 	$(BIN)/python benchmarks/steadiness.py --output benchmarks/STEADINESS.md
+
+# TESTS="tests/kim -x": others than all of the driver's.
+sanitize: provision
+	$(BIN)/python -m tests.sanitize $(TESTS)
 
 fuzz: provision
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

@@ -37,6 +37,7 @@ _ENVIRONMENT = (
     "TorchScatter_ROOT",
     "TorchSparse_ROOT",
     "LIBDESCRIPTOR_ROOT",
+    "TORCHML_SANITIZE",
 )
 
 
@@ -228,6 +229,7 @@ def _build(
         "TORCHML_GRAPH": _graph(options),
         "TORCHML_MPI": _switch(_mpi(options)),
         "TORCHML_WERROR": _werror(),
+        "TORCHML_SANITIZE": os.environ.get("TORCHML_SANITIZE", ""),
         "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
         "Python_EXECUTABLE": sys.executable,
         "KIM_API_INSTALL_COLLECTION": options.collection.value.upper(),

@@ -212,10 +212,12 @@ class PythonPotential {
             particle_virials.emplace(std::vector<py::ssize_t>{system.n, 6});
             results.particle_virials = particle_virials->mutable_data();
         }
-        const LockReleased released;
-        const std::lock_guard<std::mutex> alone(computing_);  // of threads that share the potential
-        potential_.prepare(system);
-        potential_.evaluate(results);
+        {
+            const LockReleased released;
+            const std::lock_guard<std::mutex> alone(computing_);  // threads may share the potential
+            potential_.prepare(system);
+            potential_.evaluate(results);
+        }
         return {energy, forces, particle_energies, virial, particle_virials};
     }
 
@@ -238,9 +240,11 @@ class PythonDescriptor {
         const UnfoldedSystem unfolded = unfold_arrays(species, coordinates, cell, pairs, shifts, 1);
         Array<double> values(std::vector<py::ssize_t>{unfolded.n_atoms, width()});
         double* data = values.mutable_data();
-        const LockReleased released;
-        const std::lock_guard<std::mutex> alone(computing_);
-        calculator_.values(unfolded.view(), data);
+        {
+            const LockReleased released;
+            const std::lock_guard<std::mutex> alone(computing_);
+            calculator_.values(unfolded.view(), data);
+        }
         return values;
     }
 

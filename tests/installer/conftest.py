@@ -45,6 +45,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str,
         "CONDA_PREFIX",
         "KIM_API_CMAKE_PREFIX_DIR",
         "CXX",
+        "TORCHML_SANITIZE",
         "TORCHML_WERROR",
     ):
         monkeypatch.delenv(name, raising=False)

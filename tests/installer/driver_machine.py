@@ -13,6 +13,9 @@ project(stand_in LANGUAGES NONE)
 if(TORCHML_WERROR)
   message(FATAL_ERROR "torchml: warnings are errors here. Unset TORCHML_WERROR.")
 endif()
+if(TORCHML_SANITIZE)
+  message(FATAL_ERROR "torchml: sanitizers: ${TORCHML_SANITIZE}.")
+endif()
 add_custom_command(OUTPUT built
   COMMAND ${CMAKE_COMMAND} -P "${CMAKE_CURRENT_SOURCE_DIR}/work.cmake"
   COMMAND ${CMAKE_COMMAND} -E touch built

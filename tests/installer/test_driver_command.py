@@ -133,6 +133,13 @@ def test_a_message_of_the_drivers_own_cmake_code_reaches_the_user(driver: Driver
     assert "torchml: warnings are errors here.  Unset TORCHML_WERROR." in outcome.err
 
 
+def test_sanitizers_are_passed_on_to_the_build(driver: DriverMachine) -> None:
+    driver.environment["TORCHML_SANITIZE"] = "address;undefined"
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "torchml: sanitizers: address;undefined." in outcome.err
+
+
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_build_ends_with_130_and_nothing_half_installed(
     driver: DriverMachine, wish: signal.Signals

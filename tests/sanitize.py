@@ -1,0 +1,104 @@
+"""Runs the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer in our own code:
+``python -m tests.sanitize [PYTEST_ARGUMENT ...]``.
+
+The driver and the Python module are built with both; Python, LAMMPS and the other programs that
+load them get the sanitizers' run-time libraries by LD_PRELOAD. What is found ends the process that
+did it, and so its test. Torch is not instrumented, but memory that it gets from us and we from it
+is watched. Only gcc, whose run-time libraries can be preloaded without clang's naming of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+from tests.support import KEPT, ROOT
+
+#: What gcc's "undefined" leaves out, though the language leaves it undefined, comes after it.
+SANITIZERS = "address;undefined;float-cast-overflow"
+TESTS = ("tests/driver", "tests/kim", "tests/lammps")
+#: Tests that measure what sanitizers change: memory, and the processor's time.
+NOT_THESE = ("tests/driver/test_memory.py", "tests/driver/test_bench.py")
+#: Leaks are looked for where the whole process is ours (tests/kim/faults): Python and torch keep
+#: thousands of blocks to the end on purpose.
+ADDRESS_OPTIONS = "detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1"
+UNDEFINED_OPTIONS = "halt_on_error=1:print_stacktrace=1"
+
+
+class NoSanitizerError(Exception):
+    """gcc has no run-time libraries of its sanitizers; the text says what to do."""
+
+
+def libraries() -> list[Path]:
+    """What to preload, in this order.
+
+    The C++ library, too: AddressSanitizer wants to find its throwing of exceptions when it starts.
+    """
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        raise NoSanitizerError("There is no gcc. On Debian: apt-get install g++.")
+    found = []
+    for name in ("libasan.so", "libubsan.so", "libstdc++.so.6"):
+        done = subprocess.run(
+            [gcc, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        )
+        file = Path(done.stdout.strip())
+        if not file.is_absolute():  # gcc gives back the name of what it does not have
+            raise NoSanitizerError(
+                f"{gcc} has no {name}. On Debian: apt-get install g++, which brings the sanitizers."
+            )
+        found.append(file.resolve())
+    return found
+
+
+def python() -> Path:
+    """A Python with the packages of this one and a place of its own for the driver's module, which
+    only programs with the preloaded libraries can load.
+    """
+    folder = KEPT / "sanitized" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    venv.create(folder, symlinks=True)
+    paths = {"base": str(folder), "platbase": str(folder)}
+    packages = Path(sysconfig.get_path("purelib", scheme="posix_prefix", vars=paths))
+    lines = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
+    (packages / "outer.pth").write_text("\n".join(lines) + "\n")
+    return folder / "bin" / "python"
+
+
+def environment() -> dict[str, str]:
+    """The environment in which the tests run. Raises NoSanitizerError."""
+    launcher = filter(None, os.environ.get("CMAKE_CXX_COMPILER_LAUNCHER", "").split(";"))
+    return {
+        **os.environ,
+        "CC": "gcc",
+        "CXX": "g++",
+        "TORCHML_SANITIZE": SANITIZERS,
+        "LD_PRELOAD": ":".join(str(file) for file in libraries()),
+        # The compiler itself takes twice as long with them, and its own leaks are not ours.
+        "CMAKE_CXX_COMPILER_LAUNCHER": ";".join(["env", "-u", "LD_PRELOAD", *launcher]),
+        "ASAN_OPTIONS": ADDRESS_OPTIONS,
+        "UBSAN_OPTIONS": UNDEFINED_OPTIONS,
+        # A driver of its own, which nobody takes for the real one.
+        "XDG_CACHE_HOME": str(KEPT / "sanitized"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def main() -> int:
+    try:
+        env = environment()
+    except NoSanitizerError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    arguments = sys.argv[1:] or [*TESTS, *(f"--ignore={name}" for name in NOT_THESE)]
+    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
