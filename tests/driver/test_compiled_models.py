@@ -6,7 +6,10 @@ Compiling takes a minute a model: what was compiled by this torch from these sou
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -47,10 +50,14 @@ class Network(torch.nn.Module):
 '''
 
 
-def compile_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def compile_command(
+    *arguments: str | Path, temporary: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """temporary: the folder of temporary files, if not the system's."""
     return subprocess.run(
         [sys.executable, "-m", "torchml_installer", "model", "compile", *map(str, arguments)],
         cwd=ROOT,
+        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})},
         capture_output=True,
         text=True,
         check=False,
@@ -66,8 +73,12 @@ def compiled(name: str, *arguments: str | Path) -> Path:
     path = KEPT / "compiled" / digest.hexdigest()[:16] / f"{name}.pt2"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        done = compile_command(*arguments, "--output", path)
+        temporary = path.parent / "temporary"
+        temporary.mkdir(exist_ok=True)
+        done = compile_command(*arguments, "--output", path, temporary=temporary)
         assert done.returncode == 0, done.stderr
+        left = list(temporary.iterdir())
+        assert not left, f"compiling leaves {left} behind"
     return path
 
 
@@ -92,6 +103,25 @@ def messages() -> Path:
     return compiled("messages", "tests.graph_models:Messages", *options)
 
 
+def text_changed(package: Path, change: Callable[[str], str]) -> bytes:
+    """A package with another text about itself."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(package) as old, zipfile.ZipFile(written, "w") as new:
+        for info in old.infolist():
+            contents = old.read(info)
+            if info.filename.endswith("extra/torchml.txt"):
+                contents = change(contents.decode()).encode()
+            new.writestr(info.filename, contents)
+    return written.getvalue()
+
+
+def messages_folder(folder: Path, package: bytes) -> Path:
+    folder.mkdir()
+    (folder / "model.pt2").write_bytes(package)
+    (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
+    return folder
+
+
 @pytest.fixture
 def with_text_changed(
     stillinger_weber: Path, tmp_path: Path
@@ -99,14 +129,8 @@ def with_text_changed(
     """The package, with another text about itself, as a model folder."""
 
     def make(change: Callable[[str], str]) -> Path:
-        path = tmp_path / "changed.pt2"
-        with zipfile.ZipFile(stillinger_weber) as old, zipfile.ZipFile(path, "w") as new:
-            for info in old.infolist():
-                contents = old.read(info)
-                if info.filename.endswith("extra/torchml.txt"):
-                    contents = change(contents.decode()).encode()
-                new.writestr(info.filename, contents)
-        return model_folder(tmp_path / "changed", path.read_bytes(), "pt2", cutoff=CUTOFF)
+        contents = text_changed(stillinger_weber, change)
+        return model_folder(tmp_path / "changed", contents, "pt2", cutoff=CUTOFF)
 
     return make
 
@@ -142,10 +166,7 @@ class TestResults:
         from torchml_driver import Potential
 
         slow = graph_models.write_graph_model(tmp_path / "slow", graph_models.Messages())
-        fast = tmp_path / "fast"
-        fast.mkdir()
-        (fast / "model.pt2").write_bytes(messages.read_bytes())
-        (fast / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
+        fast = messages_folder(tmp_path / "fast", messages.read_bytes())
         for make in STRUCTURES.values():
             atoms = make()
             system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
@@ -153,6 +174,36 @@ class TestResults:
             assert found.energy == pytest.approx(expected.energy, rel=1e-12, abs=1e-12)
             np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
             np.testing.assert_allclose(found.virial, expected.virial, rtol=0, atol=1e-10)
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("rows", [5, 64])
+    def test_blocks_of_edges_add_up_to_the_whole(
+        self, rows: int, threads: int, messages: Path, tmp_path: Path
+    ) -> None:
+        from torchml_driver import Potential
+
+        def smaller(text: str) -> str:
+            changed = re.sub(r"(part \S+) \d+ \|", rf"\1 {rows} |", text)
+            assert changed != text
+            return changed
+
+        fast = messages_folder(tmp_path / "fast", text_changed(messages, smaller))
+        slow = graph_models.write_graph_model(tmp_path / "slow", graph_models.Messages())
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            for make in STRUCTURES.values():
+                atoms = make()
+                cell = atoms.cell.array
+                system = (atoms.get_chemical_symbols(), atoms.positions, cell, atoms.pbc)
+                potential = Potential(fast)
+                found, expected = potential.compute(*system), Potential(slow).compute(*system)
+                np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
+                np.testing.assert_allclose(found.virial, expected.virial, rtol=0, atol=1e-10)
+                again = potential.compute(*system)
+                assert again.forces.tobytes() == found.forces.tobytes()
+        finally:
+            torch.set_num_threads(before)
 
     def test_kim_runs_it_in_ase(
         self,
@@ -213,12 +264,40 @@ class TestRefusals:
         assert "instructions that this one lacks: amx_of_tomorrow" in message
         assert "--cpu x86-64" in message
 
+    @pytest.mark.parametrize(
+        ("pattern", "instead"),
+        [
+            (r"part \S+", "part missing"),
+            (r"(part \S+) \d+ \|", r"\1 0 |"),
+            (r" \| ", " "),
+            (r"zeros (\d+) float64", r"zeros \1 decimal"),
+            (r"zeros (\d+) float64 @\d", r"zeros \1 float64 @77"),
+            (r"select (\d+)", "select 0"),
+            (r"return \d+", "return 999"),
+            (r"return \d+ \d+", "return"),
+            (r"step \S+ return.*\n", ""),
+            (r"(step \S+) return", r"\1 jump 1\n\1 return"),
+            (r"part (\S+) \d+ \|", r"part \1 99999999999999999999 |"),
+            (r"part (\S+) \d+ \|", r"part \1 -1 |"),
+        ],
+    )
+    def test_steps_that_make_no_sense_are_told(
+        self, pattern: str, instead: str, messages: Path, tmp_path: Path
+    ) -> None:
+        def change(text: str) -> str:
+            changed = re.sub(pattern, instead, text)
+            assert changed != text
+            return changed
+
+        folder = messages_folder(tmp_path / "messages", text_changed(messages, change))
+        message = self.refused(folder)
+        assert "model.pt2" in message
+        assert "torchml-install model compile" in message
+
     def test_another_calling_convention_is_told(
         self, stillinger_weber: Path, tmp_path: Path
     ) -> None:
-        folder = tmp_path
-        (folder / "model.pt2").write_bytes(stillinger_weber.read_bytes())
-        (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
+        folder = messages_folder(tmp_path / "messages", stillinger_weber.read_bytes())
         assert "was compiled as forward(species, coords, n_neigh" in self.refused(folder)
 
     @pytest.mark.parametrize("keep", [0, 100, 4000, -1000])
@@ -332,5 +411,7 @@ class TestOtherModels:
         assert facts["scalar_type"] == "float32"
         assert facts["arguments"] == ["descriptor"]
         rows = torch.rand(9, 8)
-        package = torch._inductor.package.load_package(str(tmp_path / "network.pt2"), "energies")
+        from torch._inductor.package import load_package
+
+        package = load_package(str(tmp_path / "network.pt2"), "energies")
         torch.testing.assert_close(package(rows)[0], network(rows).detach())

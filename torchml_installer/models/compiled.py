@@ -67,7 +67,7 @@ def inspect(path: Path) -> Package:
 
 def _parse(text: str, path: Path, size: int) -> Package:
     lines = text.splitlines()
-    if not lines or lines[0] != "torchml-package 1":
+    if not lines or lines[0] not in ("torchml-package 1", "torchml-package 2"):
         raise NotTorchScriptError(
             f"The model file {path} was written by another version of torchml-install.",
             "Compile the model again with `torchml-install model compile`.",

@@ -29,6 +29,7 @@ std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
 #include "runtime/extensions.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/package.hpp"
+#include "runtime/plan.hpp"
 #include "runtime/transfer.hpp"
 
 namespace torchml {
@@ -53,10 +54,11 @@ std::string shape_text(at::IntArrayRef sizes) {
 
 /// One compiled model of a package. The files it was loaded from go as soon as they may: a process
 /// that is killed leaves none.
-class Entry {
+class CompiledModel {
   public:
-    Entry(const std::filesystem::path& file, const PackageDescription& description,
-          const std::string& name, c10::Device device)
+    /// `n_models`: how many threads may run it at the same time.
+    CompiledModel(const std::filesystem::path& file, const PackageDescription& description,
+                  const std::string& name, c10::Device device, int n_models = 1)
         : file_(file.filename().string()), folder_(std::make_unique<TemporaryFolder>()) {
         const auto library = unpack(file, description, name, folder_->path());
         auto& runners = torch::inductor::getAOTIModelRunnerRegistry();
@@ -65,8 +67,9 @@ class Entry {
             fail("this torch cannot run AOTInductor packages on the device ", device.str(), ".");
         }
         try {
-            runner_ = maker->second(library.string(), /*num_models=*/1, device.str(),
-                                    folder_->path().string(), /*run_single_threaded=*/false);
+            runner_ =
+                maker->second(library.string(), static_cast<std::size_t>(n_models), device.str(),
+                              folder_->path().string(), /*run_single_threaded=*/false);
         } catch (const std::exception& problem) {
             fail("the compiled model in ", file_, " cannot be loaded from ",
                  folder_->path().parent_path().string(), " (", essence(problem),
@@ -96,6 +99,42 @@ class Entry {
     std::string file_;
     std::unique_ptr<TemporaryFolder> folder_;
     std::shared_ptr<AOTIModelContainerRunner> runner_;
+};
+
+/// What a package's description calls an entry: a compiled model, or a plan over several.
+class Entry {
+  public:
+    Entry(const std::filesystem::path& file, const PackageDescription& description,
+          const std::string& name, c10::Device device) {
+        const auto steps = description.steps.find(name);
+        if (steps == description.steps.end()) {
+            models_.push_back(std::make_unique<CompiledModel>(file, description, name, device));
+            return;
+        }
+        plan_ = std::make_unique<Plan>(steps->second, description.arguments.size(),
+                                       file.filename().string());
+        for (const std::string& part : plan_->parts()) {
+            models_.push_back(
+                std::make_unique<CompiledModel>(file, description, part, device, Workers::count()));
+        }
+    }
+
+    /// `count`: how many tensors it has to return.
+    std::vector<at::Tensor> run(std::vector<at::Tensor>& inputs, std::size_t count) {
+        if (plan_ == nullptr) return models_[0]->run(inputs, count);
+        auto outputs = plan_->evaluate(inputs, [this](std::size_t part, auto& values) {
+            return models_[part]->run(values, plan_->n_outputs(part));
+        });
+        if (outputs.size() != count) {
+            fail("the compiled model's plan leads to ", outputs.size(), " tensors; expected ",
+                 count, ".");
+        }
+        return outputs;
+    }
+
+  private:
+    std::vector<std::unique_ptr<CompiledModel>> models_;
+    std::unique_ptr<Plan> plan_;
 };
 
 class AOTInductor final : public Runtime {

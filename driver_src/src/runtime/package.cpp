@@ -44,15 +44,12 @@ std::uint32_t crc32(const unsigned char* data, std::size_t size) {
 }
 
 at::ScalarType scalar_type(const std::string& name, const std::string& file) {
-    static const std::map<std::string, at::ScalarType> known = {
-        {"float64", at::kDouble},    {"float32", at::kFloat}, {"float16", at::kHalf},
-        {"bfloat16", at::kBFloat16}, {"int64", at::kLong},    {"int32", at::kInt}};
-    const auto found = known.find(name);
-    if (found == known.end()) {
+    const auto found = scalar_type_called(name);
+    if (!found) {
         fail("package ", file, " has an argument of the unknown type '", name, "'. ",
              compile_again);
     }
-    return found->second;
+    return *found;
 }
 
 template <class Value>
@@ -68,9 +65,9 @@ PackageDescription parse(const std::string& text, const std::string& file) {
     std::istringstream lines(text);
     std::string line;
     std::getline(lines, line);
-    if (line != "torchml-package 1") {
+    if (line != "torchml-package 1" && line != "torchml-package 2") {
         fail("package ", file, " was written for another version of this driver (it begins with '",
-             line.substr(0, 40), "', expected 'torchml-package 1'). ", compile_again);
+             line.substr(0, 40), "', expected 'torchml-package 1' or 2). ", compile_again);
     }
     while (std::getline(lines, line)) {
         std::istringstream words(line);
@@ -102,6 +99,11 @@ PackageDescription parse(const std::string& text, const std::string& file) {
         } else if (key == "entry") {
             words >> word;
             description.entries.push_back(word);
+        } else if (key == "step") {
+            words >> word;
+            std::string rest;
+            std::getline(words >> std::ws, rest);
+            description.steps[word].push_back(rest);
         } else if (key == "file") {
             PackageFile one;
             words >> one.record;
@@ -145,6 +147,15 @@ void write(const fs::path& path, const void* data, std::size_t size) {
 }
 
 }  // namespace
+
+std::optional<at::ScalarType> scalar_type_called(const std::string& name) {
+    static const std::map<std::string, at::ScalarType> known = {
+        {"float64", at::kDouble},    {"float32", at::kFloat}, {"float16", at::kHalf},
+        {"bfloat16", at::kBFloat16}, {"int64", at::kLong},    {"int32", at::kInt}};
+    const auto found = known.find(name);
+    if (found == known.end()) return std::nullopt;
+    return found->second;
+}
 
 bool PackageDescription::has(const std::string& entry) const {
     return std::find(entries.begin(), entries.end(), entry) != entries.end();
@@ -223,7 +234,9 @@ fs::path unpack(const fs::path& file, const PackageDescription& description,
         }
         if (fs::path(base).extension() == ".so") library = folder / base;
     }
-    if (library.empty()) fail("package ", name, " has no library for '", entry, "'.");
+    if (library.empty()) {
+        fail("package ", name, " has no library for '", entry, "'. ", compile_again);
+    }
     return library;
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,8 @@ struct PackageFile {
 /// Compiled code cannot be asked what it wants, and checks little of what it is given: memory of
 /// the wrong shape or instructions that the CPU lacks end the process. `torchml-install model
 /// compile` therefore adds a text to the archive, the record extra/torchml.txt: a line
-/// `torchml-package 1`, then one line for each fact, a key and its values separated by spaces:
+/// `torchml-package 1` (2 if there are steps), then one line for each fact, a key and its values
+/// separated by spaces:
 ///
 ///     torch 2.13.0                    the version of torch that compiled it
 ///     device cpu                      or cuda
@@ -40,6 +43,7 @@ struct PackageFile {
 ///     forces                          the model returns forces
 ///     entry energies                  runs without gradient; may be missing
 ///     entry energies_and_gradient     or energies_and_forces
+///     step ENTRY ...                  the entry is no model by itself, but runs some: see plan.hpp
 ///     file RECORD SIZE CRC            of every file of the entries; SIZE in bytes, CRC in hex
 ///
 /// An entry is a model of the archive (data/aotinductor/ENTRY/) and returns what its name says.
@@ -51,10 +55,15 @@ struct PackageDescription {
     std::string gradient;
     bool returns_forces = false;
     std::vector<std::string> entries;
+    std::map<std::string, std::vector<std::string>>
+        steps;  ///< of entries: lines without "step ENTRY"
     std::vector<PackageFile> files;
 
     bool has(const std::string& entry) const;
 };
+
+/// The type that a description calls so; nothing if it is none that models take.
+std::optional<at::ScalarType> scalar_type_called(const std::string& name);
 
 /// Reads a package's description. Throws Error if the file is no package, is damaged, or does not
 /// say what it is.

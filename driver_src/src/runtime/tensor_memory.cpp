@@ -141,13 +141,13 @@ void KeepingAllocator::give_back(void* context) {
 
 }  // namespace
 
-KeptTensorMemory::KeptTensorMemory() {
+KeptTensorMemory::KeptTensorMemory(Of of) : of_(of) {
     allocator();
     ++depth;
 }
 
 KeptTensorMemory::~KeptTensorMemory() {
-    if (--depth == 0) allocator().end_step();
+    if (--depth == 0 && of_ == Of::step) allocator().end_step();
 }
 
 }  // namespace torchml

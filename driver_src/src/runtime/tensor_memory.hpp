@@ -11,10 +11,16 @@ namespace torchml {
 /// alone. Other threads, and the host program's own tensors, are served as before.
 class KeptTensorMemory {
   public:
-    KeptTensorMemory();
+    /// part_of_step: on a thread that helps with a step, which another thread ends.
+    enum class Of { step, part_of_step };
+
+    explicit KeptTensorMemory(Of of = Of::step);
     ~KeptTensorMemory();
     KeptTensorMemory(const KeptTensorMemory&) = delete;
     KeptTensorMemory& operator=(const KeptTensorMemory&) = delete;
+
+  private:
+    Of of_;
 };
 
 }  // namespace torchml

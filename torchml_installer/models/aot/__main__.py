@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from torchml_installer.models.aot.failure import ModelError, one_line
 
 #: Largest difference, relative to the largest value, that counts as rounding.
 _TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 1e-1}
+
+
+#: For inductor, in parts of which the driver's threads run one each.
+_ONE_THREAD = {"cpp.dynamic_threads": False, "cpp.threads": 1}
 
 
 def main() -> int:
@@ -31,8 +37,20 @@ def main() -> int:
 
 def answered(request: dict[str, Any]) -> dict[str, Any]:
     """Compiles, checks and writes request["output"]; what was made, for people and programs."""
+    with tempfile.TemporaryDirectory(prefix="torchml-compile-") as folder:
+        # Torch leaves gigabytes behind, precompiled headers mostly, some of it where no setting
+        # of its own leads: it asks Python for the folder of temporary files.
+        os.environ.update(TMPDIR=folder, TORCHINDUCTOR_CACHE_DIR=f"{folder}/inductor")
+        tempfile.tempdir = None
+        return _answered_in(Path(folder), request)
+
+
+def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
     _require_torch()
-    from torchml_installer.models.aot import cpu, package, source, systems, trace
+    import torch
+
+    torch.set_num_threads(1)  # processes forked off later cannot use this one's threads
+    from torchml_installer.models.aot import blocks, cpu, package, plan, source, systems, trace
 
     device = request["device"]
     capability = _require_device(device)
@@ -62,43 +80,59 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
         del functions["energies"]
     expected = {name: _evaluate(function, maker) for name, function in functions.items()}
 
-    import torch
     from torch._inductor import config
 
     settings = {**_settings(config), **cpu.inductor_settings(level)}
-    work = Path(tempfile.mkdtemp(prefix="torchml-compile-"))
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(work / "inductor"))
     made = work / "model.pt2"
 
     def make(chosen: dict[str, Any]) -> tuple[package.Target, float]:
         """Writes the package; what it runs on, and how far it is from the original."""
+        jobs: dict[str, tuple[Any, dict[str, Any]]] = {}
+        plans: dict[str, plan.Plan] = {}
         with config.patch(chosen):
             target = package.Target(device, tuple(instructions(compiler, level)), capability)
-            entries = {
-                name: _compile(trace.export(function, called, maker.example()), chosen)
-                for name, function in functions.items()
-            }
-        package.write(made, entries, called, target, request["returns_forces"])
+        for name, function in functions.items():
+            program = trace.export(function, called, maker.example())
+            # On a GPU, blocks would only be too small; energies alone are rarely wanted.
+            divided = (
+                blocks.divided(program, called, name)
+                if device == "cpu" and name != "energies"
+                else None
+            )
+            if divided is None:
+                jobs[name] = (program, chosen)
+                continue
+            plans[name] = divided.plan
+            for part, exported in blocks.exported(divided, maker.example()):
+                serial = _ONE_THREAD if part.block else {}
+                jobs[part.name] = (exported, {**chosen, **serial})
+        models = _compiled(jobs)
+        package.write(made, models, called, target, request["returns_forces"], plans)
+        loaded = {name: torch._inductor.package.load_package(str(made), name) for name in models}
         difference = 0.0
         for name in functions:
-            loaded = torch._inductor.package.load_package(str(made), name)
-            difference = max(difference, _compare(name, loaded, maker, expected[name], scalar))
+            runs = [loaded[name]] if name not in plans else []
+            if name in plans:
+                whole = plans[name]
+                runs = [
+                    lambda *inputs, block=block, whole=whole: whole.run(loaded, inputs, block)
+                    for block in (None, 7)
+                ]
+            for run in runs:
+                difference = max(difference, _compare(name, run, maker, expected[name], scalar))
         return target, difference
 
     try:
-        try:
-            target, difference = make(settings)
-        except ModelError as error:
-            if error.kind != "differ":
-                raise
-            # Torch 2.13's scheduler can put a sum over edges after the loop that needs it, into
-            # which it has fused others: each loop by itself is right, and a little slower.
-            print(f"{error.message} Once more, with every loop by itself.", flush=True)
-            target, difference = make({**settings, "max_fusion_size": 1})
-        output = Path(request["output"])
-        shutil.copyfile(made, output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        target, difference = make(settings)
+    except ModelError as error:
+        if error.kind != "differ":
+            raise
+        # Torch 2.13's scheduler can put a sum over edges after the loop that needs it, into
+        # which it has fused others: each loop by itself is right, and a little slower.
+        print(f"{error.message} Once more, with every loop by itself.", flush=True)
+        target, difference = make({**settings, "max_fusion_size": 1})
+    output = Path(request["output"])
+    shutil.copyfile(made, output)
     return {
         "torch": target.torch_version,
         "device": device,
@@ -188,6 +222,33 @@ def _settings(config: Any) -> dict[str, Any]:
     return known
 
 
+def _compiled(jobs: dict[str, tuple[Any, dict[str, Any]]]) -> dict[str, Any]:
+    """What _compile makes of each of the named programs and settings, one on each core."""
+    context = multiprocessing.get_context("fork")  # the programs come along as they are
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(min(cores, len(jobs)), context, _receive, (jobs,)) as pool:
+        answers = dict(zip(jobs, pool.map(_compile_job, jobs), strict=True))
+    for answer in answers.values():
+        if isinstance(answer, dict):
+            raise ModelError(**answer)
+    return answers
+
+
+_jobs: dict[str, tuple[Any, dict[str, Any]]] = {}
+
+
+def _receive(jobs: dict[str, tuple[Any, dict[str, Any]]]) -> None:
+    _jobs.update(jobs)
+
+
+def _compile_job(name: str) -> Any:
+    """The files of a compiled model; or what ModelError wants to know."""
+    try:
+        return _compile(*_jobs[name])
+    except ModelError as error:
+        return {"kind": error.kind, "message": error.message, "remedy": error.remedy}
+
+
 def _compile(program: Any, settings: dict[str, Any]) -> Any:
     import torch
 
@@ -195,7 +256,8 @@ def _compile(program: Any, settings: dict[str, Any]) -> Any:
     unguarded = "check_guards" in inspect.signature(program.module).parameters
     graph = program.module(**({"check_guards": False} if unguarded else {}))
     try:
-        return torch._inductor.aot_compile(graph, *program.example_inputs, options=settings)
+        with torch._inductor.config.patch(settings):
+            return torch._inductor.aot_compile(graph, *program.example_inputs, options=settings)
     except Exception as error:
         lines = str(error).splitlines()
         shown = next((line for line in lines if "error:" in line.lower()), one_line(error))

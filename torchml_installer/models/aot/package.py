@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from torchml_installer.models.aot.plan import Plan
 from torchml_installer.models.aot.systems import Convention
 
 _RECORD = "extra/torchml.txt"
@@ -38,17 +39,25 @@ class Target:
 
 def write(
     path: Path,
-    entries: Mapping[str, Any],
+    models: Mapping[str, Any],
     called: Convention,
     target: Target,
     returns_forces: bool,
+    plans: Mapping[str, Plan],
 ) -> None:
-    """Packs what torch._inductor.aot_compile returned for each entry."""
+    """Packs what torch._inductor.aot_compile returned.
+
+    models: by names; those of entries, and of the parts of ``plans``, which are entries, too.
+    """
     from torch._inductor.package import package_aoti
 
     raw = path.with_name("raw.pt2")
-    package_aoti(str(raw), dict(entries))
-    facts = _facts(called, target, returns_forces, list(entries))
+    package_aoti(str(raw), dict(models))
+    parts = {part.name for plan in plans.values() for part in plan.parts()}
+    facts = _facts(called, target, returns_forces, [*sorted(set(models) - parts), *plans])
+    for entry, plan in plans.items():
+        facts[0] = "torchml-package 2"
+        facts += plan.lines(entry)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
         top = source.namelist()[0].partition("/")[0]
         for info in source.infolist():

@@ -1,0 +1,406 @@
+#include "runtime/plan.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <mutex>
+#include <sstream>
+
+#include "engine/error.hpp"
+#include "runtime/package.hpp"
+#include "runtime/tensor_memory.hpp"
+
+namespace torchml {
+
+namespace {
+
+/// Less is not worth a thread's while.
+constexpr std::int64_t smallest_block = 64;
+
+std::int64_t blocks_in(std::int64_t rows, std::int64_t block) { return (rows + block - 1) / block; }
+
+/// Adds rows of `source` to those rows of `sum`, from `first` up to `last`, which `index` names.
+template <class Number>
+void add_rows(const at::Tensor& sum, const at::Tensor& index, const at::Tensor& source,
+              std::int64_t first, std::int64_t last) {
+    const std::int64_t n = index.size(0);
+    const std::int64_t width = n > 0 ? source.numel() / n : 0;
+    const auto* to = index.const_data_ptr<std::int64_t>();
+    const auto* from = source.const_data_ptr<Number>();
+    auto* into = sum.mutable_data_ptr<Number>();
+    for (std::int64_t row = 0; row < n; ++row, from += width) {
+        if (to[row] < first || to[row] >= last) continue;
+        Number* total = into + to[row] * width;
+        for (std::int64_t k = 0; k < width; ++k) total[k] += from[k];
+    }
+}
+
+void add_rows_of_any_type(const at::Tensor& sum, const at::Tensor& index, const at::Tensor& source,
+                          std::int64_t first, std::int64_t last) {
+    switch (sum.scalar_type()) {
+        case at::kDouble:
+            return add_rows<double>(sum, index, source, first, last);
+        case at::kFloat:
+            return add_rows<float>(sum, index, source, first, last);
+        case at::kHalf:
+            return add_rows<at::Half>(sum, index, source, first, last);
+        case at::kBFloat16:
+            return add_rows<at::BFloat16>(sum, index, source, first, last);
+        case at::kLong:
+            return add_rows<std::int64_t>(sum, index, source, first, last);
+        default:
+            fail("a compiled model sums numbers of type ", c10::toString(sum.scalar_type()),
+                 ", which this driver cannot do.");
+    }
+}
+
+}  // namespace
+
+/// Reads the steps of a plan.
+class Plan::Reader {
+  public:
+    Reader(Plan& plan, const std::string& file) : plan_(plan), file_(file) {
+        known_.assign(plan.n_arguments_, true);
+    }
+
+    void read(const std::string& line) {
+        line_ = line;
+        if (!plan_.results_.empty()) refuse();
+        std::istringstream words(line);
+        const auto kind = word(words);
+        if (kind == "select") {
+            read_select(words);
+        } else if (kind == "zeros") {
+            read_zeros(words);
+        } else if (kind == "part") {
+            read_part(words);
+        } else if (kind == "return") {
+            std::string text;
+            while (words >> text) plan_.results_.push_back(known(text));
+            if (plan_.results_.empty()) refuse();
+        } else {
+            refuse();
+        }
+    }
+
+    std::size_t n_values() const { return known_.size(); }
+
+  private:
+    [[noreturn]] void refuse() const {
+        fail("package ", file_, " describes itself wrongly: 'step ", line_,
+             "'. Compile the model with `torchml-install model compile`.");
+    }
+
+    std::string word(std::istringstream& words) const {
+        std::string text;
+        if (!(words >> text)) refuse();
+        return text;
+    }
+
+    std::int64_t number(const std::string& text) const {
+        const bool digits =
+            !text.empty() && text.size() < 10 &&
+            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+        if (!digits) refuse();
+        return std::stoll(text);
+    }
+
+    std::size_t known(const std::string& text) const {
+        const auto value = static_cast<std::size_t>(number(text));
+        if (value >= known_.size() || !known_[value]) refuse();
+        return value;
+    }
+
+    std::size_t argument(const std::string& text) const {
+        const std::size_t value = known(text);
+        if (value >= plan_.n_arguments_) refuse();
+        return value;
+    }
+
+    /// A value that this step makes.
+    std::size_t made(const std::string& text) {
+        constexpr std::size_t most = 100000;
+        const auto value = static_cast<std::size_t>(number(text));
+        if (value >= most || (value < known_.size() && known_[value])) refuse();
+        if (value >= known_.size()) known_.resize(value + 1, false);
+        known_[value] = true;
+        return value;
+    }
+
+    void read_select(std::istringstream& words) {
+        Step step;
+        step.kind = Kind::select;
+        const std::string value = word(words);
+        step.argument = argument(word(words));
+        step.index = number(word(words));
+        step.value = made(value);
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    void read_zeros(std::istringstream& words) {
+        Step step;
+        step.kind = Kind::zeros;
+        step.value = made(word(words));
+        const auto type = scalar_type_called(word(words));
+        if (!type) refuse();
+        step.type = *type;
+        std::string text;
+        while (words >> text) {
+            const auto point = text.find('.');
+            if (text[0] != '@') {
+                step.sizes.push_back({number(text), -1});
+            } else if (point != std::string::npos) {
+                const auto of = argument(text.substr(1, point - 1));
+                step.sizes.push_back(
+                    {number(text.substr(point + 1)), static_cast<std::int64_t>(of)});
+            } else {
+                refuse();
+            }
+        }
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    void read_part(std::istringstream& words) {
+        Step step;
+        step.kind = Kind::part;
+        step.part = plan_.parts_.size();
+        plan_.parts_.push_back(word(words));
+        step.block = number(word(words));
+        if (word(words) != "|") refuse();
+        std::string text;
+        bool split = false;
+        while (words >> text && text != "|") {
+            const bool rows = text.back() == '*';
+            step.inputs.push_back({known(rows ? text.substr(0, text.size() - 1) : text), rows});
+            split = split || rows;
+        }
+        if (split != (step.block > 0)) refuse();
+        while (words >> text) {
+            const auto plus = text.find('+');
+            if (plus != std::string::npos) {
+                step.outputs.push_back(
+                    {known(text.substr(0, plus)), Made::sum, known(text.substr(plus + 1))});
+            } else if (text.back() == '*') {
+                step.outputs.push_back({made(text.substr(0, text.size() - 1)), Made::rows, 0});
+            } else {
+                step.outputs.push_back({made(text), Made::whole, 0});
+            }
+            if ((step.outputs.back().made == Made::whole) == split) refuse();
+        }
+        if (step.outputs.empty()) refuse();
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    Plan& plan_;
+    const std::string& file_;
+    std::string line_;
+    std::vector<bool> known_;
+};
+
+/// Runs one part, block by block.
+class Plan::Blocks {
+  public:
+    Blocks(const Step& step, const Run& run, std::vector<at::Tensor>& values, Workers& workers)
+        : step_(step), run_(run), values_(values), workers_(workers) {
+        for (const Input& input : step.inputs) {
+            if (!input.split) continue;
+            at::Tensor& value = values_[input.value];
+            value = value.contiguous();
+            if (rows_ < 0) rows_ = value.size(0);
+            if (value.size(0) != rows_) {
+                fail(
+                    "a compiled model wants as many rows of one tensor as of another, but is "
+                    "given ",
+                    rows_, " and ", value.size(0), ".");
+            }
+        }
+        // The same number of blocks for every worker, if there are enough rows.
+        const std::int64_t n_workers = Workers::count();
+        const std::int64_t rounds =
+            std::max<std::int64_t>(1, blocks_in(rows_, step.block * n_workers));
+        block_ = std::clamp(blocks_in(rows_, rounds * n_workers),
+                            std::min(smallest_block, step.block), step.block);
+    }
+
+    void run() {
+        const std::int64_t count = std::max<std::int64_t>(1, blocks_in(rows_, block_));
+        const std::int64_t at_a_time = Workers::count();
+        sources_.resize(static_cast<std::size_t>(at_a_time) * step_.outputs.size());
+        for (std::int64_t first = 0; first < count; first += at_a_time) {
+            const std::int64_t n = std::min(at_a_time, count - first);
+            workers_.run(n, [&](int, std::int64_t k) { run_block(first + k, k); });
+            add_up(first, n);
+        }
+    }
+
+  private:
+    std::int64_t begin_of(std::int64_t block) const { return block * block_; }
+    std::int64_t rows_of(std::int64_t block) const {
+        return std::min(block_, rows_ - begin_of(block));
+    }
+
+    at::Tensor& source(std::int64_t slot, std::size_t output) {
+        return sources_[static_cast<std::size_t>(slot) * step_.outputs.size() + output];
+    }
+
+    /// `slot`: where what is to be added waits.
+    void run_block(std::int64_t block, std::int64_t slot) {
+        const KeptTensorMemory kept_memory(KeptTensorMemory::Of::part_of_step);
+        const std::int64_t begin = begin_of(block), n = rows_of(block);
+        std::vector<at::Tensor> inputs;
+        inputs.reserve(step_.inputs.size());
+        for (const Input& input : step_.inputs) {
+            const at::Tensor& value = values_[input.value];
+            inputs.push_back(input.split ? value.narrow(0, begin, n) : value);
+        }
+        std::vector<at::Tensor> outputs = run_(step_.part, inputs);
+        for (std::size_t k = 0; k < outputs.size(); ++k) {
+            const Output& output = step_.outputs[k];
+            if (outputs[k].dim() == 0 || outputs[k].size(0) != n) {
+                fail("a compiled model returned rows of another number than it was given.");
+            }
+            if (output.made == Made::sum) {
+                source(slot, k) = outputs[k].contiguous();
+            } else {
+                keep(values_[output.value], block, outputs[k]);
+            }
+        }
+    }
+
+    void keep(at::Tensor& value, std::int64_t block, const at::Tensor& rows) {
+        {
+            const std::lock_guard<std::mutex> first(making_);
+            if (!value.defined()) {
+                if (rows.size(0) == rows_) {
+                    value = rows.contiguous();
+                    return;
+                }
+                auto sizes = rows.sizes().vec();
+                sizes[0] = rows_;
+                value = at::empty(sizes, rows.options());
+            }
+        }
+        value.narrow(0, begin_of(block), rows_of(block)).copy_(rows);
+    }
+
+    void add_up(std::int64_t first, std::int64_t n) {
+        for (std::size_t k = 0; k < step_.outputs.size(); ++k) {
+            const Output& output = step_.outputs[k];
+            if (output.made != Made::sum) continue;
+            const at::Tensor& sum = values_[output.value];
+            const std::int64_t size = sum.size(0);
+            std::vector<at::Tensor> indices;
+            for (std::int64_t block = 0; block < n; ++block) {
+                indices.push_back(
+                    values_[output.at].narrow(0, begin_of(first + block), rows_of(first + block)));
+                require_rows(sum, indices.back(), source(block, k));
+            }
+            // Each worker has rows of its own of the sum, so that all add in the same order.
+            const std::int64_t shares = n > 1 ? Workers::count() : 1;
+            workers_.run(shares, [&](int, std::int64_t share) {
+                const std::int64_t begin = size * share / shares;
+                const std::int64_t end = size * (share + 1) / shares;
+                for (std::int64_t block = 0; block < n; ++block) {
+                    add_rows_of_any_type(sum, indices[static_cast<std::size_t>(block)],
+                                         source(block, k), begin, end);
+                }
+            });
+            for (std::int64_t block = 0; block < n; ++block) source(block, k).reset();
+        }
+    }
+
+    /// What is added has the sum's rows' shape and type, and goes to rows that exist.
+    static void require_rows(const at::Tensor& sum, const at::Tensor& index,
+                             const at::Tensor& source) {
+        const bool fits = index.scalar_type() == at::kLong && index.dim() == 1 &&
+                          source.scalar_type() == sum.scalar_type() && source.dim() == sum.dim() &&
+                          source.size(0) == index.size(0) &&
+                          source.sizes().slice(1) == sum.sizes().slice(1);
+        if (!fits) fail("a compiled model sums up rows of another shape than it says.");
+        const auto* rows = index.const_data_ptr<std::int64_t>();
+        for (std::int64_t k = 0; k < index.size(0); ++k) {
+            if (rows[k] < 0 || rows[k] >= sum.size(0)) {
+                fail("a model refers to particle ", rows[k], " of ", sum.size(0), ".");
+            }
+        }
+    }
+
+    const Step& step_;
+    const Run& run_;
+    std::vector<at::Tensor>& values_;
+    Workers& workers_;
+    std::vector<at::Tensor> sources_;
+    std::mutex making_;
+    std::int64_t rows_ = -1, block_ = 0;
+};
+
+Plan::Plan(const std::vector<std::string>& lines, std::size_t n_arguments, const std::string& file)
+    : n_arguments_(n_arguments), n_values_(n_arguments) {
+    Reader reader(*this, file);
+    for (const std::string& line : lines) reader.read(line);
+    if (results_.empty()) {
+        fail("package ", file,
+             " describes its steps, but not what they lead to. Compile the model with "
+             "`torchml-install model compile`.");
+    }
+    n_values_ = reader.n_values();
+    find_last_uses();
+}
+
+std::size_t Plan::n_outputs(std::size_t part) const {
+    for (const Step& step : steps_) {
+        if (step.kind == Kind::part && step.part == part) return step.outputs.size();
+    }
+    return 0;
+}
+
+void Plan::find_last_uses() {
+    std::vector<bool> wanted(n_values_, false);
+    for (const std::size_t value : results_) wanted[value] = true;
+    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+        const auto want = [&](std::size_t value) {
+            if (!wanted[value]) step->done.push_back(value);
+            wanted[value] = true;
+        };
+        for (const Output& output : step->outputs) {
+            want(output.value);
+            if (output.made == Made::sum) want(output.at);
+        }
+        for (const Input& input : step->inputs) want(input.value);
+    }
+}
+
+std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments, const Run& run) {
+    std::vector<at::Tensor> values(n_values_);
+    std::copy(arguments.begin(), arguments.end(), values.begin());
+    for (const Step& step : steps_) {
+        if (step.kind == Kind::select) {
+            values[step.value] = arguments[step.argument].select(0, step.index);
+        } else if (step.kind == Kind::zeros) {
+            std::vector<std::int64_t> sizes;
+            for (const Size& size : step.sizes) {
+                sizes.push_back(
+                    size.argument < 0
+                        ? size.number
+                        : arguments[static_cast<std::size_t>(size.argument)].size(size.number));
+            }
+            values[step.value] = at::zeros(sizes, at::TensorOptions().dtype(step.type));
+        } else if (step.block > 0) {
+            Blocks(step, run, values, workers_).run();
+        } else {
+            std::vector<at::Tensor> inputs;
+            for (const Input& input : step.inputs) inputs.push_back(values[input.value]);
+            std::vector<at::Tensor> outputs = run(step.part, inputs);
+            for (std::size_t k = 0; k < outputs.size(); ++k) {
+                values[step.outputs[k].value] = outputs[k].contiguous();
+            }
+        }
+        for (const std::size_t value : step.done) values[value].reset();
+    }
+    std::vector<at::Tensor> results;
+    for (const std::size_t value : results_) results.push_back(values[value]);
+    return results;
+}
+
+}  // namespace torchml
