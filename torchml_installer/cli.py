@@ -555,6 +555,33 @@ def model_install(
         click.echo(f"Installed the model {installed.name} in {installed.folder}")
 
 
+@model.command("inspect")
+@click.argument("path", metavar="PATH|NAME")
+@click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
+@_json_option
+def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
+    """Says what a model file, a portable-model folder or an installed model is.
+
+    Shows how forward is called, its numbers and operators, elements, cutoff and driver, all that
+    the driver would refuse, and the next command. Nothing of the model is run.
+
+    \b
+    Examples: a file, a folder, the name of an installed model
+      torchml-install model inspect SW_Si.pt
+      torchml-install model inspect ./My_Model
+      torchml-install model inspect My_Model
+    """
+    from torchml_installer.models import inspection
+
+    found = inspection.inspect(path, kim_root)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        for line in inspection.lines(found):
+            click.echo(line)
+    sys.exit(found.exit_code)
+
+
 @model.command("verify")
 @click.argument("folder", type=_FOLDER)
 @_json_option

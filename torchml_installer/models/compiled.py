@@ -23,15 +23,37 @@ _RECORD = "extra/torchml.txt"
 
 
 @dataclass(frozen=True)
+class Argument:
+    """An argument of forward. sizes: of each dimension, "*": any."""
+
+    name: str
+    dtype: str
+    sizes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Package:
-    """What a package says of itself. torch: the version it needs; device: cpu or cuda."""
+    """What a package says of itself.
+
+    torch: the version it needs; device: cpu or cuda; machine: as ``uname -m`` says it;
+    instructions: flags of /proc/cpuinfo that the code needs; capability: of the GPU, "" on a CPU;
+    entries: what it can be asked for.
+    """
 
     path: Path
     size: int
-    arguments: tuple[str, ...]
+    signature: tuple[Argument, ...]
     returns_forces: bool
     torch: str
     device: str
+    machine: str = ""
+    instructions: tuple[str, ...] = ()
+    capability: str = ""
+    entries: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return tuple(argument.name for argument in self.signature)
 
 
 def inspect(path: Path) -> Package:
@@ -74,14 +96,24 @@ def _parse(text: str, path: Path, size: int) -> Package:
         )
     facts = [words for line in lines[1:] if (words := line.split())]
     single = {words[0]: words[1] for words in facts if len(words) > 1}
-    arguments = tuple(words[1] for words in facts if words[0] == "argument" and len(words) > 1)
-    if not arguments:
+    signature = tuple(
+        Argument(words[1], words[2] if len(words) > 2 else "", tuple(words[3:]))
+        for words in facts
+        if words[0] == "argument" and len(words) > 1
+    )
+    if not signature:
         raise ModelFileDamagedError(f"The model file {path} does not say what its model takes.")
     return Package(
         path=path,
         size=size,
-        arguments=arguments,
+        signature=signature,
         returns_forces=["forces"] in facts,
         torch=single.get("torch", ""),
         device=single.get("device", ""),
+        machine=single.get("machine", ""),
+        instructions=tuple(
+            word for words in facts if words[0] == "instructions" for word in words[1:]
+        ),
+        capability=single.get("capability", ""),
+        entries=tuple(words[1] for words in facts if words[0] == "entry" and len(words) > 1),
     )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+from torchml_installer.elements import SYMBOLS
 from torchml_installer.errors import BadParameterFileError, ModelFileMissingError
 
 #: Descriptor files are a few hundred short lines.
@@ -57,3 +59,26 @@ def _is_number(word: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """kind; functions: of symmetry functions, how many of each type; cutoff: the largest one of
+    two species, in Å, None if none is named.
+
+    Raises what ``kind`` raises.
+    """
+    found = kind(path)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = [line.partition("#")[0].split() for line in text.split("\n")]
+    functions: dict[str, int] = {}
+    for words in lines:
+        if words and re.fullmatch("[gG][1-5]", words[0]):
+            # The one without parameters names no number of them.
+            rows = int(words[1]) if len(words) > 1 and words[1].isdigit() else 1
+            functions[words[0].lower()] = functions.get(words[0].lower(), 0) + rows
+    cutoffs = [
+        float(words[2])
+        for words in lines
+        if len(words) == 3 and set(words[:2]) <= set(SYMBOLS) and _is_number(words[2])
+    ]
+    return {"kind": found, "functions": functions, "cutoff": max(cutoffs, default=None)}

@@ -149,7 +149,7 @@ def read_folder(folder: Path) -> ModelFolder:
                 f"{folder}/CMakeLists.txt names the file {file.name}, which is not there.",
                 "Copy it into the folder, or pack the model again.",
             )
-    _check_parameter_file(folder, files)
+    check_parameter_file(folder, files)
     return ModelFolder(folder, name, driver, files)
 
 
@@ -168,7 +168,8 @@ def _arguments(text: str, variables: dict[str, str]) -> dict[str, list[str]]:
     return values
 
 
-def _check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
+def check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
+    """Raises an error unless there is one parameter file among ``files``, and what it names."""
     parameter_files = [file for file in files if file.suffix == ".param"]
     if len(parameter_files) != 1:
         raise NotAModelFolderError(

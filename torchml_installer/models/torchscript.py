@@ -11,7 +11,7 @@ import pickletools
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,13 @@ from torchml_installer.errors import (
     NotPermittedError,
     NotTorchScriptError,
 )
+from torchml_installer.models import tensors
+from torchml_installer.models.operators import Operator, called
+
+#: Newest format of files that the newest torch reads (caffe2/serialize/versions.h).
+NEWEST_FORMAT = 10
+#: The pickles name tensors and do not hold them: tens of bytes for each.
+_LARGEST_PICKLE = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,18 @@ class Signature:
 
 @dataclass(frozen=True)
 class TorchScriptFile:
-    """What is known of a model file; ``signature`` is None when its code could not be read."""
+    """What is known of a model file; ``signature`` is None when its code could not be read.
+
+    format_version: of the file, which rises when older releases of torch cannot read it.
+    contents: the numbers in it, None if they could not be counted.
+    """
 
     path: Path
     size: int
     signature: Signature | None
+    format_version: int | None = None
+    contents: tensors.Contents | None = None
+    operators: tuple[Operator, ...] = ()
 
 
 def inspect(path: Path) -> TorchScriptFile:
@@ -61,7 +75,7 @@ def inspect(path: Path) -> TorchScriptFile:
         raise NotTorchScriptError(f"The model file {path} is {_kind(beginning)}, not TorchScript.")
     try:
         with zipfile.ZipFile(path) as archive:
-            return TorchScriptFile(path, size, _inspect_archive(path, archive))
+            return _inspect_archive(path, size, archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelFileDamagedError(
             f"The model file {path} is truncated or damaged: {str(error).rstrip('.')}."
@@ -81,21 +95,79 @@ def _kind(beginning: bytes) -> str:
     return "a file of an unknown kind"
 
 
-def _inspect_archive(path: Path, archive: zipfile.ZipFile) -> Signature | None:
+def _inspect_archive(path: Path, size: int, archive: zipfile.ZipFile) -> TorchScriptFile:
     names = archive.namelist()
     top = names[0].partition("/")[0] if names else ""
     has_code = any(name.startswith(f"{top}/code/") for name in names)
     if not has_code or f"{top}/constants.pkl" not in names:
         if any("/data/aotinductor/" in name for name in names):
-            kind = "an AOTInductor package (.pt2), which this version does not take"
-        elif f"{top}/data.pkl" in names:
-            kind = "what torch.save wrote (a state dict or a pickled module), not TorchScript"
-        else:
-            kind = "a zip archive, but not TorchScript"
-        raise NotTorchScriptError(f"The model file {path} is {kind}.")
+            raise NotTorchScriptError(
+                f"The model file {path} is a compiled model, not TorchScript.",
+                "Give it a name that ends in .pt2.",
+            )
+        if f"{top}/data.pkl" in names:
+            raise _saved_by_torch(path, archive, top)
+        raise NotTorchScriptError(f"The model file {path} is a zip archive, but not TorchScript.")
     if (damaged := archive.testzip()) is not None:
         raise ModelFileDamagedError(f"The model file {path} is damaged: bad checksum of {damaged}.")
-    return _signature(archive, top)
+    codes = {
+        name.removeprefix(f"{top}/code/").removesuffix(".py").replace("/", "."): archive.read(
+            name
+        ).decode(errors="replace")
+        for name in names
+        if name.startswith(f"{top}/code/") and name.endswith(".py")
+    }
+    return TorchScriptFile(
+        path,
+        size,
+        _signature(archive, top),
+        _format_version(archive, top),
+        _contents(archive, top, codes),
+        called(codes.values()),
+    )
+
+
+def _saved_by_torch(path: Path, archive: zipfile.ZipFile, top: str) -> NotTorchScriptError:
+    """What to do with a state dict or a pickled module, which hold no code."""
+    name = path.stem
+    try:
+        module, class_name = _top_class(archive.read(f"{top}/data.pkl"))
+    except ValueError:
+        module, class_name = "collections", ""
+    if module.split(".")[0] in ("collections", "torch", "numpy"):
+        return NotTorchScriptError(
+            f"The model file {path} is what torch.save wrote, a state dict: weights without the "
+            "code that uses them.",
+            f"Make TorchScript of it in Python: `model = YourModel(...)`, "
+            f"`model.load_state_dict(torch.load('{path}'))`, "
+            f"`torch.jit.script(model.eval()).save('{name}_script.pt')`; or compile it with "
+            f"`torchml-install model compile FILE.py:YourModel --weights {path}`.",
+        )
+    return NotTorchScriptError(
+        f"The model file {path} is what torch.save wrote, the pickled module {class_name} of "
+        f"{module}: weights, and the name of the class that uses them.",
+        f"Make TorchScript of it in Python, where {module} can be imported: "
+        f"`model = torch.load('{path}', weights_only=False)`, "
+        f"`torch.jit.script(model.eval()).save('{name}_script.pt')`.",
+    )
+
+
+def _format_version(archive: zipfile.ZipFile, top: str) -> int | None:
+    for name in (f"{top}/version", f"{top}/.data/version"):
+        try:
+            return int(archive.read(name))
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _contents(
+    archive: zipfile.ZipFile, top: str, codes: Mapping[str, str]
+) -> tensors.Contents | None:
+    records = [f"{top}/data.pkl", f"{top}/constants.pkl"]
+    if any(archive.getinfo(name).file_size > _LARGEST_PICKLE for name in records):
+        return None
+    return tensors.contents(archive.read(records[0]), archive.read(records[1]), codes)
 
 
 def _signature(archive: zipfile.ZipFile, top: str) -> Signature | None:

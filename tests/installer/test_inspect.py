@@ -1,0 +1,341 @@
+"""`model inspect` says what a model file, folder or installed model is, without importing torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.installer.made_up import Machine, make_torchscript, write
+from tests.structures import REFERENCE_MODEL
+from tests.support import EXAMPLE, ROOT
+from torchml_installer.errors import (
+    BadParameterFileError,
+    ModelFileDamagedError,
+    ModelFileMissingError,
+    NotAModelFolderError,
+    NotTorchScriptError,
+    WrongForwardError,
+)
+from torchml_installer.models import operators
+from torchml_installer.models.inspection import inspect
+
+torch = pytest.importorskip("torch")
+
+MODEL = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 8)
+        self.register_buffer("mean", torch.zeros(3))
+        self.scale = torch.nn.Parameter(torch.ones(2, 2, dtype=torch.float64))
+    def forward(self, species: torch.Tensor, coords: torch.Tensor, n_neigh: torch.Tensor,
+                nlist: torch.Tensor, contributing: torch.Tensor) -> torch.Tensor:
+        return self.layer(coords[:, :1].float()).sum() + self.scale.sum() + self.mean[0]
+"""
+PACKAGE = """\
+torchml-package 1
+torch 2.13.0
+device cpu
+machine x86_64
+instructions avx2 fma
+argument species int64 *
+argument coords float64 * 3
+argument graph_layer1 int64 2 *
+argument graph_layer2 int64 2 *
+argument contributing int64 *
+gradient coords
+entry energies
+entry energies_and_gradient
+file data/aotinductor/energies/a.so 3 352441c2
+"""
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files as torch writes them: scripted, frozen, a pickled module, a state dict."""
+    folder = tmp_path_factory.mktemp("saved")
+    script = write(
+        folder / "net.py",
+        MODEL
+        + "torch.jit.script(Net()).save('scripted.pt')\n"
+        + "torch.jit.freeze(torch.jit.script(Net().eval())).save('frozen.pt')\n"
+        + "torch.save(Net(), 'pickled.pt')\n"
+        + "torch.save(Net().state_dict(), 'weights.pt')\n",
+    )
+    subprocess.run([sys.executable, script], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def make_package(path: Path, text: str = PACKAGE) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data/aotinductor/energies/a.so", b"abc")
+        archive.writestr("model/extra/torchml.txt", text)
+    return path
+
+
+def as_json(machine: Machine, path: Path | str, code: int = 0) -> dict[str, Any]:
+    outcome = machine.install("model", "inspect", path, "--json")
+    assert outcome.code == code, outcome.err
+    found = json.loads(outcome.out)
+    assert isinstance(found, dict)
+    return found
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def test_a_scripted_models_forward_and_numbers_are_shown(saved: Path) -> None:
+    found = inspect(str(saved / "scripted.pt")).as_json()
+    assert found["kind"] == "torchscript"
+    assert found["forward"]["arguments"][:2] == ["species", "coords"]
+    assert found["patterns"] == [{"pattern": "neighbours", "n_layers": 1}]
+    assert found["parameters"] == {"float32": 16, "float64": 4}
+    assert found["buffers"] == {"float32": 3}
+    assert found["devices"] == ["cpu"]
+    assert found["problems"] == []
+    assert found["next_step"].startswith("torchml-install model pack ")
+
+
+def test_a_frozen_models_numbers_are_its_constants(saved: Path) -> None:
+    found = inspect(str(saved / "frozen.pt")).as_json()
+    assert found["parameters"] == {}
+    assert found["constants"]["float32"] >= 16
+
+
+def test_torch_is_not_imported(saved: Path) -> None:
+    code = (
+        "import sys; from torchml_installer.models.inspection import inspect;"
+        "inspect(sys.argv[1]); print([m for m in sys.modules if m.split('.')[0] == 'torch'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, saved / "scripted.pt"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "patterns"),
+    [
+        ("descriptor", [("descriptor", 1)]),
+        ("species, coords, edge_index, contributing", [("graph", 1)]),
+        ("species, coords, edge_index0, edge_index1, contributing", [("graph", 2)]),
+        ("a, b, c, d, e", [("neighbours", 1), ("graph", 2)]),
+        ("z, x, g1, g2, g3, c", [("graph", 3)]),
+        ("x, y", []),
+    ],
+)
+def test_the_calling_convention_is_recognised(
+    tmp_path: Path, arguments: str, patterns: list[tuple[str, int]]
+) -> None:
+    listed = ", ".join(f"{name}: Tensor" for name in arguments.split(", "))
+    code = f"class Model(Module):\n  def forward(self: __torch__.Model, {listed}) -> Tensor:\n"
+    found = inspect(str(make_torchscript(tmp_path / "m.pt", code))).as_json()
+    assert [(item["pattern"], item["n_layers"]) for item in found["patterns"]] == patterns
+    assert bool(found["problems"]) == (not patterns)
+
+
+def test_operators_that_a_model_calls_are_listed(tmp_path: Path) -> None:
+    code = (
+        "class Model(Module):\n  def forward(self: __torch__.Model, d: Tensor) -> Tensor:\n"
+        "    a = ops.torch_scatter.scatter_max(a, b)\n    b = ops.prim.device(a)\n"
+        "    c = ops.torch_cluster.knn(a)\n    d = ops.torch_sparse.saint(a)\n"
+    )
+    found = inspect(str(make_torchscript(tmp_path / "m.pt", code)))
+    listed = {item["name"]: item["in_driver"] for item in found.as_json()["operators"]}
+    assert listed == {
+        "torch_scatter::scatter_max": True,
+        "torch_cluster::knn": False,
+        "torch_sparse::saint": False,
+    }
+    (note,) = found.as_json()["notes"]
+    assert "KIM_MODEL_TORCH_EXTENSIONS" in note
+
+
+def test_the_drivers_own_operators_are_known() -> None:
+    defined: dict[str, set[str]] = {}
+    for name in ("scatter", "sparse"):
+        text = (ROOT / f"driver_src/src/torch_ops/{name}.cpp").read_text()
+        defined[f"torch_{name}"] = set(re.findall(r'library\.def\(\s*"(\w+)\(', text))
+    assert {key: set(value) for key, value in operators.IN_DRIVER.items()} == defined
+
+
+def test_a_compiled_model_says_what_it_needs(tmp_path: Path) -> None:
+    found = inspect(str(make_package(tmp_path / "m.pt2"))).as_json()
+    assert found["kind"] == "compiled"
+    assert (found["torch"], found["device"], found["machine"]) == ("2.13.0", "cpu", "x86_64")
+    assert found["instructions"] == ["avx2", "fma"]
+    assert found["arguments"][1] == {"name": "coords", "dtype": "float64", "sizes": ["*", "3"]}
+    assert found["patterns"] == [{"pattern": "graph", "n_layers": 2}]
+    assert found["entries"] == ["energies", "energies_and_gradient"]
+    assert "--pattern graph --layers 2" in found["next_step"]
+
+
+def test_a_package_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    file = make_package(tmp_path / "m.pt2", PACKAGE.replace("package 1", "package 3"))
+    with pytest.raises(NotTorchScriptError, match="another version"):
+        inspect(str(file))
+
+
+def test_torchscript_of_a_newer_torch_is_refused(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "m.pt")
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("model/version", "11\n")
+    (problem,) = inspect(str(file)).as_json()["problems"]
+    assert "format 11" in problem
+    assert "newer torch" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "remedy"),
+    [
+        ("pickled.pt", "the pickled module Net", "torch.load"),
+        ("weights.pt", "a state dict", "load_state_dict"),
+    ],
+)
+def test_what_torch_save_wrote_gets_the_lines_that_make_torchscript(
+    saved: Path, name: str, words: str, remedy: str
+) -> None:
+    with pytest.raises(NotTorchScriptError, match=words) as caught:
+        inspect(str(saved / name))
+    assert remedy in caught.value.remedy
+    assert "torch.jit.script" in caught.value.remedy
+
+
+def test_damaged_files_are_told(saved: Path, tmp_path: Path) -> None:
+    whole = (saved / "scripted.pt").read_bytes()
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelFileDamagedError, match="truncated"):
+        inspect(str(cut))
+    with pytest.raises(NotTorchScriptError, match="a text file"):
+        inspect(str(write(tmp_path / "text.pt", "hello")))
+    with pytest.raises(ModelFileMissingError):
+        inspect(str(tmp_path / "none.pt"))
+
+
+def test_a_pickle_that_would_run_something_runs_nothing(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "m.pt")
+    harm = tmp_path / "harm"
+    with zipfile.ZipFile(tmp_path / "evil.pt", "w") as copy, zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith("/data.pkl"):
+                data = b"\x80\x02c__torch__\nModel\n0cos\nsystem\nX"
+                command = f"touch {harm}".encode()
+                data += len(command).to_bytes(4, "little") + command + b"\x85R."
+            copy.writestr(name, data)
+    found = inspect(str(tmp_path / "evil.pt")).as_json()
+    assert not harm.exists()
+    assert found["parameters"] is None
+
+
+# --- folders and installed models -----------------------------------------------------------
+
+
+def packed(machine: Machine, file: Path, *options: str) -> Path:
+    words = ("--elements", "Si,C", "--cutoff", "3.5", "--name", "Net", *options)
+    outcome = machine.install("model", "pack", file, *words)
+    assert outcome.code == 0, outcome.err
+    return machine.folder / "Net"
+
+
+def test_a_folder_says_what_kim_will_know(machine: Machine, saved: Path) -> None:
+    folder = packed(machine, saved / "scripted.pt", "--driver", "Not_Installed")
+    found = as_json(machine, folder)
+    assert found["kind"] == "portable-model"
+    assert (found["name"], found["driver"]) == ("Net", "Not_Installed")
+    assert found["driver_found"] is None
+    assert (found["elements"], found["cutoff"]) == (["Si", "C"], 3.5)
+    assert found["influence_distance"] == 3.5
+    assert found["units"] == {"length": "Å", "energy": "eV"}
+    assert found["model"]["parameters"] == {"float32": 16, "float64": 4}
+    assert found["next_step"] == "torchml-install driver --name Not_Installed"
+    text = machine.install("model", "inspect", folder).out
+    assert "Not_Installed" in text
+    assert "not installed" in text
+
+
+def test_a_folder_with_descriptors_sums_up_the_descriptor_file(
+    machine: Machine, tmp_path: Path
+) -> None:
+    code = "class Model(Module):\n  def forward(self: __torch__.Model, d: Tensor) -> Tensor:\n"
+    file = make_torchscript(tmp_path / "net.pt", code)
+    descriptor = write(tmp_path / "d.dat", "cos\n1\nSi Si 5.0\n1\ng2 1 2\n0.1 0.0\n")
+    options = ("--pattern", "descriptor", "--descriptor", str(descriptor))
+    found = as_json(machine, packed(machine, file, *options))
+    assert found["descriptor"] == {
+        "file": "Net.dat",
+        "kind": "SymmetryFunctions",
+        "functions": {"g2": 1},
+        "cutoff": 5.0,
+    }
+
+
+def test_what_would_be_refused_is_told_all_at_once(machine: Machine, saved: Path) -> None:
+    folder = packed(machine, saved / "scripted.pt")
+    parameters = folder / "Net.param"
+    parameters.write_text(parameters.read_text().replace("\nNone\n", "\nGraph\n", 1))
+    text = parameters.read_text().replace("\n3.5\n", "\n3.5\n4\n")
+    parameters.write_text(text)
+    found = as_json(machine, folder, WrongForwardError.exit_code)
+    assert any("takes 5 arguments" in problem for problem in found["problems"])
+    assert "model pack" in found["next_step"]
+
+
+def test_a_bad_parameter_file_names_its_line(machine: Machine, saved: Path) -> None:
+    folder = packed(machine, saved / "scripted.pt")
+    write(folder / "Net.param", "2\nSi Xx\n")
+    outcome = machine.install("model", "inspect", folder)
+    assert outcome.code == BadParameterFileError.exit_code
+    assert "line 2" in outcome.err
+
+
+def test_an_installed_model_is_found_by_its_name(machine: Machine, saved: Path) -> None:
+    folder = packed(machine, saved / "scripted.pt")
+    outcome = machine.install("model", "install", folder, "--collection", "environment")
+    assert outcome.code == 0, outcome.err
+    folder.rename(machine.folder / "elsewhere")
+    found = as_json(machine, "Net")
+    assert found["kind"] == "installed-model"
+    assert found["collection"] == "environmentVariable"
+    assert found["path"].endswith("/collection/Net")
+    assert found["elements"] == ["Si", "C"]
+    assert found["model"]["buffers"] == {"float32": 3}
+
+
+def test_an_installed_model_that_is_no_torch_model_is_told(machine: Machine) -> None:
+    outcome = machine.install("model", "inspect", REFERENCE_MODEL)
+    assert outcome.code == NotAModelFolderError.exit_code, outcome.err + outcome.out
+    assert "is no Torch model" in outcome.err
+
+
+def test_a_name_that_is_nothing_is_told_with_what_lists_models(machine: Machine) -> None:
+    outcome = machine.install("model", "inspect", "No_Such_Model__MO_1_000")
+    assert outcome.code == ModelFileMissingError.exit_code
+    assert "neither a file nor a folder" in outcome.err
+    assert "kim-api-collections-management list" in outcome.err
+
+
+def test_the_example_is_inspected_as_a_user_would(machine: Machine) -> None:
+    script = EXAMPLE / "make_model.py"
+    subprocess.run(
+        [sys.executable, script, "--output", machine.folder / "SW_Si.pt"],
+        check=True,
+        capture_output=True,
+    )
+    outcome = machine.install("model", "inspect", "SW_Si.pt")
+    assert outcome.code == 0, outcome.err
+    assert "forward(species, coords, n_neigh, nlist, contributing)" in outcome.out
+    assert "neighbours" in outcome.out

@@ -1,0 +1,101 @@
+"""The files in an installed KIM model: KIM's build puts them into a shared library.
+
+Run as a program, ``python -m torchml_installer.models.installed LIBRARY FOLDER``, it writes them
+into a folder and prints what the library says of itself as JSON. Opening a library runs what it
+wants: hence a process of its own, and only for what KIM would open, too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer.collections import InstalledItem
+from torchml_installer.errors import NotAModelFolderError
+
+LIBRARY = "libkim-api-portable-model.so"
+
+
+class _File(ctypes.Structure):
+    """EmbeddedFile of KIM_SharedLibrarySchema.hpp."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("length", ctypes.c_uint),
+        ("data", ctypes.POINTER(ctypes.c_ubyte)),
+    )
+
+
+class _Schema(ctypes.Structure):
+    """SharedLibrarySchemaV2 of KIM_SharedLibrarySchema.hpp."""
+
+    _fields_ = (
+        ("item_type", ctypes.c_int),
+        ("name", ctypes.c_char_p),
+        ("language", ctypes.c_int),
+        ("create", ctypes.c_void_p),
+        ("driver", ctypes.c_char_p),
+        ("specification", ctypes.POINTER(_File)),
+        ("n_parameter_files", ctypes.c_int),
+        ("parameter_files", ctypes.POINTER(_File)),
+        ("n_metadata_files", ctypes.c_int),
+        ("metadata_files", ctypes.POINTER(_File)),
+    )
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """An installed model's driver ("" if it has none), and its parameter files."""
+
+    driver: str
+    files: tuple[Path, ...]
+
+
+def unpack(item: InstalledItem, folder: Path) -> Unpacked:
+    """Writes the model's parameter files into ``folder``.
+
+    Raises NotAModelFolderError when its library cannot be opened or is of another KIM-API.
+    """
+    place = item.folder / item.name
+    library = next(iter(sorted(place.glob("libkim-api-portable-model.*"))), place / LIBRARY)
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, str(library), str(folder)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise NotAModelFolderError(
+            f"The installed model {item.name} in {item.folder} cannot be opened: {lines[-1]}.",
+            "Install it again with `torchml-install model install FOLDER --force`.",
+        )
+    said = json.loads(done.stdout)
+    return Unpacked(said["driver"], tuple(folder / name for name in said["files"]))
+
+
+def _write_files(library: Path, folder: Path) -> dict[str, object]:
+    opened = ctypes.CDLL(str(library))
+    version = ctypes.c_int.in_dll(opened, "kim_shared_library_schema_version").value
+    if version != 2:
+        raise ValueError(f"its schema is {version}, not 2")
+    schema = _Schema.in_dll(opened, "kim_shared_library_schema")
+    names = []
+    for index in range(schema.n_parameter_files):
+        file = schema.parameter_files[index]
+        name = Path((file.name or b"").decode()).name
+        (folder / name).write_bytes(ctypes.string_at(file.data, file.length))
+        names.append(name)
+    return {"driver": (schema.driver or b"").decode(), "files": names}
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(_write_files(Path(sys.argv[1]), Path(sys.argv[2]))))
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))

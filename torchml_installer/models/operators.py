@@ -1,0 +1,89 @@
+"""Operators that TorchScript code calls beside torch's own, and those that the driver brings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: What driver_src/src/torch_ops/ defines, in place of the libraries of these names.
+IN_DRIVER = {
+    "torch_scatter": frozenset(
+        [
+            "scatter_sum",
+            "scatter_mul",
+            "scatter_mean",
+            "scatter_min",
+            "scatter_max",
+            "segment_sum_coo",
+            "segment_mean_coo",
+            "segment_min_coo",
+            "segment_max_coo",
+            "gather_coo",
+            "segment_sum_csr",
+            "segment_mean_csr",
+            "segment_min_csr",
+            "segment_max_csr",
+            "gather_csr",
+            "cuda_version",
+        ]
+    ),
+    "torch_sparse": frozenset(
+        [
+            "ind2ptr",
+            "ptr2ind",
+            "spmm_sum",
+            "spmm_mean",
+            "spmm_min",
+            "spmm_max",
+            "non_diag_mask",
+            "cuda_version",
+        ]
+    ),
+}
+#: Namespaces of libtorch itself.
+_TORCH = frozenset(
+    [
+        "aten",
+        "prim",
+        "prims",
+        "quantized",
+        "quantized_decomposed",
+        "inductor",
+        "profiler",
+        "mkldnn",
+        "mkldnn_prepacked",
+        "onednn",
+        "prepacked",
+        "xnnpack",
+        "sparse",
+        "static_runtime",
+        "rngprims",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator of a library. in_driver: a model that calls it needs nothing but the driver."""
+
+    namespace: str
+    name: str
+
+    @property
+    def in_driver(self) -> bool:
+        return self.name in IN_DRIVER.get(self.namespace, ())
+
+    def __str__(self) -> str:
+        return f"{self.namespace}::{self.name}"
+
+
+def called(codes: Iterable[str]) -> tuple[Operator, ...]:
+    """The operators in TorchScript's text that are not torch's own, sorted."""
+    found = {
+        Operator(*match)
+        for code in codes
+        for match in re.findall(r"\bops\.(\w+)\.(\w+)\(", code)
+        if match[0] not in _TORCH
+    }
+    return tuple(sorted(found, key=str))

@@ -1,0 +1,160 @@
+"""How many numbers of which type a TorchScript file holds, read from its pickles.
+
+A pickle can run any program while it is read. Here every name in it stands for a harmless object:
+nothing is imported, and nothing of the file is run.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_STORAGE_TYPES = {
+    "Double": "float64",
+    "Float": "float32",
+    "Half": "float16",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "ComplexDouble": "complex128",
+    "ComplexFloat": "complex64",
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a file. identity: the same for all names of one tensor."""
+
+    dtype: str
+    device: str
+    numbers: int
+    identity: object
+
+
+@dataclass
+class Module:
+    """A module, or another object of the file's own code: its class and its attributes."""
+
+    class_name: str
+    attributes: dict[Any, Any] = field(default_factory=dict)
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.attributes = state
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Numbers by type: of parameters, of other tensors of modules, and of constants in the code
+    (where freezing a model puts its parameters)."""
+
+    parameters: Mapping[str, int]
+    buffers: Mapping[str, int]
+    constants: Mapping[str, int]
+    devices: tuple[str, ...]
+
+
+def contents(data: bytes, constants: bytes, codes: Mapping[str, str]) -> Contents | None:
+    """Of the records data.pkl and constants.pkl; None if they cannot be understood.
+
+    codes: the text of each Python module, by its dotted name.
+    """
+    try:
+        model, loose = _load(data), _load(constants)
+    except Exception:  # a pickle that is not what torch writes may fail in any way
+        return None
+    if not isinstance(model, Module):
+        return None
+    counts: dict[str, dict[str, int]] = {"parameters": {}, "buffers": {}, "constants": {}}
+    devices: set[str] = set()
+    seen: set[object] = set()
+    for kind, tensor in _tensors(model, loose, codes):
+        if tensor.identity in seen:
+            continue
+        seen.add(tensor.identity)
+        devices.add(tensor.device)
+        counts[kind][tensor.dtype] = counts[kind].get(tensor.dtype, 0) + tensor.numbers
+    return Contents(**counts, devices=tuple(sorted(devices)))
+
+
+def _tensors(
+    model: Module, constants: Any, codes: Mapping[str, str]
+) -> Iterator[tuple[str, Tensor]]:
+    waiting: list[tuple[str, Any]] = [("constants", constants), ("buffers", model)]
+    seen: set[int] = set()
+    while waiting:
+        kind, value = waiting.pop()
+        if isinstance(value, Tensor):
+            yield kind, value
+            continue
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Module):
+            names = _parameter_names(value.class_name, codes)
+            for name, attribute in value.attributes.items():
+                waiting.append(("parameters" if name in names else "buffers", attribute))
+        elif isinstance(value, dict):
+            waiting += [(kind, item) for item in value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += [(kind, item) for item in value]
+
+
+def _parameter_names(class_name: str, codes: Mapping[str, str]) -> set[str]:
+    """What the text of a class calls its parameters."""
+    module, _, name = class_name.rpartition(".")
+    code = codes.get(module, "")
+    pattern = rf"^class {re.escape(name)}\(Module\):\n  __parameters__ = \[(.*)\]"
+    match = re.search(pattern, code, re.MULTILINE)
+    return set(re.findall(r'"([^"]+)"', match[1])) if match else set()
+
+
+def _load(data: bytes) -> Any:
+    return _Reader(io.BytesIO(data)).load()
+
+
+# The one in Python: that in C reserves as much memory as a damaged file asks for.
+class _Reader(pickle._Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("__torch__"):
+            return _Class(f"{module}.{name}")
+        if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_tensor_v3"):
+            return _rebuilt
+        if module == "torch" and name.endswith("Storage"):
+            word = name.removesuffix("Storage")
+            return _STORAGE_TYPES.get(word, word.lower())
+        if (module, name) == ("collections", "OrderedDict"):
+            return dict
+        if module == "torch.jit._pickle":
+            return lambda value, *_: value
+        return _nothing
+
+    def persistent_load(self, pid: Any) -> Any:
+        return pid
+
+
+def _Class(class_name: str) -> type:  # noqa: N802
+    """A class of the file's own: making an object of it remembers its name."""
+
+    def new(cls: type, *_arguments: Any) -> Module:
+        return Module(class_name)
+
+    return type("Class", (), {"__new__": new})
+
+
+def _rebuilt(storage: tuple[Any, ...], offset: int, size: tuple[int, ...], *rest: Any) -> Tensor:
+    """As torch's own: storage is ("storage", type, key, device, length)."""
+    _, dtype, key, device, _ = storage
+    return Tensor(str(dtype), str(device), math.prod(size), (key, offset, tuple(size)))
+
+
+def _nothing(*_arguments: Any) -> None:
+    return None
