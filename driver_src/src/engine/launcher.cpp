@@ -54,7 +54,8 @@ std::optional<Launcher> find_flux(const Environment& environment) {
     const auto size = leading_number(environment("FLUX_JOB_SIZE"));
     const auto nodes = leading_number(environment("FLUX_JOB_NNODES"));
     if (!rank || !local_rank || !size || !nodes || *nodes == 0) return std::nullopt;
-    return Launcher{"Flux", *rank, *local_rank, std::max(1, *size / *nodes + (*size % *nodes != 0))};
+    return Launcher{"Flux", *rank, *local_rank,
+                    std::max(1, *size / *nodes + (*size % *nodes != 0))};
 }
 
 }  // namespace
