@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from torchml_installer import console
-from torchml_installer.paths import cache_folder, is_plain, plain_temporary_parent
+from torchml_installer.paths import cache_folder, is_plain, own_temporary_folder
 
 #: Builds that nobody has used for that long are removed.
 _KEPT_SECONDS = 60 * 24 * 3600.0
@@ -36,7 +39,8 @@ def key(sources: Path, facts: Sequence[str]) -> str:
         contents = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(sources)} {contents}\n".encode())
     for fact in facts:
-        digest.update(f"{fact}\n".encode())
+        # A path may hold bytes that are no text.
+        digest.update(f"{fact}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
 
 
@@ -49,7 +53,7 @@ def default_parent() -> Path:
     parent = cache_folder() / "build"
     if is_plain(parent):
         return parent
-    return plain_temporary_parent() / f"torchml-install-{os.getuid()}" / "build"
+    return own_temporary_folder() / "build"
 
 
 def copy_sources(sources: Path, target: Path) -> None:
@@ -73,25 +77,63 @@ def copy_sources(sources: Path, target: Path) -> None:
         partial.replace(place)
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A lock that is held. number: of the open file; waited: another process had it before."""
+
+    number: int
+    waited: bool
+
+
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, what: str = "that builds this") -> Iterator[Lock]:
     """Holds the folder for this process; waits, and says so, while another one holds it.
 
-    The lock goes away with its process, however that ends.
+    what: that other one does, for the message. The lock goes away with its process, however that
+    ends, and with those that have inherited its file.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(folder.name + ".lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            console.note(f"waiting for another torchml-install (process {holder}) that builds this")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
+    path = folder.with_name(folder.name + ".lock")
+    waited = False
+    while True:
+        with path.open("a+") as lock:
+            if _is_held(lock):
+                waited = True
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                console.note(f"waiting for another torchml-install (process {holder}) {what}")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_still(lock, path):
+                continue  # who had it has removed the file: others lock a new one
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield Lock(lock.fileno(), waited)
+            return
+
+
+def _is_held(lock: IO[str]) -> bool:
+    """Takes the lock unless another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        # A file server without a service for locks; nothing can be waited for there.
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        console.warn(
+            f"{lock.name} cannot be locked ({error.strerror}): do not run torchml-install twice at "
+            "once, or set XDG_CACHE_HOME to a folder on a local disk"
+        )
+    return False
+
+
+def _is_still(lock: IO[str], path: Path) -> bool:
+    try:
+        return os.fstat(lock.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def prune(parent: Path, keep: Path) -> None:
@@ -101,10 +143,7 @@ def prune(parent: Path, keep: Path) -> None:
         folder = lock_path.with_suffix("")
         if folder == keep or lock_path.stat().st_mtime > oldest:
             continue
-        with lock_path.open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        with contextlib.suppress(OSError), lock_path.open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
             lock_path.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ Modules that do the work are imported by the command that needs them, so that ``
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 import sys
@@ -17,14 +16,8 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import click
 
-from torchml_installer import __version__
-from torchml_installer.errors import (
-    DiskFullError,
-    InterruptedByUserError,
-    NotPermittedError,
-    TorchMLError,
-    UnexpectedError,
-)
+from torchml_installer import __version__, streams
+from torchml_installer.errors import InterruptedByUserError, TorchMLError, UnexpectedError
 
 if TYPE_CHECKING:
     from torchml_installer.collections import Collection
@@ -74,7 +67,7 @@ def _collection(word: str) -> Collection:
 
 
 def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(streams.as_json(value))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -128,7 +121,7 @@ def doctor(
         click.echo(report.markdown(facts), nl=False)
     else:
         module.show(facts, places=all_places)
-    sys.exit(module.exit_code(facts))
+    click.get_current_context().exit(module.exit_code(facts))
 
 
 @cli.command(short_help="Install what is missing, or optional libraries.")
@@ -325,7 +318,7 @@ def driver(
         click.echo(f"Installed the Python module torchml_driver for {sys.executable}")
 
 
-@cli.group()
+@cli.group(short_help="Pack, install, check and measure models.")
 def model() -> None:
     """Portable models: pack a TorchScript file or a compiled model, install it for KIM.
 
@@ -336,7 +329,7 @@ def model() -> None:
     """
 
 
-@model.command("pack")
+@model.command("pack", short_help="Make a folder that KIM installs.")
 @click.argument("file", type=_FOLDER)
 @click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
 @click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
@@ -412,7 +405,7 @@ def model_pack(
         click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
 
 
-@model.command("compile")
+@model.command("compile", short_help="Make machine code of a Python model.")
 @click.argument("source", metavar="SOURCE")
 @click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
 @click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
@@ -515,7 +508,7 @@ def model_compile(
         click.echo(f"  next: torchml-install model pack {shlex.quote(str(made.path))} ...")
 
 
-@model.command("install")
+@model.command("install", short_help="Build one, into a KIM collection.")
 @click.argument("folder", type=_FOLDER)
 @_collection_option
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
@@ -555,7 +548,7 @@ def model_install(
         click.echo(f"Installed the model {installed.name} in {installed.folder}")
 
 
-@model.command("inspect")
+@model.command("inspect", short_help="Say what it is.")
 @click.argument("path", metavar="PATH|NAME")
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
 @_json_option
@@ -582,7 +575,7 @@ def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
     sys.exit(found.exit_code)
 
 
-@model.command("verify")
+@model.command("verify", short_help="Check its physics.")
 @click.argument("folder", type=_FOLDER)
 @_json_option
 def model_verify(folder: Path, as_json: bool) -> None:
@@ -608,7 +601,7 @@ def model_verify(folder: Path, as_json: bool) -> None:
         raise UnphysicalModelError(f"{folder} fails {len(failed)} checks: {'; '.join(failed)}.")
 
 
-@model.command("bench")
+@model.command("bench", short_help="Measure the time of a step.")
 @click.argument("folder", type=_FOLDER)
 @click.option(
     "--atoms",
@@ -713,9 +706,9 @@ def uninstall(
     if listing:
         chosen = removing.in_place(chosen)
     removals = removing.uninstall(chosen, force=force, dry_run=dry_run or listing)
-    caches = removing.remove_caches() if everything and not dry_run else None
+    caches = removing.remove_caches() if everything and not dry_run else []
     if as_json:
-        click.echo(json.dumps([removal.as_json() for removal in removals], indent=2))
+        _print_json([removal.as_json() for removal in removals])
         return
     verb = "has installed" if listing else "would remove" if dry_run else "removed"
     for removal in removals:
@@ -725,9 +718,9 @@ def uninstall(
             click.echo(f"  {place}")
         for place, reason in removal.kept:
             click.echo(f"  {place} stays: it {reason}", err=True)
-    if caches is not None:
-        click.echo(f"removed the caches in {caches}")
-    if not removals and caches is None:
+    for folder in caches:
+        click.echo(f"removed the caches in {folder}")
+    if not removals and not caches:
         click.echo("Nothing was installed.")
     elif listing:
         click.echo("`torchml-install uninstall NAME` removes one of them, `--all` all of them.")
@@ -755,51 +748,67 @@ def completion(shell: str) -> None:
 
 def main() -> NoReturn:
     """Runs the command; every failure becomes a message, a remedy and an exit code."""
-    signal.signal(signal.SIGTERM, _end_on_request)
+    streams.prepare()
+    _end_in_order()
+    sys.exit(streams.finish(_run()))
+
+
+def _run() -> int:
     try:
-        code = cli.main(prog_name="torchml-install", standalone_mode=False)
-    except click.Abort:
-        sys.exit(_fail(InterruptedByUserError("Interrupted.")))
-    except click.exceptions.Exit as exit_request:
-        sys.exit(exit_request.exit_code)
+        width = _narrow_width()
+        code = cli.main(prog_name="torchml-install", standalone_mode=False, terminal_width=width)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(InterruptedByUserError("Interrupted."))
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(_fail(InterruptedByUserError("Interrupted.")))
+        return error.exit_code
     except BrokenPipeError:
-        # The reader of a pipe (`| head`) has gone; nobody is left to tell.
-        sys.stderr.close()
-        sys.exit(141)
+        return 141
     except TorchMLError as error:
-        sys.exit(_fail(error))
+        return _fail(error)
     except Exception as error:
-        sys.exit(_fail(_known(error) or _unexpected(error)))
-    sys.exit(code if isinstance(code, int) else 0)
+        if isinstance(error, OSError) and (failed := streams.finish(0)):
+            return failed  # it was the output that could not be written
+        from torchml_installer.system_errors import known
+
+        return _fail(known(error) or _unexpected(error))
+    return code if isinstance(code, int) else 0
 
 
-def _end_on_request(_signal: int, _frame: object) -> NoReturn:
-    """A batch system or `timeout` ends the program: clean up as after Ctrl-C."""
-    raise KeyboardInterrupt
+def _narrow_width() -> int | None:
+    """Of a terminal with fewer columns than click's help takes at least; None for others."""
+    from torchml_installer.console import columns
+
+    width = columns(sys.stdout)
+    return width if 0 < width < 52 else None
+
+
+def _end_in_order() -> None:
+    """Lets what asks this program to end have it clean up as after Ctrl-C, and only once.
+
+    SIGTERM comes from batch systems and `timeout`, SIGHUP from a terminal or connection that is
+    gone; whoever ignores one of them (`nohup`) wants that to stay so.
+    """
+
+    def end(_signal: int, _frame: object) -> NoReturn:
+        # An impatient second Ctrl-C would stop the cleaning up, and leave programs running.
+        for wish in wishes:
+            signal.signal(wish, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    candidates = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wishes = [wish for wish in candidates if signal.getsignal(wish) != signal.SIG_IGN]
+    for wish in wishes:
+        signal.signal(wish, end)
 
 
 def _fail(error: TorchMLError) -> int:
-    click.echo(f"error: {error.message}", err=True)
+    from torchml_installer.console import fitted
+
+    click.echo(fitted(f"error: {error.message}", sys.stderr), err=True)
     if error.remedy:
-        click.echo(f"  what to do: {error.remedy}", err=True)
+        click.echo(fitted(f"  what to do: {error.remedy}", sys.stderr), err=True)
     return error.exit_code
-
-
-def _known(error: Exception) -> TorchMLError | None:
-    """The failure behind an exception of the operating system."""
-    if not isinstance(error, OSError):
-        return None
-    place = f": {error.filename}" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError(f"No space left on the disk{place}.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return NotPermittedError(f"{error.strerror}{place}.")
-    return None
 
 
 def _unexpected(error: Exception) -> TorchMLError:

@@ -12,10 +12,12 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.errors import (
     CollectionNotWritableError,
     CollectionUnsetError,
@@ -146,7 +148,20 @@ def _absolute_environment() -> dict[str, str]:
 
 def nearest_folder(path: Path) -> Path:
     """The path itself if it exists, else the nearest of its parents that does."""
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(place for place in (path, *path.parents) if files.exists(place))
+
+
+_STAGING = ".torchml-staging-"
+#: Longer than any build takes, in seconds.
+_LEFT_BEHIND = 24 * 3600.0
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What runs that were killed have left; others may be running now, on other machines too."""
+    for stage in folder.glob(f"{_STAGING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - stage.stat().st_mtime > _LEFT_BEHIND:
+                shutil.rmtree(stage, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -158,7 +173,8 @@ def staging(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".torchml-staging-", dir=folder))
+        _remove_leftovers(folder)
+        stage = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise CollectionNotWritableError(
             f"Cannot write to the collection {folder}: {error.strerror}."

@@ -6,18 +6,59 @@ file of a CI job stays readable and the results on stdout can be piped into anot
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 #: Seconds between two plain lines that say how far a step has come.
 _PLAIN_INTERVAL = 15.0
+_COMMAND = re.compile(r"`[^`]+`")
+
+
+def columns(stream: TextIO) -> int:
+    """The width of the terminal that a stream writes to; 0 where there is none."""
+    if not stream.isatty():
+        return 0
+    if (told := os.environ.get("COLUMNS", "")).isdigit() and int(told):
+        return int(told)
+    with contextlib.suppress(OSError):
+        # A terminal may not know its own width, and says 0.
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """The text in lines that fit the stream's terminal; as it is where there is none.
+
+    A command in backquotes stays in one piece, however long, so that it can be copied; so does a
+    path.
+    """
+    width = columns(stream)
+    return "\n".join(_wrapped(line, width) for line in text.split("\n")) if width else text
+
+
+def _wrapped(line: str, width: int) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    whole = _COMMAND.sub(lambda match: match[0].replace(" ", "\0"), line.strip())
+    wrapped = textwrap.fill(
+        whole,
+        max(width, 20),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapped.replace("\0", " ")
 
 
 def result(text: str) -> None:

@@ -7,10 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import remedies
+from torchml_installer import console, remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
+from torchml_installer.paths import home_folder
 from torchml_installer.remedies.remedy import Context
+
+#: Columns that the table takes at least, to be read with ease.
+_TABLE = 72
 
 
 def exit_code(survey: Survey) -> int:
@@ -47,8 +51,11 @@ def show(survey: Survey, *, places: bool = False) -> None:
 
     places: also every place that was looked at, and why what is there was not taken.
     """
-    if sys.stdout.isatty():
-        _show_table(survey)
+    width = console.columns(sys.stdout)
+    if width >= _TABLE:
+        _show_table(survey, width)
+    elif width:
+        _show_list(survey)
     else:
         for finding in survey.findings():
             print(_plain_line(finding))
@@ -59,24 +66,28 @@ def show(survey: Survey, *, places: bool = False) -> None:
             print(f"  {place.where} ({place.how}): {place.refused or 'taken'}")
     for finding in survey.findings():
         if finding.problem is not None:
-            print(f"\n{finding.title}: {finding.problem.message}")
-            print(f"  what to do: {finding.problem.remedy}")
+            _say(f"\n{finding.title}: {finding.problem.message}")
+            _say(f"  what to do: {finding.problem.remedy}")
     for found in _known_problems(survey):
-        print(f"\nknown problem {found.name}: {found.symptom.explanation}")
+        _say(f"\nknown problem {found.name}: {found.symptom.explanation}")
         if found.symptom.command:
             print(
                 f"  repair: {shlex.join(found.symptom.command)}  (or torchml-install doctor --fix)"
             )
         elif found.symptom.repair:
-            print(f"  repair: `torchml-install driver --fix` would {found.symptom.repair}")
+            _say(f"  repair: `torchml-install driver --fix` would {found.symptom.repair}")
     print()
     if exit_code(survey) == 0:
-        print("Everything needed to build the driver is here: `torchml-install driver` builds it.")
+        _say("Everything needed to build the driver is here: `torchml-install driver` builds it.")
     else:
-        print(
+        _say(
             "The driver cannot be built yet; start with the first problem above, or see what\n"
             "`torchml-install deps --dry-run` would have installed for it."
         )
+
+
+def _say(text: str) -> None:
+    print(console.fitted(text, sys.stdout))
 
 
 def apply_remedies(survey: Survey) -> None:
@@ -108,8 +119,10 @@ def _where(finding: Finding) -> str:
 
 
 def _short(path: Path) -> str:
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    home = home_folder()
+    if home in (None, Path("/")) or not path.is_relative_to(home):
+        return str(path)
+    return f"~/{path.relative_to(home)}"
 
 
 def _version(finding: Finding) -> str:
@@ -123,7 +136,16 @@ def _plain_line(finding: Finding) -> str:
     return "  ".join(columns).rstrip()
 
 
-def _show_table(survey: Survey) -> None:
+def _show_list(survey: Survey) -> None:
+    """For terminals that are too narrow for a table."""
+    for finding in survey.findings():
+        _say(f"{finding.title}: {_state(finding)}")
+        for text in (_version(finding), _where(finding)):
+            if text:
+                _say(f"  {text}")
+
+
+def _show_table(survey: Survey, width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -142,4 +164,4 @@ def _show_table(survey: Survey) -> None:
             Text(_version(finding)),
             Text(_where(finding)),
         )
-    Console().print(table)
+    Console(width=width).print(table)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
 
+from torchml_installer import disk
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
 from torchml_installer.detect.programs import python_program_folder, which
 from torchml_installer.environment_formats import FORMATS, Settings
@@ -68,14 +70,13 @@ def write(kind: str, output: str | None, places: Places) -> tuple[str, Path | No
         return text, None
     path = Path(output or FORMATS[kind].file_name).absolute()
     try:
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        # mkstemp makes private files; this one is as public as any other the user writes.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(partial).chmod(0o666 & ~mask)
-        Path(partial).replace(path)
-    except (PermissionError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+            partial = Path(folder, path.name)
+            # A path may hold bytes that are no text.
+            partial.write_text(text, encoding="utf-8", errors="surrogateescape")
+            partial.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk.full(f"Cannot write {path}", said=str(error), place=path) from error
         raise NotPermittedError(f"Cannot write {path}: {error.strerror}.") from error
     return text, path

@@ -215,10 +215,7 @@ class DiskFullError(TorchMLError):
     """No space left on the device."""
 
     exit_code = 25
-    default_remedy = (
-        "Free some space and run again; builds are kept in ~/.cache/torchml-install and may be "
-        "deleted, XDG_CACHE_HOME moves them to another disk."
-    )
+    default_remedy = "Free some space and run again."
 
 
 class NotPermittedError(TorchMLError):
@@ -386,6 +383,12 @@ class UnexpectedError(TorchMLError):
     """A fault of this program; the traceback was written to a file."""
 
     exit_code = 70
+
+
+class OutputNotWrittenError(TorchMLError):
+    """What was to be printed could not be written (a full disk behind ``> FILE``)."""
+
+    exit_code = 71
 
 
 class InterruptedByUserError(TorchMLError):

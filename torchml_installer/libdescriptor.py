@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.paths import data_folder
 
 VERSION = "0.2.3"
@@ -22,7 +23,7 @@ def library_in(root: Path) -> Path | None:
     """The library of an installation, None if there is none in that folder."""
     for folder in ("lib", "lib64"):
         path = root / folder / LIBRARY
-        if path.is_file():
+        if files.is_file(path):
             return path
     return None
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from torchml_installer import console
-from torchml_installer.errors import BuildFailedError, DiskFullError, TorchMLError
+from torchml_installer import console, disk
+from torchml_installer.errors import BuildFailedError, TorchMLError
 
 #: "[12/34] Building ..." of ninja.
 _NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
@@ -69,10 +71,12 @@ def run_logged(
     verbose: bool = False,
     failure: type[TorchMLError] = BuildFailedError,
     watch: Callable[[str], None] | None = None,
+    keep_open: Sequence[int] = (),
 ) -> str:
     """Runs a program, adds its output to ``log`` and returns it.
 
-    watch: is handed each line as it comes; what it raises ends the program.
+    watch: is handed each line as it comes; what it raises ends the program. keep_open: files that
+    the program inherits.
 
     Raises ``failure`` with the first real error and the log's path when the program fails,
     DiskFullError when its output says so. On KeyboardInterrupt the program and its children are
@@ -81,7 +85,10 @@ def run_logged(
     words = [str(word) for word in command]
     log.parent.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
-    with log.open("a", encoding="utf-8") as record, console.step(title, verbose=verbose) as shown:
+    with (
+        log.open("a", encoding="utf-8", errors="surrogateescape") as record,
+        console.step(title, verbose=verbose) as shown,
+    ):
         record.write(f"\n$ {shlex.join(words)}\n")
         record.flush()
         try:
@@ -93,6 +100,7 @@ def run_logged(
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=keep_open,
             )
         except OSError as error:
             raise failure(f"{title}: cannot start {words[0]}: {error.strerror}.") from error
@@ -120,16 +128,35 @@ def run_logged(
 def end_process_group(process: subprocess.Popen[bytes]) -> None:
     """Ends a program started in its own session, and what it started in turn.
 
-    First as Ctrl-C does: pip then takes back what it has half done.
+    First as Ctrl-C does: pip then takes back what it has half done, and ninja ends its compilers,
+    which are in process groups of their own.
     """
+    # PermissionError: what runs as root, through sudo, ends when its output goes nowhere.
     for wish in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, wish)
-            process.wait(timeout=5.0)
+        if _has_ended(process, 5.0):
             break
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=5.0)
+
+
+def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Waits for a program, and for those that it started: they hold the other end of its output."""
+    latest = time.monotonic() + timeout
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        return False
+    if process.stdout is None:
+        return True
+    while (left := latest - time.monotonic()) > 0:
+        ready = select.select([process.stdout], [], [], left)[0]
+        if ready and not os.read(process.stdout.fileno(), 1 << 16):
+            return True
+    return False
 
 
 def _show_progress(line: str, shown: console.Step) -> None:
@@ -142,8 +169,10 @@ def _show_progress(line: str, shown: console.Step) -> None:
 def _failure(
     title: str, code: int, lines: Sequence[str], log: Path, failure: type[TorchMLError]
 ) -> TorchMLError:
-    if any("No space left on device" in line for line in lines):
-        return DiskFullError(f"{title} failed: no space left on the disk. Log: {log}")
+    if full := [line for line in lines if disk.says_full(line)]:
+        return disk.full(f"{title} failed", said="\n".join(full), log=log)
+    if disk.nothing_left(log.parent):  # not every program says so
+        return disk.full(f"{title} failed", place=log.parent, log=log)
     excerpt = first_error(lines)
     shown = "\n".join(f"    {line}" for line in excerpt) or "    (it printed nothing)"
     remedy = None

@@ -17,6 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import offline
 from torchml_installer.detect import python_headers
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
 from torchml_installer.process import run_logged
@@ -155,13 +156,18 @@ def install(wheel: Path, facts: ProjectFacts, log: Path, *, verbose: bool = Fals
         if not _is_installed(name)
     ]
     if missing:
-        run_logged(
-            [*pip, *missing],
-            title=f"installing {', '.join(missing)}",
-            log=log,
-            verbose=verbose,
-            failure=PythonModuleError,
-        )
+        try:
+            run_logged(
+                [*pip, *missing],
+                title=f"installing {', '.join(missing)}",
+                log=log,
+                verbose=verbose,
+                failure=PythonModuleError,
+            )
+        except PythonModuleError as error:
+            offline.explain(error, "pip", missing)
+            error.remedy += " Or leave the module out with --no-python."
+            raise
     run_logged(
         [*pip, "--no-deps", "--force-reinstall", wheel],
         title="installing the Python module",

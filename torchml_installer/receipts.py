@@ -54,7 +54,7 @@ def write(receipt: Receipt) -> Path | None:
     """
     # The same name can be installed into several collections.
     places = "\n".join(map(str, receipt.files))
-    digest = hashlib.sha256(places.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(places.encode(errors="surrogateescape")).hexdigest()[:12]
     path = _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"
     now = datetime.datetime.now(datetime.timezone.utc)
     try:

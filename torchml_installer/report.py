@@ -12,6 +12,7 @@ from pathlib import Path
 from torchml_installer import __version__, remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
+from torchml_installer.paths import home_folder
 from torchml_installer.remedies.remedy import Context
 
 #: Variables that change what is found or how models run.
@@ -68,10 +69,10 @@ def markdown(survey: Survey) -> str:
 
 def blanked(text: str) -> str:
     """``text`` with the home folder as ~ and the user's name as USER."""
-    home = str(Path.home())
-    if home not in ("", "/"):
-        text = text.replace(home, "~")
-    for name in {_user(), Path(home).name} - {"", "root"}:
+    home = home_folder()
+    if home is not None and home != Path("/"):
+        text = text.replace(str(home), "~")
+    for name in {_user(), home.name if home is not None else ""} - {"", "root"}:
         text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "USER", text)
     return text
 

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.paths import data_folder
 
 _SUFFIX = "dylib" if sys.platform == "darwin" else "so"
@@ -48,9 +49,9 @@ class TorchExtension:
     def library_in(self, root: Path) -> Path | None:
         """The library of an installation, None if there is none in that folder."""
         for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
-            for folder in sorted(root.glob(pattern)):
+            for folder in files.matching(root, pattern):
                 path = folder / f"lib{self.library}.{_SUFFIX}"
-                if path.is_file():
+                if files.is_file(path):
                     return path
         return None
 

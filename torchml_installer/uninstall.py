@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console, receipts
+from torchml_installer import build_folder, console, receipts
 from torchml_installer.errors import NotInstalledError, NotPermittedError
 from torchml_installer.paths import cache_folder
 from torchml_installer.receipts import Receipt
@@ -72,14 +72,19 @@ def uninstall(
     return [_remove(receipt, force=force, dry_run=dry_run) for receipt in ordered]
 
 
-def remove_caches() -> Path | None:
-    """Removes builds and logs; returns the folder if there was one."""
-    folder = cache_folder()
-    if not folder.is_dir():
-        return None
-    with _permission(folder):
-        shutil.rmtree(folder)
-    return folder
+def remove_caches() -> list[Path]:
+    """Removes builds and logs; returns their folders."""
+    # Builds may lie elsewhere, see ``build_folder.default_parent``.
+    folders = [cache_folder(), build_folder.default_parent()]
+    present = [folder for folder in folders if folder.is_dir()]
+    for folder in present:
+        if folder.is_dir():
+            with _permission(folder):
+                shutil.rmtree(folder)
+        if folder.parent.name.startswith("torchml-install-"):
+            with contextlib.suppress(OSError):
+                folder.parent.rmdir()
+    return present
 
 
 def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:

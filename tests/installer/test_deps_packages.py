@@ -147,7 +147,7 @@ class TestApt:
         with pytest.raises(NoProviderError) as caught:
             packages.plan([NEEDS["kim-api"]], DepsOptions())
         assert "sudo asks for a password" in caught.value.message
-        assert "sudo env DEBIAN_FRONTEND=noninteractive apt-get install" in caught.value.remedy
+        assert "sudo apt-get install --no-install-recommends libkim-api-dev" in caught.value.remedy
         assert "libkim-api-dev" in caught.value.remedy
 
 

@@ -56,7 +56,7 @@ def _run_with(machine: Machine, statement: str) -> Outcome:
 def test_a_full_disk_is_told_without_a_traceback(machine: Machine) -> None:
     outcome = _run_with(machine, "raise OSError(errno.ENOSPC, 'No space left', '/scratch/x')")
     assert outcome.code == errors.DiskFullError.exit_code
-    assert outcome.err.startswith("error: No space left on the disk: /scratch/x.\n")
+    assert outcome.err.startswith("error: Cannot write /scratch/x: no space left on ")
     assert "  what to do: " in outcome.err
 
 

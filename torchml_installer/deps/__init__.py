@@ -85,7 +85,7 @@ def provide(
             needs = [need for need in needs if need.name != "torch"]
         steps = packages.plan(needs, options)
         if not options.dry_run:
-            packages.install(needs, steps, options)
+            steps = packages.install(needs, steps, options)
     handled = [word for word in dict.fromkeys(words) if word in HANDLERS]
     outcomes += [HANDLERS[word](word, options) for word in handled]
     environment = {outcome.variable: outcome.root for outcome in outcomes}

@@ -6,11 +6,12 @@ import hashlib
 import importlib.util
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import offline
+from torchml_installer.deps.placing import partial_beside
 from torchml_installer.errors import DownloadFailedError
 from torchml_installer.process import run_logged
 
@@ -71,19 +72,22 @@ class Archive:
                     f"The Python {sys.executable} has no {module}, which the download needs.",
                     f"`{shlex.quote(sys.executable)} -m pip install {module}`. {by_hand}",
                 )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=path.parent) as partial:
+        with partial_beside(path) as partial:
+            # Another run may have got it, while this one waited.
+            if self.is_whole(path):
+                return
             try:
                 run_logged(
-                    self.download_command(Path(partial)),
+                    self.download_command(partial),
                     title=f"downloading {self.package}-{self.version}",
                     log=log,
                     verbose=verbose,
                     failure=DownloadFailedError,
                 )
             except DownloadFailedError as error:
+                offline.explain(error, "pip", [f"{self.package}=={self.version}"])
                 error.remedy = f"{error.remedy} {by_hand}"
                 raise
-            fetched = Path(partial) / self.file
+            fetched = partial / self.file
             if fetched.is_file():
                 fetched.replace(path)

@@ -16,13 +16,12 @@ from pathlib import Path
 
 from torchml_installer import build_folder, receipts
 from torchml_installer.deps.archives import Archive
-from torchml_installer.deps.placing import put_in_place, remove
+from torchml_installer.deps.placing import put_in_place, remove, writing_to
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import libdescriptor as detection
 from torchml_installer.errors import (
     DownloadFailedError,
     LibdescriptorUnusableError,
-    NotPermittedError,
 )
 from torchml_installer.libdescriptor import (
     LIBRARY,
@@ -87,7 +86,7 @@ def provide(_word: str, options: DepsOptions) -> Outcome:
         return outcome("present")
     if options.dry_run:
         return outcome("planned")
-    key = hashlib.sha256(str(prefix).encode()).hexdigest()[:12]
+    key = hashlib.sha256(str(prefix).encode(errors="surrogateescape")).hexdigest()[:12]
     work = build_folder.default_parent() / f"deps-{TITLE}-{key}"
     log = cache_folder() / "logs" / f"deps-{TITLE}.log"
     with build_folder.locked(work):
@@ -96,18 +95,16 @@ def provide(_word: str, options: DepsOptions) -> Outcome:
         remove(work)
         log.unlink(missing_ok=True)
         try:
-            prefix.mkdir(parents=True, exist_ok=True)
+            with writing_to(prefix):
+                prefix.mkdir(parents=True, exist_ok=True)
             if options.sources is None and not WHEEL.is_whole(wheel):
                 WHEEL.download(wheel, log, verbose=options.verbose)
             WHEEL.require_whole(wheel)
             stage = work / "stage"
             unpack(wheel, stage)
             _require_right(stage)
-            put_in_place(stage, root)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise NotPermittedError(
-                f"Cannot write to {error.filename or prefix}: {error.strerror}."
-            ) from error
+            with writing_to(prefix):
+                put_in_place(stage, root)
         finally:
             remove(work)
     receipts.write(receipts.Receipt("library", TITLE, [root], {"wheel": str(wheel)}))

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
-from torchml_installer.deps.placing import put_in_place, remove
+from torchml_installer.deps.placing import (
+    partial_beside,
+    put_in_place,
+    remove,
+    require_room,
+    writing_to,
+)
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
     BadOptionError,
     DownloadFailedError,
-    NotPermittedError,
 )
 from torchml_installer.paths import cache_folder
 
@@ -39,25 +43,23 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     root = (options.prefix.absolute() / "libtorch") if options.prefix else torch.deps_folder()
     if options.dry_run:
         return _outcome("planned", root, archive)
-    key = hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
     work = build_folder.default_parent() / f"deps-libtorch-{key}"
     with build_folder.locked(work):
         remove(work)
         try:
-            root.parent.mkdir(parents=True, exist_ok=True)
+            with writing_to(root):
+                root.parent.mkdir(parents=True, exist_ok=True)
             file = Path(archive)
             if _URL.match(archive):
                 file = _download(archive, sha256 or "")
             _require_checksum(file, sha256)
-            stage = _unpack(file, work)
+            stage = _unpack(file, work, root)
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
                 raise finding.problem
-            put_in_place(stage, root)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise NotPermittedError(
-                f"Cannot write to {error.filename or root}: {error.strerror}."
-            ) from error
+            with writing_to(root):
+                put_in_place(stage, root)
         finally:
             remove(work)
     receipts.write(receipts.Receipt("library", "libtorch", [root], {"archive": archive}))
@@ -89,14 +91,10 @@ def _outcome(state: str, root: Path, archive: str) -> Outcome:
 def _download(url: str, sha256: str) -> Path:
     """The file of an address, kept under its checksum; an interrupted download leaves nothing."""
     kept = cache_folder() / "downloads" / f"libtorch-{sha256[:16]}.zip"
-    if kept.is_file() and receipts.sha256(kept) == sha256:
-        return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix=".partial-", dir=kept.parent) as folder,
-        console.step("downloading libtorch") as shown,
-    ):
-        partial = Path(folder) / "libtorch.zip"
+    with partial_beside(kept) as folder, console.step("downloading libtorch") as shown:
+        if kept.is_file() and receipts.sha256(kept) == sha256:
+            return kept
+        partial = folder / "libtorch.zip"
         try:
             with (
                 urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
@@ -132,11 +130,14 @@ def _require_checksum(file: Path, sha256: str | None) -> None:
         )
 
 
-def _unpack(file: Path, work: Path) -> Path:
-    """The folder with include/ and lib/."""
+def _unpack(file: Path, work: Path, root: Path) -> Path:
+    """The folder with include/ and lib/, in ``work``; there is room for it in both places."""
     try:
         with zipfile.ZipFile(file) as archive, console.step("unpacking libtorch") as shown:
             members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            for place in (work, root):
+                require_room(place, size, "libtorch cannot be unpacked")
             for number, member in enumerate(members, 1):
                 archive.extract(member, work)
                 shown.advance(number, len(members))

@@ -10,9 +10,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder
+from torchml_installer import build_folder, offline
 from torchml_installer.deps import providers
 from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
@@ -67,12 +68,18 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
     known = {"conda": providers.conda(), "apt": providers.apt(), "pip": providers.pip()}
     order = _preferred(options.provider)
     chosen: dict[str, list[Need]] = {}
+    nobody: list[Need] = []
     for need in needs:
         candidates = [known[name] for name in order if need.packages(name)]
         usable = [provider for provider in candidates if not provider.obstacle]
-        if not usable:
-            raise _nobody(need, candidates, options.provider)
-        chosen.setdefault(usable[0].name, []).append(need)
+        if usable:
+            chosen.setdefault(usable[0].name, []).append(need)
+        elif candidates:
+            nobody.append(need)
+        else:
+            raise _no_package(need, options.provider)
+    if nobody:
+        raise _no_provider(nobody, [known[name] for name in order])
     steps = []
     for name in _ORDER:
         group = chosen.get(name, [])
@@ -84,35 +91,28 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
     return steps
 
 
-def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> None:
+def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> list[Step]:
     """Runs the commands, and looks whether they brought what was missing.
 
-    Raises PackageInstallError, DiskFullError, and the problem of what is still not usable.
+    Returns those that were run: another run of this program, for whose end this one has waited,
+    may have installed the same. Raises PackageInstallError, DiskFullError, and the problem of what
+    is still not usable.
     """
+    if not steps:
+        return []
     log = cache_folder() / "logs" / "deps-packages.log"
-    key = hashlib.sha256(sys.prefix.encode()).hexdigest()[:12]
+    key = hashlib.sha256(sys.prefix.encode(errors="surrogateescape")).hexdigest()[:12]
     # Two pips in one environment undo each other's work; apt and conda have locks of their own.
-    with build_folder.locked(build_folder.default_parent() / f"deps-packages-{key}"):
+    lock = build_folder.default_parent() / f"deps-packages-{key}"
+    with build_folder.locked(lock, "that installs packages") as held:
+        if held.waited:
+            facts = _survey_anew(options)
+            needs = [need for need in needs if not need.is_met(facts)]
+            steps = plan(needs, options)
         log.unlink(missing_ok=True)
         for step in steps:
-            if step.provider.refresh and not _would_work(step):
-                run_logged(
-                    step.provider.refresh,
-                    title=f"{step.provider.name}: fetching the lists of packages",
-                    log=log,
-                    verbose=options.verbose,
-                    failure=PackageInstallError,
-                )
-            titles = ", ".join(NEEDS[name].title for name in step.needs)
-            run_logged(
-                step.command,
-                title=f"{step.provider.name}: installing {titles}",
-                log=log,
-                verbose=options.verbose,
-                failure=PackageInstallError,
-            )
-    importlib.invalidate_caches()
-    facts = survey(options.places)
+            _run(step, log, held.number, options)
+    facts = _survey_anew(options)
     for need in needs:
         finding = facts.get(need.name)
         if finding.problem is not None:
@@ -122,6 +122,41 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
                 f"{need.title} was installed, and is still not found.",
                 f"`torchml-install doctor` says where it is looked for; log: {log}",
             )
+    return list(steps)
+
+
+def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
+    provider = step.provider
+
+    def run(command: Sequence[str], title: str) -> None:
+        try:
+            run_logged(
+                command,
+                title=f"{provider.name}: {title}",
+                log=log,
+                verbose=options.verbose,
+                failure=PackageInstallError,
+                # It keeps the lock if this process is killed, and the next run waits for its end.
+                keep_open=(lock,) if provider.name == "pip" else (),
+            )
+        except PackageInstallError as error:
+            packages = [name for need in step.needs for name in NEEDS[need].packages(provider.name)]
+            offline.explain(error, provider.name, packages)
+            if "torch" in packages:
+                error.remedy += " For torch, a libtorch archive is enough: --libtorch FILE."
+            raise
+
+    if provider.repair and providers.dpkg_was_interrupted():
+        run(provider.repair, "finishing what was interrupted")
+    if provider.refresh and not _would_work(step):
+        run(provider.refresh, "fetching the lists of packages")
+    titles = ", ".join(NEEDS[name].title for name in step.needs)
+    run(step.command, f"installing {titles}")
+
+
+def _survey_anew(options: DepsOptions) -> Survey:
+    importlib.invalidate_caches()
+    return survey(options.places)
 
 
 def _preferred(word: str) -> tuple[str, ...]:
@@ -142,23 +177,31 @@ def _steps(provider: Provider, needs: Sequence[Need], *more: str) -> list[Step]:
     return [Step(provider, tuple(need.name for need in needs), command)]
 
 
-def _nobody(need: Need, candidates: Sequence[Provider], word: str) -> NoProviderError:
-    if not candidates:
-        names = " and ".join(name for name in _ORDER if need.packages(name))
-        return NoProviderError(
-            f"{need.title} is missing, and {word} has no package of it.",
-            f"It is a package of {names}: choose with --provider.",
-        )
-    reasons = "; ".join(f"{provider.name}: {provider.obstacle}" for provider in candidates)
-    by_hand = [
-        shlex.join(provider.command(need.packages(provider.name)))
-        for provider in candidates
-        if provider.name == "apt" and "no apt-get" not in provider.obstacle
-    ]
-    remedy = "".join(f"Run `{command}` yourself. " for command in by_hand)
+def _no_package(need: Need, word: str) -> NoProviderError:
+    names = " and ".join(name for name in _ORDER if need.packages(name))
     return NoProviderError(
-        f"{need.title} is missing, and no package manager can install it: {reasons}.",
-        remedy
+        f"{need.title} is missing, and {word} has no package of it.",
+        f"It is a package of {names}: choose with --provider.",
+    )
+
+
+def _no_provider(needs: Sequence[Need], asked: Sequence[Provider]) -> NoProviderError:
+    """All that nobody can install at once, so that one command of an administrator is enough."""
+    titles = ", ".join(need.title for need in needs)
+    candidates = [
+        provider for provider in asked if any(need.packages(provider.name) for need in needs)
+    ]
+    reasons = "; ".join(f"{provider.name}: {provider.obstacle}" for provider in candidates)
+    by_hand = ""
+    for provider in candidates:
+        if provider.by_hand:
+            packages = [name for need in needs for name in need.packages(provider.name)]
+            command = shlex.join([*provider.by_hand, *packages])
+            by_hand = f"Have `{command}` run by somebody who may, then run this again. "
+    return NoProviderError(
+        f"{titles}: missing, and no package manager can install "
+        f"{'it' if len(needs) == 1 else 'them'}: {reasons}.",
+        by_hand
         + "Without root: in a conda environment (`conda create -n torchml -c conda-forge python`), "
         "every dependency is a package.",
     )
@@ -167,4 +210,5 @@ def _nobody(need: Need, candidates: Sequence[Provider], word: str) -> NoProvider
 def _would_work(step: Step) -> bool:
     """Whether the lists at hand know all packages; fetching them takes a while."""
     words = [*step.command, "--simulate"]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.returncode == 0

@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from torchml_installer import build_folder, disk
+from torchml_installer.errors import NotPermittedError
+
+
+@contextlib.contextmanager
+def writing_to(prefix: Path) -> Iterator[None]:
+    """Tells of a prefix that cannot be written to, or is full, with the option that moves it."""
+    try:
+        yield
+    except shutil.Error:
+        raise  # of a copy, with several reasons: told apart where it ends
+    except OSError as error:
+        place = Path(str(error.filename2 or error.filename or prefix))
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise NotPermittedError(
+                f"Cannot write to {place}: {error.strerror}.",
+                "Check the owner and the permissions of that path, or name another place with "
+                "--prefix DIR.",
+            ) from error
+        raise
+
+
+def require_room(folder: Path, needed: int, what: str) -> None:
+    """Raises DiskFullError before something is begun that needs more bytes than there are."""
+    if disk.free(folder) < needed:
+        raise disk.full(what, place=folder, needed=needed)
+
+
+@contextlib.contextmanager
+def partial_beside(path: Path) -> Iterator[Path]:
+    """A folder to fetch a file into that ``path`` is to be, held for this process.
+
+    It goes with what is in it; so does what interrupted runs have left.
+    """
+    prefix = f".partial-{path.name}-"
+    with build_folder.locked(path, "that downloads this"):
+        for leftover in path.parent.glob(f"{prefix}*"):
+            remove(leftover)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as partial:
+            yield Path(partial)
 
 
 def put_in_place(stage: Path, root: Path) -> None:
-    """Replaces the folder ``root`` by a copy of ``stage``.
+    """Replaces the folder ``root`` by ``stage``.
 
-    They can lie on different file systems: copies beside, then renames.
+    They can lie on different file systems: moves it beside, then renames.
     """
     prefix = f".new-{root.name}-"
     for leftover in root.parent.glob(f"{prefix}*"):
         remove(leftover)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=root.parent) as beside:
         fresh, replaced = Path(beside) / "fresh", Path(beside) / "replaced"
-        shutil.copytree(stage, fresh, symlinks=True)
+        try:
+            stage.rename(fresh)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            shutil.copytree(stage, fresh, symlinks=True)
         try:
             if root.exists():
                 root.rename(replaced)

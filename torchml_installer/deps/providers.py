@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.programs import which
 
 #: With sudo's own words for "no password needed": a question would wait for ever in a CI job.
@@ -26,12 +27,16 @@ class Provider:
 
     obstacle: why it cannot be used here, "" if it can.
     command: what installs these packages. refresh: run before, where lists may be old.
+    repair: run before, where a run was interrupted. by_hand: what somebody else can type, followed
+    by the packages.
     """
 
     name: str
     obstacle: str
     command: Callable[[Sequence[str]], list[str]]
     refresh: tuple[str, ...] = ()
+    repair: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
 
 
 def conda() -> Provider:
@@ -72,7 +77,12 @@ def superuser() -> tuple[str, ...] | None:
         return ()
     if shutil.which("sudo") is None:
         return None
-    done = subprocess.run([*_SUDO, "true"], capture_output=True, check=False)
+    try:
+        done = subprocess.run(
+            [*_SUDO, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
     return _SUDO if done.returncode == 0 else None
 
 
@@ -85,14 +95,23 @@ def apt() -> Provider:
     obstacle = ""
     if prefix is None:
         prefix = ("sudo",)
-        obstacle = "installing with apt takes root, and sudo asks for a password"
-    words = (*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get")
+        why = "sudo asks for a password" if shutil.which("sudo") else "there is no sudo"
+        obstacle = f"installing with apt takes root, and {why}"
+    words = (*prefix, "env", "DEBIAN_FRONTEND=noninteractive")
     return Provider(
         "apt",
         obstacle,
-        lambda packages: [*words, "install", *_APT_OPTIONS, *packages],
-        refresh=(*words, "update"),
+        lambda packages: [*words, "apt-get", "install", *_APT_OPTIONS, *packages],
+        refresh=(*words, "apt-get", "update"),
+        repair=(*words, "dpkg", "--configure", "-a", "--force-confdef"),
+        by_hand=("sudo", "apt-get", "install", "--no-install-recommends"),
     )
+
+
+def dpkg_was_interrupted() -> bool:
+    """As apt finds it out; it refuses to install anything then."""
+    updates = Path("/var/lib/dpkg/updates")
+    return any(path.name.isdigit() for path in files.matching(updates, "*"))
 
 
 def pip() -> Provider:

@@ -16,14 +16,13 @@ from pathlib import Path
 from torchml_installer import build_folder, console, receipts
 from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.deps.archives import Archive
-from torchml_installer.deps.placing import put_in_place, remove
+from torchml_installer.deps.placing import put_in_place, remove, writing_to
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import Toolchain, toolchain
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
     LibraryNotLoadableError,
-    NotPermittedError,
 )
 from torchml_installer.paths import cache_folder
 from torchml_installer.process import available_cores, run_logged
@@ -72,7 +71,9 @@ class Work:
     def __init__(
         self, extension: TorchExtension, tools: Toolchain, prefix: Path, options: DepsOptions
     ) -> None:
-        key = hashlib.sha256(f"{prefix}\n{extension.title}".encode()).hexdigest()[:12]
+        key = hashlib.sha256(
+            f"{prefix}\n{extension.title}".encode(errors="surrogateescape")
+        ).hexdigest()[:12]
         self.extension = extension
         self.tools = tools
         self.options = options
@@ -135,15 +136,13 @@ class Work:
         remove(self.folder)
         self.log.unlink(missing_ok=True)
         try:
-            self.prefix.mkdir(parents=True, exist_ok=True)
+            with writing_to(self.prefix):
+                self.prefix.mkdir(parents=True, exist_ok=True)
             self._require_archive()
             self._unpack()
             self._build()
-            put_in_place(self.folder / "stage", self.root)
-        except (PermissionError, NotADirectoryError, FileExistsError) as error:
-            raise NotPermittedError(
-                f"Cannot write to {error.filename or self.prefix}: {error.strerror}."
-            ) from error
+            with writing_to(self.prefix):
+                put_in_place(self.folder / "stage", self.root)
         finally:
             remove(self.folder)
         made_from = {"sources": str(self.archive), "torch": self.tools.torch.version}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
 
 _CUDNN_HEADERS = ("include/cudnn_version.h", "include/*-linux-gnu/cudnn_version*.h")
@@ -19,11 +20,13 @@ def detect_cudnn() -> Finding:
     /usr/local/cuda and /usr."""
     looked: list[Place] = []
     for root, how in _cudnn_places():
-        if not any(True for name in _CUDNN_LIBRARIES for _ in root.glob(name)):
+        if not any(files.matching(root, name) for name in _CUDNN_LIBRARIES):
             looked.append(Place(root, how, "no lib/libcudnn.so"))
             continue
         looked.append(Place(root, how))
-        header = next((path for name in _CUDNN_HEADERS for path in sorted(root.glob(name))), None)
+        header = next(
+            (path for name in _CUDNN_HEADERS for path in files.matching(root, name)), None
+        )
         version = _cudnn_version(header) if header else ""
         return Finding("cudnn", "cuDNN", False, root, how, version, looked=tuple(looked))
     hint = "Not needed: torch for CUDA brings its own."
@@ -36,8 +39,7 @@ def detect_rocm() -> Finding:
     named = [(name, os.environ.get(name)) for name in ("ROCM_PATH", "ROCM_HOME", "HIP_PATH")]
     places = [(Path(value), name) for name, value in named if value]
     for root, how in (*places, (Path("/opt/rocm"), "/opt")):
-        library = any(True for _ in root.glob("lib*/libamdhip64.so*"))
-        if not library:
+        if not files.matching(root, "lib*/libamdhip64.so*"):
             looked.append(Place(root, how, "no lib/libamdhip64.so"))
             continue
         looked.append(Place(root, how))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.programs import conda_environment, which
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CompilerTooOldError, NoCompilerError, TorchMLError
@@ -92,7 +93,7 @@ def c_compiler_beside(cxx: Path) -> Path | None:
     for plus, plain in (("clang++", "clang"), ("g++", "gcc"), ("c++", "cc")):
         if plus in name:
             sibling = cxx.with_name(name.replace(plus, plain))
-            return sibling if sibling.exists() else None
+            return sibling if files.exists(sibling) else None
     return None
 
 
@@ -121,13 +122,22 @@ def _candidates(explicit: str | None) -> Iterator[tuple[str, str]]:
         yield explicit, "--cxx"
     if value := os.environ.get("CXX"):
         # CXX may hold a launcher or flags ("ccache g++ -m64"), also a path with spaces.
-        yield value if Path(value).exists() else shlex.split(value)[-1], "CXX"
+        yield value if files.exists(Path(value)) else _program_in(value), "CXX"
     if (environment := conda_environment()) is not None:
         # As conda-forge names it; activating the environment would put it into CXX.
-        for compiler in sorted((environment / "bin").glob("*-conda-*-c++")):
+        for compiler in files.matching(environment / "bin", "*-conda-*-c++"):
             yield str(compiler), "the active Python"
     for name in ("c++", "g++", "clang++"):
         yield name, "PATH"
+
+
+def _program_in(command: str) -> str:
+    """The compiler in ``ccache g++ -m64``; the whole where it cannot be told."""
+    try:
+        words = [word for word in shlex.split(command) if not word.startswith("-")]
+    except ValueError:  # a quote that is not closed
+        return command
+    return words[-1] if words else command
 
 
 def _on_path(name: str) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.programs import which
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.process import quick_output
@@ -35,7 +36,7 @@ def detect_driver() -> Finding:
     looked: list[Place] = []
     for folder, how in _loader_folders():
         library = folder / LIBRARY
-        if not library.is_file():
+        if not files.is_file(library):
             looked.append(Place(folder, how, f"no {LIBRARY}"))
             continue
         if is_stub(library):
@@ -52,7 +53,7 @@ def detect_toolkit() -> Finding:
     looked: list[Place] = []
     for root, how in _toolkits():
         compiler = root / "bin/nvcc"
-        if not compiler.is_file():
+        if not files.is_file(compiler):
             looked.append(Place(root, how, "no bin/nvcc"))
             continue
         looked.append(Place(root, how))
@@ -84,8 +85,8 @@ def is_stub(library: Path) -> bool:
 def toolkit_stub(root: Path) -> Path | None:
     """A toolkit's stub of libcuda."""
     for pattern in _STUBS:
-        for folder in sorted(root.glob(pattern)):
-            if (folder / "libcuda.so").is_file():
+        for folder in files.matching(root, pattern):
+            if files.is_file(folder / "libcuda.so"):
                 return folder / "libcuda.so"
     return None
 
@@ -126,7 +127,7 @@ def _loader_folders() -> Iterator[tuple[Path, str]]:
     if (cached := _cached_library()) is not None:
         yield cached.parent, "the loader's cache"
     for pattern in _SYSTEM:
-        for found in sorted(Path("/").glob(pattern.lstrip("/"))):
+        for found in files.matching(Path("/"), pattern.lstrip("/")):
             yield found, "the system"
 
 

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.process import quick_output
 
 NAME = "libstdc++.so.6"
@@ -18,21 +19,21 @@ def of_compiler(cxx: Path) -> Path | None:
     """The one that the compiler links with; None if it does not say (clang with libc++)."""
     text = quick_output([cxx, f"-print-file-name={NAME}"], timeout=3.0)
     path = Path(text or NAME)
-    return path if path.is_absolute() and path.is_file() else None
+    return path if path.is_absolute() and files.is_file(path) else None
 
 
 def at_run_time(kim_prefix: Path | None) -> Path | None:
     """The one that a simulator with that KIM-API loads: LD_LIBRARY_PATH's, the conda environment's
     if the KIM-API is there, or the system's."""
     for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
-        if folder and (Path(folder) / NAME).is_file():
+        if folder and files.is_file(Path(folder) / NAME):
             return Path(folder) / NAME
-    if kim_prefix is not None and (kim_prefix / "conda-meta").is_dir():
+    if kim_prefix is not None and files.is_dir(kim_prefix / "conda-meta"):
         own = kim_prefix / "lib" / NAME
-        return own if own.is_file() else None
+        return own if files.is_file(own) else None
     for pattern in _FOLDERS:
-        for place in sorted(Path("/").glob(pattern)):
-            if (place / NAME).is_file():
+        for place in files.matching(Path("/"), pattern):
+            if files.is_file(place / NAME):
                 return place / NAME
     return None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
 
 _LIBRARIES = ("lib/ClangEnzyme-*.*", "lib/LLVMEnzyme-*.*", "lib64/*Enzyme-*.*", "*Enzyme-*.so")
@@ -19,7 +20,7 @@ def detect() -> Finding:
     """
     looked: list[Place] = []
     for root, how in _candidates():
-        library = next((path for name in _LIBRARIES for path in sorted(root.glob(name))), None)
+        library = next((path for name in _LIBRARIES for path in files.matching(root, name)), None)
         if library is None:
             looked.append(Place(root, how, "no lib/ClangEnzyme-*.so"))
             continue
@@ -48,7 +49,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
             # CMake's variable names the folder of the package's files.
             yield (folder.parents[2] if name == "Enzyme_DIR" and _is_deep(folder) else folder), name
     yield Path("/usr/local"), "/usr/local"
-    for folder in sorted(Path("/usr/lib").glob("llvm-*")):
+    for folder in files.matching(Path("/usr/lib"), "llvm-*"):
         yield folder, "the system"
 
 

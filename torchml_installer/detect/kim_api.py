@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.programs import conda_environment, which, which_all
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import NoKimApiError, TorchMLError
@@ -40,7 +41,10 @@ def detect(explicit: Path | None = None) -> KimFinding:
             looked.append(Place(prefix, how, refused))
         named = how in ("--kim-root", "KIM_API_CMAKE_PREFIX_DIR")
         if finding is None and named:
-            problem = NoKimApiError(f"There is no KIM-API in {prefix} ({how}).")
+            reason = files.obstacle(prefix)
+            problem = NoKimApiError(
+                f"There is no KIM-API in {prefix} ({how}){f': {reason}' if reason else ''}."
+            )
             return replace(_finding(how=how, problem=problem), looked=tuple(looked))
         if finding is None:
             continue
@@ -130,8 +134,8 @@ def _prefix_above(folder: Path) -> Path:
 
 def _first(prefix: Path, parents: tuple[str, ...], name: str) -> Path | None:
     for pattern in parents:
-        for folder in sorted(prefix.glob(pattern)):
-            if (folder / name).is_file():
+        for folder in files.matching(prefix, pattern):
+            if files.is_file(folder / name):
                 return folder / name
     return None
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.mpi import library_family
 from torchml_installer.detect.programs import which_all
 from torchml_installer.detect.record import Finding, Place
@@ -65,8 +66,8 @@ def _look_into(program: Path) -> tuple[bool, str, str]:
     prefix = program.parent.parent
     for name in seen.libraries:
         for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
-            for folder in sorted(prefix.glob(pattern)):
-                if (folder / name).is_file():
+            for folder in files.matching(prefix, pattern):
+                if files.is_file(folder / name):
                     inner = _scan(folder / name)
                     mpi = inner.mpi or seen.mpi
                     return inner.has_kim, inner.version or seen.version, mpi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
 
 
@@ -16,7 +17,7 @@ def detect() -> Finding:
         if not value:
             looked.append(Place(Path(f"${name}"), name, "not set"))
             continue
-        if not Path(value).exists():
+        if not files.exists(Path(value)):
             looked.append(Place(Path(value), name, "does not exist"))
             continue
         looked.append(Place(Path(value), name))

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from torchml_installer import files
+
 
 def python_program_folder() -> Path:
     """Where pip puts programs of the active Python (a virtual environment's ``bin``).
@@ -20,7 +22,7 @@ def python_program_folder() -> Path:
 def conda_environment() -> Path | None:
     """The conda environment that the active Python belongs to, activated or not."""
     prefix = Path(sys.prefix)
-    return prefix if (prefix / "conda-meta").is_dir() else None
+    return prefix if files.is_dir(prefix / "conda-meta") else None
 
 
 def which_all(name: str) -> list[tuple[Path, str]]:

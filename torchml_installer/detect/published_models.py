@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.programs import which
 from torchml_installer.detect.record import Finding
+from torchml_installer.paths import home_folder
 
 REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
 _VARIABLE = "KIM_API_PORTABLE_MODELS_DIR"
@@ -20,13 +22,14 @@ def detect() -> Finding:
     program = which("kim-api-collections-management")
     prefix = Path("/usr") if program is None else program[0].resolve().parent.parent
     for pattern in _FOLDERS:
-        for folder in sorted(prefix.glob(pattern)):
-            if (folder / "portable-models" / REFERENCE).is_dir():
+        for folder in files.matching(prefix, pattern):
+            if files.is_dir(folder / "portable-models" / REFERENCE):
                 return _finding(folder, "beside the KIM-API")
     own = [Path(folder) for folder in os.environ.get(_VARIABLE, "").split(":") if folder]
-    own += sorted(Path.home().glob(".kim-api/*/portable-models-dir"))
+    if (home := home_folder()) is not None:
+        own += files.matching(home, ".kim-api/*/portable-models-dir")
     for folder in own:
-        if (folder / REFERENCE).is_dir():
+        if files.is_dir(folder / REFERENCE):
             return _finding(folder, "the user's collections")
     return _finding(None, "")
 

@@ -7,13 +7,14 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.record import Finding
 
 
 def detect() -> Finding:
     """Of the active Python. Debian and its relatives pack them apart from Python itself."""
     folder = Path(sysconfig.get_path("include"))
-    found = (folder / "Python.h").is_file()
+    found = files.is_file(folder / "Python.h")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     hint = f"`sudo apt install python{version}-dev`"
     if sys.base_prefix != "/usr":

@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.record import Finding
 
 #: Package → what it is good for.
@@ -46,4 +47,4 @@ def pybind11_cmake_folder() -> Path | None:
     if spec is None or spec.origin is None:
         return None
     folder = Path(spec.origin).parent / "share/cmake/pybind11"
-    return folder if folder.is_dir() else None
+    return folder if files.is_dir(folder) else None

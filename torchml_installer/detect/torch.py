@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import (
     IncompleteTorchError,
@@ -83,8 +84,9 @@ def inspect(root: Path, how: str) -> TorchFinding:
     """What is known about the libtorch in ``root``."""
     library = _library(root, f"libtorch_cpu.{_SUFFIX}")
     header = root / "include/ATen/ATen.h"
-    if library is None and not header.is_file():
-        message = f"There is no libtorch in {root} ({how}): it has neither include/ATen nor lib/."
+    if library is None and not files.is_file(header):
+        reason = files.obstacle(root) or "it has neither include/ATen nor lib/"
+        message = f"There is no libtorch in {root} ({how}): {reason}."
         return _finding(how=how, problem=NoTorchError(message))
     problem: TorchMLError | None = None
     old_abi = _has_old_abi(root)
@@ -92,7 +94,7 @@ def inspect(root: Path, how: str) -> TorchFinding:
     if library is None or _library(root, f"libc10.{_SUFFIX}") is None:
         missing = "libtorch_cpu" if library is None else "libc10"
         problem = IncompleteTorchError(f"The torch in {root} lacks the library {missing}.")
-    elif not header.is_file() or not (root / "include/torch/script.h").is_file():
+    elif not files.is_file(header) or not files.is_file(root / "include/torch/script.h"):
         problem = IncompleteTorchError(
             f"The torch in {root} lacks its C++ headers (include/torch/script.h)."
         )
@@ -153,7 +155,7 @@ def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
     if (package := python_torch_folder()) is not None:
         # conda-forge splits torch: libraries and headers lie in the environment's own lib/ and
         # include/, and the Python package has links to the libraries at most.
-        whole = (package / "include/ATen").is_dir()
+        whole = files.is_dir(package / "include/ATen")
         prefix = Path(sys.prefix)
         if not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None:
             yield prefix, "the active Python"
@@ -163,7 +165,7 @@ def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
         yield Path(value), "CONDA_PREFIX"
     # What EasyBuild's module of PyTorch sets.
     if value := os.environ.get("EBROOTPYTORCH"):
-        for folder in sorted(Path(value).glob("lib/python3*/site-packages/torch")):
+        for folder in files.matching(Path(value), "lib/python3*/site-packages/torch"):
             yield folder, "the module EBROOTPYTORCH"
     yield deps_folder(), "torchml-install deps"
     yield Path("/usr"), "Debian's libtorch-dev"
@@ -192,8 +194,8 @@ def _package_folder(spec: importlib.machinery.ModuleSpec | None) -> Path | None:
 
 def _library(root: Path, name: str) -> Path | None:
     for pattern in _LIBRARY_FOLDERS:
-        for folder in sorted(root.glob(pattern)):
-            if (folder / name).is_file():
+        for folder in files.matching(root, pattern):
+            if files.is_file(folder / name):
                 return folder / name
     return None
 
@@ -209,7 +211,7 @@ def _text(path: Path, limit: int = 200_000) -> str:
 
 def _cmake_text(root: Path, name: str) -> str:
     for pattern in _CMAKE_FOLDERS:
-        for folder in sorted(root.glob(pattern)):
+        for folder in files.matching(root, pattern):
             if text := _text(folder / name):
                 return text
     return ""

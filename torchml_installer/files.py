@@ -1,0 +1,53 @@
+"""Looking at files that may not be there, or not for this user: that is no error of detection.
+
+A folder of somebody else's, a file server that does not answer, a path that is too long: pathlib's
+own questions raise for them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def is_file(path: Path) -> bool:
+    """Whether that is a file which this user can see."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """Whether that is a folder which this user can see."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something which this user can see."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What matches below a folder, sorted; as much of it as this user can see."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
+def obstacle(folder: Path) -> str:
+    """Why a folder cannot be looked into, in the system's words; "" if it can, or is missing."""
+    try:
+        os.scandir(folder).close()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return error.strerror or "it cannot be read"
+    return ""

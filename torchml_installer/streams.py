@@ -1,0 +1,76 @@
+"""Standard input, output and error, in whatever state the caller has left them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import sys
+
+from torchml_installer.errors import OutputNotWrittenError
+
+_FAITHFUL = "torchml-faithful"
+
+
+def prepare() -> None:
+    """Makes the three streams usable.
+
+    A closed one (``<&-``) becomes the null device: its number would go to the next file that is
+    opened. What the terminal's encoding does not know is written as an escape; bytes of a path that
+    are no text go out as they came.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    codecs.register_error(_FAITHFUL, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_FAITHFUL)
+
+
+def finish(code: int) -> int:
+    """Writes out what is left of the output; returns the exit code, another one if that fails."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the pipe (`| head`) has gone; nobody is left to tell.
+        discard()
+        return code or 141
+    except OSError as error:
+        discard()
+        print(f"error: The output could not be written: {error.strerror}.", file=sys.stderr)
+        return code or OutputNotWrittenError.exit_code
+    return code
+
+
+def discard() -> None:
+    """Lets what was not written yet vanish, so that Python does not try again at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def as_json(value: object) -> str:
+    """JSON that every reader understands: escapes only where the output cannot do without."""
+    plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    text = json.dumps(value, indent=2, ensure_ascii=plain)
+    # Bytes of a path that are no text; Python's own escape for them is JSON's, too.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _escaped(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    written = b""
+    for character in error.object[error.start : error.end]:
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:
+            written += bytes([code - 0xDC00])
+        else:
+            written += character.encode("ascii", "backslashreplace")
+    return written, error.end
