@@ -1,0 +1,245 @@
+"""Ended at any moment, by whatever signal, the next run goes on; two at once do not disturb.
+
+The signals come when the command says that a step begins, and some time into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.clean.conftest import DriverRuns
+from tests.clean.machines import ENVIRONMENT, CleanMachine
+from tests.installer.driver_machine import DEFAULT
+from torchml_installer.errors import InterruptedByUserError
+
+#: SIGINT and SIGHUP end in the same function as SIGTERM.
+WISHES = (
+    pytest.param(signal.SIGTERM, id="SIGTERM"),
+    pytest.param(signal.SIGKILL, id="SIGKILL"),
+    pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow),
+    pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.slow),
+)
+#: Words of the driver's steps, and seconds into them.
+MOMENTS = (("configuring", 0.0), ("compiling", 0.1), ("collecting", 0.0))
+
+
+def end_at(
+    process: subprocess.Popen[str], word: str, delay: float, wish: signal.Signals
+) -> tuple[int, str]:
+    """Sends the signal when the process says the word; returns its code and what it said."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith(word):
+            time.sleep(delay)
+            process.send_signal(wish)
+            break
+    said += process.stderr.read()
+    return process.wait(timeout=30), said
+
+
+def one_of(parent: int, word: bytes) -> int:
+    """The process, started by another, that has a word on its command line."""
+    while True:
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                facts = status.read_text().rpartition(")")[2].split()
+                words = status.with_name("cmdline").read_bytes().split(b"\0")
+                if int(facts[1]) == parent and word in words:
+                    return int(status.parent.name)
+        time.sleep(0.01)
+
+
+def start(
+    clean: CleanMachine, words: Sequence[str | Path], environment: dict[str, str], cwd: str = "/"
+) -> subprocess.Popen[str]:
+    return clean.start(
+        *words,
+        environment=environment,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_an_interrupted_driver_leaves_the_one_before_and_the_next_run_goes_on(
+    driver: DriverRuns, wish: signal.Signals
+) -> None:
+    assert driver.run(*driver.command()).code == 0
+    library = driver.collection / DEFAULT / "library.so"
+    before = library.read_bytes()
+    driver.work("execute_process(COMMAND sleep 0.2)")
+    for number, (word, delay) in enumerate(MOMENTS):
+        with (driver.sources / "work.cmake").open("a") as file:
+            file.write(f"# {number}: another build\n")
+        process = start(driver.clean, driver.words(*driver.command()), driver.environment)
+        code, said = end_at(process, word, delay, wish)
+        if wish == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+        elif code != 0:  # too late is possible
+            assert code == InterruptedByUserError.exit_code, said
+            assert "Traceback" not in said
+            assert driver.installed() == [DEFAULT]
+        assert library.read_bytes() == before
+    outcome = driver.run(*driver.command()).plain()
+    assert outcome.code == 0, outcome.err
+    if wish != signal.SIGKILL:
+        assert driver.installed() == [DEFAULT]
+
+
+def test_an_impatient_user_does_not_stop_the_cleaning_up(driver: DriverRuns) -> None:
+    mark = driver.folder / "started"
+    driver.work(f'file(TOUCH "{mark}")\nexecute_process(COMMAND sleep 20.125)')
+    process = start(driver.clean, driver.words(*driver.command()), driver.environment)
+    while not mark.exists():
+        time.sleep(0.01)
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    assert process.wait(timeout=20) == InterruptedByUserError.exit_code, said
+    assert "Traceback" not in said
+    assert driver.installed() == []
+    assert "sleep 20.125" not in driver.clean.run("/bin/ps", "-eo", "args").out
+
+
+def test_a_run_under_nohup_outlives_its_terminal(driver: DriverRuns) -> None:
+    driver.work("execute_process(COMMAND sleep 0.2)")
+    process = start(driver.clean, ["nohup", *driver.words(*driver.command())], driver.environment)
+    code, said = end_at(process, "compiling", 0.0, signal.SIGHUP)
+    assert code == 0, said
+    assert driver.installed() == [DEFAULT]
+
+
+def test_what_killed_runs_have_left_in_a_collection_goes_after_a_day(driver: DriverRuns) -> None:
+    old, new = (driver.collection / f".torchml-staging-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        (folder / DEFAULT).mkdir(parents=True)
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
+    assert driver.run(*driver.command()).code == 0
+    assert driver.installed() == [new.name, DEFAULT]
+
+
+def test_an_interrupted_environment_file_is_the_old_one_or_the_new(driver: DriverRuns) -> None:
+    words = driver.words("env", "-o", str(driver.folder / "env.sh"))
+    for delay in (0.1, 0.2):
+        process = start(driver.clean, words, driver.environment)
+        time.sleep(delay)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+        assert "Traceback" not in said
+        assert [path.name for path in driver.folder.glob("*env.sh*")] in ([], ["env.sh"])
+    assert driver.run("env", "-o", str(driver.folder / "env.sh")).code == 0
+
+
+# --- packages -------------------------------------------------------------------------------
+
+
+class Packages:
+    """A Python environment in a clean machine, and a package that pip needs a second for."""
+
+    def __init__(self, driver: DriverRuns) -> None:
+        self.clean = driver.clean
+        wheel = driver.folder / "wheels/vesin-0.9-py3-none-any.whl"
+        wheel.parent.mkdir()
+        facts = "vesin-0.9.dist-info"
+        with zipfile.ZipFile(wheel, "w") as made:
+            for number in range(400):
+                made.writestr(f"vesin/m{number}.py", f"def f(x):\n    return x + {number}\n" * 5)
+            made.writestr("vesin/__init__.py", "")
+            made.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: vesin\nVersion: 0.9\n")
+            tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            made.writestr(f"{facts}/WHEEL", tags)
+            made.writestr(f"{facts}/RECORD", "")
+        self.environment = {
+            **driver.environment,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(wheel.parent),
+            "PIP_CONFIG_FILE": "/dev/null",
+        }
+        self.clean.administer(f'rm -rf $root/srv/env; cp -a "$root{ENVIRONMENT}/." $root/srv/env')
+        start = ["/srv/env/bin/python", "-m", "torchml_installer"]
+        self.words = [*start, "deps", "--with", "vesin", "--provider", "pip"]
+
+    def start(self) -> subprocess.Popen[str]:
+        return start(self.clean, self.words, self.environment)
+
+    def require_whole(self) -> None:
+        program = "import vesin.m0, vesin.m399, importlib.metadata as m; print(m.version('vesin'))"
+        done = self.clean.run("/srv/env/bin/python", "-c", program)
+        assert done.out == "0.9\n", done.err
+
+
+@pytest.fixture
+def packages(driver: DriverRuns) -> Packages:
+    return Packages(driver)
+
+
+@pytest.mark.parametrize("wish", [wish for wish in WISHES if wish.id != "SIGKILL"])
+def test_an_interrupted_installation_of_packages_goes_on_the_next_time(
+    packages: Packages, wish: signal.Signals
+) -> None:
+    code, said = end_at(packages.start(), "pip: installing", 0.3, wish)
+    assert code in (-wish, InterruptedByUserError.exit_code, 0), said
+    assert "Traceback" not in said
+    last = packages.start()
+    said = last.communicate(timeout=60)[1]
+    assert last.returncode == 0, said
+    packages.require_whole()
+
+
+def test_the_next_run_waits_for_a_pip_whose_parent_was_killed(packages: Packages) -> None:
+    first = packages.start()
+    assert first.stderr is not None
+    for line in first.stderr:
+        if line.startswith("pip: installing"):
+            break
+    pip = one_of(first.pid, b"install")
+    os.kill(pip, signal.SIGSTOP)  # for it may be done before the next run looks
+    try:
+        first.kill()
+        assert first.wait(timeout=30) == -signal.SIGKILL
+        last = packages.start()
+        assert last.stderr is not None
+        said = last.stderr.readline()
+    finally:
+        os.kill(pip, signal.SIGCONT)
+    assert "waiting for another torchml-install" in said
+    said = last.communicate(timeout=60)[1]
+    assert last.returncode == 0, said
+    packages.require_whole()
+
+
+def test_of_two_runs_at_once_the_second_waits_and_has_nothing_to_do(packages: Packages) -> None:
+    runs = [packages.start() for _ in range(2)]
+    said = ["", ""]
+
+    def listen(number: int) -> None:
+        said[number] = runs[number].communicate(timeout=60)[1]
+
+    listeners = [threading.Thread(target=listen, args=(number,)) for number in range(2)]
+    for listener in listeners:
+        listener.start()
+    for listener in listeners:
+        listener.join()
+    assert [run.returncode for run in runs] == [0, 0], said
+    waited = [text for text in said if "waiting for another torchml-install" in text]
+    assert len(waited) == 1, said
+    assert "that installs packages" in waited[0]
+    assert "pip: installing" not in waited[0]
+    packages.require_whole()
