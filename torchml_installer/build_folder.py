@@ -14,31 +14,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from torchml_installer import console
+from torchml_installer import console, files
 from torchml_installer.paths import cache_folder, is_plain, own_temporary_folder
 
 #: Builds that nobody has used for that long are removed.
 _KEPT_SECONDS = 60 * 24 * 3600.0
+#: Names the sources of a build.
+_ORIGIN = "sources.txt"
 _IGNORED = shutil.ignore_patterns("__pycache__", "build", "_skbuild", "*.pyc", ".*")
 
 
 def source_files(folder: Path) -> list[Path]:
     """The files of a source folder, sorted, without leftovers of builds and editors."""
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
-        ignored = _IGNORED(parent, [*folders, *files])
+    for parent, folders, names in os.walk(folder):
+        ignored = _IGNORED(parent, [*folders, *names])
         folders[:] = sorted(set(folders) - ignored)
-        found += [Path(parent) / name for name in sorted(set(files) - ignored)]
+        found += [Path(parent) / name for name in sorted(set(names) - ignored)]
     return found
 
 
 def key(sources: Path, facts: Sequence[str]) -> str:
-    """A name for the build: a hash of the sources' contents and of other facts."""
+    """A name for the build: a hash of where the sources are, and of other facts.
+
+    What is in the sources is no part of it: after a change, a build goes on from the one before.
+    """
     digest = hashlib.sha256()
-    for path in source_files(sources):
-        contents = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(sources)} {contents}\n".encode())
-    for fact in facts:
+    for fact in (str(sources.resolve()), *facts):
         # A path may hold bytes that are no text.
         digest.update(f"{fact}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
@@ -59,8 +61,11 @@ def default_parent() -> Path:
 def copy_sources(sources: Path, target: Path) -> None:
     """Brings ``target`` up to date with ``sources``.
 
-    Files that did not change keep their time stamps, so that nothing is compiled twice.
+    Files that did not change keep their time stamps, so that nothing is compiled twice. Whose copy
+    it is, ``prune`` learns from a file beside it.
     """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.with_name(_ORIGIN).write_bytes(os.fsencode(sources.resolve()))
     wanted = {path.relative_to(sources): path for path in source_files(sources)}
     if target.exists():
         for old in source_files(target):
@@ -137,13 +142,23 @@ def _is_still(lock: IO[str], path: Path) -> bool:
 
 
 def prune(parent: Path, keep: Path) -> None:
-    """Removes builds under ``parent`` that have not been used for two months, except ``keep``."""
+    """Removes builds under ``parent`` that have not been used for two months, or whose sources are
+    gone, except ``keep``."""
     oldest = time.time() - _KEPT_SECONDS
     for lock_path in parent.glob("*.lock"):
         folder = lock_path.with_suffix("")
-        if folder == keep or lock_path.stat().st_mtime > oldest:
+        recent = lock_path.stat().st_mtime > oldest
+        if folder == keep or (recent and not _is_orphan(folder)):
             continue
         with contextlib.suppress(OSError), lock_path.open("a+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
             lock_path.unlink(missing_ok=True)
+
+
+def _is_orphan(folder: Path) -> bool:
+    try:
+        origin = Path(os.fsdecode((folder / _ORIGIN).read_bytes()))
+    except OSError:
+        return False  # not a build of sources of ours, or one that nobody has begun
+    return not files.exists(origin)

@@ -40,6 +40,11 @@ def driver(machine: Machine) -> DriverMachine:
     return DriverMachine(machine)
 
 
+def builds(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "cache/torchml-install/build"
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
 def test_a_driver_is_installed_through_paths_with_blanks_and_quotes(driver: DriverMachine) -> None:
     outcome = driver.install(*driver.command(), script=driver.script)
     assert outcome.code == 0, outcome.err
@@ -73,8 +78,7 @@ def test_another_name_uses_the_same_build(driver: DriverMachine, tmp_path: Path)
     driver.install(*driver.command(), script=driver.script)
     driver.install(*driver.command("--name", "Other"), script=driver.script)
     assert driver.installed() == ["Other", DEFAULT]
-    builds = tmp_path / "cache/torchml-install/build"
-    (build,) = (path for path in builds.iterdir() if path.is_dir())
+    (build,) = builds(tmp_path)
     assert "working" not in (build / "build.log").read_text()
 
 
@@ -91,12 +95,32 @@ def test_graphs_are_left_out_on_request_however_it_is_spelt(
     assert "TORCHML_GRAPH:UNINITIALIZED=OFF" in (build / "build/CMakeCache.txt").read_text()
 
 
-def test_changed_sources_are_built_anew(driver: DriverMachine, tmp_path: Path) -> None:
+def test_of_changed_sources_only_those_are_compiled_again(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
     driver.install(*driver.command(), script=driver.script)
-    driver.work('message(STATUS "changed")')
+    (before,) = builds(tmp_path)
+    driver.work('message(STATUS "other work")')
     driver.install(*driver.command(), script=driver.script)
-    builds = tmp_path / "cache/torchml-install/build"
-    assert len([path for path in builds.iterdir() if path.is_dir()]) == 2
+    (build,) = builds(tmp_path)
+    assert build == before
+    assert "other work" in (build / "build.log").read_text()
+    write(driver.sources / "NOTES.md", "nothing that is compiled\n")
+    driver.install(*driver.command(), script=driver.script)
+    assert "other work" not in (build / "build.log").read_text()
+
+
+def test_a_build_goes_when_its_sources_are_gone(driver: DriverMachine, tmp_path: Path) -> None:
+    driver.install(*driver.command(), script=driver.script)
+    (old,) = builds(tmp_path)
+    elsewhere = driver.sources.rename(driver.sources.with_name("moved"))
+    driver.script.write_text(
+        driver.script.read_text().replace(repr(str(driver.sources)), repr(str(elsewhere)))
+    )
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    (new,) = builds(tmp_path)
+    assert new != old
 
 
 def test_a_failed_build_leaves_the_old_driver_and_names_log_and_error(
