@@ -46,7 +46,8 @@ _QUESTION = {
     Collection.ENVIRONMENT: "env",
     Collection.SYSTEM: "system",
 }
-_VARIABLE = {
+#: Whose folders make up the environment collection.
+VARIABLES = {
     ItemKind.DRIVER: "KIM_API_MODEL_DRIVERS_DIR",
     ItemKind.MODEL: "KIM_API_PORTABLE_MODELS_DIR",
 }
@@ -79,8 +80,8 @@ class Collections:
             return Path(folders[0])
         if collection is Collection.ENVIRONMENT:
             raise CollectionUnsetError(
-                f"The environment collection has no folder: {_VARIABLE[kind]} is not set.",
-                f"Set it, for example `export {_VARIABLE[kind]}=$HOME/kim/{kind.value}`, "
+                f"The environment collection has no folder: {VARIABLES[kind]} is not set.",
+                f"Set it, for example `export {VARIABLES[kind]}=$HOME/kim/{kind.value}`, "
                 "or use --collection user.",
             )
         raise CollectionUnsetError(
@@ -139,7 +140,7 @@ class Collections:
 def _absolute_environment() -> dict[str, str]:
     """The environment, with the collections' variables free of relative paths."""
     environment = dict(os.environ)
-    for variable in _VARIABLE.values():
+    for variable in VARIABLES.values():
         if folders := environment.get(variable):
             absolute = (str(Path(part).absolute()) for part in folders.split(os.pathsep) if part)
             environment[variable] = os.pathsep.join(absolute)

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, make_kim, make_program, write
-from torchml_installer.detect import build_tool, cmake, compiler, kim_api, lammps, programs
+from torchml_installer.detect import (
+    build_tool,
+    cmake,
+    compiler,
+    kim_api,
+    kim_collections,
+    lammps,
+    programs,
+)
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
     CMakeTooOldError,
@@ -21,6 +29,7 @@ from torchml_installer.errors import (
     NoCompilerError,
     NoKimApiError,
 )
+from torchml_installer.names import DEFAULT_DRIVER_NAME
 
 GCC_12 = "c++ (Debian 12.2.0-14) 12.2.0"
 GCC_8 = "g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)"
@@ -203,3 +212,30 @@ def test_programs_are_taken_in_the_order_of_path(
     second = make_program(bare / "tool", "")
     monkeypatch.setenv("PATH", f"{first.parent}{os.pathsep}{bare}")
     assert programs.which_all("tool") == [(first, "PATH"), (second, "PATH")]
+
+
+# --- KIM's collections ----------------------------------------------------------------------
+
+
+def test_the_collections_are_shown_and_where_the_driver_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KIM_API_PORTABLE_MODELS_DIR", raising=False)
+    monkeypatch.setenv("KIM_API_MODEL_DRIVERS_DIR", str(tmp_path / "drivers"))
+    kim = kim_api.detect(make_kim(tmp_path / "kim"))
+    found = kim_collections.detect(kim)
+    assert not found.usable
+    assert "torchml-install driver" in found.next_step
+    looked = {place.how: place for place in found.looked}
+    assert looked["environment, drivers"].where == tmp_path / "drivers"
+    assert looked["environment, drivers"].refused == "not there yet"
+    assert looked["environment, models"].refused == "not set"
+    assert looked["user, drivers"].where.is_relative_to(tmp_path / "kim/user")
+    folder = looked["user, drivers"].where / DEFAULT_DRIVER_NAME
+    folder.mkdir(parents=True)
+    assert kim_collections.detect(kim).where == folder.parent
+
+
+def test_without_a_kim_api_there_are_no_collections() -> None:
+    none = kim_api.KimFinding("kim-api", "KIM-API", needed=True)
+    assert kim_collections.detect(none).next_step == "They come with the KIM-API."

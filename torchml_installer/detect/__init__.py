@@ -20,6 +20,7 @@ from torchml_installer.detect import (
     cuda,
     enzyme,
     kim_api,
+    kim_collections,
     lammps,
     libdescriptor,
     modules,
@@ -111,11 +112,12 @@ def survey(places: Places) -> Survey:
         others = [pool.submit(detector) for detector in DETECTORS.values()]
         packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
         tools = _toolchain(places, pool)
+        collections = pool.submit(kim_collections.detect, tools.kim)
         extensions = [
             torch_extension.detect(extension, tools.torch.version)
             for extension in EXTENSIONS.values()
         ]
-        found = [future.result() for future in (*others, *packages)]
+        found = [future.result() for future in (collections, *others, *packages)]
         return Survey(tools, (*found, *extensions))
 
 

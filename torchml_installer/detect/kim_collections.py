@@ -1,0 +1,68 @@
+"""KIM's collections: the folders in which a KIM-API looks for drivers and models."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from torchml_installer import files
+from torchml_installer.collections import VARIABLES, Collection, Collections, ItemKind
+from torchml_installer.detect.kim_api import KimFinding
+from torchml_installer.detect.record import Finding, Place
+from torchml_installer.errors import CollectionUnsetError, NoKimApiError
+from torchml_installer.names import DEFAULT_DRIVER_NAME
+
+_ITEMS = {ItemKind.DRIVER: "drivers", ItemKind.MODEL: "models"}
+
+
+def detect(kim: KimFinding) -> Finding:
+    """Each collection's folders, by the answers of the KIM-API itself, and whether items can be
+    installed there; where the driver is, under the name that published models ask for."""
+    if kim.collections_info is None:
+        return _finding(hint="They come with the KIM-API.")
+    collections = Collections(kim.collections_info)
+    asked = [(collection, kind) for collection in Collection for kind in _ITEMS]
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(collections.find, ItemKind.DRIVER, DEFAULT_DRIVER_NAME)
+        places = [pool.submit(_place, collections, *pair) for pair in asked]
+        try:
+            looked = tuple(place.result() for place in places)
+            driver = found.result()
+        except NoKimApiError as error:
+            return _finding(problem=error)
+    if driver is None:
+        return _finding(
+            looked=looked, hint="The driver is in none: `torchml-install driver` installs it."
+        )
+    return _finding(where=driver.folder, how=f"the driver is there: {driver.name}", looked=looked)
+
+
+def _place(collections: Collections, collection: Collection, kind: ItemKind) -> Place:
+    how = f"{collection.value}, {_ITEMS[kind]}"
+    try:
+        folder = collections.folder(collection, kind)
+    except CollectionUnsetError:
+        return Place(Path(f"${VARIABLES[kind]}"), how, "not set")
+    if not files.exists(folder):
+        return Place(folder, how, "not there yet")
+    return Place(folder, how, "" if os.access(folder, os.W_OK) else "not writable for you")
+
+
+def _finding(
+    *,
+    where: Path | None = None,
+    how: str = "",
+    hint: str = "",
+    problem: NoKimApiError | None = None,
+    looked: tuple[Place, ...] = (),
+) -> Finding:
+    return Finding(
+        name="kim-collections",
+        title="driver in KIM",
+        where=where,
+        how=how,
+        hint=hint,
+        problem=problem,
+        looked=looked,
+    )
