@@ -75,12 +75,12 @@ def uninstall(
 def remove_caches() -> list[Path]:
     """Removes builds and logs; returns their folders."""
     # Builds may lie elsewhere, see ``build_folder.default_parent``.
-    folders = [cache_folder(), build_folder.default_parent()]
+    cache, builds = cache_folder(), build_folder.default_parent()
+    folders = [cache] if builds.is_relative_to(cache) else [cache, builds]
     present = [folder for folder in folders if folder.is_dir()]
     for folder in present:
-        if folder.is_dir():
-            with _permission(folder):
-                shutil.rmtree(folder)
+        with _permission(folder):
+            shutil.rmtree(folder)
         if folder.parent.name.startswith("torchml-install-"):
             with contextlib.suppress(OSError):
                 folder.parent.rmdir()
@@ -104,6 +104,10 @@ def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:
         if receipt.path is not None and not kept:
             with _permission(receipt.path):
                 receipt.path.unlink(missing_ok=True)
+            # The folder of receipts, and the one of all that this program keeps, once empty.
+            with contextlib.suppress(OSError):
+                receipt.path.parent.rmdir()
+                receipt.path.parent.parent.rmdir()
     return Removal(receipt, tuple(removed), tuple(kept))
 
 

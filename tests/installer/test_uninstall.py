@@ -44,6 +44,17 @@ class TestReceipts:
         assert other.exists()
         assert receipts.read_all() == []
 
+    def test_nothing_is_left_of_the_place_that_receipts_are_kept_in(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        installed(tmp_path)
+        uninstall.uninstall(uninstall.installed())
+        assert not (data / "torchml-install").exists()
+
+    def test_caches_are_told_once(self, tmp_path: Path) -> None:
+        write(tmp_path / "cache/torchml-install/build/log.txt")
+        assert uninstall.remove_caches() == [tmp_path / "cache/torchml-install"]
+
     def test_what_others_put_beside_it_stays(self, tmp_path: Path) -> None:
         library = installed(tmp_path)
         note = write(library.parent / "notes.txt")
