@@ -1,0 +1,165 @@
+"""The GitHub action and the GitLab template: valid, and of the options that their inputs mean."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT, run
+
+ruamel = pytest.importorskip("ruamel.yaml", reason="check-jsonschema is not installed")
+
+ACTION = ROOT / "ci/github/action.yml"
+TEMPLATE = ROOT / "ci/gitlab.yml"
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(ruamel.YAML(typ="safe").load_all(path.read_text()))
+
+
+def interpolated(**inputs: str) -> str:
+    """The template's job as GitLab makes it of the inputs."""
+    spec, _job = documents(TEMPLATE)
+    values = {
+        name: str(described["default"]).lower()
+        if described.get("type") == "boolean"
+        else described["default"]
+        for name, described in spec["spec"]["inputs"].items()
+    }
+    assert set(inputs) <= set(values)
+    values.update(inputs)
+    job = TEMPLATE.read_text().partition("\n---\n")[2]
+    return re.sub(r"\$\[\[ inputs\.([\w-]+) \]\]", lambda found: values[found[1]], job)
+
+
+def check(path: Path, schema: str, *options: str) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema]
+    run([*command, *options, path])
+
+
+def test_the_action_is_what_github_takes() -> None:
+    check(ACTION, "vendor.github-actions")
+
+
+def test_the_template_is_what_gitlab_takes(tmp_path: Path) -> None:
+    header = tmp_path / "header.yml"
+    header.write_text(TEMPLATE.read_text().partition("\n---\n")[0] + "\n")
+    job = tmp_path / "job.yml"
+    job.write_text(interpolated())
+    for path in (header, job):
+        check(path, "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
+    assert "[[" not in job.read_text()
+
+
+def test_both_have_the_same_inputs() -> None:
+    (action,) = documents(ACTION)
+    spec, _job = documents(TEMPLATE)
+    of_gitlab = spec["spec"]["inputs"]
+    assert set(of_gitlab) - set(action["inputs"]) == {"project", "ref"}
+    assert set(action["inputs"]) <= set(of_gitlab)
+    for name, described in action["inputs"].items():
+        if name != "cache":
+            assert str(of_gitlab[name]["default"]).lower() == described["default"], name
+
+
+def test_neither_names_an_owner_that_a_fork_would_have_to_change() -> None:
+    for path in (ACTION, TEMPLATE):
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+        assert not re.search(r"OWNER|GROUP|github\.com", "\n".join(lines)), path
+
+
+INPUTS = [
+    ({}, []),
+    ({"mpi": "true", "graph": "false"}, ["--mpi", "--no-graph"]),
+    ({"libdescriptor": "true"}, ["--libdescriptor"]),
+]
+
+
+@pytest.mark.parametrize(("inputs", "options"), INPUTS)
+def test_the_action_hands_its_inputs_on(
+    inputs: Mapping[str, str], options: list[str], tmp_path: Path
+) -> None:
+    (action,) = documents(ACTION)
+    values = {name: described["default"] for name, described in action["inputs"].items()}
+    values.update(inputs)
+    step = action["runs"]["steps"][0]
+    given = {
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda found: values[found[1]], text)
+        for name, text in step["env"].items()
+    }
+    output = tmp_path / "output"
+    places = {
+        "GITHUB_ACTION_PATH": str(ACTION.parent),
+        "GITHUB_OUTPUT": str(output),
+        "RUNNER_TEMP": str(tmp_path),
+    }
+    run(["bash", "-e", "-c", step["run"]], env={**os.environ, **given, **places})
+    expected = ["--torch", values["torch"], "--torch-index", values["torch-index"], *options]
+    assert shlex.split((tmp_path / "torchml-options").read_text()) == expected
+    key = run([ROOT / "ci/setup.sh", "--key", *expected]).strip()
+    assert output.read_text().splitlines() == [f"root={ROOT}", f"key={key}"]
+
+
+@pytest.mark.parametrize(("inputs", "options"), [*INPUTS, ({"torch-index": ""}, [])])
+def test_the_template_clones_the_project_and_hands_its_inputs_on(
+    inputs: Mapping[str, str], options: list[str], tmp_path: Path
+) -> None:
+    """In a fork's group, from what is there; the clone's setup.sh writes down what it was given."""
+    job = ruamel.YAML(typ="safe").load(io.StringIO(interpolated(**inputs)))[".torchml"]
+    server = tmp_path / "server"
+    project = server / "somebody/torchml-driver.git"
+    (project / "ci").mkdir(parents=True)
+    setup = project / "ci/setup.sh"
+    setup.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >given\n')
+    setup.chmod(0o755)
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", project]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "m"], ["tag", "v0.1.0"]):
+        run([*git, *words])
+    pipeline = tmp_path / "pipeline"
+    pipeline.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "CI_SERVER_URL": server.as_uri(),
+        "CI_PROJECT_NAMESPACE": "somebody",
+        "CI_PROJECT_DIR": str(pipeline),
+    }
+    exports = [f'export {name}="{value}"' for name, value in job["variables"].items()]
+    commands = [line for line in job["before_script"] if not line.startswith("apt-get")]
+    assert len(commands) == len(job["before_script"]) - 1
+    # Twice: the second time it finds its cache.
+    for _ in range(2):
+        script = "\n".join(["set -e", *exports, *commands])
+        run(["bash", "-c", script], env=environment, cwd=pipeline)
+    index = inputs.get("torch-index", "https://download.pytorch.org/whl/cpu")
+    expected = ["--torch", "torch==2.13.0", *(["--torch-index", index] if index else []), *options]
+    assert (pipeline / "given").read_text().splitlines() == expected
+
+
+def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
+    """A repository that is not there is not passed over."""
+    job = ruamel.YAML(typ="safe").load(io.StringIO(interpolated()))[".torchml"]
+    commands = [line for line in job["before_script"] if not line.startswith("apt-get")]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(["set -e", *commands])],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TORCHML_REPOSITORY": (tmp_path / "nothing.git").as_uri(),
+            "TORCHML_REF": "v0.1.0",
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "nothing.git" in done.stderr
