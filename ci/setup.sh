@@ -12,8 +12,8 @@
 #   --libdescriptor    libdescriptor, too
 #   --no-driver        only what the driver is built with
 #   --for PURPOSE      with what this repository's tests use: test or test-all
-#   --key              print the key of a cache of .venv, ~/.kim-api and ~/.cache, and do nothing: it
-#                      changes when, and only when, what is made here would
+#   --key              print the key of a cache of .venv, ~/.kim-api and ~/.cache, and make nothing:
+#                      it changes when, and only when, what is made here would
 #
 # Everything goes into .venv beside this file's folder; the driver into KIM's user collection.
 set -euo pipefail
@@ -51,17 +51,42 @@ python="${PYTHON:-python3}"
 [ -z "$torch" ] || export TORCHML_TORCH="$torch"
 [ -z "$torch_index" ] || export TORCHML_TORCH_INDEX="$torch_index"
 
+# Python is what everything else is installed by.
+if ! command -v "$python" >/dev/null; then
+    as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+    if [ "$python" != python3 ] || ! command -v apt-get >/dev/null || ! ${as_root[@]+"${as_root[@]}"} true; then
+        echo "ci/setup.sh: there is no $python. Install Python 3.10 or newer (apt-get install python3" \
+            "python3-venv), or name one: PYTHON=/path/to/python3.12 ci/setup.sh" >&2
+        exit 1
+    fi
+    echo "ci/setup.sh: there is no Python yet: apt-get install python3 python3-venv" >&2
+    apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -q)
+    log="$(mktemp)"
+    if ! { "${apt[@]}" update &&
+        "${apt[@]}" install -y --no-install-recommends python3 python3-venv; } >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        echo "ci/setup.sh: apt could not install it; all of it: $log" >&2
+        exit 1
+    fi
+    rm -f "$log"
+fi
+
 if [ "$key" = on ]; then
+    default="$(sed -n 's/^DEFAULT_TORCH = "\(.*\)"$/\1/p' ci/provision.py)"
+    [ "$driver" = on ] || mpi="" graph="" libdescriptor=""
     {
-        echo "${TORCHML_TORCH:-} ${TORCHML_TORCH_INDEX:-} $purpose $mpi $graph $libdescriptor $driver"
+        echo "${TORCHML_TORCH:-$default} ${TORCHML_TORCH_INDEX:-} $mpi $graph $libdescriptor $driver"
         "$python" --version
+        # Programs, and libraries that look for each other, have these folders written into them.
+        echo "$PWD $HOME"
         uname -m
         # shellcheck disable=SC1091
         (. /etc/os-release && echo "$ID ${VERSION_ID:-}")
         made_of=(ci/provision.py ci/setup.sh pyproject.toml)
         [ "$driver" = off ] || made_of+=(driver_src torchml_installer)
         find "${made_of[@]}" -type f ! -name '*.pyc' ! -name '*.md' ! -path 'driver_src/build/*' \
-            -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+            ! -path 'driver_src/fuzz/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | cut -c1-32
     exit 0
 fi
