@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml_installer import build_folder, offline
-from torchml_installer.deps import providers
+from torchml_installer.deps import conda_conflicts, providers
 from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
 from torchml_installer.deps.record import DepsOptions
@@ -140,6 +140,11 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                 keep_open=(lock,) if provider.name == "pip" else (),
             )
         except PackageInstallError as error:
+            said = log.read_text(encoding="utf-8", errors="replace")
+            if provider.name == "conda" and (conflict := conda_conflicts.refusal(said)):
+                error.message += f"\n{conflict.message}"
+                error.remedy = conflict.remedy
+                raise
             packages = [name for need in step.needs for name in NEEDS[need].packages(provider.name)]
             offline.explain(error, provider.name, packages)
             if "torch" in packages:
