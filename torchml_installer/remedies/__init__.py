@@ -21,6 +21,7 @@ from torchml_installer.remedies.old_cxx_abi import OldCxxAbi
 from torchml_installer.remedies.remedy import Context, Remedy, Symptom
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
+from torchml_installer.remedies.two_torches import TwoTorches
 
 #: In the order in which they are looked for and repaired: what changes the tools comes first.
 KNOWN: tuple[Remedy, ...] = (
@@ -31,6 +32,7 @@ KNOWN: tuple[Remedy, ...] = (
     NewerCxxLibrary(),
     ThreadsNotFound(),
     MixedMpi(),
+    TwoTorches(),
     LibcudaMissing(),
     CMakeLoops(),
     CMakeRestarts(),

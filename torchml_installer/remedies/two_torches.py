@@ -1,0 +1,39 @@
+"""Two torches in one conda environment: conda's, which its packages link, and pip's over it."""
+
+from __future__ import annotations
+
+import sys
+
+from torchml_installer.detect.programs import conda_environment
+from torchml_installer.detect.torch import python_torch_folder
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+
+class TwoTorches(Remedy):
+    name = "two-torches"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        prefix = conda_environment()
+        package = python_torch_folder()
+        if prefix is None or package is None:
+            return None
+        records = sorted((prefix / "conda-meta").glob("libtorch-*.json"))
+        own = package / "lib/libtorch_cpu.so"
+        # conda's package has links to the library in the environment's own lib/.
+        if not records or not own.is_file() or own.resolve().parent == (prefix / "lib").resolve():
+            return None
+        version = records[0].name.split("-")[1]
+        installed = sorted(package.parent.glob("torch-*.dist-info"))
+        other = installed[0].stem.partition("-")[2] if installed else "of another kind"
+        return Symptom(
+            f"This environment has two torches: conda's libtorch {version} in {prefix / 'lib'}, "
+            "which conda's packages such as torchml-driver are linked with, and pip's torch "
+            f"{other} in {package}, which Python imports. A program that loads both computes with "
+            "the one that came first, or crashes. To keep conda's: "
+            f"`{sys.executable} -m pip uninstall torch`, then `conda install -p {prefix} "
+            "--force-reinstall -c conda-forge pytorch`. To keep pip's: `conda remove -p "
+            f"{prefix} torchml-driver libtorch`, then `torchml-install driver`."
+        )
+
+    def fix(self, context: Context) -> Change:
+        raise AssertionError("nothing was offered")
