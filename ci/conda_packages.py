@@ -1,6 +1,7 @@
 """Builds the recipes in ``recipes/`` and tests what comes out, with the engine that PyPI ships.
 
     python -m ci.conda_packages OUTPUT [--channel URL ...] [--variants FILE] [--only NAME ...]
+                                [--no-tests]
 
 ``OUTPUT`` becomes a channel with the packages. Without ``--channel`` it builds against conda-forge.
 ``--variants`` narrows what ``recipes/conda_build_config.yaml`` says. Whoever has the program does
@@ -10,11 +11,15 @@ the same with ``rattler-build build --recipe-dir recipes -m recipes/conda_build_
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import os
+import re
 import sys
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from rattler_build import (
     JinjaConfig,
@@ -27,6 +32,8 @@ from rattler_build import (
     VariantConfig,
 )
 from rattler_build.progress import LogEvent
+
+from torchml_installer.deps.conda_conflicts import explain
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 #: In the order in which they need each other.
@@ -74,10 +81,15 @@ class Log:
 
 
 def build(
-    name: str, output: Path, channels: Sequence[str], narrowed: Mapping[str, Sequence[str]]
+    name: str,
+    output: Path,
+    channels: Sequence[str],
+    narrowed: Mapping[str, Sequence[str]],
+    tests: bool = True,
 ) -> Iterator[Path]:
     """Builds and tests every variant of one recipe. Raises RattlerBuildError."""
-    tool = ToolConfiguration(test_strategy="native", channel_priority="disabled")
+    strategy = "native" if tests else "skip"
+    tool = ToolConfiguration(test_strategy=strategy, channel_priority="disabled")
     for variant in rendered(name, narrowed):
         with log_file(output, name).open("a", encoding="utf-8") as file:
             result = variant.run_build(
@@ -94,30 +106,99 @@ def log_file(output: Path, name: str) -> Path:
     return output / f"{name}.log"
 
 
+def not_channels(channels: Sequence[str]) -> list[str]:
+    """Of the channels on disk, those that are none: rattler-build takes them for empty ones."""
+    places = {url: urllib.parse.unquote(url.removeprefix("file://")) for url in channels}
+    return [
+        url
+        for url, place in places.items()
+        if url.startswith("file://") and not any(Path(place).glob("*/repodata.json"))
+    ]
+
+
+def why_unsolved(said: str, channels: Sequence[str]) -> str:
+    """rattler-build does not hand on why it could not solve: its last request, solved again."""
+    requests = re.findall(r"^ *Specs:\n((?: +- .+\n?)+)", said, re.MULTILINE)
+    if not requests or "Failed to resolve dependencies" not in said:
+        return ""
+    try:
+        import rattler
+    except ImportError:
+        return "pip install py-rattler, and why is said here."
+    specs = re.findall(r"^ +- (.+)$", requests[-1], re.MULTILINE)
+    request = rattler.solve(
+        list(channels),
+        specs,
+        virtual_packages=rattler.VirtualPackage.detect(),
+        channel_priority=rattler.ChannelPriority.Disabled,
+    )
+    try:
+        asyncio.run(request)
+    except Exception as error:  # py-rattler's classes have no common one
+        return str(error)
+    return ""
+
+
+def complain(name: str, log: Path, error: RattlerBuildError, channels: Sequence[str]) -> None:
+    """Says what went wrong, and what to do about it if that is known."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    reason = why_unsolved("\n".join([*lines, str(error)]), channels)
+    print(*lines[-40:], f"error: {name} could not be built: {error}", sep="\n", file=sys.stderr)
+    if reason:
+        print(reason.rstrip(), file=sys.stderr)
+    print(f"All of it: {log}", file=sys.stderr)
+    if conflict := explain("\n".join([*lines[-40:], reason])):
+        print(f"{conflict.message}\n{conflict.remedy}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ci.conda_packages", description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--channel", action="append", default=[], metavar="URL")
     parser.add_argument("--variants", type=Path, metavar="FILE", help="JSON: lists of values")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME")
+    parser.add_argument("--no-tests", action="store_true", help="where what tests need is not")
     options = parser.parse_args(arguments)
     narrowed = json.loads(options.variants.read_text()) if options.variants else {}
     channels = options.channel or ["conda-forge"]
     output: Path = options.output.absolute()
+    if re.search(r"\s", str(output)):
+        print(
+            f"error: {output}: packages are built below it, and some of what builds them takes no "
+            "spaces. Name another folder: python -m ci.conda_packages /tmp/packages; what is built "
+            "there can be installed into any folder.",
+            file=sys.stderr,
+        )
+        return 1
+    if missing := not_channels(channels):
+        print(
+            f"error: {', '.join(missing)}: no channel is there (one has folders such as noarch, "
+            "with a repodata.json).\nName another with --channel; without any it is conda-forge. "
+            "`python -m ci.conda_channel FOLDER` makes one in FOLDER/channel.",
+            file=sys.stderr,
+        )
+        return 1
     (output / "noarch").mkdir(parents=True, exist_ok=True)
     for name in options.only or NAMES:
         log = log_file(output, name)
         log.unlink(missing_ok=True)
         try:
-            for package in build(name, output, channels, narrowed):
-                print(f"built and tested: {package}", flush=True)
+            for package in build(name, output, channels, narrowed, not options.no_tests):
+                done = "built" if options.no_tests else "built and tested"
+                print(f"{done}: {package}", flush=True)
         except RattlerBuildError as error:
-            tail = log.read_text(encoding="utf-8").splitlines()[-40:] if log.exists() else []
-            print(*tail, f"error: {name} could not be built: {error}", sep="\n", file=sys.stderr)
-            print(f"All of it: {log}", file=sys.stderr)
+            complain(name, log, error, [output.as_uri(), *channels])
             return 1
     return 0
 
 
+def leave(code: int) -> NoReturn:
+    """Ends the process at once: rattler's threads may still be trying to reach a channel, and crash
+    an interpreter that is taken down under them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -249,6 +249,8 @@ NEEDS = (
     Need("Lmod", ("lmod",), ("lmod",), has_lmod, "test"),
     # Debian's is the oldest libtorch that the driver is built with.
     Need("the oldest libtorch", ("libtorch-dev",), (), has_system_libtorch, "test"),
+    # The tests of the conda packages' variants repackage it, beside Open MPI.
+    Need("MPICH", ("libmpich-dev", "mpich"), (), programs("mpichversion"), "test-all"),
     Need("clang", ("clang",), ("clangxx",), programs("clang++"), "test-all"),
     Need("the oldest gcc", ("g++-11",), ("gxx=11",), programs("g++-11"), "test-all"),
 )

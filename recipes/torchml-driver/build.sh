@@ -14,6 +14,15 @@ cmake -S driver_src -B build -G Ninja ${CMAKE_ARGS:-} \
     -DTORCHML_MPI="$TORCHML_MPI" \
     -DTORCHML_PYTHON=ON \
     -DPython_EXECUTABLE="$PYTHON" \
-    -DTORCHML_PYTHON_INSTALL_DIR="$SP_DIR"
+    -DTORCHML_PYTHON_INSTALL_DIR="$SRC_DIR/staged"
 cmake --build build --parallel "${CPU_COUNT:-1}"
 cmake --install build
+
+# As a wheel, Python's own tools know the module and its version.
+"$PYTHON" - <<'END'
+from pathlib import Path
+from torchml_installer.python_module import project_facts, write_wheel
+
+write_wheel(Path("staged/torchml_driver"), project_facts(Path("driver_src")), Path("wheels"))
+END
+"$PYTHON" -m pip install --no-deps --no-index --no-compile wheels/*.whl

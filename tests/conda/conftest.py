@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -14,11 +15,23 @@ import pytest
 
 from tests.support import KEPT, ROOT, run
 
-rattler = pytest.importorskip("rattler", reason="py-rattler is not installed")
+pytest.importorskip("rattler", reason="py-rattler is not installed")
 pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+
+import rattler
+
+from tests.conda.snapshot import MetadataChannel
 
 #: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
 LONG_NAME = "a-prefix-that-is-as-long-as-they-get-on-shared-file-systems-" + 4 * "of-clusters-"
+
+
+@pytest.fixture(scope="session")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> MetadataChannel:
+    """conda-forge's metadata and ours; not to be changed."""
+    made = MetadataChannel(tmp_path_factory.mktemp("metadata"))
+    made.add_our_recipes()
+    return made
 
 
 @dataclass(frozen=True)
@@ -40,13 +53,30 @@ class Channels:
         )
 
 
+def other_python() -> tuple[str, Path] | None:
+    """Another Python beside this one, if there is one: such as ("3.12", its program)."""
+    found = []
+    for folder in Path(sys.base_prefix).parent.glob("3.*"):
+        minor = int(folder.name.split(".")[1])
+        if minor in (10, 11, 12, 13) and minor != sys.version_info.minor:
+            found.append((abs(minor - sys.version_info.minor), -minor, folder / "bin/python"))
+    if not found:
+        return None
+    _distance, minor, program = min(found)
+    return f"3.{-minor}", program
+
+
 @pytest.fixture(scope="session")
 def offline_channel() -> Path:
     """Made once, and kept: a folder with channel/ and variants.yaml."""
     if Path(sys.base_prefix) == Path("/usr"):
         pytest.skip("the system's Python cannot be put into packages")
+    if shutil.which("mpichversion") is None:
+        pytest.skip("the channel's MPICH is Debian's: apt-get install libmpich-dev mpich")
     folder = KEPT / "conda"
-    run([sys.executable, "-m", "ci.conda_channel", folder], cwd=ROOT)
+    other = other_python()
+    options = ["--also-python", other[1]] if other else []
+    run([sys.executable, "-m", "ci.conda_channel", folder, *options], cwd=ROOT)
     return folder
 
 
@@ -54,6 +84,7 @@ def offline_channel() -> Path:
 def channels(offline_channel: Path) -> Channels:
     """Our recipes are built, and their tests run, once for each state of the sources."""
     digest = hashlib.sha256((offline_channel / "stamp").read_bytes())
+    digest.update((ROOT / "ci/conda_packages.py").read_bytes())
     for folder in ("recipes", "driver_src", "torchml_installer", "examples", "env_templates"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
@@ -66,6 +97,10 @@ def channels(offline_channel: Path) -> Channels:
         channel = (offline_channel / "channel").as_uri()
         command = [sys.executable, "-m", "ci.conda_packages", ours]
         run([*command, "--channel", channel, "--variants", variants], cwd=ROOT)
+        # Another Python's driver; torch, which its tests run with, is not in that channel.
+        for others in offline_channel.glob("variants-py*.yaml"):
+            options = ["--variants", others, "--only", "torchml-driver", "--no-tests"]
+            run([*command, "--channel", channel, *options], cwd=ROOT)
         shutil.rmtree(ours / "bld", ignore_errors=True)
         stamp.write_text(digest.hexdigest())
     return Channels(ours, offline_channel / "channel")
@@ -78,9 +113,28 @@ class CondaEnvironment:
     prefix: Path
     work: Path
 
-    def install(self, records: Sequence[rattler.RepoDataRecord]) -> None:
-        """Makes the prefix hold these packages and no others."""
-        asyncio.run(rattler.install(list(records), target_prefix=self.prefix, show_progress=False))
+    def install(
+        self,
+        records: Sequence[rattler.RepoDataRecord],
+        asked: Sequence[str] = (),
+        again: Sequence[str] = (),
+    ) -> None:
+        """Makes the prefix hold these packages and no others.
+
+        asked: what the user named, which conda writes into its history and asks for again.
+        again: packages whose files are put there anew.
+        """
+        asyncio.run(
+            rattler.install(
+                list(records),
+                target_prefix=self.prefix,
+                show_progress=False,
+                reinstall_packages=set(again),
+            )
+        )
+        if asked:
+            history = self.prefix / "conda-meta/history"
+            history.write_text(f"# update specs: {json.dumps(list(asked))}\n")
 
     def run(self, program: str, *arguments: str | Path, **variables: str) -> str:
         """Runs one of its programs with no environment but these variables."""

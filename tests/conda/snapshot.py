@@ -45,6 +45,11 @@ class MetadataChannel:
                 self.records.append(self._as_built(variant.recipe.to_dict(), variant.variant))
             self._write()
 
+    def leave_out(self, *names: str) -> None:
+        """Takes packages away."""
+        self.records = [record for record in self.records if record["name"] not in names]
+        self._write()
+
     def solve(
         self, specs: Iterable[str], cuda: str | None = None
     ) -> dict[str, rattler.RepoDataRecord]:

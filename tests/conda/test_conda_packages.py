@@ -12,7 +12,7 @@ from rattler.exceptions import SolverError
 
 from tests.conda.conftest import LONG_NAME, Channels, CondaEnvironment
 from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
-from tests.support import DRIVER, EXAMPLE
+from tests.support import DRIVER, EXAMPLE, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def environment(
 ) -> CondaEnvironment:
     """Everything of ours with all that building another driver takes, in a long prefix."""
     made = make_environment(LONG_NAME)
-    tools = ("cxx-compiler", "cmake", "ninja", "pybind11", "pytorch")
+    tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "pytorch")
     made.install(channels.solve(*OURS, *tools, "kimpy", "ase", "lammps"))
     return made
 
@@ -48,6 +48,14 @@ def test_doctor_is_green_with_an_empty_environment(environment: CondaEnvironment
     for name in ("torch", "kim-api", "cmake", "compiler", "libdescriptor"):
         assert found[name]["usable"], found[name]
         assert found[name]["where"].startswith(prefix), found[name]
+
+
+def test_python_s_own_tools_know_the_module_and_its_version(environment: CondaEnvironment) -> None:
+    listed = environment.run("python", "-m", "pip", "list", "--format=json")
+    versions = {entry["name"]: entry["version"] for entry in json.loads(listed.splitlines()[0])}
+    project = (ROOT / "driver_src/pyproject.toml").read_text()
+    assert f'version = "{versions["torchml-driver"]}"' in project
+    assert f'version = "{versions["torchml-installer"]}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_kim_finds_the_driver_where_the_package_put_it(environment: CondaEnvironment) -> None:
