@@ -27,13 +27,6 @@ PIXI = {
 }
 
 
-@pytest.fixture(scope="module")
-def channel(tmp_path_factory: pytest.TempPathFactory) -> MetadataChannel:
-    made = MetadataChannel(tmp_path_factory.mktemp("metadata"))
-    made.add_our_recipes()
-    return made
-
-
 def dependencies(path: Path) -> list[str]:
     """The list of an environment file, in the form that solvers take ("name version build")."""
     text = path.read_text().partition("\ndependencies:\n")[2]
@@ -86,6 +79,47 @@ def test_pixi_s_environments_are_those_of_the_environment_files(name: str) -> No
 def test_there_is_a_driver_for_every_python(channel: MetadataChannel, python: str) -> None:
     solved = channel.solve(["torchml-driver", f"python {python}.*"])
     assert f"py{python.replace('.', '')}_" in str(solved["torchml-driver"].build)
+
+
+@pytest.mark.parametrize("torch", ["cpu", "cuda"])
+@pytest.mark.parametrize("mpi", ["nompi", "mpi_openmpi", "mpi_mpich"])
+def test_a_driver_never_meets_another_torch_mpi_or_kim_api(
+    channel: MetadataChannel, torch: str, mpi: str
+) -> None:
+    """Each variant, as it would be built, with each thing that it was not built with."""
+    driver = f"torchml-driver * {torch}_py312_{mpi}_*"
+    solved = channel.solve([driver], "12.9")
+    assert str(solved["libtorch"].version).startswith("2.13.")
+    assert str(solved["libtorch"].build).startswith(torch)
+    assert {"openmpi", "mpich"} & set(solved) == {mpi.removeprefix("mpi_")} - {"nompi"}
+    others = ["libtorch 2.12.*", "kim-api 2.3.*", "python 3.13.*"]
+    others.append("libtorch * cpu*" if torch == "cuda" else "libtorch * cuda*")
+    if mpi != "nompi":
+        others.append("mpich" if mpi == "mpi_openmpi" else "openmpi")
+    for other in others:
+        assert channel.solve([other], "12.9"), "there is one"
+        with pytest.raises(SolverError):
+            channel.solve([driver, other], "12.9")
+
+
+@pytest.mark.parametrize(("cuda", "build"), [(None, "cpu_"), ("12.2", "cuda_"), ("11.8", "cpu_")])
+def test_who_names_no_build_gets_the_one_for_the_machine(
+    channel: MetadataChannel, cuda: str | None, build: str
+) -> None:
+    """Without a GPU, or with an old one, nobody is made to download CUDA's libraries."""
+    solved = channel.solve(["torchml-driver"], cuda)
+    assert str(solved["torchml-driver"].build).startswith(build)
+    assert "_nompi_" in str(solved["torchml-driver"].build)
+    assert str(solved["libtorch"].build).startswith(build[:-1])
+    assert ("cuda-version" in solved) == (build == "cuda_")
+
+
+def test_pixi_solves_for_the_gpu_that_it_asks_for(channel: MetadataChannel) -> None:
+    tomllib = pytest.importorskip("tomllib", reason="this Python reads no TOML")
+    manifest = tomllib.loads((TEMPLATES / "pixi.toml").read_text())
+    cuda = manifest["feature"]["cuda"]["system-requirements"]["cuda"]
+    solved = channel.solve(pixi_dependencies("cuda"), cuda)
+    assert str(solved["libtorch"].build).startswith("cuda")
 
 
 @pytest.mark.parametrize("mpi", ["openmpi", "mpich"])
