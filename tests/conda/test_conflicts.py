@@ -1,0 +1,294 @@
+"""What does not go together is refused, named, and followed by a command that solves it.
+
+The solver's words are the real ones, on metadata like conda-forge's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rattler", reason="py-rattler is not installed")
+pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+
+import rattler
+from rattler.exceptions import SolverError
+
+from tests.conda.conftest import Channels, CondaEnvironment
+from tests.conda.snapshot import PLATFORMS, MetadataChannel
+from tests.support import ROOT, run
+from torchml_installer.deps.conda_conflicts import Conflict, explain
+from torchml_installer.errors import PackageInstallError
+
+NO_CHANNEL = "http://127.0.0.1:9/none"  # the discard port: nobody listens
+
+
+def refused(channel: MetadataChannel, specs: list[str], cuda: str | None) -> Conflict:
+    with pytest.raises(SolverError) as caught:
+        channel.solve(specs, cuda)
+    conflict = explain(str(caught.value))
+    assert conflict is not None, str(caught.value)
+    return conflict
+
+
+def commands(remedy: str) -> list[tuple[list[str], str | None]]:
+    """What each `conda install` of a remedy asks for, and the CUDA that it says there is."""
+    found = []
+    for command in re.findall(r"`([^`]*conda install[^`]*)`", remedy):
+        words = shlex.split(command)
+        cuda = next((word[20:] for word in words if word.startswith("CONDA_OVERRIDE_CUDA=")), None)
+        specs = words[words.index("install") + 1 :]
+        named = [word for word in specs if not word.startswith("-") and word != "conda-forge"]
+        # As conda's command line reads it: name=version=build.
+        asked = [re.sub(r"^([\w-]+)=([^=]+)=(.+)$", r"\1 \2 \3", word) for word in named]
+        found.append(([re.sub(r"^([\w-]+)([<>])", r"\1 \2", word) for word in asked], cuda))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("specs", "cuda", "named"),
+    [
+        (["torchml-driver", "libtorch 2.12.*"], None, ["libtorch >=2.13.0,<2.14.0a0"]),
+        (["torchml-driver", "pytorch 2.12.*"], None, ["libtorch >=2.13.0,<2.14.0a0"]),
+        (["torchml-driver * cuda_*", "pytorch * cpu*"], "12.9", ["CPU build", "CUDA build"]),
+        (["torchml-driver * cuda_*", "libtorch * cpu*"], "12.9", ["libtorch * cuda*"]),
+        (["torchml-driver * cuda_*"], None, ["NVIDIA GPU", "none is seen"]),
+        (["torchml-driver * cuda_*"], "11.8", ["CUDA 12 or newer", "has 11.8"]),
+        (["torchml-driver * *openmpi*", "lammps * *mpich*"], None, ["Open MPI", "MPICH"]),
+        (["torchml-driver * *mpich*", "openmpi"], None, ["Open MPI", "MPICH"]),
+        (["torchml-driver", "kim-api 2.3.*"], None, ["kim-api >=2.4,<3.0a0"]),
+    ],
+)
+def test_a_refusal_names_both_sides_and_commands_that_can_be_solved(
+    channel: MetadataChannel, specs: list[str], cuda: str | None, named: list[str]
+) -> None:
+    conflict = refused(channel, specs, cuda)
+    for words in named:
+        assert words in conflict.message
+    offered = commands(conflict.remedy)
+    assert offered
+    for asked, on_cuda in offered:
+        assert "torchml-driver" in channel.solve(asked, on_cuda or cuda)
+
+
+def test_a_channel_without_pytorch_is_named_as_such(tmp_path: Path) -> None:
+    channel = MetadataChannel(tmp_path)
+    channel.add_our_recipes()
+    channel.leave_out("pytorch", "libtorch")
+    conflict = refused(channel, ["torchml-driver", "pytorch"], None)
+    assert "no package pytorch" in conflict.message
+    assert "conda install -c conda-forge pytorch" in conflict.remedy
+    conflict = refused(channel, ["torchml-example-models"], None)
+    assert "libtorch >=2.13.0" in conflict.message
+    assert "the channels have no such one" in conflict.message
+
+
+def test_our_packages_are_not_on_conda_forge_and_have_to_be_built(tmp_path: Path) -> None:
+    conflict = refused(MetadataChannel(tmp_path), ["torchml-driver"], None)
+    assert "no package torchml-driver" in conflict.message
+    assert "python -m ci.conda_packages output" in conflict.remedy
+
+
+def conda_packages(output: Path, *options: str) -> str:
+    """Runs the command, which has to fail; returns its complaint."""
+    command = [sys.executable, "-m", "ci.conda_packages", output, *options]
+    done = subprocess.run(
+        [str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout
+    return done.stderr
+
+
+def test_a_build_without_a_network_says_which_channel_was_not_reached(tmp_path: Path) -> None:
+    said = conda_packages(
+        tmp_path / "packages", "--channel", NO_CHANNEL, "--only", "torchml-installer"
+    )
+    assert f"could not be reached ({NO_CHANNEL}" in said
+    assert "-c file:///path/to/channel" in said
+
+
+def test_a_build_in_a_folder_with_spaces_is_told_to_go_elsewhere(tmp_path: Path) -> None:
+    said = conda_packages(tmp_path / "my packages", "--only", "torchml-installer")
+    assert f"{tmp_path / 'my packages'}: packages are built below it" in said
+    assert "python -m ci.conda_packages /tmp/packages" in said
+    assert not (tmp_path / "my packages").exists()
+
+
+def test_a_build_with_a_channel_that_is_none_says_so(tmp_path: Path) -> None:
+    said = conda_packages(tmp_path / "packages", "--channel", (tmp_path / "x").as_uri())
+    assert f"{(tmp_path / 'x').as_uri()}: no channel is there" in said
+    assert "python -m ci.conda_channel" in said
+
+
+def mirror_of(channels: Sequence[Path], folder: Path, *left_out: str) -> Path:
+    """One channel of several, but for packages whose files' names start so."""
+    for channel in channels:
+        for package in channel.glob("*/*.conda"):
+            if package.parent.name in PLATFORMS and not package.name.startswith(left_out):
+                link = folder / package.parent.name / package.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(package, link)  # symbolic links are not indexed
+    asyncio.run(rattler.index.index_fs(folder))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_build_with_a_channel_without_pytorch_says_so(
+    offline_channel: Path, channels: Channels, tmp_path: Path
+) -> None:
+    less = mirror_of([offline_channel / "channel"], tmp_path / "less", "pytorch-", "libtorch-")
+    options = ["--variants", str(offline_channel / "variants.yaml"), "--only", "torchml-driver"]
+    named = ["--channel", less.as_uri(), "--channel", channels.ours.as_uri()]
+    said = conda_packages(tmp_path / "packages", *named, *options)
+    assert "The channels have no package libtorch." in said
+    assert "conda-forge has it" in said
+
+
+#: conda, as far as `deps` asks it, over the solver and installer that pixi has. conda itself is on
+#: no package index but its own.
+CONDA = """\
+#!{python}
+import argparse, asyncio, json, os, sys
+from pathlib import Path
+import rattler
+
+parser = argparse.ArgumentParser()
+parser.add_argument("verb", choices=["install"])
+parser.add_argument("-y", action="store_true", required=True)
+parser.add_argument("-p", dest="prefix", type=Path, required=True)
+parser.add_argument("-c", dest="channel", action="append", required=True)
+parser.add_argument("specs", nargs="+")
+asked = parser.parse_args()
+there = [rattler.PrefixRecord.from_path(path) for path in asked.prefix.glob("conda-meta/*.json")]
+# What was asked for before is asked for again.
+history = json.loads((asked.prefix / "conda-meta/history").read_text().partition(": ")[2])
+try:
+    records = asyncio.run(
+        rattler.solve(
+            [f"{{os.environ['CONDA_CHANNEL_ALIAS']}}/{{name}}" for name in asked.channel],
+            [*asked.specs, *history],
+            virtual_packages=rattler.VirtualPackage.detect(),
+            locked_packages=there,
+        )
+    )
+except Exception as error:
+    sys.exit(f"Could not solve for environment specs: {{error}}")
+asyncio.run(rattler.install(records, target_prefix=asked.prefix, show_progress=False))
+"""
+
+
+@dataclass(frozen=True)
+class Deps:
+    """A conda environment in which torchml-install finds that conda."""
+
+    environment: CondaEnvironment
+    programs: Path
+
+    def run(self, alias: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """`deps` with a mirror in place of conda-forge."""
+        return subprocess.run(
+            [self.environment.prefix / "bin/torchml-install", "deps", "--provider=conda", *words],
+            env={
+                "CONDA_PREFIX": str(self.environment.prefix),
+                "CONDA_CHANNEL_ALIAS": alias,
+                "PATH": f"{self.programs}:{self.environment.prefix}/bin",
+                "HOME": str(self.environment.work),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def with_conda(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment], tmp_path: Path
+) -> Callable[..., Deps]:
+    """Makes an environment of what a user asked for, torchml-install among it."""
+
+    def make(*asked: str) -> Deps:
+        made = make_environment("environment")
+        made.install(channels.solve(*asked), asked)
+        conda = tmp_path / "bin/conda"
+        conda.parent.mkdir(exist_ok=True)
+        conda.write_text(CONDA.format(python=sys.executable))
+        conda.chmod(0o755)
+        return Deps(made, conda.parent)
+
+    return make
+
+
+@pytest.mark.slow
+def test_doctor_sees_pip_s_torch_over_conda_s_and_what_it_says_helps(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
+) -> None:
+    torch = pytest.importorskip("torch", reason="which torch shall pip install?")
+    made = make_environment("environment")
+    wanted = channels.solve("torchml-installer", "torchml-driver", "pytorch", "pip")
+    made.install(wanted)
+
+    def known_problems() -> list[str]:
+        done = subprocess.run(
+            [made.prefix / "bin/torchml-install", "doctor", "--json"],
+            env={"HOME": str(made.work)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        problems = json.loads(done.stdout)["known_problems"]
+        return [item["explanation"] for item in problems if item["name"] == "two-torches"]
+
+    assert known_problems() == []
+    pip = ["-m", "pip", "install", "--no-deps", "--force-reinstall", f"torch=={torch.__version__}"]
+    settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    made.run("python", *pip, HOME=os.environ["HOME"], **settings)
+    (explanation,) = known_problems()
+    uninstall, reinstall = re.findall("`(.+?)`", explanation)[:2]
+    assert shlex.split(uninstall)[1:] == ["-m", "pip", "uninstall", "torch"]
+    run([*shlex.split(uninstall), "-y"], env={})
+    assert "--force-reinstall" in reinstall
+    assert reinstall.endswith(" pytorch")
+    made.install(wanted, again=["pytorch"])
+    assert known_problems() == []
+    assert made.run("python", "-c", "import torch; print(torch.ones(2).sum().item())") == "2.0\n"
+
+
+@pytest.mark.slow
+def test_deps_says_what_conda_refused_and_what_to_do(
+    with_conda: Callable[..., Deps], channels: Channels, tmp_path: Path
+) -> None:
+    every = [channels.ours, channels.offline]
+    mirror = tmp_path / "mirror"
+    mirror_of(every, mirror / "conda-forge", "ase-")
+
+    bare = with_conda("torchml-installer")
+    refused = bare.run(mirror.as_uri(), "--with", "ase")
+    assert refused.returncode == PackageInstallError.exit_code, refused.stderr
+    assert "The channels have no package ase." in refused.stderr
+    assert "conda install -c conda-forge ase" in refused.stderr
+    refused = bare.run(NO_CHANNEL, "--with", "ase")
+    assert refused.returncode == PackageInstallError.exit_code, refused.stderr
+    assert "ase cannot be fetched from 127.0.0.1: " in refused.stderr
+    assert "conda-pack" in refused.stderr
+    brought = bare.run(mirror.as_uri(), "--with", "numpy")
+    assert brought.returncode == 0, brought.stderr
+    assert "Installed numpy by conda" in brought.stdout
+
+    whole = tmp_path / "whole"
+    mirror_of(every, whole / "conda-forge")
+    mpich = with_conda("torchml-installer", "torchml-driver * *mpi_mpich*")
+    refused = mpich.run(whole.as_uri(), "--with", "lammps")
+    assert refused.returncode == PackageInstallError.exit_code, refused.stderr
+    assert "Open MPI and MPICH are both asked for" in refused.stderr
+    assert "'torchml-driver=*=*nompi*'" in refused.stderr
