@@ -3,6 +3,7 @@
 #   make test          all tests but the slow ones        make test-all   those too
 #   make bench         measure, see benchmarks/           make lint       what CI checks
 #   make sanitize      the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make release       what a release consists of, into dist/; RELEASE_OPTIONS=--draft for a try
 #   make fuzz          see driver_src/fuzz/README.md; FUZZ_SECONDS=60 for less than ten minutes each
 # PYTHON=python3.12 chooses the Python of .venv, TORCHML_TORCH="torch==2.7.0" its torch.
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 FUZZ_SECONDS ?= 600
 CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 
-.PHONY: demo test test-all bench sanitize fuzz lint format provision
+.PHONY: demo test test-all bench sanitize fuzz lint format release provision
 .DEFAULT_GOAL := demo
 
 provision:
@@ -55,3 +56,6 @@ format: provision
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(CXX_SOURCES)
+
+release: provision
+	$(BIN)/python -m ci.release $(RELEASE_OPTIONS)

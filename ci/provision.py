@@ -426,7 +426,7 @@ def steps(torch: str, torch_index: str | None, kimpy: bool) -> list[Step]:
         ),
         Step(
             "project",
-            ("--editable", ".[test,lint]", CLANG_FORMAT),
+            ("--editable", ".[test,lint,release]", CLANG_FORMAT),
             ("torchml_installer", "pytest", "ruff", "mypy", "clang_format"),
             digest(project, CLANG_FORMAT),
         ),

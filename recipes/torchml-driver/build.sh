@@ -2,6 +2,12 @@
 # Builds the KIM driver and the Python module, and puts both where the environment's programs look.
 set -euxo pipefail
 
+# Where this was built gets into no file: the same sources give the same package.
+export CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$SRC_DIR=torchml-driver -ffile-prefix-map=$PREFIX=prefix"
+case "$target_platform" in
+    linux-*) export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none" ;;
+esac
+
 # KIM's CMake code would take the compilers that KIM itself was built with.
 cmake -S driver_src -B build -G Ninja ${CMAKE_ARGS:-} \
     -DCMAKE_PREFIX_PATH="$PREFIX" \

@@ -1,0 +1,70 @@
+"""The version: stated in ``pyproject.toml``, repeated where a tool can read no other file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci.release.errors import ReleaseError
+
+SOURCE = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file that states the version, by a pattern with two groups: what is before, the version."""
+
+    path: str
+    pattern: str = r'^(version = ")([^"]+)'
+
+    def find(self, root: Path) -> str:
+        """The version that stands there. Raises ReleaseError if none does."""
+        found = re.search(self.pattern, (root / self.path).read_text("utf-8"), re.MULTILINE)
+        if found is None:
+            raise ReleaseError(f"{self.path} states no version (looked for {self.pattern}).")
+        return found[2]
+
+    def write(self, root: Path, version: str) -> None:
+        path = root / self.path
+        text = path.read_text("utf-8")
+        changed = re.sub(self.pattern, rf"\g<1>{version}", text, flags=re.MULTILINE)
+        path.write_text(changed, "utf-8")
+
+
+_RECIPE = r'^(  version: ")([^"]+)'
+PLACES = (
+    Place(SOURCE),
+    Place("torchml_installer/__init__.py", r'^(__version__ = ")([^"]+)'),
+    Place("driver_src/pyproject.toml"),
+    Place("recipes/torchml-installer/recipe.yaml", _RECIPE),
+    Place("recipes/torchml-driver/recipe.yaml", _RECIPE),
+    Place("recipes/torchml-example-models/recipe.yaml", _RECIPE),
+)
+
+
+def version_of(root: Path) -> str:
+    """The version of a tree. Raises ReleaseError if its files do not agree."""
+    version = PLACES[0].find(root)
+    if not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", version):
+        raise ReleaseError(f"{SOURCE}: {version!r} is no version such as 1.2.3 or 1.2.3rc1.")
+    others = [
+        f"{place.path} says {found}"
+        for place in PLACES[1:]
+        if (found := place.find(root)) != version
+    ]
+    if others:
+        raise ReleaseError(
+            f"{SOURCE} says {version}, but {', '.join(others)}. "
+            f"`python -m ci.release --set-version {version}` writes it everywhere."
+        )
+    return version
+
+
+def set_version(root: Path, version: str) -> None:
+    """Writes the version wherever it is stated."""
+    for place in PLACES:
+        place.find(root)
+    for place in PLACES:
+        place.write(root, version)
+    version_of(root)
