@@ -252,6 +252,9 @@ NEEDS = (
     # The tests of the conda packages' variants repackage it, beside Open MPI.
     Need("MPICH", ("libmpich-dev", "mpich"), (), programs("mpichversion"), "test-all"),
     Need("clang", ("clang",), ("clangxx",), programs("clang++"), "test-all"),
+    Need("debootstrap", ("debootstrap",), (), programs("debootstrap"), "test-all"),
+    Need("buildah", ("buildah",), (), programs("buildah"), "test-all"),
+    Need("Slurm", ("slurm-wlm", "munge"), (), programs("slurmctld", "munged"), "test-all"),
     Need("the oldest gcc", ("g++-11",), ("gxx=11",), programs("g++-11"), "test-all"),
 )
 

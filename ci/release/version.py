@@ -33,6 +33,7 @@ class Place:
 
 
 _RECIPE = r'^(  version: ")([^"]+)'
+_SPACK = r'^(    version\(")([^"]+)'
 PLACES = (
     Place(SOURCE),
     Place("torchml_installer/__init__.py", r'^(__version__ = ")([^"]+)'),
@@ -40,6 +41,8 @@ PLACES = (
     Place("recipes/torchml-installer/recipe.yaml", _RECIPE),
     Place("recipes/torchml-driver/recipe.yaml", _RECIPE),
     Place("recipes/torchml-example-models/recipe.yaml", _RECIPE),
+    Place("recipes/spack/packages/torchml-installer/package.py", _SPACK),
+    Place("recipes/spack/packages/torchml-driver/package.py", _SPACK),
 )
 
 

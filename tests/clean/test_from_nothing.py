@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.clean.debian import network_settings, pip_settings, smallest_debian
 from tests.clean.machines import obstacle
 from tests.support import ROOT, run
 
 pytestmark = pytest.mark.slow
 
-_MIRROR = "http://deb.debian.org/debian"
-#: How this machine reaches its networks: what a user would have set there, too.
-_SETTINGS = re.compile(r"(?i)(pip_|ssl_cert|curl_ca|requests_ca|https?_proxy|no_proxy)")
-_SYSTEM = ("etc/resolv.conf", "etc/hosts", "etc/pip.conf", "etc/ssl/certs/ca-certificates.crt")
+_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _ENTER = """\
 set -e
 root=$1; shift
@@ -69,58 +65,20 @@ def debian(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(reason)
     if shutil.which("debootstrap") is None:
         pytest.skip("there is no debootstrap (`apt install debootstrap`)")
-    root = tmp_path / "debian"
-    packages = "--include=ca-certificates,python3,python3-venv"
-    try:
-        # In mounts of its own: it leaves /proc mounted.
-        run(
-            [
-                "unshare",
-                "--mount",
-                "debootstrap",
-                "--variant=minbase",
-                packages,
-                "bookworm",
-                root,
-                _MIRROR,
-            ]
-        )
-        for name in _SYSTEM:
-            if Path("/", name).is_file():
-                shutil.copy(Path("/", name), root / name)
-        for folder in ("apt.conf.d", "sources.list.d"):
-            shutil.copytree(f"/etc/apt/{folder}", root / "etc/apt" / folder, dirs_exist_ok=True)
-        if (root / "etc/apt/sources.list.d/debian.sources").exists():
-            (root / "etc/apt/sources.list").unlink()
+    with smallest_debian(tmp_path / "debian", *_PACKAGES) as root:
         yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
 
 
 def test_every_step_from_nothing_to_silicon_and_back(debian: Path, tmp_path: Path) -> None:
     wheels = debian / "root/wheel"
     run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, ROOT])
-    settings = run([sys.executable, "-m", "pip", "config", "list"])
-    told = debian / "etc/pip.conf"
-    lines = ["[global]"]
-    folders = set()
-    for line in settings.splitlines():
-        name, _, value = line.partition("=")
-        if name.startswith("global."):
-            # Several values are shown with the ends of lines as \n.
-            words = value.strip("'\"").replace("\\n", " ").split()
-            lines.append(f"{name.removeprefix('global.')} = {' '.join(words)}")
-            places = (Path(word.removeprefix("file://")) for word in words)
-            folders |= {place for place in places if place.is_dir() and place.is_absolute()}
-    told.write_text("\n".join(lines) + "\n")
-    kept = {name: value for name, value in os.environ.items() if _SETTINGS.match(name)}
     path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     (debian / "root/go.sh").write_text(_GO)
     enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", _ENTER, "sh"]
-    tops = sorted({str(place.parent if place.name == "simple" else place) for place in folders})
+    _, folders = pip_settings()
     done = subprocess.run(
-        [*enter, str(debian), *tops],
-        env={**kept, "HOME": "/root", "PATH": path, "LANG": "C"},
+        [*enter, str(debian), *map(str, folders)],
+        env={**network_settings(), "HOME": "/root", "PATH": path, "LANG": "C"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,0 +1,60 @@
+"""The smallest Debian, fetched by debootstrap, with this machine's ways into its networks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support import run
+
+_MIRROR = "http://deb.debian.org/debian"
+_SYSTEM = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt")
+
+_NETWORK = re.compile(r"(?i)(pip_|ssl_cert|curl_ca|requests_ca|https?_proxy|no_proxy)")
+
+
+def network_settings() -> dict[str, str]:
+    """The environment variables that a user would have set there, too."""
+    return {name: value for name, value in os.environ.items() if _NETWORK.match(name)}
+
+
+@contextlib.contextmanager
+def smallest_debian(root: Path, *packages: str) -> Iterator[Path]:
+    """Debian 12 in a new folder ``root``, with these packages; removed in the end."""
+    options = ["--variant=minbase", f"--include={','.join(packages)}"]
+    try:
+        # In mounts of its own: it leaves /proc mounted.
+        run(["unshare", "--mount", "debootstrap", *options, "bookworm", root, _MIRROR])
+        for name in _SYSTEM:
+            if Path("/", name).is_file():
+                shutil.copy(Path("/", name), root / name)
+        for folder in ("apt.conf.d", "sources.list.d"):
+            shutil.copytree(f"/etc/apt/{folder}", root / "etc/apt" / folder, dirs_exist_ok=True)
+        if (root / "etc/apt/sources.list.d/debian.sources").exists():
+            (root / "etc/apt/sources.list").unlink()
+        settings, _ = pip_settings()
+        (root / "etc/pip.conf").write_text(settings)
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def pip_settings() -> tuple[str, list[Path]]:
+    """What a file pip.conf has to say for pip's index here, and the folders that it names."""
+    lines = ["[global]"]
+    folders = set()
+    for line in run([sys.executable, "-m", "pip", "config", "list"]).splitlines():
+        name, _, value = line.partition("=")
+        if name.startswith("global."):
+            # Several values are shown with the ends of lines as \n.
+            words = value.strip("'\"").replace("\\n", " ").split()
+            lines.append(f"{name.removeprefix('global.')} = {' '.join(words)}")
+            places = (Path(word.removeprefix("file://")) for word in words)
+            folders |= {place for place in places if place.is_dir() and place.is_absolute()}
+    tops = {place.parent if place.name == "simple" else place for place in folders}
+    return "\n".join(lines) + "\n", sorted(tops)
