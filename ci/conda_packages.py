@@ -151,6 +151,17 @@ def complain(name: str, log: Path, error: RattlerBuildError, channels: Sequence[
         print(f"{conflict.message}\n{conflict.remedy}", file=sys.stderr)
 
 
+def read_variants(parser: argparse.ArgumentParser, path: Path) -> dict[str, list[str]]:
+    """Ends the program with a message where the file is not what it should be."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        parser.error(f"--variants {path}: {error}")
+    if not isinstance(found, dict) or not all(isinstance(found[key], list) for key in found):
+        parser.error(f'--variants {path}: wanted is an object of lists, {{"mpi": ["nompi"]}}')
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ci.conda_packages", description=__doc__)
     parser.add_argument("output", type=Path)
@@ -159,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME")
     parser.add_argument("--no-tests", action="store_true", help="where what tests need is not")
     options = parser.parse_args(arguments)
-    narrowed = json.loads(options.variants.read_text()) if options.variants else {}
+    narrowed = read_variants(parser, options.variants) if options.variants else {}
     channels = options.channel or ["conda-forge"]
     output: Path = options.output.absolute()
     if re.search(r"\s", str(output)):
@@ -178,7 +189,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    (output / "noarch").mkdir(parents=True, exist_ok=True)
+    try:
+        (output / "noarch").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(
+            f"error: {output}: no folder for packages can be made there: {error.strerror}. Name "
+            "another: python -m ci.conda_packages /tmp/packages",
+            file=sys.stderr,
+        )
+        return 1
     for name in options.only or NAMES:
         log = log_file(output, name)
         log.unlink(missing_ok=True)

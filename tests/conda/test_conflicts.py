@@ -100,13 +100,13 @@ def test_our_packages_are_not_on_conda_forge_and_have_to_be_built(tmp_path: Path
     assert "python -m ci.conda_packages output" in conflict.remedy
 
 
-def conda_packages(output: Path, *options: str) -> str:
+def conda_packages(output: Path, *options: str | Path, code: int = 1) -> str:
     """Runs the command, which has to fail; returns its complaint."""
     command = [sys.executable, "-m", "ci.conda_packages", output, *options]
     done = subprocess.run(
         [str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1, done.stdout
+    assert done.returncode == code, done.stdout
     return done.stderr
 
 
@@ -129,6 +129,27 @@ def test_a_build_with_a_channel_that_is_none_says_so(tmp_path: Path) -> None:
     said = conda_packages(tmp_path / "packages", "--channel", (tmp_path / "x").as_uri())
     assert f"{(tmp_path / 'x').as_uri()}: no channel is there" in said
     assert "python -m ci.conda_channel" in said
+
+
+def test_a_build_into_what_is_no_folder_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = conda_packages(tmp_path / "file/packages")
+    assert "no folder for packages can be made there: Not a directory" in said
+
+
+@pytest.mark.parametrize(
+    ("contents", "complaint"),
+    [(None, "No such file"), ("{", "Expecting property name"), ('{"mpi": "nompi"}', "of lists")],
+)
+def test_variants_that_cannot_be_read_are_named(
+    contents: str | None, complaint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "variants.json"
+    if contents is not None:
+        path.write_text(contents)
+    said = conda_packages(tmp_path / "packages", "--variants", path, code=2)
+    assert f"--variants {path}: " in said
+    assert complaint in said
 
 
 def mirror_of(channels: Sequence[Path], folder: Path, *left_out: str) -> Path:
