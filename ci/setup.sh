@@ -94,7 +94,9 @@ fi
 "$python" ci/provision.py ${purpose:+--for "$purpose"}
 [ "$driver" = on ] || exit 0
 
+# As in the activated environment: with another CMake, what is built here would be built anew there.
 bin="$PWD/.venv/bin"
+export PATH="$bin:$PATH"
 if [ "$libdescriptor" = on ]; then
     "$bin/torchml-install" deps --with libdescriptor
 fi

@@ -185,7 +185,7 @@ def _build_place(options: DriverOptions, context: Context, sources: Path) -> Pat
     facts = [
         *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
         tools.build_tool.generator,
-        f"{sys.executable} {sys.version}",
+        f"{sys.prefix} {sys.version}",  # whether it was called python or python3
         f"werror={_werror()} graph={_graph(options)} mpi={_switch(_mpi(options))}",
         *(f"{name}={os.environ.get(name, '')}" for name in _ENVIRONMENT),
         *(f"{name}={value}" for name, value in sorted(context.variables.items())),
