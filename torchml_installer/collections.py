@@ -211,12 +211,29 @@ def put_in_place(staged: Sequence[Path], folder: Path, stage: Path) -> None:
     undo.pop_all()
 
 
+def _moved(item: Path, target: Path) -> bool:
+    """Renames a folder; False when another run has put one there meanwhile."""
+    try:
+        item.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _remove_moved(item: Path, target: Path) -> None:
+    """Undoes the rename of a folder, and nothing of another run's."""
+    if not item.exists():
+        shutil.rmtree(target, ignore_errors=True)
+
+
 def _put_one(item: Path, target: Path, kept: Path, undo: contextlib.ExitStack) -> None:
     try:
         if not target.exists():
-            undo.callback(shutil.rmtree, target, ignore_errors=True)
-            item.rename(target)
-            return
+            undo.callback(_remove_moved, item, target)
+            if _moved(item, target):
+                return
         kept.mkdir()
         for source in sorted(path for path in item.rglob("*") if path.is_file()):
             place = target / source.relative_to(item)
