@@ -16,7 +16,7 @@ from tests.support import ROOT, run
 from torchml_installer.detect import cmake, kim_api, torch
 from torchml_installer.python_module import project_facts
 
-SPACK = ROOT / "recipes/spack"
+SPACK = ROOT / "recipes/spack/spack_repo/torchml"
 
 
 def stated(project: Path, key: str) -> str:
@@ -43,7 +43,7 @@ def test_slurms_script_sets_what_the_driver_reads() -> None:
 
 
 class Directives(types.ModuleType):
-    """In place of Spack's own module: remembers what a package file says."""
+    """In place of Spack's own modules: remembers what a package file says."""
 
     class CMakePackage:
         pass
@@ -79,8 +79,11 @@ class Directives(types.ModuleType):
 def directives(monkeypatch: pytest.MonkeyPatch) -> Iterator[Directives]:
     made = Directives()
     made.__all__ = [name for name in vars(Directives) if not name.startswith("_")]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "spack", types.ModuleType("spack"))
-    monkeypatch.setitem(sys.modules, "spack.package", made)
+    systems = "spack_repo.builtin.build_systems"
+    for name in ("spack", "spack_repo", "spack_repo.builtin", systems):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    for name in ("spack.package", f"{systems}.cmake", f"{systems}.python"):
+        monkeypatch.setitem(sys.modules, name, made)
     return made
 
 
@@ -107,7 +110,7 @@ def required(requirements: list[str]) -> dict[str, str]:
 
 
 def test_spacks_driver_has_the_projects_bounds(directives: Directives) -> None:
-    text = read("torchml-driver")
+    text = read("torchml_driver")
     bounds = least(directives.needs)
     assert bounds["cmake"] == dotted(cmake.MINIMUM)
     assert bounds["kim-api"] == dotted(kim_api.MINIMUM)
@@ -120,7 +123,7 @@ def test_spacks_driver_has_the_projects_bounds(directives: Directives) -> None:
 
 
 def test_spacks_installer_has_the_projects_bounds(directives: Directives) -> None:
-    read("torchml-installer")
+    read("torchml_installer")
     bounds = least(directives.needs)
     assert bounds.pop("python") == stated(ROOT, "requires-python").removeprefix(">=")
     build = (ROOT / "pyproject.toml").read_text().partition("requires = [")[2].partition("]")[0]

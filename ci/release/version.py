@@ -41,8 +41,8 @@ PLACES = (
     Place("recipes/torchml-installer/recipe.yaml", _RECIPE),
     Place("recipes/torchml-driver/recipe.yaml", _RECIPE),
     Place("recipes/torchml-example-models/recipe.yaml", _RECIPE),
-    Place("recipes/spack/packages/torchml-installer/package.py", _SPACK),
-    Place("recipes/spack/packages/torchml-driver/package.py", _SPACK),
+    Place("recipes/spack/spack_repo/torchml/packages/torchml_installer/package.py", _SPACK),
+    Place("recipes/spack/spack_repo/torchml/packages/torchml_driver/package.py", _SPACK),
 )
 
 

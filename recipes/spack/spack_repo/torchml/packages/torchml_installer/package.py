@@ -1,10 +1,12 @@
 from spack.package import *
+from spack_repo.builtin.build_systems.python import PythonPackage
 
 
 class TorchmlInstaller(PythonPackage):
     """The command torchml-install: installs, packs, checks and measures Torch models for KIM.
 
-    From a checkout: `spack repo add recipes/spack`, then `spack dev-build torchml-installer`.
+    From a checkout: `spack repo add recipes/spack/spack_repo/torchml`, then
+    `spack dev-build torchml-installer`.
     """
 
     homepage = "https://openkim.org"

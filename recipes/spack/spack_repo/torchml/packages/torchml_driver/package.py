@@ -1,10 +1,12 @@
 from spack.package import *
+from spack_repo.builtin.build_systems.cmake import CMakePackage, generator
 
 
 class TorchmlDriver(CMakePackage):
     """KIM-API model driver for interatomic potentials written in Torch.
 
-    From a checkout: `spack repo add recipes/spack`, then `spack dev-build torchml-driver`.
+    From a checkout: `spack repo add recipes/spack/spack_repo/torchml`, then
+    `spack dev-build torchml-driver`.
     The Python module wants vesin, which Spack does not have: `python -m pip install vesin`.
     """
 
