@@ -96,6 +96,22 @@ print("parent:", energy(potential))
     assert float(printed.split("parent:")[1]) == pytest.approx(ENERGY, abs=1e-8)
 
 
+def test_descriptors_in_a_fork_after_use_give_the_same_error(
+    driver_environment: DriverEnvironment,
+) -> None:
+    printed = python(
+        """
+from torchml_driver.descriptors import Descriptor
+descriptor = Descriptor("tests/data/descriptors/bispectrum4.kliff.dat", ["Si"])
+descriptor.values(atoms)
+in_child(lambda: descriptor.values(atoms))
+""",
+        driver_environment,
+    )
+    assert "child: Error" in printed
+    assert "forked" in printed
+
+
 def test_a_fork_before_any_use_works(driver_environment: DriverEnvironment) -> None:
     printed = python(
         """

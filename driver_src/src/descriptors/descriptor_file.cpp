@@ -7,6 +7,7 @@
 
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 #include "engine/value_lines.hpp"
 
 namespace torchml {
@@ -16,7 +17,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 Words split(const std::string& line) {
-    std::istringstream stream(line);
+    TextStream stream(line);
     Words words;
     for (std::string word; stream >> word;) words.push_back(word);
     return words;

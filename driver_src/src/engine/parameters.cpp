@@ -7,6 +7,7 @@
 
 #include "engine/elements.hpp"
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 #include "engine/value_lines.hpp"
 
 namespace torchml {
@@ -51,7 +52,7 @@ std::vector<std::string> elements(ValueLines& lines) {
     const int count = whole_number(lines, "the number of elements", 1, most_elements);
     std::vector<std::string> result;
     while (result.size() < static_cast<std::size_t>(count)) {
-        std::istringstream words(lines.next("the elements"));
+        TextStream words(lines.next("the elements"));
         for (std::string word; words >> word;) {
             if (atomic_number(word) == 0) {
                 const std::string similar = similar_element(word);
@@ -82,7 +83,7 @@ Preprocessing preprocessing(ValueLines& lines) {
 /// Settings stand after the values, one `name value` a line, so that drivers without them still
 /// read the file.
 void read_setting(const ValueLines& lines, const std::string& line, Parameters& parameters) {
-    std::istringstream words(line);
+    TextStream words(line);
     std::string name, value, rest;
     words >> name >> value >> rest;
     const bool for_graphs = name == "edge_receiver_row" || name == "drop_unused_particles";

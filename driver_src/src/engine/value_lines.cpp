@@ -1,4 +1,5 @@
 #include "engine/value_lines.hpp"
+#include "engine/text_stream.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -36,7 +37,7 @@ std::string read_small_file(const std::filesystem::path& file, const char* what)
 }
 
 bool read_number(const std::string& word, double& value) {
-    std::istringstream stream(word);
+    TextStream stream(word);
     stream.imbue(std::locale::classic());
     std::string rest;
     return (stream >> value) && !(stream >> rest) && std::isfinite(value);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 
 namespace torchml {
 
@@ -50,7 +51,7 @@ class ValueLines {
     }
 
   private:
-    std::istringstream stream_;
+    TextStream stream_;
     std::string file_;
     std::string values_;
     int number_ = 0;

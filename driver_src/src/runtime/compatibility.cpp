@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 
 namespace torchml {
 
@@ -36,7 +37,7 @@ std::set<std::string> instructions() {
     std::ifstream file("/proc/cpuinfo");
     std::string line;
     while (std::getline(file, line)) {
-        std::istringstream words(line);
+        TextStream words(line);
         std::string key, word;
         words >> key;
         if (key != "flags" && key != "Features") continue;

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 
 // Paths that the build has found; empty if it was not given any.
 #ifndef TORCHML_TORCHSCATTER_LIBRARY
@@ -67,7 +68,7 @@ OperatorSource operator_source() {
 }
 
 void open_listed_extensions() {
-    std::istringstream paths(environment("KIM_MODEL_TORCH_EXTENSIONS"));
+    TextStream paths(environment("KIM_MODEL_TORCH_EXTENSIONS"));
     std::string path;
     while (std::getline(paths, path, ':')) {
         if (!path.empty()) {

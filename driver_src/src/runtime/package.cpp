@@ -15,6 +15,7 @@
 #include <system_error>
 
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 #include "runtime/messages.hpp"
 
 namespace torchml {
@@ -62,7 +63,7 @@ Value number(std::istringstream& words, const std::string& line, const std::stri
 
 PackageDescription parse(const std::string& text, const std::string& file) {
     PackageDescription description;
-    std::istringstream lines(text);
+    TextStream lines(text);
     std::string line;
     std::getline(lines, line);
     if (line != "torchml-package 1" && line != "torchml-package 2") {
@@ -70,7 +71,7 @@ PackageDescription parse(const std::string& text, const std::string& file) {
              line.substr(0, 40), "', expected 'torchml-package 1' or 2). ", compile_again);
     }
     while (std::getline(lines, line)) {
-        std::istringstream words(line);
+        TextStream words(line);
         std::string key, word;
         words >> key;
         if (key == "torch") {
@@ -88,7 +89,7 @@ PackageDescription parse(const std::string& text, const std::string& file) {
             words >> argument.name >> word;
             argument.type = scalar_type(word, file);
             while (words >> word) {
-                std::istringstream size(word);
+                TextStream size(word);
                 argument.sizes.push_back(word == "*" ? -1 : number<std::int64_t>(size, line, file));
             }
             description.arguments.push_back(argument);

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "engine/error.hpp"
+#include "engine/text_stream.hpp"
 #include "runtime/package.hpp"
 #include "runtime/tensor_memory.hpp"
 
@@ -26,9 +27,9 @@ void add_rows(const at::Tensor& sum, const at::Tensor& index, const at::Tensor& 
               std::int64_t first, std::int64_t last) {
     const std::int64_t n = index.size(0);
     const std::int64_t width = n > 0 ? source.numel() / n : 0;
-    const auto* to = index.const_data_ptr<std::int64_t>();
-    const auto* from = source.const_data_ptr<Number>();
-    auto* into = sum.mutable_data_ptr<Number>();
+    const auto* to = index.data_ptr<std::int64_t>();
+    const auto* from = source.data_ptr<Number>();
+    auto* into = sum.data_ptr<Number>();
     for (std::int64_t row = 0; row < n; ++row, from += width) {
         if (to[row] < first || to[row] >= last) continue;
         Number* total = into + to[row] * width;
@@ -67,7 +68,7 @@ class Plan::Reader {
     void read(const std::string& line) {
         line_ = line;
         if (!plan_.results_.empty()) refuse();
-        std::istringstream words(line);
+        TextStream words(line);
         const auto kind = word(words);
         if (kind == "select") {
             read_select(words);
@@ -318,7 +319,7 @@ class Plan::Blocks {
                           source.size(0) == index.size(0) &&
                           source.sizes().slice(1) == sum.sizes().slice(1);
         if (!fits) fail("a compiled model sums up rows of another shape than it says.");
-        const auto* rows = index.const_data_ptr<std::int64_t>();
+        const auto* rows = index.data_ptr<std::int64_t>();
         for (std::int64_t k = 0; k < index.size(0); ++k) {
             if (rows[k] < 0 || rows[k] >= sum.size(0)) {
                 fail("a model refers to particle ", rows[k], " of ", sum.size(0), ".");
