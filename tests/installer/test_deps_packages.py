@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clean.machines import seed
 from tests.installer.made_up import (
     ODD_NAME,
     OLD_ABI,
@@ -203,9 +204,7 @@ class TestChoice:
 def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
     home = tmp_path / ODD_NAME
     run = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}
-    subprocess.run([sys.executable, "-m", "venv", home], **run)
-    python = home / "bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "click", "rich"], **run)
+    python = seed(home) / "bin/python"
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path)}
     words = ["deps", "--with", "vesin,pybind11", "--json", "--provider", "pip"]
     done = subprocess.run([python, "-m", "torchml_installer", *words], env=env, **run)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.clean.machines import seed
 from tests.installer.made_up import ODD_NAME, Machine, make_torchscript, write
 from torchml_installer import receipts, uninstall
 from torchml_installer.errors import NotInstalledError
@@ -137,18 +138,20 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
 
 
 def test_the_python_module_is_forgotten_by_pip_too(tmp_path: Path, data: Path) -> None:
-    environment = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    python = environment / "bin" / "python"
-    project = write(
-        tmp_path / "project/pyproject.toml",
-        '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
-        '[project]\nname = "torchml-driver"\nversion = "1"\n'
-        '[tool.setuptools]\npackages = ["torchml_driver"]\n',
-    ).parent
-    write(project / "torchml_driver/__init__.py")
+    python = seed(tmp_path / "venv") / "bin" / "python"
+    wheel = tmp_path / "torchml_driver-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        told = "torchml_driver-1.dist-info"
+        archive.writestr("torchml_driver/__init__.py", "")
+        archive.writestr(
+            f"{told}/METADATA", "Metadata-Version: 2.1\nName: torchml-driver\nVersion: 1\n"
+        )
+        archive.writestr(
+            f"{told}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{told}/RECORD", "")
     pip = [str(python), "-m", "pip"]
-    subprocess.run([*pip, "install", "-q", str(project)], check=True)
+    subprocess.run([*pip, "install", "-q", "--no-index", str(wheel)], check=True)
     show = "import torchml_driver; print(torchml_driver.__path__[0])"
     place = subprocess.run(
         [str(python), "-c", show], check=True, capture_output=True, text=True, cwd=data.parent
