@@ -6,6 +6,7 @@ The signals come when the command says that a step begins, and some time into it
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, CleanMachine
 from tests.installer.driver_machine import DEFAULT
+from tests.installer.made_up import make_torch
 from torchml_installer.errors import InterruptedByUserError
 
 #: SIGINT and SIGHUP end in the same function as SIGTERM.
@@ -145,6 +147,75 @@ def test_an_interrupted_environment_file_is_the_old_one_or_the_new(driver: Drive
         assert "Traceback" not in said
         assert [path.name for path in driver.folder.glob("*env.sh*")] in ([], ["env.sh"])
     assert driver.run("env", "-o", str(driver.folder / "env.sh")).code == 0
+
+
+# --- libtorch --------------------------------------------------------------------------------
+
+HEADERS = 2500
+
+
+class Libtorch:
+    """The command that brings a libtorch of many files, from an address."""
+
+    def __init__(self, driver: DriverRuns) -> None:
+        self.driver = driver
+        tree = make_torch(driver.folder / "tree/libtorch")
+        archive = driver.folder / "libtorch.zip"
+        with zipfile.ZipFile(archive, "w") as made:
+            for file in sorted(tree.rglob("*")):
+                made.write(file, file.relative_to(tree.parent))
+            for number in range(HEADERS):
+                made.writestr(f"libtorch/include/many/{number}.h", "// a header")
+        xxd = driver.clean.path("/usr/local/bin/xxd")
+        xxd.write_text("#!/bin/sh\n")
+        xxd.chmod(0o755)
+        self.prefix = driver.folder / "prefix"
+        self.words = ["deps", "--prefix", str(self.prefix), "--libtorch", archive.as_uri()]
+        self.words += ["--sha256", hashlib.sha256(archive.read_bytes()).hexdigest()]
+        # Without a network: nothing more than what is there.
+        self.words += ["--with", "xxd"]
+
+    def start(self) -> subprocess.Popen[str]:
+        return start(self.driver.clean, self.driver.words(*self.words), self.driver.environment)
+
+    def whole(self) -> bool:
+        root = self.prefix / "libtorch"
+        headers = list((root / "include/many").glob("*.h"))
+        return len(headers) == HEADERS and (root / "lib/libtorch_cpu.so").is_file()
+
+    def leftovers(self) -> list[str]:
+        """What lies beside libtorch and the kept download."""
+        places = (self.prefix, Path(self.driver.environment["XDG_CACHE_HOME"]) / "torchml-install")
+        names = [path.name for place in places for path in place.rglob(".*")]
+        return [name for name in names if not name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("wish", WISHES)
+def test_an_interrupted_libtorch_is_not_half_there_and_the_next_run_brings_it(
+    driver: DriverRuns, wish: signal.Signals
+) -> None:
+    libtorch = Libtorch(driver)
+    for word, delay in (("downloading", 0.0), ("unpacking", 0.1)):
+        code, said = end_at(libtorch.start(), word, delay, wish)
+        if wish == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+        elif code != 0:  # too late is possible
+            assert code == InterruptedByUserError.exit_code, said
+            assert "Traceback" not in said
+            assert libtorch.leftovers() == []
+        assert not (libtorch.prefix / "libtorch").exists() or libtorch.whole()
+    outcome = driver.run(*libtorch.words).plain()
+    assert outcome.code == 0, outcome.err
+    assert libtorch.whole()
+
+
+def test_two_that_bring_a_libtorch_at_once_leave_it_whole(driver: DriverRuns) -> None:
+    libtorch = Libtorch(driver)
+    both = [libtorch.start() for _ in range(2)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert libtorch.whole()
+    assert libtorch.leftovers() == []
 
 
 # --- packages -------------------------------------------------------------------------------
