@@ -33,8 +33,15 @@ def smallest_debian(root: Path, *packages: str) -> Iterator[Path]:
         for name in _SYSTEM:
             if Path("/", name).is_file():
                 shutil.copy(Path("/", name), root / name)
-        for folder in ("apt.conf.d", "sources.list.d"):
-            shutil.copytree(f"/etc/apt/{folder}", root / "etc/apt" / folder, dirs_exist_ok=True)
+        # Certificates of this machine's own: what is written from them may be written anew there.
+        folders = (
+            "etc/apt/apt.conf.d",
+            "etc/apt/sources.list.d",
+            "usr/local/share/ca-certificates",
+        )
+        for name in folders:
+            if Path("/", name).is_dir():
+                shutil.copytree(Path("/", name), root / name, dirs_exist_ok=True)
         if (root / "etc/apt/sources.list.d/debian.sources").exists():
             (root / "etc/apt/sources.list").unlink()
         settings, _ = pip_settings()
