@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import make_torchscript, write
+from tests.installer.driver_machine import DriverMachine
+from tests.installer.made_up import Machine, make_torchscript, write
 from torchml_installer import driver_check
 from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.detect import Places, toolchain
@@ -66,3 +67,24 @@ def test_without_libkim_nothing_is_tried(
     monkeypatch.setattr(driver_check, "_library", lambda _prefix: None)
     require_known_energy(project, tmp_path)
     assert "installed untried" in capsys.readouterr().err
+
+
+def test_the_command_keeps_the_driver_in_place_when_a_new_one_computes_nothing(
+    project: CMakeProject, machine: Machine, tmp_path: Path
+) -> None:
+    driver = DriverMachine(machine)
+    driver.environment["KIM_API_CMAKE_PREFIX_DIR"] = str(project.toolchain.kim.where)
+    driver.environment["KIM_API_PORTABLE_MODELS_DIR"] = str(tmp_path / "models")
+    before = write(driver.collection / NAME / "libkim-api-model-driver.so", "the one before")
+    made = make_driver(tmp_path, "int nothing;\n") / "libkim-api-model-driver.so"
+    sources = driver.sources / "CMakeLists.txt"
+    text = sources.read_text()
+    place = '"${CMAKE_CURRENT_BINARY_DIR}/${name}"\n    DESTINATION'
+    assert place in text
+    text = text.replace(place, f'"{made}"\n    DESTINATION')
+    sources.write_text(text.replace("RENAME library.so", "RENAME libkim-api-model-driver.so"))
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == WrongEnergyError.exit_code, outcome.err
+    assert "a model of two particles" in outcome.err
+    assert before.read_text() == "the one before"
+    assert driver.installed() == [NAME]
