@@ -38,6 +38,8 @@ bench: provision
 	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
 	$(BIN)/python benchmarks/steadiness.py --output benchmarks/STEADINESS.md
+	$(BIN)/python benchmarks/compiled.py --output benchmarks/COMPILED.md
+	$(BIN)/python benchmarks/installer.py --output benchmarks/INSTALLER.md
 
 # TESTS="tests/kim -x": others than all of the driver's.
 sanitize: provision

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -59,17 +58,6 @@ def test_the_json_schema_is_what_is_documented(complete: Machine) -> None:
         }
         assert finding["usable"] or finding["next_step"]
     assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]
-
-
-def test_it_answers_within_a_second(complete: Machine) -> None:
-    del complete.environment["TORCH_ROOT"]
-    seconds: list[float] = []
-    # The best of some runs: a machine that tests in parallel is not always quick.
-    while len(seconds) < 8 and min(seconds, default=2.0) >= 1.0:
-        start = time.perf_counter()
-        complete.install("doctor")
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.0
 
 
 def test_the_first_problem_gives_the_exit_code(complete: Machine) -> None:

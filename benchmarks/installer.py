@@ -1,0 +1,136 @@
+"""What waiting for torchml-install costs: its report, its help, and the driver's build.
+
+In folders of its own, without a compiler cache. "Cold" is after the system has forgotten the files
+that it had read, which takes root; others get the warm times only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from measuring import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS = 5
+#: What a change of one source compiles again: one with templates, one without torch.
+TOUCHED = ("src/engine/potential.cpp", "src/runtime/torchscript.cpp")
+
+
+@dataclass(frozen=True)
+class Command:
+    """torchml-install from a copy of this checkout, with a cache and a collection of its own."""
+
+    folder: Path
+
+    @property
+    def checkout(self) -> Path:
+        return self.folder / "checkout"
+
+    def seconds(self, *words: str) -> float:
+        """How long it takes; what it prints goes nowhere, unless it fails."""
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.checkout),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "XDG_DATA_HOME": str(self.folder / "data"),
+            "KIM_API_MODEL_DRIVERS_DIR": str(self.folder / "drivers"),
+            "KIM_API_PORTABLE_MODELS_DIR": str(self.folder / "models"),
+            "CCACHE_DISABLE": "1",
+        }
+        environment.pop("CMAKE_CXX_COMPILER_LAUNCHER", None)
+        begin = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "torchml_installer", *words],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        taken = time.perf_counter() - begin
+        if done.returncode != 0:
+            sys.exit(f"torchml-install {' '.join(words)} failed:\n{done.stdout}{done.stderr}")
+        return taken
+
+    def best(self, *words: str) -> float:
+        return min(self.seconds(*words) for _ in range(ROUNDS))
+
+
+def forget_files() -> bool:
+    """Lets the system read every file anew; False if this user may not."""
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    except OSError:
+        return False
+    return True
+
+
+def cold(command: Command, words: Sequence[str]) -> str:
+    taken = []
+    for _ in range(2):
+        if not forget_files():
+            return ""
+        taken.append(command.seconds(*words))
+    return f"{min(taken):.2f}"
+
+
+def lines(command: Command) -> Iterator[str]:
+    yield "# torchml-install"
+    yield ""
+    yield "Seconds, the best of several runs; builds once, without a compiler cache."
+    yield "Written by `python benchmarks/installer.py --output benchmarks/INSTALLER.md`."
+    yield ""
+    yield machine("both used by builds")
+    yield ""
+    yield "| command | cold | warm |"
+    yield "|---|---|---|"
+    for words in (("--help",), ("driver", "--help"), ("doctor",), ("doctor", "--json")):
+        warm = command.best(*words)
+        yield f"| `torchml-install {' '.join(words)}` | {cold(command, words)} | {warm:.2f} |"
+    yield ""
+    yield "| building | s |"
+    yield "|---|---|"
+    driver = ("driver", "--collection", "environment", "--no-python")
+    yield f"| the driver | {command.seconds(*driver):.1f} |"
+    yield f"| again, nothing changed | {command.seconds(*driver):.1f} |"
+    yield f"| under a second name | {command.seconds(*driver, '--name', 'Another_Name'):.1f} |"
+    for name in TOUCHED:
+        path = command.checkout / "driver_src" / name
+        path.write_text(path.read_text(encoding="utf-8") + "\n// changed\n", encoding="utf-8")
+        yield f"| after a change of `{name}` | {command.seconds(*driver):.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.md", help="write the tables there, too"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="torchml-bench-") as name:
+        command = Command(Path(name))
+        for part in ("torchml_installer", "driver_src", "env_templates", "examples"):
+            ignored = shutil.ignore_patterns("__pycache__", "build")
+            shutil.copytree(ROOT / part, command.checkout / part, ignore=ignored)
+        text = []
+        for line in lines(command):
+            text.append(line)
+            print(line, flush=True)
+    if options.output:
+        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
