@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from tests.installer.made_up import (
 from torchml_installer.deps import packages, providers
 from torchml_installer.deps.needs import NEEDS
 from torchml_installer.deps.record import DepsOptions
+from torchml_installer.detect import survey
+from torchml_installer.detect.record import Finding
 from torchml_installer.errors import (
     BadOptionError,
     DiskFullError,
@@ -191,6 +194,22 @@ class TestChoice:
         assert first[-3:] == ("--index-url", "https://example.org/whl/cpu", "torch")
         assert second[-1] == "vesin"
         assert "--index-url" not in second
+
+    @pytest.mark.parametrize(
+        ("index", "driver", "told"),
+        [(None, None, 1), (None, Path("/usr/lib/libcuda.so.1"), 0), (packages.CPU_INDEX, None, 0)],
+    )
+    def test_gigabytes_that_no_gpu_here_uses_are_told(
+        self, index: str | None, driver: Path | None, told: int
+    ) -> None:
+        options = DepsOptions(provider="pip", torch_index=index)
+        facts = replace(
+            survey(options.places), others=(Finding("nvidia-driver", "driver", where=driver),)
+        )
+        hints = packages.hints(packages.plan([NEEDS["torch"]], options), options, facts)
+        assert len(hints) == told
+        assert all(f"--torch-index {packages.CPU_INDEX}" in hint for hint in hints)
+        assert not packages.hints(packages.plan([NEEDS["vesin"]], options), options, facts)
 
     def test_a_python_of_the_system_is_not_touched(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

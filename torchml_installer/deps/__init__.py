@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torchml_installer import console
 from torchml_installer.deps import libdescriptor, libtorch, packages, torch_library
 from torchml_installer.deps.needs import NEEDS
 from torchml_installer.deps.packages import Step
@@ -80,10 +81,13 @@ def provide(
     named = [word for word in dict.fromkeys(words) if word in NEEDS]
     steps: list[Step] = []
     if named or not words:
-        needs = packages.missing(named, survey(options.places))
+        facts = survey(options.places)
+        needs = packages.missing(named, facts)
         if archive is not None:
             needs = [need for need in needs if need.name != "torch"]
         steps = packages.plan(needs, options)
+        for hint in packages.hints(steps, options, facts):
+            console.note(hint)
         if not options.dry_run:
             steps = packages.install(needs, steps, options)
     handled = [word for word in dict.fromkeys(words) if word in HANDLERS]

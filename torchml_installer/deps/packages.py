@@ -25,6 +25,8 @@ from torchml_installer.process import run_logged
 
 #: Programs are there before Python packages that compile with them.
 _ORDER = ("conda", "apt", "pip")
+#: Where torch's authors put its builds for CPUs.
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,17 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
             group = [need for need in group if need not in own]
         steps += _steps(known[name], group)
     return steps
+
+
+def hints(steps: Sequence[Step], options: DepsOptions, facts: Survey) -> list[str]:
+    """What may spare the user something before these commands are run."""
+    torch = any(step.provider.name == "pip" and "torch" in step.needs for step in steps)
+    if not torch or options.torch_index is not None or facts.get("nvidia-driver").where is not None:
+        return []
+    return [
+        "PyPI's torch usually brings NVIDIA's libraries, some gigabytes, and there is no NVIDIA "
+        f"driver here. Without them: --torch-index {CPU_INDEX}"
+    ]
 
 
 def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> list[Step]:
