@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ import pytest
 from tests.structures import CUTOFF, EXAMPLE_MODEL
 from tests.support import EXAMPLE, KEPT, DriverEnvironment, run, torchml_install
 from torchml_installer.errors import LibdescriptorUnusableError
+
+
+def pytest_configure() -> None:
+    """What a shell runs in the background ignores SIGINT, and so would all that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
