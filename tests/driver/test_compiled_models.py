@@ -51,13 +51,13 @@ class Network(torch.nn.Module):
 
 
 def compile_command(
-    *arguments: str | Path, temporary: Path | None = None
+    *arguments: str | Path, temporary: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """temporary: the folder of temporary files, if not the system's."""
     return subprocess.run(
         [sys.executable, "-m", "torchml_installer", "model", "compile", *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {})},
+        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {}), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -355,6 +355,38 @@ class TestCommand:
         done = compile_command(f"{tmp_path}/network.py:Network", *self.SI, *words)
         assert done.returncode == BadOptionError.exit_code
         assert "do not fit the model" in done.stderr
+
+    def test_paths_may_have_blanks(self, tmp_path: Path) -> None:
+        (tmp_path / "network.py").write_text(NETWORK)
+        packages = tmp_path / "site packages"
+        packages.mkdir()
+        (packages / "torch").symlink_to(Path(torch.__file__).parent)
+        words = ["--pattern", "descriptor", "--width", "8", "--output", tmp_path / "a model.pt2"]
+        done = compile_command(
+            f"{tmp_path}/network.py:Network",
+            *self.SI,
+            *words,
+            temporary=packages,
+            PYTHONPATH=str(packages),
+        )
+        assert done.returncode == 0, done.stderr
+        assert [path.name for path in packages.iterdir()] == ["torch"]
+
+    def test_what_torchs_compiler_says_is_in_the_log(self, tmp_path: Path) -> None:
+        (tmp_path / "network.py").write_text(NETWORK)
+        (tmp_path / "g++").write_text(
+            '#!/bin/sh\ncase "$*" in *torchml-compile*) ;; *) exec /usr/bin/g++ "$@";; esac\n'
+            'echo "model.cpp:1:1: error: no such thing" >&2\necho "and more of it" >&2\nexit 1\n'
+        )
+        (tmp_path / "g++").chmod(0o755)
+        words = ["--pattern", "descriptor", "--width", "8", "--output", tmp_path / "model.pt2"]
+        source = f"{tmp_path}/network.py:Network"
+        variables = {"CXX": str(tmp_path / "g++"), "XDG_CACHE_HOME": str(tmp_path)}
+        done = compile_command(source, *self.SI, *words, **variables)
+        assert done.returncode == NotCompilableError.exit_code, done.stderr
+        assert "model.cpp:1:1: error: no such thing" in done.stderr
+        (log,) = tmp_path.rglob("model-compile.log")
+        assert "and more of it" in log.read_text()
 
     def test_what_depends_on_values_is_named_with_its_line(self, tmp_path: Path) -> None:
         (tmp_path / "loops.py").write_text(

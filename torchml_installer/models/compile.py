@@ -189,6 +189,7 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
     if options.cxx is not None:
         environment["CXX"] = options.cxx
     log = cache_folder() / "logs" / "model-compile.log"
+    log.unlink(missing_ok=True)
     run_logged(
         [sys.executable, "-m", "torchml_installer.models.aot", work / "request.json"],
         title="compiling the model",

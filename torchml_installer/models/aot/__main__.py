@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -37,11 +40,12 @@ def main() -> int:
 
 def answered(request: dict[str, Any]) -> dict[str, Any]:
     """Compiles, checks and writes request["output"]; what was made, for people and programs."""
-    with tempfile.TemporaryDirectory(prefix="torchml-compile-") as folder:
+    with tempfile.TemporaryDirectory(prefix="torchml-compile-", dir=_parent()) as folder:
         # Torch leaves gigabytes behind, precompiled headers mostly, some of it where no setting
         # of its own leads: it asks Python for the folder of temporary files.
         os.environ.update(TMPDIR=folder, TORCHINDUCTOR_CACHE_DIR=f"{folder}/inductor")
         tempfile.tempdir = None
+        _reach_torch_without_blanks(Path(folder))
         return _answered_in(Path(folder), request)
 
 
@@ -146,6 +150,27 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
         "largest_difference": difference,
         "bytes": output.stat().st_size,
     }
+
+
+def _parent() -> str | None:
+    """The folder of temporary files, or another if that has a blank: see below."""
+    if not _has_blank(tempfile.gettempdir()):
+        return None
+    return next((name for name in ("/tmp", "/var/tmp") if os.access(name, os.W_OK)), None)
+
+
+def _reach_torch_without_blanks(work: Path) -> None:
+    """Torch hands the linker its own folder unquoted, which must have no blanks for that."""
+    torch = importlib.util.find_spec("torch")
+    if torch is None or torch.origin is None or not _has_blank(torch.origin):
+        return
+    link = work / "site-packages"
+    link.symlink_to(Path(torch.origin).parent.parent)
+    sys.path.insert(0, str(link))
+
+
+def _has_blank(path: str) -> bool:
+    return re.search(r"\s", path) is not None
 
 
 def _require_torch() -> None:
@@ -259,8 +284,11 @@ def _compile(program: Any, settings: dict[str, Any]) -> Any:
         with torch._inductor.config.patch(settings):
             return torch._inductor.aot_compile(graph, *program.example_inputs, options=settings)
     except Exception as error:
+        traceback.print_exc()
         lines = str(error).splitlines()
-        shown = next((line for line in lines if "error:" in line.lower()), one_line(error))
+        # A compiler's line, and not the name of one of torch's errors.
+        said = (line for line in lines if re.search(r"(?<![A-Za-z])error: ", line))
+        shown = next(said, one_line(error))
         raise ModelError(
             "not_compilable",
             f"torch's compiler failed on the model: {type(error).__name__}: {shown.strip()}",
