@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from torchml_installer.models.aot import blocks, systems, trace
+from torchml_installer.models.aot.plan import Part
 
 CALLED = systems.convention("graph", 2, 0, torch.float64)
 CUTOFF = 3.0
@@ -127,6 +128,60 @@ def test_no_part_of_message_passing_takes_all_edges_at_once() -> None:
     _, found = divided(Network())
     plan = found.plan
     assert all(part.block for part in plan.parts())
+
+
+def rows_computed(found: blocks.Blocks, inputs: systems.Tensors) -> list[int]:
+    """By each part that takes species or contributions, in their order."""
+    seen: dict[str, int] = {}
+
+    def noting(part: Part) -> Callable[..., tuple[torch.Tensor, ...]]:
+        own = [place for place, one in enumerate(part.inputs) if one.value in (0, 4)]
+
+        def run(*arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            for place in own[:1]:
+                seen[part.name] = seen.get(part.name, 0) + arguments[place].size(0)
+            return found.code[part.name](*arguments)
+
+        return run
+
+    found.plan.run({part.name: noting(part) for part in found.plan.parts()}, inputs)
+    return list(seen.values())
+
+
+def rings(inputs: systems.Tensors) -> list[int]:
+    """How many particles up to the first, the second, ... ring come first."""
+    reached = 1 - inputs[-1]
+    ends = []
+    for layer in (None, inputs[2], inputs[3]):
+        if layer is not None:
+            reached = reached.index_fill(0, layer.flatten(), 1)
+        ends.append(int(reached.nonzero().max()) + 1)
+    return ends
+
+
+def test_outer_particles_take_part_in_outer_layers_only() -> None:
+    _, found = divided(Network())
+    (inputs,) = (inputs for words, inputs in maker().systems() if words.startswith("48"))
+    own, inner, outer = rings(inputs)
+    assert own < inner < outer
+    rows = rows_computed(found, inputs)
+    # What the outer layer, the inner one and the energies need; the gradients in between.
+    assert rows == [outer, inner, own, inner, own]
+
+
+@pytest.mark.parametrize("name", ["index_add", "index_put", "sums onto a tensor"])
+def test_particles_in_any_order_are_all_right(name: str) -> None:
+    function, found = divided(MODELS[name]())
+    for words, inputs in maker().systems():
+        n = inputs[0].size(0)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(n))
+        place = order.argsort()
+        species, coords, *layers, contributing = inputs
+        turned = (species[order], coords[order], *(place[one] for one in layers))
+        inputs = (*turned, contributing[order])
+        results = found.plan.run(found.code, inputs)
+        for one, other in zip(results, function(*inputs), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12, msg=words)
 
 
 def test_products_are_not_computed_twice() -> None:

@@ -95,35 +95,50 @@ class GraphInputs final : public Inputs {
         }
     }
 
-    /// Decides which particles the model sees, and under which number.
+    /// Decides which particles the model sees, and under which number: all of them, or those in any
+    /// graph, ring by ring. Compiled models leave out what outer rings need not compute.
     void number_particles(const System& system) {
         const auto n = static_cast<std::size_t>(system.n);
-        leaves_out_ = options_.drop_unused && reached_.size() < n;
+        renumbered_ = options_.drop_unused && ring_ends_.front() < n;
         species_.clear();
         not_contributing_.clear();
-        original_.clear();
-        if (leaves_out_) {
+        if (renumbered_) {
+            sort_by_ring();
             number_.resize(n);
             kept_coordinates_.clear();
-        }
-        for (std::size_t i = 0; i < n; ++i) {
-            if (leaves_out_) {
-                if (ring_[i] == unreached) continue;
-                number_[i] = static_cast<std::int32_t>(species_.size());
-                original_.push_back(static_cast<std::int32_t>(i));
+            for (std::size_t k = 0; k < original_.size(); ++k) {
+                const auto i = static_cast<std::size_t>(original_[k]);
+                number_[i] = static_cast<std::int32_t>(k);
                 kept_coordinates_.insert(kept_coordinates_.end(), &coordinates_[3 * i],
                                          &coordinates_[3 * i] + 3);
+                append(system, i);
             }
-            species_.push_back(system.species[i]);
-            not_contributing_.push_back(ring_[i] == 0 ? 0 : 1);
+        } else {
+            for (std::size_t i = 0; i < n; ++i) append(system, i);
         }
         n_real_ = static_cast<std::int64_t>(species_.size());
         if (n_real_ == 1) add_lonely_particle();
     }
 
+    void append(const System& system, std::size_t i) {
+        species_.push_back(system.species[i]);
+        not_contributing_.push_back(ring_[i] == 0 ? 0 : 1);
+    }
+
+    /// Within a ring the simulator's order remains: what is near in space is near in memory.
+    void sort_by_ring() {
+        std::vector<std::size_t> next = {0};
+        next.insert(next.end(), ring_ends_.begin(), ring_ends_.end());
+        original_.resize(reached_.size());
+        for (std::size_t i = 0; i < ring_.size(); ++i) {
+            if (ring_[i] == unreached) continue;
+            original_[next[static_cast<std::size_t>(ring_[i])]++] = static_cast<std::int32_t>(i);
+        }
+    }
+
     /// Many models fail on a system of one particle: they get a second, out of everything's reach.
     void add_lonely_particle() {
-        std::vector<double>& coordinates = leaves_out_ ? kept_coordinates_ : coordinates_;
+        std::vector<double>& coordinates = renumbered_ ? kept_coordinates_ : coordinates_;
         species_.push_back(species_[0]);
         not_contributing_.push_back(1);
         for (int axis = 0; axis < 3; ++axis) {
@@ -132,11 +147,11 @@ class GraphInputs final : public Inputs {
     }
 
     const std::vector<double>& model_coordinates() const {
-        return leaves_out_ ? kept_coordinates_ : coordinates_;
+        return renumbered_ ? kept_coordinates_ : coordinates_;
     }
 
     std::int64_t number_of(std::int32_t particle) const {
-        return leaves_out_ ? number_[static_cast<std::size_t>(particle)] : particle;
+        return renumbered_ ? number_[static_cast<std::size_t>(particle)] : particle;
     }
 
     /// Writes the edges of layer k (from 0): all pairs of the particles in rings 0 to k. Those
@@ -177,7 +192,7 @@ class GraphInputs final : public Inputs {
     }
 
     void scatter(const double* values, int width, double factor, double* result) const {
-        if (!leaves_out_) {
+        if (!renumbered_) {
             for (std::int64_t k = 0; k < n_real_ * width; ++k) result[k] = factor * values[k];
             return;
         }
@@ -197,7 +212,7 @@ class GraphInputs final : public Inputs {
     std::vector<std::size_t> ring_ends_;  // where each ring ends in reached_
     std::vector<std::size_t> pair_ends_;  // where each ring ends in near_
     std::vector<Edges> layers_;
-    bool leaves_out_ = false;             // the model sees fewer particles than there are
+    bool renumbered_ = false;             // the model sees particles in an order of its own
     std::vector<std::int32_t> number_;    // of each particle: its number for the model
     std::vector<std::int32_t> original_;  // of each that the model sees: its own number
     std::vector<double> kept_coordinates_;

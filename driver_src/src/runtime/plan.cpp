@@ -10,6 +10,7 @@
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
 #include "runtime/package.hpp"
+#include "runtime/plan_rows.hpp"
 #include "runtime/tensor_memory.hpp"
 
 namespace torchml {
@@ -172,25 +173,71 @@ class Plan::Reader {
         std::string text;
         bool split = false;
         while (words >> text && text != "|") {
-            const bool rows = text.back() == '*';
-            step.inputs.push_back({known(rows ? text.substr(0, text.size() - 1) : text), rows});
-            split = split || rows;
+            step.inputs.push_back(input(text));
+            split = split || step.inputs.back().split;
         }
         if (split != (step.block > 0)) refuse();
         while (words >> text) {
-            const auto plus = text.find('+');
-            if (plus != std::string::npos) {
-                step.outputs.push_back(
-                    {known(text.substr(0, plus)), Made::sum, known(text.substr(plus + 1))});
-            } else if (text.back() == '*') {
-                step.outputs.push_back({made(text.substr(0, text.size() - 1)), Made::rows, 0});
-            } else {
-                step.outputs.push_back({made(text), Made::whole, 0});
-            }
+            step.outputs.push_back(output(text));
             if ((step.outputs.back().made == Made::whole) == split) refuse();
         }
         if (step.outputs.empty()) refuse();
         plan_.steps_.push_back(std::move(step));
+    }
+
+    Input input(const std::string& text) const {
+        Input input;
+        const auto at = text.find('@');
+        input.split = text.back() == '*';
+        input.by_index = at != std::string::npos;
+        if (input.split && input.by_index) refuse();
+        input.value = known(text.substr(0, input.split ? text.size() - 1 : at));
+        if (input.by_index) {
+            for (const std::string& index : list(text.substr(at + 1))) {
+                input.rows_of.push_back(known(index));
+            }
+        }
+        return input;
+    }
+
+    Output output(const std::string& text) {
+        Output output;
+        const auto where = text.find('~');
+        const std::string what = text.substr(0, where);
+        const auto plus = what.find('+');
+        if (where != std::string::npos) {
+            output.zeros_known = true;
+            for (const std::string& value : list(text.substr(where + 1))) {
+                if (value[0] == '!') {
+                    output.one_where.push_back(argument(value.substr(1)));
+                } else {
+                    output.zero_where.push_back(known(value));
+                }
+            }
+        }
+        if (plus != std::string::npos) {
+            output.made = Made::sum;
+            output.value = known(what.substr(0, plus));
+            output.at = known(what.substr(plus + 1));
+        } else if (!what.empty() && what.back() == '*') {
+            output.made = Made::rows;
+            output.value = made(what.substr(0, what.size() - 1));
+        } else {
+            output.value = made(what);
+        }
+        return output;
+    }
+
+    /// Words with commas between them.
+    std::vector<std::string> list(const std::string& text) const {
+        std::vector<std::string> words;
+        for (std::size_t begin = 0; begin < text.size();) {
+            const std::size_t end = std::min(text.find(',', begin), text.size());
+            if (end == begin) refuse();
+            words.push_back(text.substr(begin, end - begin));
+            begin = end + 1;
+        }
+        return words;
     }
 
     Plan& plan_;
@@ -202,8 +249,9 @@ class Plan::Reader {
 /// Runs one part, block by block.
 class Plan::Blocks {
   public:
-    Blocks(const Step& step, const Run& run, std::vector<at::Tensor>& values, Workers& workers)
-        : step_(step), run_(run), values_(values), workers_(workers) {
+    Blocks(const Step& step, const Run& run, const Rows& rows, std::vector<at::Tensor>& values,
+           Workers& workers)
+        : step_(step), run_(run), needed_(rows), values_(values), workers_(workers) {
         for (const Input& input : step.inputs) {
             if (!input.split) continue;
             at::Tensor& value = values_[input.value];
@@ -216,16 +264,17 @@ class Plan::Blocks {
                     rows_, " and ", value.size(0), ".");
             }
         }
+        computed_ = std::min(rows_, rows.computed(step));
         // The same number of blocks for every worker, if there are enough rows.
         const std::int64_t n_workers = Workers::count();
         const std::int64_t rounds =
-            std::max<std::int64_t>(1, blocks_in(rows_, step.block * n_workers));
-        block_ = std::clamp(blocks_in(rows_, rounds * n_workers),
+            std::max<std::int64_t>(1, blocks_in(computed_, step.block * n_workers));
+        block_ = std::clamp(blocks_in(computed_, rounds * n_workers),
                             std::min(smallest_block, step.block), step.block);
     }
 
     void run() {
-        const std::int64_t count = std::max<std::int64_t>(1, blocks_in(rows_, block_));
+        const std::int64_t count = std::max<std::int64_t>(1, blocks_in(computed_, block_));
         const std::int64_t at_a_time = Workers::count();
         sources_.resize(static_cast<std::size_t>(at_a_time) * step_.outputs.size());
         for (std::int64_t first = 0; first < count; first += at_a_time) {
@@ -238,7 +287,7 @@ class Plan::Blocks {
   private:
     std::int64_t begin_of(std::int64_t block) const { return block * block_; }
     std::int64_t rows_of(std::int64_t block) const {
-        return std::min(block_, rows_ - begin_of(block));
+        return std::min(block_, computed_ - begin_of(block));
     }
 
     at::Tensor& source(std::int64_t slot, std::size_t output) {
@@ -264,12 +313,13 @@ class Plan::Blocks {
             if (output.made == Made::sum) {
                 source(slot, k) = outputs[k].contiguous();
             } else {
-                keep(values_[output.value], block, outputs[k]);
+                keep(output.value, block, outputs[k]);
             }
         }
     }
 
-    void keep(at::Tensor& value, std::int64_t block, const at::Tensor& rows) {
+    void keep(std::size_t number, std::int64_t block, const at::Tensor& rows) {
+        at::Tensor& value = values_[number];
         {
             const std::lock_guard<std::mutex> first(making_);
             if (!value.defined()) {
@@ -280,6 +330,8 @@ class Plan::Blocks {
                 auto sizes = rows.sizes().vec();
                 sizes[0] = rows_;
                 value = at::empty(sizes, rows.options());
+                const std::int64_t read = std::min(rows_, needed_.read(number));
+                if (read > computed_) value.narrow(0, computed_, read - computed_).zero_();
             }
         }
         value.narrow(0, begin_of(block), rows_of(block)).copy_(rows);
@@ -329,11 +381,12 @@ class Plan::Blocks {
 
     const Step& step_;
     const Run& run_;
+    const Rows& needed_;
     std::vector<at::Tensor>& values_;
     Workers& workers_;
     std::vector<at::Tensor> sources_;
     std::mutex making_;
-    std::int64_t rows_ = -1, block_ = 0;
+    std::int64_t rows_ = -1, computed_ = 0, block_ = 0;
 };
 
 Plan::Plan(const std::vector<std::string>& lines, std::size_t n_arguments, const std::string& file)
@@ -375,6 +428,7 @@ void Plan::find_last_uses() {
 std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments, const Run& run) {
     std::vector<at::Tensor> values(n_values_);
     std::copy(arguments.begin(), arguments.end(), values.begin());
+    const Rows rows(*this, arguments);
     for (const Step& step : steps_) {
         if (step.kind == Kind::select) {
             values[step.value] = arguments[step.argument].select(0, step.index);
@@ -388,7 +442,7 @@ std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments,
             }
             values[step.value] = at::zeros(sizes, at::TensorOptions().dtype(step.type));
         } else if (step.block > 0) {
-            Blocks(step, run, values, workers_).run();
+            Blocks(step, run, rows, values, workers_).run();
         } else {
             std::vector<at::Tensor> inputs;
             for (const Input& input : step.inputs) inputs.push_back(values[input.value]);

@@ -24,6 +24,10 @@ namespace torchml {
 ///                                             second result is added to those rows of value 7
 ///                                             that value 6 names
 ///     step ENTRY return 8 9                   the last one: the entry's results
+///
+/// What is not read or zero need not be computed (plan_rows.hpp): of a whole input, 8@6,5 are those
+/// rows that values 6 and 5 name; of an output, 10*~7,!5 (or 7+6~7,!5) are rows that are zero where
+/// those of value 7 are, and those of argument 5 are one.
 class Plan {
   public:
     /// Runs the part of a number (in the order of `parts()`) on inputs; several threads may call it
@@ -52,13 +56,17 @@ class Plan {
     enum class Made : std::uint8_t { whole, rows, sum };
 
     struct Input {
-        std::size_t value;
-        bool split;
+        std::size_t value = 0;
+        bool split = false;
+        bool by_index = false;  ///< nothing is read but the rows that these name:
+        std::vector<std::size_t> rows_of = {};
     };
     struct Output {
-        std::size_t value;
-        Made made;
-        std::size_t at;  ///< of a sum: the value that names rows
+        std::size_t value = 0;
+        Made made = Made::whole;
+        std::size_t at = 0;        ///< of a sum: the value that names rows
+        bool zeros_known = false;  ///< rows are zero where those of all these are, and one:
+        std::vector<std::size_t> zero_where = {}, one_where = {};
     };
     struct Size {
         std::int64_t number;  ///< or, of an argument, the axis
@@ -75,6 +83,7 @@ class Plan {
         std::vector<std::size_t> done;  ///< values that no later step wants
     };
     class Reader;
+    class Rows;
     class Blocks;
 
     void find_last_uses();

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from torchml_installer.models.aot import products, rowwise
+from torchml_installer.models.aot import products, rowwise, tails
 from torchml_installer.models.aot.plan import Input, Output, Part, Plan, Select, Zeros
 from torchml_installer.models.aot.rowwise import tensor
 from torchml_installer.models.aot.systems import Convention
@@ -88,6 +88,8 @@ class _Divider:
     sums: dict[Node, _Rows] = field(default_factory=dict)
     levels: dict[Node, int] = field(default_factory=dict)  # counted from the end
     numbers: dict[Node, int] = field(default_factory=dict)  # of values
+    #: Of whose last rows something may be known when the plan runs: that they are this number.
+    tails: dict[Node, float] = field(default_factory=dict)
 
     def divide(self) -> Blocks | None:
         graph = self.module.graph
@@ -293,6 +295,12 @@ class _Divider:
             return self.arguments.index(node)
         return self.numbers.setdefault(node, len(self.arguments) + len(self.numbers))
 
+    def _find_tails(self) -> None:
+        """Sums have zeros where nothing is added; the last particles do not contribute."""
+        self.tails.update(dict.fromkeys(self.sums, 0.0))
+        if any(name.startswith("graph_layer") for name in self.called.arguments):
+            self.tails[self.arguments[self.called.arguments.index("contributing")]] = 1.0
+
     def _blocks(self) -> Blocks:
         segments = self._segments()
         where = {node: place for place, (_, nodes) in enumerate(segments) for node in nodes}
@@ -308,6 +316,7 @@ class _Divider:
             drafts[place].add_outputs([n for n in dict.fromkeys(wanted[place]) if n not in sums])
             for node in drafts[place].needed():
                 wanted[where[node]].append(node)
+        self._find_tails()
         steps: list[Select | Zeros | Part] = []
         code: dict[str, GraphModule] = {}
         given: set[Node] = set()
@@ -442,15 +451,55 @@ class _Draft:
         results = tuple(writer.of(node) for node in [*self.outputs, *sources])
         writer.graph.output(results)
         split = self.group is not None
-        outputs = [Output(self.divider.number(node), split) for node in self.outputs]
-        for node in self.sums:
-            index = self.divider.number(self.divider.sums[node].index)
-            outputs.append(Output(self.divider.number(node), added_at=index))
-        inputs = [
-            Input(self.divider.number(node), self.taken.get(node, False)) for node in writer.inputs
+        zero = self._zero_rows(writer, results) if split else [{}] * len(results)
+        outputs = [
+            Output(self.divider.number(node), split, **known)
+            for node, known in zip(self.outputs, zero, strict=False)
         ]
+        for node, known in zip(self.sums, zero[len(outputs) :], strict=True):
+            index = self.divider.number(self.divider.sums[node].index)
+            outputs.append(Output(self.divider.number(node), added_at=index, **known))
+        inputs = [self._input(node, writer) for node in writer.inputs]
         module = GraphModule(self.divider.module, writer.graph)
         return Part(name, self._block(), tuple(inputs), tuple(outputs)), module
+
+    def _input(self, node: Node, writer: _Writer) -> Input:
+        number = self.divider.number(node)
+        if self.taken.get(node, False):
+            return Input(number, split=True)
+        if self.group is None:
+            return Input(number)
+        indices = tails.read_by_index(writer.made[node])
+        if indices is None:
+            return Input(number)
+        nodes = [one for one in writer.inputs if writer.made[one] in indices]
+        return Input(number, rows_of=tuple(self.divider.number(one) for one in nodes))
+
+    def _zero_rows(self, writer: _Writer, results: Sequence[Node]) -> list[dict[str, Any]]:
+        """Of each result: where its rows are zero, as Output has it."""
+        divider = self.divider
+        originals = {writer.made[node]: node for node in writer.inputs}
+        given = {
+            made: divider.tails[node]
+            for made, node in originals.items()
+            if node in divider.tails and self.taken.get(node)
+        }
+        known = tails.known(writer.graph.nodes, given, self.group)
+        answers: list[dict[str, Any]] = []
+        for place, made in enumerate(results):
+            same = known.get(made)
+            if same is None or same.number != 0.0:
+                answers.append({})
+                continue
+            because = [originals[one] for one in writer.made.values() if one in same.because]
+            numbers: dict[float, tuple[int, ...]] = {
+                number: tuple(divider.number(n) for n in because if divider.tails[n] == number)
+                for number in (0.0, 1.0)
+            }
+            answers.append({"zero_where": numbers[0.0], "one_where": numbers[1.0]})
+            if place < len(self.outputs):
+                divider.tails[self.outputs[place]] = 0.0
+        return answers
 
     def _block(self) -> int:
         if self.group is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, nan
 
 import torch
 
@@ -45,28 +46,42 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Input:
-    """Of a part; ``split``: a block of its rows at a time."""
+    """Of a part; ``split``: a block of its rows at a time. ``rows_of``: of a whole one, no other
+    rows are read than these values name; None: any may be."""
 
     value: int
     split: bool = False
+    rows_of: tuple[int, ...] | None = None
 
     def words(self) -> str:
+        if self.rows_of is not None:
+            return f"{self.value}@{','.join(map(str, self.rows_of))}"
         return f"{self.value}*" if self.split else str(self.value)
 
 
 @dataclass(frozen=True)
 class Output:
     """Of a part: a value; or rows of one (``split``); or rows that are added to those rows of a
-    value which another value, ``added_at``, names."""
+    value which another value, ``added_at``, names.
+
+    ``zero_where``: a row is zero where the same rows of all these values are, and where those of
+    ``one_where`` are one; None: that is not known.
+    """
 
     value: int
     split: bool = False
     added_at: int | None = None
+    zero_where: tuple[int, ...] | None = None
+    one_where: tuple[int, ...] = ()
 
     def words(self) -> str:
+        made = "*" if self.split else ""
         if self.added_at is not None:
-            return f"{self.value}+{self.added_at}"
-        return f"{self.value}*" if self.split else str(self.value)
+            made = f"+{self.added_at}"
+        if self.zero_where is not None:
+            words = [*map(str, self.zero_where), *(f"!{value}" for value in self.one_where)]
+            made += f"~{','.join(words)}"
+        return f"{self.value}{made}"
 
 
 @dataclass(frozen=True)
@@ -109,8 +124,9 @@ class Plan:
     def values(
         self, runs: Mapping[str, Run], arguments: Sequence[torch.Tensor], block: int | None = None
     ) -> dict[int, torch.Tensor]:
-        """All values, by their numbers."""
+        """All values, by their numbers; rows that nothing reads are not numbers."""
         values = dict(enumerate(arguments))
+        rows = _Rows(self, arguments)
         for step in self.steps:
             if isinstance(step, Select):
                 values[step.value] = values[step.argument][step.index]
@@ -125,17 +141,95 @@ class Plan:
                 for output, tensor in zip(step.outputs, found, strict=True):
                     values[output.value] = tensor
             else:
-                _run_blocks(step, runs[step.name], values, block or step.block)
+                _run_blocks(step, runs[step.name], values, block or step.block, rows)
         return values
 
 
-def _run_blocks(part: Part, run: Run, values: dict[int, torch.Tensor], block: int) -> None:
-    rows = next(values[one.value].size(0) for one in part.inputs if one.split)
-    kept: dict[int, list[torch.Tensor]] = {one.value: [] for one in part.outputs if one.split}
-    for begin in range(0, max(rows, 1), block):
+class _Rows:
+    """How many of a value's rows, from the first one, are worth computing."""
 
-        def rows_of(tensor: torch.Tensor, begin: int = begin) -> torch.Tensor:
-            return tensor[begin : begin + block].contiguous()
+    def __init__(self, plan: Plan, arguments: Sequence[torch.Tensor]) -> None:
+        #: After so many rows, all are zero; without entry: that is not known.
+        self.not_zero: dict[int, float] = {}
+        #: So many rows are read.
+        self.read: dict[int, float] = dict.fromkeys(plan.results, inf)
+        self._indices: dict[int, torch.Tensor] = {}
+        self._arguments = arguments
+        for step in plan.steps:
+            if isinstance(step, Select):
+                self._indices[step.value] = arguments[step.argument][step.index]
+            elif isinstance(step, Zeros):
+                self.not_zero[step.value] = 0
+            else:
+                self._find_zeros(step)
+        for step in reversed(plan.steps):
+            if isinstance(step, Part):
+                self._find_read(step)
+
+    def computed(self, part: Part) -> float:
+        return max(self._needed(output) for output in part.outputs)
+
+    def _find_zeros(self, part: Part) -> None:
+        for output in part.outputs:
+            if output.added_at is not None:
+                end = self._end(output.added_at)
+                self.not_zero[output.value] = max(self.not_zero[output.value], end)
+            else:
+                self.not_zero[output.value] = self._not_zero(output)
+
+    def _not_zero(self, output: Output) -> float:
+        if output.zero_where is None:
+            return inf
+        ends = [self.not_zero.get(value, inf) for value in output.zero_where]
+        ends += [_last_but(self._arguments[value], 1) for value in output.one_where]
+        return max(ends, default=0)
+
+    def _needed(self, output: Output) -> float:
+        found = self._not_zero(output)
+        if output.added_at is not None:
+            return found
+        return min(found, self.read.get(output.value, 0))
+
+    def _find_read(self, part: Part) -> None:
+        computed = self.computed(part) if part.block else inf
+        reads = [
+            (output.added_at, computed) for output in part.outputs if output.added_at is not None
+        ]
+        for one in part.inputs:
+            if one.split:
+                reads.append((one.value, computed))
+            elif one.rows_of is None:
+                reads.append((one.value, inf))
+            else:
+                reads.append((one.value, max(map(self._end, one.rows_of), default=0)))
+        for value, rows in reads:
+            self.read[value] = max(self.read.get(value, 0), rows)
+
+    def _end(self, index: int) -> float:
+        """One more than the largest row that a value names, if it is known beforehand."""
+        found = self._indices.get(index)
+        if found is None:
+            return inf
+        return int(found.max()) + 1 if found.numel() else 0
+
+
+def _last_but(tensor: torch.Tensor, number: int) -> int:
+    """Up to where a vector has other numbers."""
+    others = (tensor != number).nonzero()
+    return int(others[-1]) + 1 if len(others) else 0
+
+
+def _run_blocks(
+    part: Part, run: Run, values: dict[int, torch.Tensor], block: int, rows: _Rows
+) -> None:
+    n = next(values[one.value].size(0) for one in part.inputs if one.split)
+    computed = int(min(n, rows.computed(part)))
+    kept: dict[int, list[torch.Tensor]] = {one.value: [] for one in part.outputs if one.split}
+    for begin in range(0, max(computed, 1), block):
+        end = min(begin + block, computed)
+
+        def rows_of(tensor: torch.Tensor, begin: int = begin, end: int = end) -> torch.Tensor:
+            return tensor[begin:end].contiguous()
 
         inputs = (
             rows_of(values[one.value]) if one.split else values[one.value] for one in part.inputs
@@ -147,4 +241,9 @@ def _run_blocks(part: Part, run: Run, values: dict[int, torch.Tensor], block: in
                 at = output.added_at
                 index = kept[at][-1] if at in kept else rows_of(values[at])
                 values[output.value].index_add_(0, index, tensor)
-    values.update({value: torch.cat(tensors) for value, tensors in kept.items()})
+    for value, tensors in kept.items():
+        made = torch.cat(tensors)
+        rest = made.new_zeros(n - computed, *made.shape[1:])
+        if made.is_floating_point():
+            rest[max(0, int(min(n, rows.read.get(value, 0))) - computed) :] = nan
+        values[value] = torch.cat([made, rest])
