@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -132,6 +133,10 @@ class Outcome:
     err: str
 
 
+_WITHOUT = "-dac_override,-dac_read_search"
+_WITH_PERMISSIONS = ("setpriv", f"--bounding-set={_WITHOUT}", f"--inh-caps={_WITHOUT}")
+
+
 @dataclass
 class Machine:
     """A made-up machine: what is on it, and running the command there."""
@@ -139,11 +144,15 @@ class Machine:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def install(self, *arguments: str | Path, script: Path | None = None) -> Outcome:
-        """Runs ``torchml-install`` with these arguments."""
+    def install(
+        self, *arguments: str | Path, script: Path | None = None, almighty: bool = True
+    ) -> Outcome:
+        """Runs ``torchml-install`` with these arguments; not almighty: permissions hold for root,
+        too."""
         start = ["-m", "torchml_installer"] if script is None else [str(script)]
+        before = () if almighty or os.geteuid() != 0 else _WITH_PERMISSIONS
         done = subprocess.run(
-            [sys.executable, *start, *map(str, arguments)],
+            [*before, sys.executable, *start, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

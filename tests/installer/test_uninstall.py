@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import ODD_NAME, Machine, make_torchscript, write
+from tests.installer.made_up import ODD_NAME, REPOSITORY, Machine, make_torchscript, write
 from torchml_installer import receipts, uninstall
 from torchml_installer.errors import NotInstalledError
 from torchml_installer.models.pack import PackOptions, pack
@@ -113,6 +116,27 @@ class TestReceipts:
         assert receipts.read_all() == []
         assert str(broken) in capsys.readouterr().err
         assert broken.exists()
+
+
+def test_what_was_interrupted_is_finished_the_next_time(tmp_path: Path, data: Path) -> None:
+    """Killed among thousands of files: what the receipt names is removed by another run."""
+    folder = tmp_path / "libtorch"
+    for number in range(20_000):
+        write(folder / f"{number % 100}/{number}", "")
+    receipts.write(receipts.Receipt("library", "libtorch", (folder,), {}))
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_DATA_HOME": str(data)}
+    command = [sys.executable, "-m", "torchml_installer", "uninstall", "libtorch"]
+    killed = subprocess.Popen(command, env=environment, cwd=tmp_path)
+    while len(list(folder.iterdir())) == 100:
+        assert killed.poll() is None
+        time.sleep(0.001)
+    killed.kill()
+    killed.wait()
+    left = len(list(folder.iterdir()))
+    assert 0 < left < 100
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True)
+    assert not folder.exists()
+    assert receipts.read_all() == []
 
 
 def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: Path) -> None:
