@@ -78,6 +78,8 @@ def environment() -> dict[str, str]:
         "CC": "gcc",
         "CXX": "g++",
         "TORCHML_SANITIZE": SANITIZERS,
+        # Compiled one by one, so that each source is known to include what it needs.
+        "TORCHML_UNITY": "OFF",
         "LD_PRELOAD": ":".join(str(file) for file in libraries()),
         # The compiler itself takes twice as long with them, and its own leaks are not ours.
         "CMAKE_CXX_COMPILER_LAUNCHER": ";".join(["env", "-u", "LD_PRELOAD", *launcher]),

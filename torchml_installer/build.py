@@ -38,6 +38,7 @@ _ENVIRONMENT = (
     "TorchSparse_ROOT",
     "LIBDESCRIPTOR_ROOT",
     "TORCHML_SANITIZE",
+    "TORCHML_UNITY",
 )
 
 
@@ -230,6 +231,7 @@ def _build(
         "TORCHML_MPI": _switch(_mpi(options)),
         "TORCHML_WERROR": _werror(),
         "TORCHML_SANITIZE": os.environ.get("TORCHML_SANITIZE", ""),
+        "TORCHML_UNITY": os.environ.get("TORCHML_UNITY", "ON"),
         "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
         "Python_EXECUTABLE": sys.executable,
         "KIM_API_INSTALL_COLLECTION": options.collection.value.upper(),

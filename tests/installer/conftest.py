@@ -46,6 +46,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str,
         "KIM_API_CMAKE_PREFIX_DIR",
         "CXX",
         "TORCHML_SANITIZE",
+        "TORCHML_UNITY",
         "TORCHML_WERROR",
     ):
         monkeypatch.delenv(name, raising=False)

@@ -87,9 +87,9 @@ double clebsch_gordan(int j1, int j2, int j, int m1, int m2) {
 }
 
 /// The tables that the kernels read, and a plan that points into them.
-class Tables {
+class BispectrumTables {
   public:
-    explicit Tables(const BispectrumSettings& settings)
+    explicit BispectrumTables(const BispectrumSettings& settings)
         : cutoffs_(settings.cutoffs.cutoffs.size(), settings.cutoffs.of(0, 0)),
           weights_(settings.weights) {
         const int twojmax = settings.twojmax;
@@ -123,8 +123,8 @@ class Tables {
         plan_.couplings = couplings_.data();
         plan_.n_couplings = static_cast<int>(couplings_.size());
     }
-    Tables(const Tables&) = delete;
-    Tables& operator=(const Tables&) = delete;
+    BispectrumTables(const BispectrumTables&) = delete;
+    BispectrumTables& operator=(const BispectrumTables&) = delete;
 
     const BispectrumPlan& plan() const { return plan_; }
 
@@ -286,7 +286,7 @@ class Tables {
     std::vector<double> value_factors_, value_shifts_, weight_factors_;
 };
 
-const BispectrumKernels& kernels() {
+const BispectrumKernels& bispectrum_kernels() {
 #if defined(TORCHML_X86_KERNELS)
     switch (instruction_set()) {
         case InstructionSet::avx512:
@@ -303,7 +303,7 @@ const BispectrumKernels& kernels() {
 class Bispectrum : public Descriptor {
   public:
     explicit Bispectrum(const BispectrumSettings& settings)
-        : cutoffs_(settings.cutoffs), tables_(settings), kernels_(kernels()) {}
+        : cutoffs_(settings.cutoffs), tables_(settings), kernels_(bispectrum_kernels()) {}
 
     int width() const override { return tables_.plan().width; }
 
@@ -333,7 +333,7 @@ class Bispectrum : public Descriptor {
     }
 
     PairCutoffs cutoffs_;
-    Tables tables_;
+    BispectrumTables tables_;
     const BispectrumKernels& kernels_;
 };
 

@@ -176,9 +176,9 @@ class Interpolation {
 };
 
 /// The tables that the kernels read, and a plan that points into them.
-class Tables {
+class SoapTables {
   public:
-    Tables(const SoapSettings& settings, int lanes) {
+    SoapTables(const SoapSettings& settings, int lanes) {
         plan_.n_max = settings.n_max;
         plan_.l_max = settings.l_max;
         plan_.n_species = settings.n_species;
@@ -194,8 +194,8 @@ class Tables {
         plan_.across = across_.data();
         plan_.factors = factors_.data();
     }
-    Tables(const Tables&) = delete;
-    Tables& operator=(const Tables&) = delete;
+    SoapTables(const SoapTables&) = delete;
+    SoapTables& operator=(const SoapTables&) = delete;
 
     const SoapPlan& plan() const { return plan_; }
 
@@ -256,7 +256,7 @@ class Tables {
     std::vector<double> radial_, up_, down_, along_, across_, factors_;
 };
 
-const SoapKernels& kernels() {
+const SoapKernels& soap_kernels() {
 #if defined(TORCHML_X86_KERNELS)
     switch (instruction_set()) {
         case InstructionSet::avx512:
@@ -273,7 +273,7 @@ const SoapKernels& kernels() {
 class Soap : public Descriptor {
   public:
     explicit Soap(const SoapSettings& settings)
-        : kernels_(kernels()), tables_(settings, kernels_.lanes) {}
+        : kernels_(soap_kernels()), tables_(settings, kernels_.lanes) {}
 
     int width() const override { return tables_.plan().width; }
 
@@ -301,7 +301,7 @@ class Soap : public Descriptor {
     }
 
     const SoapKernels& kernels_;
-    Tables tables_;
+    SoapTables tables_;
 };
 
 }  // namespace

@@ -89,7 +89,7 @@ class Triplets {
     std::vector<int> n_squares_, angle_starts_, powers_, term_starts_, term_angles_, term_columns_;
 };
 
-const SymmetryKernels& kernels() {
+const SymmetryKernels& symmetry_kernels() {
 #if defined(TORCHML_X86_KERNELS)
     switch (instruction_set()) {
         case InstructionSet::avx512:
@@ -109,7 +109,7 @@ class SymmetryFunctions final : public Descriptor {
         : cutoffs_(settings.cutoffs),
           g4_(settings.functions, 4),
           g5_(settings.functions, 5),
-          kernels_(kernels()) {
+          kernels_(symmetry_kernels()) {
         for (std::size_t k = 0; k < settings.functions.size(); ++k) {
             const Function& function = settings.functions[k];
             const int column = static_cast<int>(k);

@@ -27,12 +27,6 @@ struct Layout {
     }
 };
 
-std::vector<std::int64_t> resized(const at::Tensor& tensor, std::int64_t dim, std::int64_t size) {
-    auto sizes = tensor.sizes().vec();
-    sizes[static_cast<std::size_t>(dim)] = size;
-    return sizes;
-}
-
 /// A contiguous int64 index whose values are all in [0, limit): kernels read memory by them.
 at::Tensor checked(const at::Tensor& index, std::int64_t limit, const char* name) {
     if (!index.defined()) return index;
@@ -156,7 +150,7 @@ at::Tensor sum_kernel(const at::Tensor& source, const Terms& terms) {
     const Loop loop(source, terms);
     const at::Tensor values = source.contiguous();
     const at::Tensor weights = checked_weight(terms, source);
-    at::Tensor result = at::zeros(resized(source, terms.dim, terms.rows), source.options());
+    at::Tensor result = at::zeros(resized(source.sizes(), terms.dim, terms.rows), source.options());
     AT_DISPATCH_ALL_TYPES(source.scalar_type(), "sum", [&] {
         const scalar_t* x = values.data_ptr<scalar_t>();
         scalar_t* y = result.data_ptr<scalar_t>();
@@ -180,7 +174,7 @@ std::tuple<at::Tensor, at::Tensor> extreme_kernel(const at::Tensor& source, cons
     const Loop loop(source, terms);
     const at::Tensor values = source.contiguous();
     const at::Tensor weights = checked_weight(terms, source);
-    const auto sizes = resized(source, terms.dim, terms.rows);
+    const auto sizes = resized(source.sizes(), terms.dim, terms.rows);
     at::Tensor result = at::empty(sizes, source.options());
     at::Tensor argument = at::full(sizes, loop.count(), source.options().dtype(at::kLong));
     AT_DISPATCH_ALL_TYPES(source.scalar_type(), "extreme", [&] {

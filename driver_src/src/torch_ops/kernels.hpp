@@ -4,8 +4,21 @@
 
 #include <cstdint>
 #include <tuple>
+#include <vector>
 
 namespace torchml::ops {
+
+/// Autograd and torch's operators want what may be missing as an optional: an undefined tensor has
+/// no device.
+using OptionalTensor = c10::optional<at::Tensor>;
+
+/// Sizes with another one along `dim`.
+inline std::vector<std::int64_t> resized(at::IntArrayRef sizes, std::int64_t dim,
+                                         std::int64_t size) {
+    auto result = sizes.vec();
+    result[static_cast<std::size_t>(dim)] = size;
+    return result;
+}
 
 /// The terms of a reduction of a tensor's slices along one dimension: term e is
 /// `weight[e] * source[from[e]]` and counts for row `to[e]` of the result.

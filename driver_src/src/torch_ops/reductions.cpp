@@ -20,20 +20,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
-using OptionalTensor = c10::optional<at::Tensor>;
 
-/// Autograd wants what may be missing as an optional: an undefined tensor has no device.
 OptionalTensor optional(const at::Tensor& tensor) {
     return tensor.defined() ? OptionalTensor(tensor) : OptionalTensor();
 }
 
 at::Tensor tensor_or_none(const OptionalTensor& tensor) { return tensor ? *tensor : at::Tensor(); }
-
-std::vector<std::int64_t> resized(const at::Tensor& tensor, std::int64_t dim, std::int64_t size) {
-    auto sizes = tensor.sizes().vec();
-    sizes[static_cast<std::size_t>(dim)] = size;
-    return sizes;
-}
 
 /// A vector along `dim` of a tensor of `dims` dimensions.
 at::Tensor along(const at::Tensor& vector, std::int64_t dim, std::int64_t dims) {
@@ -59,7 +51,7 @@ at::Tensor expanded_rows(const at::Tensor& like, const Terms& terms) {
 at::Tensor sum_without_graph(const at::Tensor& source, const Terms& terms) {
     if (has_kernels(source)) return sum_kernel(source, terms);
     const at::Tensor slices = expanded(source, terms);
-    at::Tensor result = at::zeros(resized(source, terms.dim, terms.rows), source.options());
+    at::Tensor result = at::zeros(resized(source.sizes(), terms.dim, terms.rows), source.options());
     if (terms.to.dim() == 1) return result.index_add_(terms.dim, terms.to, slices);
     return result.scatter_add_(terms.dim, terms.to, slices);
 }
@@ -68,7 +60,7 @@ std::tuple<at::Tensor, at::Tensor> extreme_without_graph(const at::Tensor& sourc
                                                          const Terms& terms, bool largest) {
     if (has_kernels(source)) return extreme_kernel(source, terms, largest);
     const std::int64_t count = terms.count(source);
-    const auto sizes = resized(source, terms.dim, terms.rows);
+    const auto sizes = resized(source.sizes(), terms.dim, terms.rows);
     at::Tensor slices = expanded(source, terms);
     const at::Tensor rows = expanded_rows(slices, terms);
     at::Scalar worst;
@@ -250,7 +242,8 @@ at::Tensor sum(const at::Tensor& source, const Terms& terms) {
 }
 
 at::Tensor product(const at::Tensor& source, const Terms& terms) {
-    const at::Tensor ones = at::ones(resized(source, terms.dim, terms.rows), source.options());
+    const at::Tensor ones =
+        at::ones(resized(source.sizes(), terms.dim, terms.rows), source.options());
     return at::scatter_reduce(ones, terms.dim, expanded_rows(source, terms), source, "prod");
 }
 

@@ -15,7 +15,6 @@ namespace torchml::ops {
 
 namespace {
 
-using OptionalTensor = c10::optional<at::Tensor>;
 using OptionalSize = c10::optional<std::int64_t>;
 using Values = std::tuple<at::Tensor, at::Tensor>;  // and which term each of them is
 
@@ -23,12 +22,6 @@ std::int64_t wrapped(std::int64_t dim, const at::Tensor& source) {
     const std::int64_t result = dim < 0 ? dim + source.dim() : dim;
     TORCH_CHECK(result >= 0 && result < source.dim(), "dimension ", dim, " of a tensor that has ",
                 source.dim());
-    return result;
-}
-
-std::vector<std::int64_t> resized(at::IntArrayRef sizes, std::int64_t dim, std::int64_t size) {
-    auto result = sizes.vec();
-    result[static_cast<std::size_t>(dim)] = size;
     return result;
 }
 

@@ -15,8 +15,6 @@ namespace torchml::ops {
 
 namespace {
 
-using OptionalTensor = c10::optional<at::Tensor>;
-
 /// (M + 1): where each of M rows starts among entries that are sorted by row.
 at::Tensor ind2ptr(const at::Tensor& ind, std::int64_t m) {
     TORCH_CHECK(ind.scalar_type() == at::kLong, "ind has to be int64, not ", ind.scalar_type());
