@@ -16,7 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rattler import index
+try:
+    from rattler import index
+except ModuleNotFoundError:
+    raise SystemExit(
+        "error: py-rattler is not installed for this Python: 'python3 ci/provision.py --for test' "
+        "installs into .venv what this takes; then run .venv/bin/python -m ci.conda_channel."
+    ) from None
 
 from ci.conda_channel.debian import debian_packages
 from ci.conda_channel.mpi import mpi_packages
@@ -162,6 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             make(folder, [options.torch, *REQUIREMENTS], options.pip_option, others)
     except ChannelError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        place = error.filename or folder
+        print(f"error: {place}: {error.strerror or error}. Name another folder.", file=sys.stderr)
         return 1
     count = len(list((folder / "channel").glob("*/*.conda")))
     print(f"{folder / 'channel'}: {count} packages ({time.monotonic() - started:.0f} s)")
