@@ -19,6 +19,7 @@ import pytest
 
 from tests.installer.driver_machine import DEFAULT, DriverMachine
 from tests.installer.made_up import Machine, Outcome, make_kim, make_program, make_torch, write
+from tests.versions.toolchains import fetched_cmake
 from torchml_installer import errors
 from torchml_installer.configure_loop import LoopWatch
 from torchml_installer.detect import Places, cuda, toolchain
@@ -278,6 +279,33 @@ def test_a_configuration_that_begins_anew_for_ever_is_stopped_while_it_does(
     symptom = CMakeRestarts().in_log(caught.value.message, context)
     assert symptom is not None
     assert symptom.command[-1] == "cmake"
+
+
+def test_a_newer_cmake_is_fetched_where_the_machines_begins_anew_for_ever(
+    driver: DriverMachine,
+) -> None:
+    """A project that chooses its compiler itself, which CMake 3.18 never gets over."""
+    chosen = f'set(CMAKE_CXX_COMPILER "{shutil.which("g++")}")\nproject(stand_in LANGUAGES CXX)'
+    text = (driver.sources / "CMakeLists.txt").read_text()
+    write(
+        driver.sources / "CMakeLists.txt", text.replace("project(stand_in LANGUAGES NONE)", chosen)
+    )
+    old = fetched_cmake("3.18.4.post1")
+    compiler = write(driver.folder / "compiler/c++", '#!/bin/sh\nexec g++ "$@"\n', executable=True)
+    driver.environment |= {
+        "PATH": os.pathsep.join([str(old), os.environ["PATH"]]),
+        "CXX": str(compiler),
+    }
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.ConfigureLoopError.exit_code, outcome.err
+    assert "CMake begins anew" in outcome.err
+    assert "With --fix, this command would build with a CMake of its own" in outcome.err
+    assert driver.installed() == []
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert "repaired cmake-restarts" in outcome.err
+    assert driver.installed() == [DEFAULT]
+    assert driver.install(*driver.command("--fix"), script=driver.script).code == 0
 
 
 def test_configuring_again_once_is_no_loop() -> None:
