@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 from tests.lammps_runs import Lammps, static_script, write_data
 from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
-from tests.support import ROOT, DriverEnvironment, run, torchml_install
+from tests.support import DRIVER, ROOT, DriverEnvironment, run, torchml_install
+from torchml_installer.errors import KnownProblemError
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +90,38 @@ def test_a_program_without_mpi_runs_it_too(with_mpi: dict[str, str], tmp_path: P
     found = re.search(r"^energy (\S+)$", output, re.MULTILINE)
     assert found is not None, output
     assert float(found[1]) == pytest.approx(-261.3538177342696, abs=ENERGY_TOLERANCE)
+
+
+def test_lammpss_own_mpi_is_taken_where_another_comes_first(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """Debian's LAMMPS, which has Open MPI, and MPICH's programs first on PATH."""
+    programs = tmp_path / "mpich"
+    programs.mkdir()
+    for name in ("mpicxx", "mpirun"):
+        program = shutil.which(f"{name}.mpich")
+        assert program is not None, "python3 ci/provision.py --for test-all installs MPICH"
+        (programs / name).symlink_to(program)
+    env = {
+        **driver_environment.env,
+        "PATH": os.pathsep.join([str(programs), driver_environment.env["PATH"]]),
+        "KIM_API_MODEL_DRIVERS_DIR": str(tmp_path / "drivers"),
+    }
+    command = [sys.executable, "-m", "torchml_installer", "driver", "--mpi", "--no-python"]
+    command += ["--collection", "environment"]
+    refused = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert refused.returncode == KnownProblemError.exit_code, refused.stderr
+    assert "was built with Open MPI, and" in refused.stderr
+    assert f"{programs / 'mpicxx'} is MPICH's" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "drivers").exists()
+    assert "repaired mixed-mpi: the build takes MPI from" in run([*command, "--fix"], env=env)
+    library = tmp_path / "drivers" / DRIVER / "libkim-api-model-driver.so"
+    needed = run(["readelf", "-d", library])
+    assert "libmpi.so" in needed
+    assert "libmpich" not in needed
+
+    said = " ".join(run([sys.executable, "-m", "torchml_installer", "doctor"], env=env).split())
+    assert "every process runs the whole simulation by itself" in said
+    right = re.search(r"Start it with (\S+)\. ", said)
+    assert right is not None, said
+    assert "(Open MPI)" in run([right[1], "--version"])
