@@ -13,7 +13,8 @@ shift
 export DEBIAN_FRONTEND=noninteractive PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 
 apt-get update -qq
-apt-get install -qq --yes --no-install-recommends ca-certificates python3 python3-venv
+# wget: KIM's own command kim-api-collections-management does nothing, not even list, without it.
+apt-get install -qq --yes --no-install-recommends ca-certificates python3 python3-venv wget
 python3 -m venv /opt/torchml
 export PATH="/opt/torchml/bin:$PATH"
 pip install --quiet "$checkout"
