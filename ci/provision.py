@@ -255,6 +255,8 @@ NEEDS = (
     Need("debootstrap", ("debootstrap",), (), programs("debootstrap"), "test-all"),
     Need("buildah", ("buildah",), (), programs("buildah"), "test-all"),
     Need("Slurm", ("slurm-wlm", "munge"), (), programs("slurmctld", "munged"), "test-all"),
+    # Runs the GitLab template.
+    Need("Node.js", ("nodejs", "npm", "rsync"), (), programs("npm", "rsync"), "test-all"),
     Need("the oldest gcc", ("g++-11",), ("gxx=11",), programs("g++-11"), "test-all"),
 )
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ROOT, run
+from tests.support import KEPT, ROOT, run
 
 ruamel = pytest.importorskip("ruamel.yaml", reason="check-jsonschema is not installed")
 
@@ -163,3 +164,51 @@ def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "nothing.git" in done.stderr
+
+
+#: What people try their GitLab pipelines with; a release that Debian 12's Node.js can run.
+GITLAB_CI_LOCAL = "gitlab-ci-local@4.61.1"
+
+PIPELINE = """\
+include:
+  - local: torchml.yml
+    inputs: {ref: checked, torch-index: "", mpi: true}
+my-job:
+  extends: .torchml
+  script:
+    - torchml-install quickstart
+"""
+
+
+@pytest.fixture(scope="module")
+def gitlab_ci_local() -> Path:
+    folder = KEPT / GITLAB_CI_LOCAL.replace("@", "-")
+    program = folder / "node_modules/.bin/gitlab-ci-local"
+    if not program.exists():
+        npm = shutil.which("npm")
+        assert npm is not None, "python3 ci/provision.py --for test-all installs npm"
+        run([npm, "install", "--no-audit", "--no-fund", "--prefix", folder, GITLAB_CI_LOCAL])
+    return program
+
+
+@pytest.mark.slow
+def test_a_job_that_extends_the_template_computes(gitlab_ci_local: Path, tmp_path: Path) -> None:
+    """Read and run by a program that knows nothing of us, on this machine."""
+    server = tmp_path / "torchml-driver.git"
+    run(["git", "clone", "--quiet", "--bare", ROOT, server])
+    run(["git", "-C", server, "tag", "checked", "HEAD"])
+    job = tmp_path / "job"
+    job.mkdir()
+    shutil.copy(TEMPLATE, job / "torchml.yml")
+    (job / ".gitlab-ci.yml").write_text(PIPELINE)
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", job]
+    remote = "https://gitlab.com/somebody/simulations.git"
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "m"]):
+        run([*git, *words])
+    run([*git, "remote", "add", "origin", remote])
+    cache = run([sys.executable, "-m", "pip", "cache", "dir"]).strip()
+    given = {"TORCHML_REPOSITORY": server.as_uri(), "PIP_CACHE_DIR": cache}
+    variables = [word for item in given.items() for word in ("--variable", "=".join(item))]
+    said = run([gitlab_ci_local, "--force-shell-executor", *variables, "my-job"], cwd=job)
+    energies = re.findall(r"(LAMMPS|ASE) +energy \(eV\) +(-261\.3538177\d*)", said)
+    assert {program for program, _ in energies} == {"LAMMPS", "ASE"}, said
