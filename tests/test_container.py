@@ -87,4 +87,4 @@ def test_the_container_computes_what_kims_own_potential_does(
     said = buildah("run", container, "--", "torchml-install", "quickstart")
     assert "energy (eV)" in said
     listed = buildah("run", container, "--", "kim-api-collections-management", "list")
-    assert "TorchML__MD_173118614730_001" in listed.partition("system")[2]
+    assert "TorchML__MD_173118614730_001" in listed.partition("System Collection")[2]
