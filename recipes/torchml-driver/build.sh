@@ -2,8 +2,11 @@
 # Builds the KIM driver and the Python module, and puts both where the environment's programs look.
 set -euxo pipefail
 
-# Where this was built gets into no file: the same sources give the same package.
+# Where this was built gets into no file: the same sources give the same package. A compiler cache may
+# hand on paths relative to the build folder.
 export CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$SRC_DIR=torchml-driver -ffile-prefix-map=$PREFIX=prefix"
+relative=$("$PYTHON" -c 'import os, sys; print(os.path.relpath(*sys.argv[1:]))' "$PREFIX" "$SRC_DIR/build")
+export CXXFLAGS="$CXXFLAGS -ffile-prefix-map=..=torchml-driver -ffile-prefix-map=$relative=prefix"
 case "$target_platform" in
     linux-*) export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none" ;;
 esac
