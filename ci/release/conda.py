@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,13 @@ def conda_packages(
     epoch: int,
     options: Sequence[str],
 ) -> list[Path]:
-    """Builds and tests the recipes; ``output`` becomes a channel. options: of ci/conda_packages.py.
+    """Builds and tests the recipes, in a folder beside the sources; ``output`` becomes a channel.
 
-    Raises ReleaseError.
+    options: of ci/conda_packages.py. Raises ReleaseError.
     """
     from rattler import index
 
-    work = output.parent / "conda-build"
+    work = sources.with_name("conda-build")
     run([sys.executable, "-m", "ci.conda_packages", work, *options], sources, env)
     made = []
     for package in sorted(work.glob("*/torchml-*.conda")):
@@ -35,4 +36,15 @@ def conda_packages(
         made.append(kept)
     (output / "noarch").mkdir(exist_ok=True)
     asyncio.run(index.index_fs(output, write_zst=False, write_shards=False))
+    for listing in output.glob("*/repodata.json"):
+        _forget_time(listing)
     return made
+
+
+def _forget_time(listing: Path) -> None:
+    """When a package was listed is nobody's business."""
+    document = json.loads(listing.read_text("utf-8"))
+    for kind in ("packages", "packages.conda"):
+        for record in document.get(kind, {}).values():
+            record.pop("indexed_timestamp", None)
+    listing.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", "utf-8")

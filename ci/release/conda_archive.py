@@ -1,8 +1,8 @@
 """Packs a conda package anew, so that it does not tell when and where it was built.
 
 rattler-build writes into a package the time of the build; its folder's name, with the time in it,
-as the placeholder that stands for the prefix; the folder of the wheel that pip installed; and byte
-code with the name of a temporary folder. The placeholder is replaced by another one of the same
+as the placeholder that stands for the prefix; the folder of the wheel that pip installed; byte code
+with the name of a temporary folder; and dependencies in any order. The placeholder is replaced by another one of the same
 length, which conda goes on to find (info/paths.json); byte code is left out, Python makes it anew.
 https://docs.conda.io/projects/conda-build/en/latest/resources/package-spec.html
 """
@@ -104,6 +104,8 @@ def repack(path: Path, epoch: int) -> None:
         for name in ("info/index.json", "info/about.json", "info/paths.json")
     }
     documents["info/index.json"]["timestamp"] = epoch * 1000
+    for kind in ("depends", "constrains"):
+        documents["info/index.json"][kind] = sorted(documents["info/index.json"].get(kind, []))
     documents["info/about.json"]["channels"] = []
     entries = [e for e in documents["info/paths.json"]["paths"] if e["_path"] in package]
     _replace_placeholders(package, entries)
