@@ -2,8 +2,9 @@
 
 rattler-build writes into a package the time of the build; its folder's name, with the time in it,
 as the placeholder that stands for the prefix; the folder of the wheel that pip installed; byte code
-with the name of a temporary folder; and dependencies in any order. The placeholder is replaced by another one of the same
-length, which conda goes on to find (info/paths.json); byte code is left out, Python makes it anew.
+with the name of a temporary folder; and dependencies in any order. The placeholder is replaced by
+another one of the same length, which conda goes on to find (info/paths.json); byte code is left
+out, Python makes it anew.
 https://docs.conda.io/projects/conda-build/en/latest/resources/package-spec.html
 """
 
