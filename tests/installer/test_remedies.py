@@ -281,6 +281,7 @@ def test_a_configuration_that_begins_anew_for_ever_is_stopped_while_it_does(
     assert symptom.command[-1] == "cmake"
 
 
+@pytest.mark.slow
 def test_a_newer_cmake_is_fetched_where_the_machines_begins_anew_for_ever(
     driver: DriverMachine,
 ) -> None:
