@@ -18,7 +18,8 @@ import pytest
 from ci.release import sbom
 from ci.release.sources import export
 from ci.release.version import PLACES, version_of
-from tests.support import KEPT, ROOT, run
+from tests.conda.offline import offline_folder
+from tests.support import ROOT, run
 from tests.versions.toolchains import active_torch
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
@@ -263,10 +264,7 @@ def test_the_wheel_alone_brings_the_command(quick: Path, tmp_path: Path) -> None
 def conda_options() -> tuple[str | Path, ...]:
     """Of a channel that this machine's packages were made into."""
     pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
-    if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("the system's Python cannot be put into packages")
-    folder = KEPT / "conda"
-    run([sys.executable, "-m", "ci.conda_channel", folder], cwd=ROOT)
+    folder = offline_folder()
     narrowed = {**json.loads((folder / "variants.yaml").read_text()), "mpi": ["nompi"]}
     (folder / "variants-release.yaml").write_text(json.dumps(narrowed))
     channel = (folder / "channel").as_uri()

@@ -24,7 +24,7 @@ except ModuleNotFoundError:
         "installs into .venv what this takes; then run .venv/bin/python -m ci.conda_channel."
     ) from None
 
-from ci.conda_channel.debian import debian_packages
+from ci.conda_channel.debian import debian_packages, installed_versions
 from ci.conda_channel.mpi import mpi_packages
 from ci.conda_channel.package import ChannelError, Package
 from ci.conda_channel.python_files import Interpreter, python_packages
@@ -72,7 +72,9 @@ def default_torch() -> str:
 def fingerprint(requirements: Sequence[str], others: Sequence[Interpreter]) -> str:
     """Changes when the channel has to be made anew."""
     pythons = [sys.version, *(other.release for other in others)]
-    digest = hashlib.sha256(json.dumps([*pythons, *requirements]).encode())
+    digest = hashlib.sha256(
+        json.dumps([pythons, list(requirements), installed_versions()]).encode()
+    )
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()

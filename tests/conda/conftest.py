@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import shutil
 import sys
@@ -20,6 +19,7 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 
 import rattler
 
+from tests.conda.offline import offline_folder, sources_digest
 from tests.conda.snapshot import MetadataChannel
 
 #: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
@@ -53,45 +53,19 @@ class Channels:
         )
 
 
-def other_python() -> tuple[str, Path] | None:
-    """Another Python beside this one, if there is one: such as ("3.12", its program)."""
-    found = []
-    for folder in Path(sys.base_prefix).parent.glob("3.*"):
-        minor = int(folder.name.split(".")[1])
-        if minor in (10, 11, 12, 13) and minor != sys.version_info.minor:
-            found.append((abs(minor - sys.version_info.minor), -minor, folder / "bin/python"))
-    if not found:
-        return None
-    _distance, minor, program = min(found)
-    return f"3.{-minor}", program
-
-
 @pytest.fixture(scope="session")
 def offline_channel() -> Path:
-    """Made once, and kept: a folder with channel/ and variants.yaml."""
-    if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("the system's Python cannot be put into packages")
-    if shutil.which("mpichversion") is None:
-        pytest.skip("the channel's MPICH is Debian's: apt-get install libmpich-dev mpich")
-    folder = KEPT / "conda"
-    other = other_python()
-    options = ["--also-python", other[1]] if other else []
-    run([sys.executable, "-m", "ci.conda_channel", folder, *options], cwd=ROOT)
-    return folder
+    """A folder with channel/ and variants.yaml."""
+    return offline_folder()
 
 
 @pytest.fixture(scope="session")
 def channels(offline_channel: Path) -> Channels:
     """Our recipes are built, and their tests run, once for each state of the sources."""
-    digest = hashlib.sha256((offline_channel / "stamp").read_bytes())
-    digest.update((ROOT / "ci/conda_packages.py").read_bytes())
-    for folder in ("recipes", "driver_src", "torchml_installer", "examples", "env_templates"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    digest = sources_digest(offline_channel)
     ours = KEPT / "conda-packages"
     stamp = ours / "stamp"
-    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
+    if not stamp.is_file() or stamp.read_text() != digest:
         shutil.rmtree(ours, ignore_errors=True)
         variants = offline_channel / "variants.yaml"
         channel = (offline_channel / "channel").as_uri()
@@ -102,7 +76,7 @@ def channels(offline_channel: Path) -> Channels:
             options = ["--variants", others, "--only", "torchml-driver", "--no-tests"]
             run([*command, "--channel", channel, *options], cwd=ROOT)
         shutil.rmtree(ours / "bld", ignore_errors=True)
-        stamp.write_text(digest.hexdigest())
+        stamp.write_text(digest)
     return Channels(ours, offline_channel / "channel")
 
 

@@ -16,7 +16,8 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 import rattler
 from rattler.exceptions import SolverError
 
-from tests.conda.conftest import Channels, CondaEnvironment, other_python
+from tests.conda.conftest import Channels, CondaEnvironment
+from tests.conda.offline import other_python
 from tests.structures import CUTOFF, ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
 from tests.support import DRIVER, EXAMPLE, ROOT, run, torchml_install
 
