@@ -129,7 +129,8 @@ def why_unsolved(said: str, channels: Sequence[str]) -> str:
     request = rattler.solve(
         list(channels),
         specs,
-        virtual_packages=rattler.VirtualPackage.detect(),
+        # What CONDA_OVERRIDE_CUDA says counts for the build, and so here.
+        virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
         channel_priority=rattler.ChannelPriority.Disabled,
     )
     try:
@@ -212,8 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once: rattler's threads may still be trying to reach a channel, and crash
-    an interpreter that is taken down under them."""
+    """Ends the process at once: rattler's threads may still be at work, on a channel that cannot be
+    reached or on a package, and crash an interpreter that is taken down under them."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

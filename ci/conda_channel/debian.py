@@ -134,10 +134,14 @@ def kim_api(work: Path, patchelf: Path) -> Package:
 
 
 def lammps(work: Path, patchelf: Path) -> Package:
-    """LAMMPS with KIM, which runs with the channel's KIM-API and Open MPI."""
+    """LAMMPS with KIM, which runs with the channel's KIM-API and Open MPI.
+
+    Debian's program is lmp; in conda-forge's builds with an MPI it is lmp_mpi, without lmp_serial.
+    """
     stage = work / "lammps"
     lay_out(["lammps", "liblammps0"], stage, patchelf)
     assert is_elf(stage / "bin/lmp")
+    (stage / "bin/lmp").rename(stage / "bin/lmp_mpi")
     version = debian_version("lammps")
     release = f"{version[:4]}.{version[4:6]}.{version[6:8]}"
     depends = ("kim-api >=2.3,<3", "mpi ==1.0 openmpi", "openmpi >=4.1,<5")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +45,15 @@ class Channels:
     def urls(self) -> list[str]:
         return [self.ours.as_uri(), self.offline.as_uri()]
 
-    def solve(self, *specs: str, without: Sequence[str] = ()) -> list[rattler.RepoDataRecord]:
-        """What a conda environment of these specifications would hold."""
-        virtual = rattler.VirtualPackage.detect()
+    def solve(
+        self, *specs: str, without: Sequence[str] = (), cuda: str | None = None
+    ) -> list[rattler.RepoDataRecord]:
+        """What a conda environment of these specifications would hold.
+
+        cuda: of the machine that it is for, if it has some.
+        """
+        overrides = rattler.VirtualPackageOverrides(cuda=cuda and rattler.Override.string(cuda))
+        virtual = rattler.VirtualPackage.detect(overrides)
         excluded = [f"{name} ==0" for name in without]
         return asyncio.run(
             rattler.solve(self.urls(), list(specs), virtual_packages=virtual, constraints=excluded)
@@ -71,9 +78,13 @@ def channels(offline_channel: Path) -> Channels:
         channel = (offline_channel / "channel").as_uri()
         command = [sys.executable, "-m", "ci.conda_packages", ours]
         run([*command, "--channel", channel, "--variants", variants], cwd=ROOT)
-        # Another Python's driver; torch, which its tests run with, is not in that channel.
+        # Another torch's driver, and another Python's; torch, to test that with, is not there.
+        only = ["--only", "torchml-driver"]
+        cuda = {**os.environ, "CONDA_OVERRIDE_CUDA": "12.9"}
+        options = ["--variants", offline_channel / "variants-cuda.yaml", *only]
+        run([*command, "--channel", channel, *options], cwd=ROOT, env=cuda)
         for others in offline_channel.glob("variants-py*.yaml"):
-            options = ["--variants", others, "--only", "torchml-driver", "--no-tests"]
+            options = ["--variants", others, *only, "--no-tests"]
             run([*command, "--channel", channel, *options], cwd=ROOT)
         shutil.rmtree(ours / "bld", ignore_errors=True)
         stamp.write_text(digest)
@@ -114,13 +125,21 @@ class CondaEnvironment:
         """Runs one of its programs with no environment but these variables."""
         return run([self.prefix / "bin" / program, *arguments], cwd=self.work, env=variables)
 
-    def files(self) -> set[str]:
-        """Every file below the prefix, but for what conda itself keeps."""
-        return {
-            str(path.relative_to(self.prefix))
-            for path in self.prefix.rglob("*")
-            if not path.is_dir() and "__pycache__" not in path.parts
-        }
+    def contents(self) -> set[Path]:
+        """Every file, link and folder below the prefix, but for what conda itself keeps."""
+        found = (path.relative_to(self.prefix) for path in self.prefix.rglob("*"))
+        return {path for path in found if path.parts[0] != "conda-meta"}
+
+    def left_over(self, before: Set[Path]) -> set[Path]:
+        """What was not there before, but for the bytecode of modules that were."""
+
+        def is_theirs(path: Path) -> bool:
+            if path.name == "__pycache__":
+                return path.parent in before
+            module = path.parent.parent / f"{path.name.partition('.')[0]}.py"
+            return path.parent.name == "__pycache__" and module in before
+
+        return {path for path in self.contents() - before if not is_theirs(path)}
 
 
 @pytest.fixture(scope="session")

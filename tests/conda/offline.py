@@ -61,6 +61,15 @@ def offline_folder() -> Path:
     return folder
 
 
+def installer_folder() -> Path:
+    """Made once, and kept: one with all that torchml-installer needs. Skips where it cannot be."""
+    if Path(sys.base_prefix) == Path("/usr"):
+        pytest.skip("the system's Python cannot be put into packages")
+    folder = KEPT / "conda-installer"
+    run([sys.executable, "-m", "ci.conda_channel", folder, "--for-installer"], cwd=ROOT)
+    return folder
+
+
 def sources_digest(channel: Path, root: Path = ROOT) -> str:
     """Changes with what our packages are made of. channel: the folder with the channel's stamp."""
     digest = hashlib.sha256((channel / "stamp").read_bytes())

@@ -17,6 +17,7 @@ pytest.importorskip("rattler", reason="py-rattler is not installed")
 pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 
 from ci.conda_channel.__main__ import fingerprint
+from ci.conda_channel.debian import installed_versions
 from tests.conda.offline import SOURCES, other_python, sources_digest
 
 
@@ -66,14 +67,14 @@ def test_it_names_what_it_is_made_with(tmp_path: Path) -> None:
 def test_another_version_of_a_debian_package_makes_another_channel(
     package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = fingerprint(["numpy"], ())
-    assert fingerprint(["numpy"], ()) == before
+    before = fingerprint(["numpy"], (), installed_versions())
+    assert fingerprint(["numpy"], (), installed_versions()) == before
     dpkg_query = shutil.which("dpkg-query")
     program = tmp_path / "dpkg-query"
     program.write_text(f'#!/bin/sh\n{dpkg_query} "$@" | sed "s/^{package} /&9/"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert fingerprint(["numpy"], ()) != before
+    assert fingerprint(["numpy"], (), installed_versions()) != before
 
 
 def test_another_python_is_one_that_was_released(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import rattler
 from rattler.exceptions import SolverError
 
 from tests.conda.conftest import LONG_NAME, Channels, CondaEnvironment
@@ -29,15 +32,32 @@ print(repr(float(atoms.get_potential_energy())))
 """
 
 
+@dataclass(frozen=True)
+class Installed:
+    """An environment, and what it was made of; before: what was in it before ours was."""
+
+    environment: CondaEnvironment
+    others: Sequence[rattler.RepoDataRecord]
+    before: Set[Path]
+
+
 @pytest.fixture(scope="module")
-def environment(
-    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
-) -> CondaEnvironment:
+def installed(channels: Channels, make_environment: Callable[[str], CondaEnvironment]) -> Installed:
     """Everything of ours with all that building another driver takes, in a long prefix."""
     made = make_environment(LONG_NAME)
     tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "pytorch")
-    made.install(channels.solve(*OURS, *tools, "kimpy", "ase", "lammps"))
-    return made
+    everything = channels.solve(*OURS, *tools, "kimpy", "ase", "lammps")
+    others = [record for record in everything if record.name.normalized not in OURS]
+    assert len(others) == len(everything) - len(OURS)
+    made.install(others)
+    before = made.contents()
+    made.install(everything)
+    return Installed(made, others, before)
+
+
+@pytest.fixture(scope="module")
+def environment(installed: Installed) -> CondaEnvironment:
+    return installed.environment
 
 
 def test_doctor_is_green_with_an_empty_environment(environment: CondaEnvironment) -> None:
@@ -74,7 +94,7 @@ def test_lammps_of_the_same_environment_runs_the_model(environment: CondaEnviron
     shutil.copy(EXAMPLE / "silicon.data", environment.work)
     # Open MPI is the system's, and looks for ssh.
     script = EXAMPLE / "in.silicon"
-    printed = environment.run("lmp", "-in", script, "-log", "none", PATH="/usr/bin:/bin")
+    printed = environment.run("lmp_mpi", "-in", script, "-log", "none", PATH="/usr/bin:/bin")
     energy = re.search(r"^torchml-result energy (\S+)", printed, re.MULTILINE)
     assert energy is not None
     assert float(energy[1]) == pytest.approx(REFERENCE_ENERGY, abs=1e-6)
@@ -92,20 +112,6 @@ def test_libraries_come_from_the_environment_alone(environment: CondaEnvironment
         loaded = set(re.findall(rf"(/\S*{re.escape(library)}\S*)", maps))
         assert loaded, library
         assert all(path.startswith(str(environment.prefix)) for path in loaded), loaded
-
-
-def test_removing_our_packages_leaves_nothing(
-    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
-) -> None:
-    made = make_environment("environment")
-    everything = channels.solve(*OURS)
-    others = [record for record in everything if record.name.normalized not in OURS]
-    made.install(others)
-    before = made.files()
-    made.install(everything)
-    assert len(made.files()) > len(before)
-    made.install(others)
-    assert made.files() == before
 
 
 def test_a_prefix_with_spaces_works(
@@ -141,3 +147,15 @@ def test_who_asks_for_no_mpi_gets_the_driver_without(channels: Channels) -> None
         if record.name.normalized == "torchml-driver"
     )
     assert "nompi" in str(driver.build)
+
+
+def test_removing_our_packages_leaves_nothing(installed: Installed) -> None:
+    """After all of the above: no file, no folder and no bytecode of ours."""
+    made = installed.environment
+    for module in ("torchml_installer", "torchml_driver"):
+        (package,) = made.prefix.glob(f"lib/python3.*/site-packages/{module}")
+        made.run("python", "-c", f"import {module}")
+        assert (package / "__pycache__").is_dir(), "it was used"
+    made.install(installed.others)
+    assert made.left_over(installed.before) == set()
+    assert installed.before <= made.contents()

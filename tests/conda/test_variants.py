@@ -76,7 +76,7 @@ def test_lammps_on_two_ranks_computes_the_reference_energy(
         channels.solve("torchml-driver * *mpi_openmpi*", "torchml-example-models", "lammps")
     )
     shutil.copy(EXAMPLE / "silicon.data", made.work)
-    words = ["-n", "2", made.prefix / "bin/lmp", "-in", EXAMPLE / "in.silicon", "-log", "none"]
+    words = ["-n", "2", made.prefix / "bin/lmp_mpi", "-in", EXAMPLE / "in.silicon", "-log", "none"]
     printed = made.run("mpiexec", *words, **IN_CI)
     assert "on 2 procs" in printed
     energy = next(line for line in printed.splitlines() if line.startswith("torchml-result energy"))
