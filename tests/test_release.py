@@ -21,6 +21,7 @@ from ci.release.version import PLACES, version_of
 from tests.conda.offline import offline_folder
 from tests.support import ROOT, run
 from tests.versions.toolchains import active_torch
+from torchml_installer.deps import libdescriptor
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 
@@ -167,6 +168,17 @@ def test_the_bill_of_materials_is_cyclonedx_and_names_every_file(quick: Path) ->
     uses = {entry["ref"]: entry.get("dependsOn", []) for entry in document["dependencies"]}
     assert "pkg:generic/kim-api" in uses[f"pkg:pypi/torchml-driver@{VERSION}"]
     assert "pkg:pypi/click" in uses[f"pkg:pypi/torchml-installer@{VERSION}"]
+
+
+def test_the_bill_of_materials_names_what_other_projects_made(quick: Path) -> None:
+    text = (quick / f"torchml-driver-{VERSION}.cdx.json").read_text()
+    (component,) = (
+        component
+        for component in json.loads(text)["components"]
+        if component.get("purl") == f"pkg:pypi/libdescriptor@{libdescriptor.VERSION}"
+    )
+    assert component["licenses"] == [{"expression": "LGPL-2.1-only"}]
+    assert component["hashes"] == [{"alg": "SHA-256", "content": libdescriptor.WHEEL.sha256}]
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:

@@ -13,6 +13,7 @@ from rattler_build import PlatformConfig, RenderConfig, Stage0Recipe, VariantCon
 
 from ci.conda_packages import NAMES, RECIPES, rendered
 from tests.support import ROOT
+from torchml_installer.deps import libdescriptor
 
 README = RECIPES / "README.md"
 
@@ -47,3 +48,29 @@ def test_conda_build_renders_what_our_command_renders(name: str) -> None:
     assert [variant.recipe.to_dict() for variant in theirs] == [
         variant.recipe.to_dict() for variant in ours
     ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_package_carries_its_licence(name: str) -> None:
+    """Searched for, as rattler-build does, in the sources (the whole checkout) and the recipe."""
+    for variant in rendered(name, {}, "linux-64"):
+        about = variant.recipe.to_dict()["about"]
+        files = about["license_file"]
+        for file in [files] if isinstance(files, str) else files:
+            assert any((folder / file).is_file() for folder in (ROOT, RECIPES / name)), file
+
+
+def test_libdescriptor_s_recipe_takes_the_wheel_that_the_installer_takes() -> None:
+    """The same version, file and licence; the licence's text is with it."""
+    (variant,) = rendered("torchml-libdescriptor", {}, "linux-64")
+    recipe = variant.recipe.to_dict()
+    assert recipe["package"]["version"] == libdescriptor.VERSION
+    (source,) = recipe["source"]
+    assert source["sha256"] == libdescriptor.WHEEL.sha256
+    assert source["file_name"] == libdescriptor.WHEEL.file
+    assert recipe["about"]["license"] == "LGPL-2.1-only"
+    assert "GNU Lesser General Public License, version 2.1" in libdescriptor.README
+    text = (RECIPES / "torchml-libdescriptor/LGPL-2.1.txt").read_text()
+    assert "GNU LESSER GENERAL PUBLIC LICENSE" in text
+    assert "Version 2.1, February 1999" in text
+    assert "END OF TERMS AND CONDITIONS" in text
