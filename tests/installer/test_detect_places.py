@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,10 +24,11 @@ from torchml_installer.detect import (
     modules,
     mpi,
     programs,
+    python_packages,
     torch,
     torch_extension,
 )
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
 from torchml_installer.torch_extensions import EXTENSIONS
 
 Setter = Callable[[Mapping[str, str]], None]
@@ -256,3 +259,50 @@ def test_the_newest_symbols_of_a_libstdcxx_are_compared_as_numbers(tmp_path: Pat
     library = write(tmp_path / "libstdc++.so.6", "GLIBCXX_3.4.9\0GLIBCXX_3.4.30\0GLIBCXX_3.4\0")
     assert cxx_library.newest_symbols(library) == (3, 4, 30)
     assert cxx_library.newest_symbols(tmp_path / "missing") == ()
+
+
+# --- Python packages ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The one folder in which Python looks for packages."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "path", [str(folder)])
+    # Other tests have imported it.
+    monkeypatch.delitem(sys.modules, "ase", raising=False)
+    return folder
+
+
+def test_a_package_is_where_python_would_import_it_from(packages: Path) -> None:
+    write(packages / "ase/__init__.py", "raise SystemExit('ase was imported')\n")
+    found = python_packages.detect("ase")
+    assert (found.usable, found.where, found.version) == (True, packages / "ase", "")
+    write(packages / "ase-9.9.dist-info/METADATA", "Name: ase\nVersion: 9.9\n")
+    assert python_packages.detect("ase").version == "9.9"
+    assert found.looked == (Place(packages / "ase", "the active Python"),)
+
+
+def test_a_half_removed_package_is_missing(packages: Path) -> None:
+    (packages / "ase-9.9.dist-info").mkdir()
+    (packages / "kimpy").mkdir()
+    for name in ("ase", "kimpy"):
+        found = python_packages.detect(name)
+        assert (found.usable, found.version) == (False, "")
+        assert found.looked[0].refused == f"no package {name}"
+    found = python_packages.detect("ase")
+    assert "pip install ase --ignore-installed" in found.next_step
+    assert found.looked[-1].where == packages / "ase-9.9.dist-info"
+    assert "half removed" in found.looked[-1].refused
+
+
+def test_a_package_that_developers_work_on_is_found(
+    packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = write(packages.parent / "source/ase/__init__.py")
+    spec = importlib.util.spec_from_file_location("ase", origin)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: spec)
+    found = python_packages.detect("ase")
+    assert found.where == origin.parent
+    assert [place.refused for place in found.looked] == ["no package ase", ""]

@@ -16,8 +16,8 @@ from tests.installer.made_up import (
     make_program,
     make_torch,
 )
-from torchml_installer import errors, remedies
-from torchml_installer.detect import Places, survey
+from torchml_installer import detect, errors, remedies, report
+from torchml_installer.detect import Places, compiler, kim_api, survey
 from torchml_installer.remedies.remedy import Context
 
 
@@ -137,3 +137,23 @@ def test_a_report_for_a_bug_tracker_names_no_user(complete: Machine) -> None:
     assert "/scratch/USER/models" in outcome.out
     assert "jane" not in outcome.out
     assert "not for others" not in outcome.out
+
+
+def test_a_detector_that_fails_is_a_finding_and_the_others_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> detect.Finding:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setitem(detect.DETECTORS, "mpi", fail)
+    monkeypatch.setattr(kim_api, "detect", fail)
+    monkeypatch.setattr(compiler, "detect", fail)
+    facts = survey(Places())
+    for name in ("mpi", "kim-api", "compiler"):
+        found = facts.get(name)
+        assert isinstance(found.problem, errors.UnexpectedError)
+        assert f"Looking for {name} failed" in found.problem.message
+        assert "ZeroDivisionError: of all things (test_doctor.py, line " in found.problem.message
+        assert "doctor --markdown" in found.next_step
+    assert facts.get("python-headers").title == "Python's headers"
+    assert "Looking for mpi failed" in report.markdown(facts)

@@ -52,7 +52,7 @@ def _finding(
     problem: TorchMLError | None = None,
 ) -> Finding:
     return Finding(
-        name=extension.package.replace("_", "-"),
+        name=extension.finding,
         title=extension.package,
         where=where,
         how=how,
