@@ -26,10 +26,8 @@ from torchml_installer.detect import (
     programs,
     python_packages,
     torch,
-    torch_extension,
 )
 from torchml_installer.detect.record import Finding, Place
-from torchml_installer.torch_extensions import EXTENSIONS
 
 Setter = Callable[[Mapping[str, str]], None]
 
@@ -185,18 +183,11 @@ def test_a_ninja_that_does_not_run_is_listed_before_make(bare: Path) -> None:
     assert refused(build_tool.detect()) == [("PATH", "does not run"), ("PATH", "")]
 
 
-def test_optional_libraries_say_where_they_were_looked_for(
+def test_libdescriptor_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert [reason for _, reason in refused(libdescriptor.detect())] == ["no lib/libdescriptor.so"]
-    (first, second) = refused(torch_extension.detect(EXTENSIONS["scatter"], "2.13.0"))
-    assert first == ("TorchScatter_ROOT", "not set")
-    assert second == ("torchml-install deps", "no lib/libtorchscatter.so")
-    monkeypatch.setenv("TorchScatter_ROOT", str(tmp_path))
-    ((how, reason),) = refused(torch_extension.detect(EXTENSIONS["scatter"], "2.13.0"))
-    assert how == "TorchScatter_ROOT"
-    assert "has no lib/libtorchscatter.so" in reason
 
 
 def test_modules_say_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def survey(places: Places) -> Survey:
                 extension.finding,
                 torch_extension.detect,
                 extension,
-                tools.torch.version,
+                tools.torch,
             )
             for extension in EXTENSIONS.values()
         ]

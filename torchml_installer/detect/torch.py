@@ -200,6 +200,18 @@ def _library(root: Path, name: str) -> Path | None:
     return None
 
 
+def shared_libraries(root: Path) -> list[Path]:
+    """Every library of a libtorch, the small one with the most wanted symbols first."""
+    found = [
+        library
+        for pattern in _LIBRARY_FOLDERS
+        for folder in files.matching(root, pattern)
+        for name in ("libc10*", "libtorch*")
+        for library in files.matching(folder, f"{name}.{_SUFFIX}")
+    ]
+    return list(dict.fromkeys(found))
+
+
 def _text(path: Path, limit: int = 200_000) -> str:
     """The beginning of a text file; empty when it cannot be read."""
     try:
