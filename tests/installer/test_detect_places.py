@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import OLD_ABI, make_kim, make_program, make_torch, write
+from torchml_installer import receipts
 from torchml_installer.detect import (
     accelerators,
     build_tool,
@@ -26,9 +27,12 @@ from torchml_installer.detect import (
     programs,
     python_packages,
     torch,
+    torch_extension,
 )
 from torchml_installer.detect.record import Finding, Place
+from torchml_installer.torch_extensions import EXTENSIONS
 
+SCATTER = EXTENSIONS["scatter"]
 Setter = Callable[[Mapping[str, str]], None]
 
 
@@ -40,7 +44,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: Set
     for name in (
         *("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT", "CUDNN_ROOT", "CUDNN_PATH", "ROCM_PATH"),
         *("ROCM_HOME", "HIP_PATH", "ENZYME_ROOT", "Enzyme_ROOT", "Enzyme_DIR", "LMOD_CMD"),
-        *("MODULESHOME", "LOADEDMODULES", "LMOD_VERSION", "LD_LIBRARY_PATH", "EBROOTPYTORCH"),
+        *("MODULESHOME", "LOADEDMODULES", "LMOD_VERSION", "LD_LIBRARY_PATH", *torch.MODULES),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(folder))
@@ -60,16 +64,50 @@ def test_a_torch_of_the_old_abi_and_those_behind_it_are_listed(
     monkeypatch.setattr(torch, "python_torch_folder", lambda: old)
     monkeypatch.setenv("CONDA_PREFIX", str(make_torch(tmp_path / "conda")))
     looked = torch.detect(None).looked
-    assert [place.where for place in looked[:2]] == [old, tmp_path / "conda"]
-    assert "uses the old C++ ABI" in looked[0].refused
-    assert looked[1].refused == "one before it counts"
+    assert [place.where for place in looked[2:4]] == [old, tmp_path / "conda"]
+    assert "uses the old C++ ABI" in looked[2].refused
+    assert looked[3].refused == "2.13.0+cpu: one before it counts"
 
 
-def test_a_module_of_pytorch_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = make_torch(tmp_path / "lib/python3.11/site-packages/torch")
-    monkeypatch.setenv("EBROOTPYTORCH", str(tmp_path))
+def test_places_that_lead_to_no_torch_are_listed_in_order(tmp_path: Path) -> None:
+    assert refused(torch.detect(None))[:5] == [
+        ("TORCH_ROOT", "not set"),
+        ("Torch_ROOT", "not set"),
+        ("the active Python", "it has no package torch"),
+        ("CONDA_PREFIX", "not set"),
+        (
+            "modules",
+            "not set, nor is any of PY_TORCH_ROOT, PYTORCH_ROOT, PYTORCH_HOME, LIBTORCH_ROOT, "
+            "LIBTORCH_HOME, LIBTORCH, CMAKE_PREFIX_PATH",
+        ),
+    ]
+    looked = torch.detect(make_torch(tmp_path)).looked
+    assert [(place.how, place.refused) for place in looked[:2]] == [
+        ("--torch-root", ""),
+        ("TORCH_ROOT", "not set"),
+    ]
+    assert (looked[-1].where, looked[-1].how) == (Path("/opt/libtorch"), "/opt")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "inside"),
+    [
+        ("EBROOTPYTORCH", "{}", "lib/python3.11/site-packages/torch"),
+        ("PY_TORCH_ROOT", "{}", "lib/python3.11/site-packages/torch"),
+        ("PYTORCH_HOME", "{}", ""),
+        ("LIBTORCH", "{}", ""),
+        ("CMAKE_PREFIX_PATH", "/nowhere:{}", ""),
+        ("CMAKE_PREFIX_PATH", "{}", "lib/python3.11/site-packages/torch"),
+        ("CMAKE_PREFIX_PATH", "{}/share/cmake", ""),
+    ],
+)
+def test_what_modules_of_clusters_set_leads_to_their_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, inside: str
+) -> None:
+    root = make_torch(tmp_path / inside)
+    monkeypatch.setenv(variable, value.format(tmp_path))
     found = torch.detect(None)
-    assert (found.where, found.how) == (root, "the module EBROOTPYTORCH")
+    assert (found.where, found.how) == (root, f"the module {variable}")
 
 
 def test_a_kim_api_without_its_development_files_is_listed_before_the_one_taken(
@@ -187,7 +225,34 @@ def test_libdescriptor_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert [reason for _, reason in refused(libdescriptor.detect())] == ["no lib/libdescriptor.so"]
+    assert refused(libdescriptor.detect()) == [
+        ("LIBDESCRIPTOR_ROOT", "not set"),
+        ("torchml-install deps", "no lib/libdescriptor.so"),
+    ]
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+    assert refused(libdescriptor.detect())[1] == ("CONDA_PREFIX", "no lib/libdescriptor.so")
+
+
+def test_libraries_are_found_where_deps_was_told_to_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for name in ("libtorch", SCATTER.title, libdescriptor.TITLE):
+        for prefix in ("removed", "prefix"):
+            receipts.write(receipts.Receipt("library", name, [tmp_path / prefix / name], {}))
+    libtorch = torch.detect(make_torch(tmp_path / "prefix/libtorch")).where
+    found = torch.detect(None)
+    assert (found.where, found.how) == (libtorch, "torchml-install deps")
+    write(tmp_path / "prefix" / SCATTER.title / "lib/libtorchscatter.so")
+    scatter = torch_extension.detect(SCATTER, found)
+    assert (scatter.where, scatter.usable) == (tmp_path / "prefix" / SCATTER.title, True)
+    broken = write(tmp_path / "prefix" / libdescriptor.TITLE / "lib/libdescriptor.so")
+    descriptor = libdescriptor.detect()
+    assert descriptor.where == broken.parents[1]
+    assert "cannot be used" in descriptor.looked[-1].refused
+    # What somebody has written into a receipt never breaks the report.
+    write(tmp_path / "data/torchml-install/receipts/library-libtorch-0.json", '{"files": 3}')
+    assert torch.detect(None).where == libtorch
 
 
 def test_modules_say_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

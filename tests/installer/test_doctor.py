@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.installer.made_up import (
     make_kim,
     make_program,
     make_torch,
+    write,
 )
 from torchml_installer import detect, errors, remedies, report
 from torchml_installer.detect import Places, compiler, kim_api, survey
@@ -157,3 +159,24 @@ def test_a_detector_that_fails_is_a_finding_and_the_others_are_shown(
         assert "doctor --markdown" in found.next_step
     assert facts.get("python-headers").title == "Python's headers"
     assert "Looking for mpi failed" in report.markdown(facts)
+
+
+def test_doctor_finds_the_libtorch_that_deps_put_elsewhere(complete: Machine) -> None:
+    del complete.environment["TORCH_ROOT"]
+    make_program(complete.folder / ODD_NAME / "bin/xxd", "")
+    tree = make_torch(complete.folder / "tree/libtorch", "2.9.0+cpu")
+    archive = shutil.make_archive(str(complete.folder / "libtorch"), "zip", tree.parent)
+    script = write(
+        complete.folder / "run.py",
+        "from torchml_installer.detect import torch\n"
+        "torch.python_torch_folder = lambda: None\n"
+        "from torchml_installer.cli import main\n"
+        "main()\n",
+    )
+    prefix = complete.folder / "prefix"
+    words = ("deps", "--prefix", prefix, "--libtorch", archive, "--with", "xxd")
+    outcome = complete.install(*words, script=script)
+    assert outcome.code == 0, outcome.err
+    outcome = complete.install("doctor", "--json", script=script)
+    torch = json.loads(outcome.out)["findings"][0]
+    assert (torch["where"], torch["how"]) == (str(prefix / "libtorch"), "torchml-install deps")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer import files
+from torchml_installer import files, receipts
 from torchml_installer.detect import elf, python_packages
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.detect.torch import TorchFinding
@@ -26,11 +26,19 @@ def detect(extension: TorchExtension, torch: TorchFinding) -> Finding:
     if value := os.environ.get(extension.variable):
         return _inspect(extension, Path(value).absolute(), extension.variable, torch)
     looked = [Place(Path(f"${extension.variable}"), extension.variable, "not set")]
-    root, how = default_prefix(torch.version) / extension.title, "torchml-install deps"
-    if extension.library_in(root) is not None:
+    how = "torchml-install deps"
+    ours = (
+        default_prefix(torch.version) / extension.title,
+        *receipts.library_roots(extension.title),
+    )
+    for root in dict.fromkeys(ours):
+        if extension.library_in(root) is None:
+            looked.append(Place(root, how, f"no lib/lib{extension.library}.so"))
+            continue
         found = _inspect(extension, root, how, torch)
-        return replace(found, looked=(*looked, *found.looked))
-    looked.append(Place(root, how, f"no lib/lib{extension.library}.so"))
+        looked += found.looked
+        if found.usable:
+            return replace(found, looked=tuple(looked))
     return _python_package(extension, torch, looked)
 
 
