@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.installer.compiled import compiled, needs_compiler
 from tests.installer.made_up import ODD_NAME, make_torch, write
 from torchml_installer.detect import elf, torch, torch_extension
 from torchml_installer.detect.record import Finding
@@ -18,11 +19,7 @@ from torchml_installer.errors import ExtensionMissingError
 from torchml_installer.torch_extensions import EXTENSIONS
 
 SCATTER = EXTENSIONS["scatter"]
-#: Found here: the tests' PATH leads nowhere.
-CXX = shutil.which("c++")
-pytestmark = pytest.mark.skipif(
-    CXX is None or sys.platform != "linux", reason="needs a C++ compiler, on Linux"
-)
+pytestmark = needs_compiler
 
 #: What two releases of torch define, and what a library made for one of them wants.
 OLD_C10 = "namespace c10 { void warn(int) {} }"
@@ -38,15 +35,6 @@ extern "C" int _ZN3c104weakEv() __attribute__((weak));
 extern "C" int PyErr_Occurred();
 int scatter(const at::Tensor& values) { c10::warn(2); return values.item() + PyErr_Occurred(); }
 """
-
-
-def compiled(library: Path, source: str, *links: str) -> Path:
-    """A shared library of its own: nothing of the system's is in it."""
-    library.parent.mkdir(parents=True, exist_ok=True)
-    command = [str(CXX), "-shared", "-fPIC", "-nostdlib", "-x", "c++", "-", "-o", str(library)]
-    command += ["-x", "none", "-Wl,--hash-style=gnu", *links]
-    subprocess.run(command, input=source, text=True, check=True)
-    return library
 
 
 @pytest.fixture(autouse=True)

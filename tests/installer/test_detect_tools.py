@@ -17,14 +17,12 @@ from torchml_installer.detect import (
     compiler,
     kim_api,
     kim_collections,
-    lammps,
     programs,
 )
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
     CMakeTooOldError,
     CompilerTooOldError,
-    MissingForQuickstartError,
     MissingToolError,
     NoCMakeError,
     NoCompilerError,
@@ -266,20 +264,6 @@ def test_kim_older_than_2_2_is_told(tmp_path: Path) -> None:
     found = kim_api.detect(make_kim(tmp_path, "2.1.3"))
     assert isinstance(found.problem, NoKimApiError)
     assert "2.1.3" in found.problem.message
-
-
-def test_lammps_is_asked_for_kim_without_being_started(bare: Path, tmp_path: Path) -> None:
-    assert not lammps.detect().usable
-    # Running it would hang for good.
-    program = write(bare / "lmp", "#!/bin/sh\nsleep 1000 # liblammps.so.0\n", executable=True)
-    found = lammps.detect()
-    assert isinstance(found.problem, MissingForQuickstartError)
-    library = bare.parent / "lib/liblammps.so.0"
-    library.parent.mkdir()
-    library.write_bytes(b"\x7fELF\x00libkim-api.so.2\x0029 Sep 2021\x00")
-    found = lammps.detect()
-    assert found.usable
-    assert (found.where, found.version) == (program, "29 Sep 2021")
 
 
 def test_programs_are_taken_in_the_order_of_path(
