@@ -24,10 +24,13 @@ from torchml_installer.detect import (
     libdescriptor,
     modules,
     mpi,
+    pkg_config,
     programs,
+    published_models,
     python_packages,
     torch,
     torch_extension,
+    xxd,
 )
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.torch_extensions import EXTENSIONS
@@ -118,8 +121,37 @@ def test_a_kim_api_without_its_development_files_is_listed_before_the_one_taken(
     make_program(whole / "bin/kim-api-collections-management", "")
     monkeypatch.setenv("PATH", str(whole / "bin"))
     looked = kim_api.detect(None).looked
-    assert "lacks the files needed to build" in looked[0].refused
-    assert (looked[-1].where, looked[-1].refused) == (whole, "")
+    assert looked[0].refused == "not set"
+    assert "lacks the files needed to build" in looked[1].refused
+    assert [(place.where, place.refused) for place in looked if place.how == "PATH"] == [
+        (whole, "")
+    ]
+
+
+def test_kim_is_found_by_pkg_config(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = kim_api.detect(None)
+    assert ("pkg-config", "no such program") in refused(found)
+    make_program(bare / "pkg-config", "", code=1)
+    assert ("pkg-config", "it knows no libkim-api") in refused(kim_api.detect(None))
+    prefix = make_kim(tmp_path / "kim")
+    # As Debian's file puts it.
+    make_program(bare / "pkg-config", f"{prefix}/lib/pkgconfig/../../")
+    make_program(prefix / "bin/kim-api-collections-management", "")
+    monkeypatch.setenv("PATH", f"{bare}:{prefix / 'bin'}")
+    found = kim_api.detect(None)
+    assert (found.where, found.how, found.version) == (prefix, "pkg-config", "2.3.0")
+    ways = {place.how: place.refused for place in found.looked}
+    assert (ways["pkg-config"], ways["PATH"]) == ("", "looked at already")
+
+
+def test_two_kim_apis_are_both_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make_kim(tmp_path / "first")
+    monkeypatch.setenv("CONDA_PREFIX", str(make_kim(tmp_path / "conda", "2.4.2")))
+    found = kim_api.detect(first)
+    assert found.where == first
+    assert ("CONDA_PREFIX", "2.4.2: one before it counts") in refused(found)
 
 
 def test_compilers_and_cmakes_that_do_not_run_are_listed(bare: Path) -> None:
@@ -309,6 +341,78 @@ def test_mpich_and_its_descendants_go_together() -> None:
     assert mpi.library_family(b"\0libmpi.so.40\0") == "Open MPI"
     assert mpi.library_family(b"\0libmpich.so.12\0") == "MPICH"
     assert mpi.library_family(b"\0libm.so.6\0") == ""
+
+
+def test_the_libstdcxx_that_programs_load_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conda = tmp_path / "conda"
+    (conda / "conda-meta").mkdir(parents=True)
+    assert cxx_library.at_run_time(conda) is None
+    own = write(conda / "lib" / cxx_library.NAME)
+    assert cxx_library.at_run_time(conda) == own
+    system = cxx_library.at_run_time(tmp_path)
+    assert system is None or not system.is_relative_to(tmp_path)
+    first = write(tmp_path / "loaded" / cxx_library.NAME)
+    monkeypatch.setenv("LD_LIBRARY_PATH", f":/nowhere:{first.parent}")
+    assert cxx_library.at_run_time(conda) == first
+
+
+def test_small_programs_are_listed_with_those_behind_them(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detectors = {"xxd": xxd.detect, "pkg-config": pkg_config.detect, "cmake": cmake.detect}
+    for name, detector in detectors.items():
+        assert not detector().usable
+        assert refused(detector()) == [("PATH", "no such program")]
+        says = "cmake version 3.25.1" if name == "cmake" else "1.8.1"
+        first, second = make_program(bare / name, says), make_program(tmp_path / name, says)
+        monkeypatch.setenv("PATH", f"{bare}:{tmp_path}")
+        found = detector()
+        assert (found.usable, found.where) == (True, first)
+        assert [place.where for place in found.looked] == [first, second]
+        assert refused(found) == [("PATH", ""), ("PATH", "one before it counts")]
+        monkeypatch.setenv("PATH", str(bare))
+    assert pkg_config.detect().version == "1.8.1"
+
+
+def test_ninja_and_make_are_both_listed(bare: Path) -> None:
+    assert refused(build_tool.detect()) == [("PATH", "no such program")] * 2
+    make_program(bare / "make", "GNU Make 4.3")
+    make_program(bare / "ninja", "1.11.1")
+    assert refused(build_tool.detect()) == [("PATH", ""), ("PATH", "one before it counts")]
+    make_program(bare / "ninja", "", code=1)
+    assert refused(build_tool.detect()) == [("PATH", "does not run"), ("PATH", "")]
+
+
+def test_published_models_are_found_beside_the_kim_api_and_in_collections(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("KIM_API_PORTABLE_MODELS_DIR", raising=False)
+    prefix = tmp_path / "kim"
+    make_program(prefix / "bin/kim-api-collections-management", "")
+    monkeypatch.setenv("PATH", str(prefix / "bin"))
+    name = published_models.REFERENCE
+    assert refused(published_models.detect()) == [("beside the KIM-API", f"no {name}")]
+    own = tmp_path / "home/.kim-api/2.3.0/portable-models-dir"
+    (own / name).mkdir(parents=True)
+    found = published_models.detect()
+    assert (found.where, found.how) == (own, "the user's collection")
+    variable = tmp_path / "collection"
+    (variable / name).mkdir(parents=True)
+    monkeypatch.setenv("KIM_API_PORTABLE_MODELS_DIR", f"/nowhere:{variable}")
+    assert published_models.detect().where == variable
+    beside = prefix / "lib/x86_64-linux-gnu/kim-api"
+    (beside / "portable-models" / name).mkdir(parents=True)
+    found = published_models.detect()
+    assert (found.where, found.how) == (beside, "beside the KIM-API")
+    assert [reason for _, reason in refused(found)] == [
+        "",
+        f"no {name}",
+        "one before it counts",
+        "one before it counts",
+    ]
 
 
 def test_the_newest_symbols_of_a_libstdcxx_are_compared_as_numbers(tmp_path: Path) -> None:

@@ -59,7 +59,22 @@ def test_the_json_schema_is_what_is_documented(complete: Machine) -> None:
             *("problem", "exit_code", "next_step", "details", "looked"),
         }
         assert finding["usable"] or finding["next_step"]
+        assert finding["looked"], finding["name"]
     assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]
+
+
+def test_places_are_shown_in_order_with_what_was_taken(complete: Machine) -> None:
+    outcome = complete.install("doctor", "--places", "--torch-root", "/nowhere")
+    assert outcome.code == errors.NoTorchError.exit_code
+    shown = outcome.out[outcome.out.index("libtorch was looked for in:\n") :].splitlines()
+    assert shown[1].startswith("  /nowhere (--torch-root): There is no libtorch in /nowhere")
+    root = complete.environment["TORCH_ROOT"]
+    assert shown[2] == f"  {root} (TORCH_ROOT): 2.13.0+cpu: one before it counts"
+    assert shown[3] == "  $Torch_ROOT (Torch_ROOT): not set"
+    cmake = complete.folder / ODD_NAME / "bin/cmake"
+    assert f"CMake was looked for in:\n  {cmake} (PATH): taken\n" in outcome.out
+    for finding in json.loads(complete.install("doctor", "--json").out)["findings"]:
+        assert f"\n{finding['title']} was looked for in:\n" in outcome.out
 
 
 def test_the_first_problem_gives_the_exit_code(complete: Machine) -> None:

@@ -20,7 +20,8 @@ def detect(kim: KimFinding) -> Finding:
     """Each collection's folders, by the answers of the KIM-API itself, and whether items can be
     installed there; where the driver is, under the name that published models ask for."""
     if kim.collections_info is None:
-        return _finding(hint="They come with the KIM-API.")
+        nothing = Place(Path("kim-api-collections-info"), "the KIM-API", "there is none")
+        return _finding(hint="They come with the KIM-API.", looked=(nothing,))
     collections = Collections(kim.collections_info)
     asked = [(collection, kind) for collection in Collection for kind in _ITEMS]
     with ThreadPoolExecutor() as pool:
@@ -30,7 +31,8 @@ def detect(kim: KimFinding) -> Finding:
             looked = tuple(place.result() for place in places)
             driver = found.result()
         except NoKimApiError as error:
-            return _finding(problem=error)
+            asked_for = Place(kim.collections_info, "the KIM-API", error.message)
+            return _finding(problem=error, looked=(asked_for,))
     if driver is None:
         return _finding(
             looked=looked, hint="The driver is in none: `torchml-install driver` installs it."

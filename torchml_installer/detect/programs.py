@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer import files
+from torchml_installer.detect.record import Place
 
 
 def python_program_folder() -> Path:
@@ -51,6 +53,15 @@ def which_all(name: str) -> list[tuple[Path, str]]:
     """Every program of that name: (path, how it was found), first choice first."""
     found = [(shutil.which(name, path=str(folder)), how) for folder, how in search_path()]
     return [(Path(program), how) for program, how in found if program]
+
+
+def places(name: str) -> tuple[Place, ...]:
+    """Every program of that name: the first is taken."""
+    found = which_all(name)
+    if not found:
+        return (Place(Path(name), "PATH", "no such program"),)
+    first, *others = (Place(program, how) for program, how in found)
+    return (first, *(replace(place, refused="one before it counts") for place in others))
 
 
 def which(name: str) -> tuple[Path, str] | None:

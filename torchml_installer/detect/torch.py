@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer import files, receipts
-from torchml_installer.detect.record import Finding, Place, version_tuple
+from torchml_installer.detect.record import Finding, Place, once, version_tuple
 from torchml_installer.errors import (
     IncompleteTorchError,
     NoTorchError,
@@ -67,7 +67,7 @@ def detect(explicit: Path | None = None) -> TorchFinding:
     first: TorchFinding | None = None
     alternatives: list[Path] = []
     looked: list[Place] = []
-    for place in _candidates(explicit):
+    for place in once(_candidates(explicit)):
         if place.refused:
             looked.append(place)
             continue
