@@ -297,6 +297,20 @@ def test_the_collections_are_shown_and_where_the_driver_is(
     assert kim_collections.detect(kim).where == folder.parent
 
 
+def test_a_kim_api_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kim = kim_api.detect(make_kim(tmp_path / "kim"))
+    assert kim.collections_info is not None
+    write(kim.collections_info, "#!/bin/sh\nexec /bin/sleep 1000\n", executable=True)
+    monkeypatch.setattr(kim_collections, "PATIENCE", 0.2)
+    found = kim_collections.detect(kim)
+    assert isinstance(found.problem, NoKimApiError)
+    assert "does not answer: 0.2 seconds were not enough" in found.problem.message
+    assert "file server that hangs" in found.next_step
+    assert (found.looked[0].where, found.looked[0].how) == (kim.collections_info, "the KIM-API")
+
+
 def test_without_a_kim_api_there_are_no_collections() -> None:
     none = kim_api.KimFinding("kim-api", "KIM-API", needed=True)
     assert kim_collections.detect(none).next_step == "They come with the KIM-API."
