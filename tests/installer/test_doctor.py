@@ -18,8 +18,8 @@ from tests.installer.made_up import (
     make_torch,
     write,
 )
-from torchml_installer import detect, errors, remedies, report
-from torchml_installer.detect import Places, compiler, kim_api, survey
+from torchml_installer import detect, doctor, errors, remedies, report
+from torchml_installer.detect import Places, compiler, kim_api, kim_collections, survey
 from torchml_installer.remedies.remedy import Context
 
 
@@ -195,3 +195,19 @@ def test_doctor_finds_the_libtorch_that_deps_put_elsewhere(complete: Machine) ->
     outcome = complete.install("doctor", "--json", script=script)
     torch = json.loads(outcome.out)["findings"][0]
     assert (torch["where"], torch["how"]) == (str(prefix / "libtorch"), "torchml-install deps")
+
+
+def test_a_kim_api_that_hangs_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kim = make_kim(tmp_path / "kim")
+    asked = tmp_path / "asked"
+    program = f"#!/bin/sh\necho \"$@\" >>'{asked}'\nexec /bin/sleep 1000\n"
+    write(kim / "libexec/kim-api/kim-api-collections-info", program, executable=True)
+    monkeypatch.setattr(kim_collections, "PATIENCE", 0.5)
+    facts = survey(Places(kim_root=kim))
+    problem = facts.get("kim-collections").problem
+    assert problem is not None
+    assert problem.message in json.dumps(doctor.as_json(facts))
+    questions = asked.read_text().splitlines()
+    assert len(questions) == len(set(questions))
