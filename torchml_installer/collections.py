@@ -64,9 +64,13 @@ class InstalledItem:
 
 @dataclass(frozen=True)
 class Collections:
-    """Answers of ``kim-api-collections-info`` (the path ``program``)."""
+    """Answers of ``kim-api-collections-info`` (the path ``program``).
+
+    patience: seconds to wait for an answer.
+    """
 
     program: Path
+    patience: float = 60.0
 
     def folder(self, collection: Collection, kind: ItemKind) -> Path:
         """The folder into which KIM installs items of that kind: the first of the collection.
@@ -126,10 +130,16 @@ class Collections:
                 env=_absolute_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=60,
+                timeout=self.patience,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired as error:
+            raise NoKimApiError(
+                f"{self.program} does not answer: {self.patience:g} seconds were not enough.",
+                "It looks into KIM's collections; see whether their folders, in your home for one, "
+                f"are on a file server that hangs: `{self.program} {' '.join(question)}`.",
+            ) from error
+        except OSError as error:
             raise NoKimApiError(f"{self.program} does not run: {error}.") from error
         if done.returncode != 0:
             reason = os.fsdecode(done.stderr).strip() or f"exit code {done.returncode}"

@@ -26,7 +26,7 @@ def settings(tools: Toolchain) -> Settings:
     if tools.kim.usable and tools.kim.where not in _SYSTEM_PREFIXES:
         variables["KIM_API_CMAKE_PREFIX_DIR"] = str(tools.kim.where)
     for extension in EXTENSIONS.values():
-        found = torch_extension.detect(extension, tools.torch.version)
+        found = torch_extension.detect(extension, tools.torch)
         if found.usable:
             variables[extension.variable] = str(found.where)
     found = libdescriptor.detect()

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchml_installer import __version__
+from torchml_installer import __version__, files
 from torchml_installer.console import warn
 from torchml_installer.paths import data_folder
 
@@ -98,6 +98,21 @@ def read_all() -> list[Receipt]:
             continue
         found.append(receipt)
     return found
+
+
+def library_roots(name: str) -> list[Path]:
+    """Where libraries of that name were installed, the latest first.
+
+    For detection, which passes over a receipt that it cannot understand.
+    """
+    found = []
+    for path in files.matching(_folder(), f"library-{name}-*.json"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found.append((str(content["installed_at"]), Path(content["files"][0])))
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return [root for _, root in sorted(found, reverse=True)]
 
 
 def _folder() -> Path:

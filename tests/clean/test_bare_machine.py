@@ -35,6 +35,7 @@ def test_everything_that_is_missing_is_told_with_the_next_step(
     for name in OPTIONAL:
         assert not findings[name]["usable"]
         assert findings[name]["next_step"]
+    assert [name for name, finding in findings.items() if not finding["looked"]] == []
     text = bare.install("doctor", user=user).plain()
     assert text.code == 3
     for _, step in MISSING.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from tests.installer.made_up import (
     make_kim,
     make_program,
     make_torch,
+    write,
 )
-from torchml_installer import errors, remedies
-from torchml_installer.detect import Places, survey
+from torchml_installer import detect, doctor, errors, remedies, report
+from torchml_installer.detect import Places, compiler, kim_api, kim_collections, survey
 from torchml_installer.remedies.remedy import Context
 
 
@@ -57,7 +59,22 @@ def test_the_json_schema_is_what_is_documented(complete: Machine) -> None:
             *("problem", "exit_code", "next_step", "details", "looked"),
         }
         assert finding["usable"] or finding["next_step"]
+        assert finding["looked"], finding["name"]
     assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]
+
+
+def test_places_are_shown_in_order_with_what_was_taken(complete: Machine) -> None:
+    outcome = complete.install("doctor", "--places", "--torch-root", "/nowhere")
+    assert outcome.code == errors.NoTorchError.exit_code
+    shown = outcome.out[outcome.out.index("libtorch was looked for in:\n") :].splitlines()
+    assert shown[1].startswith("  /nowhere (--torch-root): There is no libtorch in /nowhere")
+    root = complete.environment["TORCH_ROOT"]
+    assert shown[2] == f"  {root} (TORCH_ROOT): 2.13.0+cpu: one before it counts"
+    assert shown[3] == "  $Torch_ROOT (Torch_ROOT): not set"
+    cmake = complete.folder / ODD_NAME / "bin/cmake"
+    assert f"CMake was looked for in:\n  {cmake} (PATH): taken\n" in outcome.out
+    for finding in json.loads(complete.install("doctor", "--json").out)["findings"]:
+        assert f"\n{finding['title']} was looked for in:\n" in outcome.out
 
 
 def test_the_first_problem_gives_the_exit_code(complete: Machine) -> None:
@@ -137,3 +154,60 @@ def test_a_report_for_a_bug_tracker_names_no_user(complete: Machine) -> None:
     assert "/scratch/USER/models" in outcome.out
     assert "jane" not in outcome.out
     assert "not for others" not in outcome.out
+
+
+def test_a_detector_that_fails_is_a_finding_and_the_others_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> detect.Finding:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setitem(detect.DETECTORS, "mpi", fail)
+    monkeypatch.setattr(kim_api, "detect", fail)
+    monkeypatch.setattr(compiler, "detect", fail)
+    facts = survey(Places())
+    for name in ("mpi", "kim-api", "compiler"):
+        found = facts.get(name)
+        assert isinstance(found.problem, errors.UnexpectedError)
+        assert f"Looking for {name} failed" in found.problem.message
+        assert "ZeroDivisionError: of all things (test_doctor.py, line " in found.problem.message
+        assert "doctor --markdown" in found.next_step
+    assert facts.get("python-headers").title == "Python's headers"
+    assert "Looking for mpi failed" in report.markdown(facts)
+
+
+def test_doctor_finds_the_libtorch_that_deps_put_elsewhere(complete: Machine) -> None:
+    del complete.environment["TORCH_ROOT"]
+    make_program(complete.folder / ODD_NAME / "bin/xxd", "")
+    tree = make_torch(complete.folder / "tree/libtorch", "2.9.0+cpu")
+    archive = shutil.make_archive(str(complete.folder / "libtorch"), "zip", tree.parent)
+    script = write(
+        complete.folder / "run.py",
+        "from torchml_installer.detect import torch\n"
+        "torch.python_torch_folder = lambda: None\n"
+        "from torchml_installer.cli import main\n"
+        "main()\n",
+    )
+    prefix = complete.folder / "prefix"
+    words = ("deps", "--prefix", prefix, "--libtorch", archive, "--with", "xxd")
+    outcome = complete.install(*words, script=script)
+    assert outcome.code == 0, outcome.err
+    outcome = complete.install("doctor", "--json", script=script)
+    torch = json.loads(outcome.out)["findings"][0]
+    assert (torch["where"], torch["how"]) == (str(prefix / "libtorch"), "torchml-install deps")
+
+
+def test_a_kim_api_that_hangs_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kim = make_kim(tmp_path / "kim")
+    asked = tmp_path / "asked"
+    program = f"#!/bin/sh\necho \"$@\" >>'{asked}'\nexec /bin/sleep 1000\n"
+    write(kim / "libexec/kim-api/kim-api-collections-info", program, executable=True)
+    monkeypatch.setattr(kim_collections, "PATIENCE", 0.5)
+    facts = survey(Places(kim_root=kim))
+    problem = facts.get("kim-collections").problem
+    assert problem is not None
+    assert problem.message in json.dumps(doctor.as_json(facts))
+    questions = asked.read_text().splitlines()
+    assert len(questions) == len(set(questions))

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer.detect.programs import which_all
+from torchml_installer.detect.programs import places, which_all
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
 from torchml_installer.process import quick_output
@@ -20,20 +20,24 @@ def detect(explicit: Path | None = None) -> Finding:
     explicit: the one that a repair chose.
     """
     if explicit is not None:
-        return inspect(explicit, "a repair")
+        found = inspect(explicit, "a repair")
+        refused = "" if found.problem is None else found.problem.message
+        return replace(found, looked=(Place(explicit, "a repair", refused),))
     first: Finding | None = None
     looked: list[Place] = []
     for program, how in which_all("cmake"):
+        if first is not None and first.usable:
+            looked.append(Place(program, how, "one before it counts"))
+            continue
         finding = inspect(program, how)
         refused = "" if finding.problem is None else finding.problem.message
         looked.append(Place(program, how, refused))
-        if finding.usable:
-            return replace(finding, looked=tuple(looked))
-        first = first or finding
+        if first is None or finding.usable:
+            first = finding
     if first is not None:
         return replace(first, looked=tuple(looked))
     message = "No CMake found: there is none on PATH and none beside the active Python."
-    return _finding(problem=NoCMakeError(message))
+    return replace(_finding(problem=NoCMakeError(message)), looked=places("cmake"))
 
 
 def inspect(program: Path, how: str) -> Finding:

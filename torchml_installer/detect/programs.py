@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer import files
+from torchml_installer.detect.record import Place
 
 
 def python_program_folder() -> Path:
@@ -25,18 +27,41 @@ def conda_environment() -> Path | None:
     return prefix if files.is_dir(prefix / "conda-meta") else None
 
 
+def conda_environments() -> list[tuple[Path, str]]:
+    """The activated one and the active Python's: (folder, how it was found), none twice."""
+    found = {}
+    if value := os.environ.get("CONDA_PREFIX"):
+        found[Path(value)] = "CONDA_PREFIX"
+    if (environment := conda_environment()) is not None:
+        found.setdefault(environment, "the active Python")
+    return list(found.items())
+
+
+def search_path() -> list[tuple[Path, str]]:
+    """The folders in which programs are looked for: (folder, how it was found), none twice.
+
+    On many systems /bin is a link to /usr/bin, and both are on PATH.
+    """
+    listed = [(Path(name), "PATH") for name in os.environ.get("PATH", "").split(os.pathsep) if name]
+    unique: dict[Path, tuple[Path, str]] = {}
+    for folder, how in (*listed, (python_program_folder(), "the active Python")):
+        unique.setdefault(files.resolved(folder), (folder, how))
+    return list(unique.values())
+
+
 def which_all(name: str) -> list[tuple[Path, str]]:
     """Every program of that name: (path, how it was found), first choice first."""
-    found: list[tuple[Path, str]] = []
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        if folder and (program := shutil.which(name, path=folder)):
-            found.append((Path(program), "PATH"))
-    if program := shutil.which(name, path=str(python_program_folder())):
-        found.append((Path(program), "the active Python"))
-    unique: dict[Path, str] = {}
-    for path, how in found:
-        unique.setdefault(path, how)
-    return list(unique.items())
+    found = [(shutil.which(name, path=str(folder)), how) for folder, how in search_path()]
+    return [(Path(program), how) for program, how in found if program]
+
+
+def places(name: str) -> tuple[Place, ...]:
+    """Every program of that name: the first is taken."""
+    found = which_all(name)
+    if not found:
+        return (Place(Path(name), "PATH", "no such program"),)
+    first, *others = (Place(program, how) for program, how in found)
+    return (first, *(replace(place, refused="one before it counts") for place in others))
 
 
 def which(name: str) -> tuple[Path, str] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ class Place:
 
     def as_json(self) -> dict[str, str]:
         return {"where": str(self.where), "how": self.how, "refused": self.refused}
+
+
+def once(places: Iterable[Place]) -> Iterator[Place]:
+    """The places; one that comes a second time, by another way, is refused."""
+    seen = set()
+    for place in places:
+        again = not place.refused and place.where in seen
+        yield replace(place, refused="looked at already") if again else place
+        seen.add(place.where)
 
 
 @dataclass(frozen=True)
