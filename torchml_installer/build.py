@@ -219,7 +219,6 @@ def _build(
         log,
         options.verbose,
         context.variables,
-        context.environment,
     )
     variables: dict[str, str | Path] = {
         "TORCH_ROOT": tools.torch.where or "",

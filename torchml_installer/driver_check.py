@@ -71,8 +71,8 @@ def write_model(path: Path) -> None:
 def require_known_energy(project: CMakeProject, driver: Path) -> None:
     """Raises WrongEnergyError when the driver in that folder does not compute what is known.
 
-    project: the driver's, for its tools, log and environment. BuildFailedError: no model at all can
-    be built here.
+    project: the driver's, for its tools, log and CMake variables. BuildFailedError: no model at
+    all can be built here.
     """
     prefix = project.toolchain.kim.where
     library = None if prefix is None else _library(prefix)
@@ -106,7 +106,7 @@ def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
         work / "build",
         project.log,
         project.verbose,
-        environment=project.environment,
+        project.variables,
     )
     variables: dict[str, str | Path] = {
         "KIM_API_INSTALL_COLLECTION": "USER",

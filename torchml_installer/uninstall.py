@@ -12,7 +12,7 @@ from typing import Any
 
 from torchml_installer import build_folder, console, receipts
 from torchml_installer.errors import NotInstalledError, NotPermittedError
-from torchml_installer.paths import cache_folder
+from torchml_installer.paths import cache_folder, temporary_caches
 from torchml_installer.receipts import Receipt
 
 
@@ -73,18 +73,22 @@ def uninstall(
 
 
 def remove_caches() -> list[Path]:
-    """Removes builds and logs; returns their folders."""
+    """Removes builds, logs and temporary files; returns their folders."""
     # Builds may lie elsewhere, see ``build_folder.default_parent``.
     cache, builds = cache_folder(), build_folder.default_parent()
-    folders = [cache] if builds.is_relative_to(cache) else [cache, builds]
+    folders = dict.fromkeys([cache, builds, *temporary_caches()])
     present = [folder for folder in folders if folder.is_dir()]
+    removed: list[Path] = []
     for folder in present:
+        if any(folder.is_relative_to(other) for other in removed):
+            continue
         with _permission(folder):
             shutil.rmtree(folder)
+        removed.append(folder)
         if folder.parent.name.startswith("torchml-install-"):
             with contextlib.suppress(OSError):
                 folder.parent.rmdir()
-    return present
+    return removed
 
 
 def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:

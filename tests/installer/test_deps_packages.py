@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -294,6 +296,92 @@ class TestLibtorch:
         outcome = bare.install("deps", "--libtorch", path)
         assert outcome.code == DownloadFailedError.exit_code
         assert expected in outcome.err
+
+    @pytest.mark.parametrize(
+        ("damage", "expected"),
+        [
+            ("flipped", "invalid"),
+            ("cut", "not a zip file"),
+            ("encrypted", "is encrypted"),
+            ("method", "compression method is not supported"),
+        ],
+    )
+    def test_an_archive_that_is_damaged_inside_is_told(
+        self, bare: PackagesMachine, damage: str, expected: str
+    ) -> None:
+        path = bare.folder / "libtorch.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+            made.writestr("libtorch/lib/libtorch_cpu.so", os.urandom(500) * 40)
+        content = bytearray(path.read_bytes())
+        entry, listed = content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02")
+        if damage == "flipped":
+            middle = (entry + listed) // 2
+            content[middle - 300 : middle] = bytes(300)
+        elif damage == "cut":
+            del content[listed:]
+        elif damage == "encrypted":
+            content[entry + 6] |= 1
+            content[listed + 8] |= 1
+        else:
+            content[entry + 8] = content[listed + 10] = 99
+        path.write_bytes(content)
+        outcome = bare.install("deps", "--libtorch", path)
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert f"{path} is not a whole .zip archive" in outcome.err
+        assert expected in outcome.err
+
+    def test_an_answer_that_is_cut_off_is_told(self, bare: PackagesMachine) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/libtorch.zip"
+
+            def answer() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    connection.sendall(head + b"ffff\r\nPK")
+
+            with ThreadPoolExecutor() as pool:
+                answered = pool.submit(answer)
+                outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
+                answered.result()
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert f"{url} cannot be fetched: IncompleteRead" in outcome.err
+        assert "--libtorch FILE" in outcome.err
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("http://127.0.0.1:1/a b.zip", "can't contain control characters"),
+            ("http://127.0.0.1:port/a.zip", "nonnumeric port"),
+            ("http://[::1/a.zip", "Invalid IPv6 URL"),
+            ("file://elsewhere/a.zip", "file"),
+        ],
+    )
+    def test_an_address_that_is_none_is_told(
+        self, bare: PackagesMachine, url: str, expected: str
+    ) -> None:
+        outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert f"{url} cannot be fetched: " in outcome.err
+        assert expected in outcome.err
+
+    def test_a_server_that_speaks_no_tls_is_told(self, bare: PackagesMachine) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}/libtorch.zip"
+
+            def answer() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+            with ThreadPoolExecutor() as pool:
+                answered = pool.submit(answer)
+                outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
+                answered.result()
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert "SSL" in outcome.err
 
     def test_an_archive_of_something_else_is_told(self, bare: PackagesMachine) -> None:
         write(bare.folder / "tree/numpy/version.py")

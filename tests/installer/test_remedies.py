@@ -18,17 +18,29 @@ from pathlib import Path
 import pytest
 
 from tests.installer.driver_machine import DEFAULT, DriverMachine
-from tests.installer.made_up import Machine, Outcome, make_kim, make_program, make_torch, write
+from tests.installer.made_up import (
+    ODD_NAME,
+    Machine,
+    Outcome,
+    make_kim,
+    make_program,
+    make_torch,
+    write,
+)
 from tests.versions.toolchains import fetched_cmake
 from torchml_installer import errors
 from torchml_installer.configure_loop import LoopWatch
 from torchml_installer.detect import Places, cuda, toolchain
+from torchml_installer.paths import temporary_caches
 from torchml_installer.process import run_logged
-from torchml_installer.remedies import KNOWN, recognised_in_log
+from torchml_installer.remedies import KNOWN, no_space_for_temporaries, recognised_in_log
 from torchml_installer.remedies.cmake_loops import CMakeRestarts
+from torchml_installer.remedies.libcuda_missing import LibcudaMissing
+from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
 from torchml_installer.remedies.remedy import Context
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
+from torchml_installer.uninstall import remove_caches
 
 Setter = Callable[[Mapping[str, str]], None]
 
@@ -230,6 +242,41 @@ def test_temporary_files_go_elsewhere_when_tmp_is_full(
     assert outcome.code == 0, outcome.err
     assert f"temporary files go to {tmp_path}/cache/torchml-install/tmp" in outcome.err
     assert driver.installed() == [DEFAULT]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_a_folder_that_somebody_else_has_made_is_not_used(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of folders in /tmp can be guessed; whoever owns one could change what is built."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ODD_NAME))
+    theirs = tmp_path / f"torchml-install-{os.getuid()}"
+    theirs.mkdir(mode=0o777)
+    os.chown(theirs, 4242, 4242)
+    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda: tmp_path)
+    context = with_compiler(places, Path("c++"))
+    for remedy in (NoSpaceForTemporaries(), LibcudaMissing()):
+        with pytest.raises(errors.NotPermittedError, match="somebody else has made it"):
+            remedy.fix(context)
+    assert list(theirs.iterdir()) == []
+    assert temporary_caches() == []
+
+
+def test_temporary_folders_of_repairs_go_with_the_caches(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ODD_NAME))
+    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda: tmp_path)
+    context = with_compiler(places, Path("c++"))
+    (folder,) = NoSpaceForTemporaries().fix(context).environment.values()
+    LibcudaMissing().fix(context)
+    own = tmp_path / f"torchml-install-{os.getuid()}"
+    assert Path(folder) == own / "tmp"
+    assert (own / "libcuda-stub/libcuda.so.1").is_file()
+    assert {own / "tmp", own / "libcuda-stub"} <= set(remove_caches())
+    assert not own.exists()
 
 
 # --- CMake that configures for ever ---------------------------------------------------------

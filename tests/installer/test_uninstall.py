@@ -57,7 +57,7 @@ class TestReceipts:
 
     def test_caches_are_told_once(self, tmp_path: Path) -> None:
         write(tmp_path / "cache/torchml-install/build/log.txt")
-        assert uninstall.remove_caches() == [tmp_path / "cache/torchml-install"]
+        assert uninstall.remove_caches().count(tmp_path / "cache/torchml-install") == 1
 
     def test_what_others_put_beside_it_stays(self, tmp_path: Path) -> None:
         library = installed(tmp_path)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
 import shutil
-import urllib.error
 import urllib.request
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
@@ -95,27 +97,38 @@ def _download(url: str, sha256: str) -> Path:
         if kept.is_file() and receipts.sha256(kept) == sha256:
             return kept
         partial = folder / "libtorch.zip"
-        try:
-            with (
-                urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
-                partial.open("wb") as out,
-            ):
-                total, done = int(answer.headers.get("Content-Length") or 0), 0
-                while block := answer.read(_BLOCK):
-                    done += out.write(block)
-                    shown.advance(done // _BLOCK, max(total, done) // _BLOCK)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
-            raise DownloadFailedError(
-                f"{url} cannot be fetched: {reason}.",
-                "Check the address and the network, or fetch the file elsewhere and name it with "
-                "--libtorch FILE.",
-            ) from error
-        if total and done != total:
-            raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
+        done = 0
+        with partial.open("wb") as out:
+            for block, total in _blocks(url):
+                done += out.write(block)
+                shown.advance(done // _BLOCK, max(total, done) // _BLOCK)
         _require_checksum(partial, sha256)
         partial.replace(kept)
     return kept
+
+
+def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
+    """What an address answers, with the number of bytes that it announces, 0 if it does not.
+
+    Raises DownloadFailedError, and nothing else: what writes the blocks has failures of its own.
+    """
+    done = 0
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+            total = int(answer.headers.get("Content-Length") or 0)
+            while block := answer.read(_BLOCK):
+                done += len(block)
+                yield block, total
+    # The last for addresses that are none; certificates and TLS are OSError.
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
+        raise DownloadFailedError(
+            f"{url} cannot be fetched: {reason}.",
+            "Check the address and the network, or fetch the file elsewhere and name it with "
+            "--libtorch FILE.",
+        ) from error
+    if total and done != total:
+        raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
 
 
 def _require_checksum(file: Path, sha256: str | None) -> None:
@@ -141,7 +154,8 @@ def _unpack(file: Path, work: Path, root: Path) -> Path:
             for number, member in enumerate(members, 1):
                 archive.extract(member, work)
                 shown.advance(number, len(members))
-    except (zipfile.BadZipFile, EOFError) as error:
+    # The last two: inside of a member, and what it asks for (a password, another method).
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise DownloadFailedError(
             f"{file} is not a whole .zip archive: {error}.",
             "Fetch it again from https://pytorch.org/get-started/locally/ (LibTorch).",
