@@ -102,6 +102,7 @@ def write_variants(
     versions = {package.name: package.version for package in packages}
     variants = {
         "python": [f"{python.version}.* *_cpython"],
+        "python_min": [python.version],
         "libtorch": [".".join(versions["libtorch"].split(".")[:2])],
         "kim_api": [".".join(versions["kim-api"].split(".")[:2])],
         "mpi": list(mpi),
@@ -190,6 +191,8 @@ def make_for_installer(folder: Path, pip_options: Sequence[str]) -> None:
         for wheel in wheels:
             for package in packages_of(wheel, stages, patchelf):
                 package.pack(channel, work)
+        variants = json.dumps({"python_min": [own.version]})
+        (folder / "variants.yaml").write_text(variants, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

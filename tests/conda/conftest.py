@@ -22,9 +22,20 @@ import rattler
 
 from tests.conda.offline import offline_folder, sources_digest
 from tests.conda.snapshot import MetadataChannel
+from tests.structures import EXAMPLE_MODEL
 
 #: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
 LONG_NAME = "a-prefix-that-is-as-long-as-they-get-on-shared-file-systems-" + 4 * "of-clusters-"
+
+#: Prints the energy of the example model in displaced silicon.
+ENERGY_PROGRAM = f"""\
+from ase.build import bulk
+from ase.calculators.kim import KIM
+atoms = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
+atoms.rattle(0.1, seed=7)
+atoms.calc = KIM("{EXAMPLE_MODEL}")
+print(repr(float(atoms.get_potential_energy())))
+"""
 
 
 @pytest.fixture(scope="session")

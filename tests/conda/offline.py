@@ -26,10 +26,11 @@ SOURCES = (
     "examples",
     "pyproject.toml",
     "recipes",
+    "tests/data/kliff_descriptor",
     "torchml_installer",
 )
 #: Python's minor versions that there are recipes for, by the folders that installers give them.
-_PYTHON = re.compile(r"3\.(1[0-3])(\.\d+)?")
+_PYTHON = re.compile(r"3\.(1[0-4])(\.\d+)?")
 
 
 def other_python(

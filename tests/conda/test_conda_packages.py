@@ -13,7 +13,7 @@ import pytest
 import rattler
 from rattler.exceptions import SolverError
 
-from tests.conda.conftest import LONG_NAME, Channels, CondaEnvironment
+from tests.conda.conftest import ENERGY_PROGRAM, LONG_NAME, Channels, CondaEnvironment
 from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
 from tests.support import DRIVER, EXAMPLE, ROOT
 
@@ -21,15 +21,6 @@ pytestmark = pytest.mark.slow
 
 REFERENCE_ENERGY = -261.3538177342696
 OURS = ("torchml-installer", "torchml-driver", "torchml-libdescriptor", "torchml-example-models")
-
-_ENERGY = f"""\
-from ase.build import bulk
-from ase.calculators.kim import KIM
-atoms = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
-atoms.rattle(0.1, seed=7)
-atoms.calc = KIM("{EXAMPLE_MODEL}")
-print(repr(float(atoms.get_potential_energy())))
-"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +77,7 @@ def test_kim_finds_the_driver_where_the_package_put_it(environment: CondaEnviron
 
 
 def test_ase_computes_the_reference_energy_through_kim(environment: CondaEnvironment) -> None:
-    printed = environment.run("python", "-c", _ENERGY)
+    printed = environment.run("python", "-c", ENERGY_PROGRAM)
     assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
 
 
@@ -119,7 +110,7 @@ def test_a_prefix_with_spaces_works(
 ) -> None:
     made = make_environment("my environment")
     made.install(channels.solve("torchml-installer", "torchml-example-models", "kimpy", "ase"))
-    printed = made.run("python", "-c", _ENERGY)
+    printed = made.run("python", "-c", ENERGY_PROGRAM)
     assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
     assert "version" in made.run("torchml-install", "--version")
 

@@ -75,7 +75,7 @@ def test_pixi_s_environments_are_those_of_the_environment_files(name: str) -> No
     assert sorted(pixi_dependencies(PIXI[name])) == sorted(dependencies(TEMPLATES / name))
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_there_is_a_driver_for_every_python(channel: MetadataChannel, python: str) -> None:
     solved = channel.solve(["torchml-driver", f"python {python}.*"])
     assert f"py{python.replace('.', '')}_" in str(solved["torchml-driver"].build)

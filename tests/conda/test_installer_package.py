@@ -27,7 +27,8 @@ def channels(tmp_path_factory: pytest.TempPathFactory) -> Channels:
     output = tmp_path_factory.mktemp("built")
     command = [sys.executable, "-m", "ci.conda_packages", output, "--only", "torchml-installer"]
     channel = folder / "channel"
-    said = run([*command, "--channel", channel.as_uri()], cwd=ROOT)
+    options = ["--channel", channel.as_uri(), "--variants", folder / "variants.yaml"]
+    said = run([*command, *options], cwd=ROOT)
     assert "built and tested: " in said
     return Channels(output, channel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 
@@ -11,7 +12,7 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 
 from rattler_build import PlatformConfig, RenderConfig, Stage0Recipe, VariantConfig
 
-from ci.conda_packages import NAMES, RECIPES, rendered
+from ci.conda_packages import NAMES, RECIPES, any_true, rendered
 from tests.support import ROOT
 from torchml_installer.deps import libdescriptor
 
@@ -65,7 +66,7 @@ def test_libdescriptor_s_recipe_takes_the_wheel_that_the_installer_takes() -> No
     (variant,) = rendered("torchml-libdescriptor", {}, "linux-64")
     recipe = variant.recipe.to_dict()
     assert recipe["package"]["version"] == libdescriptor.VERSION
-    (source,) = recipe["source"]
+    source = recipe["source"][0]
     assert source["sha256"] == libdescriptor.WHEEL.sha256
     assert source["file_name"] == libdescriptor.WHEEL.file
     assert recipe["about"]["license"] == "LGPL-2.1-only"
@@ -74,3 +75,73 @@ def test_libdescriptor_s_recipe_takes_the_wheel_that_the_installer_takes() -> No
     assert "GNU LESSER GENERAL PUBLIC LICENSE" in text
     assert "Version 2.1, February 1999" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+@pytest.mark.parametrize("platform", ["osx-arm64", "win-64", "linux-aarch64", "linux-64"])
+def test_nothing_is_built_where_it_could_not_be(platform: str) -> None:
+    """Compilers are named for Linux alone; libdescriptor's library is for x86_64."""
+    built = {name for name in NAMES if rendered(name, {}, platform)}
+    on_linux = {"torchml-installer", "torchml-driver", "torchml-example-models"}
+    assert (
+        built
+        == {
+            "osx-arm64": {"torchml-installer"},
+            "win-64": {"torchml-installer"},
+            "linux-aarch64": on_linux,
+            "linux-64": set(NAMES),
+        }[platform]
+    )
+
+
+def test_a_condition_may_be_of_a_variant() -> None:
+    variants = rendered("torchml-driver", {}, "linux-64")
+    without_cuda = ['linux and torch_build == "cuda"']
+    config = RenderConfig(platform=PlatformConfig(target_platform="linux-64"))
+    builds = {
+        variant.variant["torch_build"]: any_true(without_cuda, variant, config)
+        for variant in variants
+    }
+    assert builds == {"cpu": False, "cuda": True}
+
+
+def test_there_is_a_driver_for_each_python_mpi_and_torch() -> None:
+    """By the build strings that conda-forge's Python has: from 3.13 on not cpython."""
+    made = {
+        (str(variant.variant["python"]), variant.variant["mpi"], variant.variant["torch_build"])
+        for variant in rendered("torchml-driver", {}, "linux-64")
+    }
+    pythons = [f"3.{minor}.* *_cpython" for minor in (10, 11, 12)]
+    pythons += [f"3.{minor}.* *_cp3{minor}" for minor in (13, 14)]
+    assert made == set(itertools.product(pythons, ("nompi", "openmpi", "mpich"), ("cpu", "cuda")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_says_what_conda_forge_s_linter_asks_for(name: str) -> None:
+    recipe = Stage0Recipe.from_file(RECIPES / name / "recipe.yaml").to_dict()
+    about = recipe["about"]
+    assert about["summary"][0].isupper() or about["summary"].startswith("libdescriptor")
+    assert not about["summary"].endswith(".")
+    assert about["license"] in ("BSD-3-Clause", "LGPL-2.1-only")
+    assert about["license_file"]
+    assert recipe["tests"]
+    assert recipe["build"]["number"] is not None
+    for source in recipe["source"]:
+        assert "sha256" in source or not source.get("url"), "what is fetched has its hash stated"
+    # No address or person but those that are known.
+    addresses = {
+        key: about[key] for key in about.keys() & {"homepage", "repository", "documentation"}
+    }
+    known = {"repository": "https://github.com/openkim/libdescriptor"}
+    assert addresses == (known if name == "torchml-libdescriptor" else {})
+    assert not recipe["extra"]
+
+
+def test_the_package_without_binary_code_is_built_with_the_oldest_python() -> None:
+    """As conda-forge's CFEP-25 has it, by the one value python_min."""
+    (variant,) = rendered("torchml-installer", {"python_min": ["3.11"]}, "linux-64")
+    requirements = variant.recipe.to_dict()["requirements"]
+    assert "python 3.11.*" in requirements["host"]
+    assert "python >=3.11" in requirements["run"]
+    text = (RECIPES / "torchml-installer/recipe.yaml").read_text()
+    assert "python_version: ${{ python_min }}.*" in text
+    assert "- python ${{ python_min }}.*\n    script:" in text
