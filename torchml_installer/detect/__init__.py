@@ -136,6 +136,8 @@ def survey(places: Places) -> Survey:
             for extension in EXTENSIONS.values()
         ]
         found = [future.result() for future in (collections, *others, *packages)]
+        (launcher,) = (one for one in found if one.name == "mpi")
+        found = [lammps.compared(one, launcher) if one.name == "lammps" else one for one in found]
         return Survey(tools, (*found, *extensions))
 
 
