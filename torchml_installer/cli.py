@@ -88,6 +88,7 @@ def cli() -> None:
 @_places_options
 @_json_option
 @click.option("--markdown", is_flag=True, help="Print a report for a bug tracker, without names.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
 def doctor(
     fix: bool,
     all_places: bool,
@@ -96,6 +97,7 @@ def doctor(
     cxx: str | None,
     as_json: bool,
     markdown: bool,
+    schema: bool,
 ) -> None:
     """Shows what was found here, and what to do about what is missing.
 
@@ -108,6 +110,9 @@ def doctor(
     from torchml_installer import doctor as module
     from torchml_installer.detect import survey
 
+    if schema:
+        click.echo(module.schema(), nl=False)
+        return
     places = _places(torch_root, kim_root, cxx)
     facts = survey(places)
     if fix:
@@ -825,5 +830,5 @@ def _unexpected(error: Exception) -> TorchMLError:
     return UnexpectedError(
         f"This is a fault of torchml-install: {type(error).__name__}: {error}",
         f"Please report it with the file {where} and the output of "
-        "`torchml-install doctor --json`.",
+        "`torchml-install doctor --markdown`.",
     )

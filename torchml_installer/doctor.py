@@ -24,18 +24,7 @@ def exit_code(survey: Survey) -> int:
 
 
 def as_json(survey: Survey) -> dict[str, Any]:
-    """What ``doctor --json`` prints. Fields are added, never renamed, within a schema.
-
-    schema: 1. ok: the driver can be built here. exit_code: of the command.
-    findings: list of objects with
-      name (stable key), title, needed (for building the driver), usable,
-      where (path or null), how (why it was looked for there), version ("" if unknown),
-      problem (sentence or null), exit_code (of the problem, 0 without one),
-      next_step (what to do, "" if nothing), details (object of strings), looked (the places that
-      were looked at, in order: objects with where, how, refused: why not, "" if it was taken).
-    known_problems: list of objects with name (stable), explanation, repair (what --fix would do, ""
-      if nothing), command (list of words, may be empty), fatal (a build would fail).
-    """
+    """What ``doctor --json`` prints; ``schema`` says what each field is."""
     code = exit_code(survey)
     return {
         "schema": 1,
@@ -44,6 +33,11 @@ def as_json(survey: Survey) -> dict[str, Any]:
         "findings": [finding.as_json() for finding in survey.findings()],
         "known_problems": [found.as_json() for found in _known_problems(survey)],
     }
+
+
+def schema() -> str:
+    """What ``doctor --schema`` prints: the JSON Schema of ``doctor --json``."""
+    return Path(__file__).with_name("doctor.schema.json").read_text(encoding="utf-8")
 
 
 def show(survey: Survey, *, places: bool = False) -> None:

@@ -47,7 +47,15 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: Set
     for name in (
         *("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT", "CUDNN_ROOT", "CUDNN_PATH", "ROCM_PATH"),
         *("ROCM_HOME", "HIP_PATH", "ENZYME_ROOT", "Enzyme_ROOT", "Enzyme_DIR", "LMOD_CMD"),
-        *("MODULESHOME", "LOADEDMODULES", "LMOD_VERSION", "LD_LIBRARY_PATH", *torch.MODULES),
+        *(
+            "MODULESHOME",
+            "LOADEDMODULES",
+            "LMOD_VERSION",
+            "LD_LIBRARY_PATH",
+            "CRAYPE_VERSION",
+            "CRAY_MPICH_VERSION",
+            *torch.MODULES,
+        ),
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PATH", str(folder))
@@ -331,7 +339,54 @@ def test_an_mpirun_that_does_not_run_is_listed(bare: Path) -> None:
     make_program(bare / "mpiexec", "mpiexec (OpenRTE, Open MPI) 4.1.4")
     found = mpi.detect()
     assert found.where == bare / "mpiexec"
-    assert refused(found) == [("PATH", "does not run"), ("PATH", "")]
+    assert refused(found)[:2] == [("PATH", "does not run"), ("PATH", "")]
+
+
+def test_every_compiler_wrapper_is_shown_with_its_family(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_program(bare / "mpicxx", "g++ -I/usr/lib/openmpi/include -lmpi")
+    (bare / "mpic++").symlink_to(bare / "mpicxx")
+    make_program(bare / "mpiicpx", "icpx -I/opt/intel/oneapi/mpi/2021.5/include -lmpicxx -lmpi")
+    make_program(bare / "CC", "")
+    found = mpi.detect()
+    shown = f"Open MPI {bare / 'mpicxx'}; Intel MPI {bare / 'mpiicpx'}"
+    assert found.details == {"compiler wrapper": shown}
+    assert [(place.where.name, place.refused) for place in found.looked] == [
+        ("mpirun", "no such program"),
+        ("mpiexec", "no such program"),
+        ("mpicxx", ""),
+        ("mpic++", "the same as one before it"),
+        ("mpiicpx", ""),
+        ("mpiicpc", "no such program"),
+    ]
+    monkeypatch.setenv("CRAYPE_VERSION", "2.7.20")
+    assert mpi.detect().looked[-1].refused == "no module cray-mpich is loaded"
+    monkeypatch.setenv("CRAY_MPICH_VERSION", "8.1.25")
+    assert mpi.detect().details == {"compiler wrapper": f"{shown}; MPICH {bare / 'CC'}"}
+
+
+def test_lammps_is_compared_with_the_mpirun_at_hand() -> None:
+    built = Finding("lammps", "LAMMPS", details={"MPI": "MPICH"})
+    for version, kind in (("Intel MPI 2021.5", "of the same MPI"), ("Open MPI 4.1.4", "another")):
+        launcher = Finding("mpi", "MPI", version=version)
+        assert kind in lammps.compared(built, launcher).details["mpirun"]
+    assert lammps.compared(built, Finding("mpi", "MPI")) == built
+
+
+@pytest.mark.parametrize(
+    ("library", "family"),
+    [
+        (b"libmpi_gnu_103.so.12", "MPICH"),
+        (b"libmpi_cray.so.12", "MPICH"),
+        (b"libmpi_nvidia.so.12", "MPICH"),
+        (b"libmpich_gnu_82.so.3", "MPICH"),
+        (b"libmpi_cxx.so.40\0libmpi.so.40", "Open MPI"),
+        (b"libmpi_usempif08.so.40", ""),
+    ],
+)
+def test_the_family_of_a_library_is_told(library: bytes, family: str) -> None:
+    assert mpi.library_family(b"\0" + library + b"\0") == family
 
 
 def test_mpich_and_its_descendants_go_together() -> None:

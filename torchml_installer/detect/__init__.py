@@ -35,7 +35,7 @@ from torchml_installer.detect import (
     torch_extension,
     xxd,
 )
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import TorchMLError, UnexpectedError
 from torchml_installer.torch_extensions import EXTENSIONS
 
@@ -136,6 +136,8 @@ def survey(places: Places) -> Survey:
             for extension in EXTENSIONS.values()
         ]
         found = [future.result() for future in (collections, *others, *packages)]
+        (launcher,) = (one for one in found if one.name == "mpi")
+        found = [lammps.compared(one, launcher) if one.name == "lammps" else one for one in found]
         return Survey(tools, (*found, *extensions))
 
 
@@ -173,10 +175,11 @@ def _guarded(
 
     What one detector trips over is no reason not to show what the others found.
     """
+    problem: TorchMLError
     try:
         return detector(*arguments)
     except TorchMLError as error:
-        return kind(name, name, needed, problem=error)
+        problem = error
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         problem = UnexpectedError(
@@ -185,4 +188,5 @@ def _guarded(
             "Please report it with the output of `torchml-install doctor --markdown`; everything "
             "else was looked for.",
         )
-        return kind(name, name, needed, problem=problem)
+    looked = (Place(Path(name), "its detector", problem.message),)
+    return kind(name, name, needed, problem=problem, looked=looked)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect import elf
-from torchml_installer.detect.mpi import library_family
+from torchml_installer.detect.mpi import compatible, launcher_family, library_family
 from torchml_installer.detect.programs import which_all
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
@@ -62,6 +62,16 @@ def detect() -> Finding:
         details={**details, "MPI": seen.mpi} if seen.mpi else details,
         looked=(*looked, *missing),
     )
+
+
+def compared(found: Finding, mpi: Finding) -> Finding:
+    """``found``, with whether the mpirun at hand is of the MPI that LAMMPS was built with."""
+    family = found.details.get("MPI", "")
+    launcher = launcher_family(mpi.version)
+    if not family or not launcher:
+        return found
+    kind = "of the same MPI" if compatible(family, launcher) else f"of another MPI, {launcher}"
+    return replace(found, details={**found.details, "mpirun": kind})
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Finding:
         return "" if self.usable else self.hint
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form, see ``doctor.as_json``."""
+        """The documented form, see ``doctor.schema``."""
         return {
             "name": self.name,
             "title": self.title,

@@ -52,7 +52,7 @@ class Recognised:
         return self.remedy.name
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form, see ``doctor.as_json``."""
+        """The documented form, see ``doctor.schema``."""
         return {
             "name": self.name,
             "explanation": self.symptom.explanation,
