@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import sys
+import sysconfig
 from pathlib import Path
 
 from torchml_installer import files
@@ -19,6 +21,14 @@ def python_program_folder() -> Path:
     return Path(sys.executable).parent
 
 
+def python_program_folders() -> tuple[Path, ...]:
+    """That folder, and the one where pip puts programs if it may not write there (~/.local/bin)."""
+    folders = [python_program_folder()]
+    if site.ENABLE_USER_SITE:
+        folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
+    return tuple(folders)
+
+
 def conda_environment() -> Path | None:
     """The conda environment that the active Python belongs to, activated or not."""
     prefix = Path(sys.prefix)
@@ -31,8 +41,9 @@ def which_all(name: str) -> list[tuple[Path, str]]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         if folder and (program := shutil.which(name, path=folder)):
             found.append((Path(program), "PATH"))
-    if program := shutil.which(name, path=str(python_program_folder())):
-        found.append((Path(program), "the active Python"))
+    for place in python_program_folders():
+        if program := shutil.which(name, path=str(place)):
+            found.append((Path(program), "the active Python"))
     unique: dict[Path, str] = {}
     for path, how in found:
         unique.setdefault(path, how)
