@@ -56,10 +56,7 @@ def write(receipt: Receipt) -> Path | None:
 
     The item is already in place, so a receipt that cannot be written is a warning, not an error.
     """
-    # The same name can be installed into several collections, and packages into several Pythons.
-    places = "\n".join(map(str, receipt.files)) or receipt.made_from.get("python", "")
-    digest = hashlib.sha256(places.encode(errors="surrogateescape")).hexdigest()[:12]
-    path = _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"
+    path = _path(receipt)
     now = datetime.datetime.now(datetime.timezone.utc)
     try:
         content = {
@@ -81,6 +78,12 @@ def write(receipt: Receipt) -> Path | None:
         warn(f"the receipt {path} could not be written: {error.strerror}")
         return None
     return path
+
+
+def write_if_missing(receipt: Receipt) -> None:
+    """For what is in place already: a run that was killed just then has not written it."""
+    if not _path(receipt).exists():
+        write(receipt)
 
 
 def read_all() -> list[Receipt]:
@@ -105,6 +108,13 @@ def read_all() -> list[Receipt]:
             continue
         found.append(receipt)
     return found
+
+
+def _path(receipt: Receipt) -> Path:
+    # The same name can be installed into several collections, and packages into several Pythons.
+    places = "\n".join(map(str, receipt.files)) or receipt.made_from.get("python", "")
+    digest = hashlib.sha256(places.encode(errors="surrogateescape")).hexdigest()[:12]
+    return _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"
 
 
 def _folder() -> Path:
