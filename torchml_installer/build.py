@@ -6,7 +6,6 @@ import dataclasses
 import os
 import shutil
 import sys
-import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -270,9 +269,11 @@ def _install_python_module(
     wheel = python_module.write_wheel(package, facts, build / "stage")
     python_module.install(wheel, facts, _log(build), verbose=options.verbose)
     made_from = {**_made_from(tools, sources), "python": sys.executable}
-    place = Path(sysconfig.get_path("platlib")) / python_module.PACKAGE
+    place = python_module.place()
     receipts.write(
-        receipts.Receipt("python-module", python_module.DISTRIBUTION, [place], made_from)
+        receipts.Receipt(
+            "python-module", python_module.DISTRIBUTION, [place] if place else [], made_from
+        )
     )
 
 

@@ -115,8 +115,9 @@ def doctor(
         return
     places = _places(torch_root, kim_root, cxx)
     facts = survey(places)
+    hindered: list[TorchMLError] = []
     if fix:
-        module.apply_remedies(facts)
+        hindered = module.apply_remedies(facts)
         facts = survey(places)
     if as_json:
         _print_json(module.as_json(facts))
@@ -126,6 +127,8 @@ def doctor(
         click.echo(report.markdown(facts), nl=False)
     else:
         module.show(facts, places=all_places)
+    for error in hindered:
+        _fail(error)
     click.get_current_context().exit(module.exit_code(facts))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torchml_installer import console, remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
+from torchml_installer.errors import TorchMLError
 from torchml_installer.paths import home_folder
 from torchml_installer.remedies.remedy import Context
 
@@ -84,14 +85,21 @@ def _say(text: str) -> None:
     print(console.fitted(text, sys.stdout))
 
 
-def apply_remedies(survey: Survey) -> None:
-    """Repairs every recognised problem for which there is a command; raises what hinders.
+def apply_remedies(survey: Survey) -> list[TorchMLError]:
+    """Repairs every recognised problem for which there is a command; returns what hindered it.
 
     What else there is to repair belongs to a build, and ``driver --fix`` repairs it there.
     """
+    hindered = []
     for found in _known_problems(survey):
-        if found.symptom.command:
+        if not found.symptom.command:
+            continue
+        try:
             found.remedy.fix(Context.of(survey))
+        except TorchMLError as error:
+            error.message = f"{found.name} could not be repaired: {error.message}"
+            hindered.append(error)
+    return hindered
 
 
 def _known_problems(survey: Survey) -> tuple[remedies.Recognised, ...]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,8 +27,10 @@ from tests.installer.made_up import (
     OLD_ABI,
     REPOSITORY,
     Machine,
+    Outcome,
     make_kim,
     make_torch,
+    make_wheel,
     write,
 )
 from torchml_installer.deps import packages, providers
@@ -217,8 +221,8 @@ class TestChoice:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         write(tmp_path / "EXTERNALLY-MANAGED")
-        monkeypatch.setattr(providers.sys, "prefix", providers.sys.base_prefix)
-        monkeypatch.setattr(providers.sysconfig, "get_path", lambda _name: str(tmp_path))
+        monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+        monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path))
         assert "virtual environment" in providers.pip().obstacle
 
 
@@ -232,6 +236,57 @@ def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
     (step,) = json.loads(done.stdout)["packages"]
     assert (step["provider"], step["needs"]) == ("pip", ["vesin", "pybind11"])
     subprocess.run([python, "-c", "import vesin, pybind11"], **run)
+
+
+class TestWithoutPip:
+    """An environment that uv made."""
+
+    @pytest.fixture
+    def environment(self, tmp_path: Path) -> dict[str, str]:
+        home = seed(tmp_path / ODD_NAME)
+        shutil.rmtree(next(home.glob("lib/python3*/site-packages/pip")))
+        make_wheel(tmp_path / "wheels", "vesin", "0.9", {"vesin/__init__.py": ""})
+        program = shutil.which("uv")
+        assert program is not None, "is among the tests' dependencies"
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/uv").symlink_to(program)
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(REPOSITORY),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "UV_OFFLINE": "1",
+            "UV_FIND_LINKS": str(tmp_path / "wheels"),
+        }
+
+    @staticmethod
+    def run(folder: Path, environment: dict[str, str], *words: str) -> Outcome:
+        command = [folder / ODD_NAME / "bin/python", "-m", "torchml_installer", *words]
+        done = subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def test_uv_installs_and_removes(self, environment: dict[str, str], tmp_path: Path) -> None:
+        environment["PATH"] = f"{tmp_path}/bin:{environment['PATH']}"
+        words = ("deps", "--with", "vesin", "--provider", "pip")
+        planned = self.run(tmp_path, environment, *words, "--dry-run")
+        assert f"{tmp_path}/bin/uv pip install --python " in planned.out
+        assert self.run(tmp_path, environment, *words).code == 0
+        assert "vesin 0.9" in self.run(tmp_path, environment, "uninstall").out
+        outcome = self.run(tmp_path, environment, "uninstall", "--all")
+        assert outcome.code == 0, outcome.err
+        assert not list((tmp_path / ODD_NAME).glob("lib/python3*/site-packages/vesin*"))
+
+    def test_without_uv_ensurepip_is_named(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        for words in (("--with", "vesin", "--provider", "pip"), ("--with", "libdescriptor")):
+            outcome = self.run(tmp_path, environment, "deps", *words)
+            assert outcome.code in (NoProviderError.exit_code, DownloadFailedError.exit_code)
+            assert "has no pip" in outcome.err
+            assert "bin/python' -m ensurepip`" in outcome.err.replace("\"'", "'")
 
 
 class TestLibtorch:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.clean.machines import seed
 from tests.installer.doctor_output import require_documented
 from tests.installer.made_up import (
     ODD_NAME,
     OLD_ABI,
+    REPOSITORY,
     Machine,
     make_kim,
     make_program,
     make_torch,
+    make_wheel,
     write,
 )
 from torchml_installer import detect, doctor, errors, remedies, report
-from torchml_installer.detect import Places, compiler, kim_api, kim_collections, survey
+from torchml_installer.detect import Places, cmake, compiler, kim_api, kim_collections, survey
 from torchml_installer.remedies.remedy import Context
 
 
@@ -115,10 +119,10 @@ def test_the_old_abi_is_recognised_and_explained(complete: Machine) -> None:
     (problem,) = json.loads(outcome.out)["known_problems"]
     assert problem["name"] == "old-cxx-abi"
     assert "std::string" in problem["explanation"]
-    assert problem["command"][-1] == "torch>=2.7"
+    assert problem["command"] == []  # that is for the active Python's
 
 
-def test_an_old_cmake_is_recognised_and_repaired_on_request(
+def test_an_old_cmake_is_recognised_and_its_repair_offered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_program(tmp_path / "bin/cmake", "cmake version 3.13.4")
@@ -129,21 +133,71 @@ def test_an_old_cmake_is_recognised_and_repaired_on_request(
     (found,) = remedies.recognised(context)
     assert found.name == "cmake-too-old"
     assert "3.13.4" in found.symptom.explanation
-
-    commands = []
-    monkeypatch.setattr(
-        "torchml_installer.remedies.cmake_too_old.run_logged",
-        lambda command, **_: commands.append(command),
-    )
-    found.remedy.fix(context)
-    assert commands == [(sys.executable, "-m", "pip", "install", "--upgrade", "cmake")]
+    # No Python is changed, see tests/clean/test_python_packages.py.
+    assert found.symptom.command[-3:-1] == ("--target", str(cmake.private_folder()))
 
 
 def test_a_torch_that_was_named_is_not_replaced_by_the_repair(complete: Machine) -> None:
     torch = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
     outcome = complete.install("doctor", "--fix", "--torch-root", torch)
     assert outcome.code == errors.OldAbiTorchError.exit_code
-    assert outcome.err.startswith("error: The torch 2.4.0")
+    assert "libtorch: The torch 2.4.0" in outcome.out
+    assert "known problem old-cxx-abi" in outcome.out
+    assert "repair:" not in outcome.out
+    outcome = complete.install("driver", "--no-python", "--fix", "--torch-root", torch)
+    assert outcome.code == errors.OldAbiTorchError.exit_code
+    assert "With --fix" not in outcome.err
+    assert "name one with --torch-root DIR" in outcome.err
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_the_active_python_s_torch_is_upgraded_where_that_is_possible(
+    complete: Machine, newer: bool
+) -> None:
+    """pip is real, of an environment of its own."""
+    python = seed(complete.folder / "python") / "bin/python"
+    wheels = complete.folder / "wheels"
+    for version, config in (("2.4.0", OLD_ABI), ("2.7.0", ""))[: 1 + newer]:
+        tree = make_torch(complete.folder / version / "torch", version, config=config)
+        write(tree / "__init__.py")
+        members = {
+            str(file.relative_to(tree.parent)): file.read_bytes()
+            for file in sorted(tree.rglob("*"))
+            if file.is_file()
+        }
+        make_wheel(wheels, "torch", version, members)
+    del complete.environment["TORCH_ROOT"]
+    complete.environment |= {
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [python, "-m", *words],
+            env=complete.environment,
+            cwd=complete.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run("pip", "install", "torch==2.4.0").returncode == 0
+    before = run("torchml_installer", "doctor")
+    assert before.returncode == errors.OldAbiTorchError.exit_code
+    assert "(or torchml-install doctor --fix)" in before.stdout
+    done = run("torchml_installer", "doctor", "--fix")
+    if newer:
+        assert done.returncode == 0, done.stderr
+        assert "2.7.0" in done.stdout
+        assert "known problem" not in done.stdout
+    else:
+        # The report comes all the same, and behind it what could not be done.
+        assert done.returncode == errors.OldAbiTorchError.exit_code
+        assert "libtorch          PROBLEM     2.4.0" in done.stdout
+        assert "error: old-cxx-abi could not be repaired: upgrading torch failed" in done.stderr
 
 
 def test_a_report_for_a_bug_tracker_names_no_user(complete: Machine) -> None:

@@ -481,6 +481,67 @@ def test_a_compiler_with_a_newer_libstdcxx_is_recognised_and_the_systems_taken(
     assert "repaired newer-cxx-library: the build uses the compiler" in outcome.err
 
 
+# --- the C++ standard -----------------------------------------------------------------------
+
+#: As gcc 9: refuses the standard that torch is written in.
+OLD_COMPILER = """\
+#!/bin/sh
+for word; do
+    case $word in
+        --version) echo 'c++ (Ubuntu) {version}'; exit ;;
+        -std=*20) echo "c++: error: unrecognized command line option '$word'" >&2; exit 1 ;;
+    esac
+done
+exec '{compiler}' "$@"
+"""
+
+
+def with_one_newer_compiler(driver: DriverMachine, version: str) -> Path:
+    """Leaves an old c++ on PATH and one newer g++ with a number; returns that."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++")
+    programs = driver.folder / "programs"
+    text = OLD_COMPILER.format(version=version, compiler=compiler)
+    write(programs / "c++", text, executable=True)
+    newer = write(programs / "g++-97", f'#!/bin/sh\nexec "{compiler}" "$@"\n', executable=True)
+    write(programs / "g++-9", text, executable=True)
+    for name in ("cmake", "ninja", "make", "sh", "as", "ld", "ar", "ranlib", "dirname"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    driver.environment["PATH"] = str(programs)
+    return newer
+
+
+def test_a_compiler_too_old_for_torch_is_replaced_by_a_newer_one(driver: DriverMachine) -> None:
+    newer = with_one_newer_compiler(driver, "9.4.0")
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.CompilerTooOldError.exit_code
+    assert "Torch's headers are written in C++20" in outcome.err
+    assert f"With --fix, this command would build with {newer}." in outcome.err
+    assert driver.installed() == []
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert f"repaired compiler-too-old: the build uses the compiler {newer}" in outcome.err
+    _torch, used = (driver.collection / DEFAULT / "library.so").read_text().split("\n")
+    assert used == str(newer)
+
+
+def test_a_compiler_that_only_says_it_is_new_is_replaced_after_the_build(
+    driver: DriverMachine,
+) -> None:
+    newer = with_one_newer_compiler(driver, "12.2.0")
+    project = SHARED_PROJECT.replace("add_library", "set(CMAKE_CXX_STANDARD 20)\nadd_library")
+    write(driver.sources / "CMakeLists.txt", project)
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "known problem compiler-too-old" in outcome.err
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert f"the build uses the compiler {newer}" in outcome.err
+    assert driver.installed() == [DEFAULT]
+
+
 # --- MPI ------------------------------------------------------------------------------------
 
 

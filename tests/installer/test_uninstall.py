@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import ODD_NAME, REPOSITORY, Machine, make_torchscript, write
+from tests.installer.made_up import (
+    ODD_NAME,
+    REPOSITORY,
+    Machine,
+    make_torchscript,
+    make_wheel,
+    write,
+)
 from torchml_installer import receipts, uninstall
 from torchml_installer.errors import NotInstalledError
 from torchml_installer.models.pack import PackOptions, pack
@@ -163,17 +169,7 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
 
 def test_the_python_module_is_forgotten_by_pip_too(tmp_path: Path, data: Path) -> None:
     python = seed(tmp_path / "venv") / "bin" / "python"
-    wheel = tmp_path / "torchml_driver-1-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        told = "torchml_driver-1.dist-info"
-        archive.writestr("torchml_driver/__init__.py", "")
-        archive.writestr(
-            f"{told}/METADATA", "Metadata-Version: 2.1\nName: torchml-driver\nVersion: 1\n"
-        )
-        archive.writestr(
-            f"{told}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{told}/RECORD", "")
+    wheel = make_wheel(tmp_path, "torchml_driver", "1", {"torchml_driver/__init__.py": ""})
     pip = [str(python), "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "--no-index", str(wheel)], check=True)
     show = "import torchml_driver; print(torchml_driver.__path__[0])"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import importlib
 import os
 import shlex
 import subprocess
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder, offline
+from torchml_installer import build_folder, offline, pip
 from torchml_installer.deps import conda_conflicts, providers
 from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
@@ -142,16 +142,18 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
     provider = step.provider
 
     def run(command: Sequence[str], title: str) -> None:
+        record = pip.recorded() if provider.name == "pip" else contextlib.nullcontext()
         try:
-            run_logged(
-                command,
-                title=f"{provider.name}: {title}",
-                log=log,
-                verbose=options.verbose,
-                failure=PackageInstallError,
-                # It keeps the lock if this process is killed, and the next run waits for its end.
-                keep_open=(lock,) if provider.name == "pip" else (),
-            )
+            with record:
+                run_logged(
+                    command,
+                    title=f"{provider.name}: {title}",
+                    log=log,
+                    verbose=options.verbose,
+                    failure=PackageInstallError,
+                    # It keeps the lock if this process is killed; the next run waits for its end.
+                    keep_open=(lock,) if provider.name == "pip" else (),
+                )
         except PackageInstallError as error:
             said = log.read_text(encoding="utf-8", errors="replace")
             if provider.name == "conda" and (conflict := conda_conflicts.refusal(said)):
@@ -173,7 +175,7 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
 
 
 def _survey_anew(options: DepsOptions) -> Survey:
-    importlib.invalidate_caches()
+    pip.look_again()
     return survey(options.places)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import sys
+import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,14 @@ def python_program_folder() -> Path:
     ``.venv/bin/torchml-install`` finds the cmake and ninja of ``.venv``.
     """
     return Path(sys.executable).parent
+
+
+def python_program_folders() -> tuple[Path, ...]:
+    """That folder, and the one where pip puts programs if it may not write there (~/.local/bin)."""
+    folders = [python_program_folder()]
+    if site.ENABLE_USER_SITE:
+        folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
+    return tuple(folders)
 
 
 def conda_environment() -> Path | None:
@@ -44,7 +54,8 @@ def search_path() -> list[tuple[Path, str]]:
     """
     listed = [(Path(name), "PATH") for name in os.environ.get("PATH", "").split(os.pathsep) if name]
     unique: dict[Path, tuple[Path, str]] = {}
-    for folder, how in (*listed, (python_program_folder(), "the active Python")):
+    pythons = [(folder, "the active Python") for folder in python_program_folders()]
+    for folder, how in (*listed, *pythons):
         unique.setdefault(files.resolved(folder), (folder, how))
     return list(unique.values())
 
