@@ -56,6 +56,16 @@ def pixi_dependencies(environment: str) -> list[str]:
     return list(wanted.values())
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_an_environment_file_says_where_the_channel_of_our_packages_goes(name: str) -> None:
+    """The line that is to be filled in stands before conda-forge, which has none of them."""
+    text = (TEMPLATES / name).read_text()
+    assert "python -m ci.conda_packages output" in text
+    filled_in = text.replace("  # - file:///path/to/output\n", "  - file:///srv/output\n")
+    channels = filled_in.partition("\nchannels:\n")[2].partition("\ndependencies:\n")[0]
+    assert channels.splitlines() == ["  - file:///srv/output", "  - conda-forge"]
+
+
 @pytest.mark.parametrize(("name", "cuda"), FILES.items())
 def test_every_environment_file_can_be_solved(
     channel: MetadataChannel, name: str, cuda: str | None
