@@ -28,6 +28,18 @@ def stated(project: Path, key: str) -> str:
     return found[1]
 
 
+def test_the_readme_names_every_way_and_each_is_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    section = text.partition("\n## Other ways in\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`(?:sbatch )?((?:ci|env_templates|recipes)/[\w./-]*)", section)
+    assert all((ROOT / name).exists() for name in named), named
+    container = {"recipes/container/Dockerfile", "recipes/container/torchml.def"}
+    others = {"env_templates/lammps.slurm", "ci/github/action.yml", "ci/gitlab.yml"}
+    assert container | others <= set(named)
+    for environment in ROOT.glob("env_templates/environment-*.yml"):
+        assert environment.name.removeprefix("environment") in section
+
+
 @pytest.mark.parametrize("name", ["env_templates/lammps.slurm", "recipes/container/install.sh"])
 def test_scripts_are_in_a_shells_language(name: str) -> None:
     run(["bash", "-n", ROOT / name])

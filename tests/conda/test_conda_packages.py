@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +16,14 @@ import pytest
 import rattler
 from rattler.exceptions import SolverError
 
+from ci.conda_packages import NAMES
 from tests.conda.conftest import ENERGY_PROGRAM, LONG_NAME, Channels, CondaEnvironment
 from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
-from tests.support import DRIVER, EXAMPLE, ROOT
+from tests.support import DRIVER, EXAMPLE, ROOT, run
 
 pytestmark = pytest.mark.slow
 
 REFERENCE_ENERGY = -261.3538177342696
-OURS = ("torchml-installer", "torchml-driver", "torchml-libdescriptor", "torchml-example-models")
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ def installed(channels: Channels, make_environment: Callable[[str], CondaEnviron
     """Everything of ours with all that building another driver takes, in a long prefix."""
     made = make_environment(LONG_NAME)
     tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "pytorch")
-    everything = channels.solve(*OURS, *tools, "kimpy", "ase", "lammps")
-    others = [record for record in everything if record.name.normalized not in OURS]
-    assert len(others) == len(everything) - len(OURS)
+    everything = channels.solve(*NAMES, *tools, "kimpy", "ase", "lammps")
+    others = [record for record in everything if record.name.normalized not in NAMES]
+    assert len(others) == len(everything) - len(NAMES)
     made.install(others)
     before = made.contents()
     made.install(everything)
@@ -150,3 +153,22 @@ def test_removing_our_packages_leaves_nothing(installed: Installed) -> None:
     made.install(installed.others)
     assert made.left_over(installed.before) == set()
     assert installed.before <= made.contents()
+
+
+def test_building_the_packages_downloads_nothing(
+    channels: Channels, offline_channel: Path, tmp_path: Path
+) -> None:
+    """In a network of nothing; the one source that is fetched, libdescriptor's wheel, is there."""
+    words = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to leave the network")
+    output = tmp_path / "packages"
+    shutil.copytree(channels.ours / "src_cache", output / "src_cache")
+    variants = json.loads((offline_channel / "variants.yaml").read_text())
+    narrowed = tmp_path / "variants.json"
+    narrowed.write_text(json.dumps({**variants, "mpi": ["nompi"]}))
+    command = [*words, sys.executable, "-m", "ci.conda_packages", output]
+    options = ["--channel", channels.offline.as_uri(), "--variants", narrowed]
+    said = run([*command, *options], cwd=ROOT)
+    built = re.findall(r"^built and tested: \S+/(\S+)-[^-]+-[^-]+$", said, re.MULTILINE)
+    assert built == list(NAMES)
