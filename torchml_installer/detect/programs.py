@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from torchml_installer import files
@@ -42,9 +43,14 @@ def search_path() -> list[tuple[Path, str]]:
 
     On many systems /bin is a link to /usr/bin, and both are on PATH.
     """
-    listed = [(Path(name), "PATH") for name in os.environ.get("PATH", "").split(os.pathsep) if name]
+    return _search_path(os.environ.get("PATH", ""), python_program_folder())
+
+
+@cache
+def _search_path(path: str, own: Path) -> list[tuple[Path, str]]:
+    listed = [(Path(name), "PATH") for name in path.split(os.pathsep) if name]
     unique: dict[Path, tuple[Path, str]] = {}
-    for folder, how in (*listed, (python_program_folder(), "the active Python")):
+    for folder, how in (*listed, (own, "the active Python")):
         unique.setdefault(files.resolved(folder), (folder, how))
     return list(unique.values())
 
