@@ -130,6 +130,20 @@ def test_every_compiler_is_listed_with_what_it_reaches(bare: Path) -> None:
     ]
 
 
+def test_a_compiler_of_many_names_is_asked_once(bare: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    says = f"#!/bin/sh\necho >>'{asked}'; echo '{GCC_12}'\n"
+    real = write(tmp_path / "real/x86_64-linux-gnu-g++-12", says, executable=True)
+    cache = write(tmp_path / "real/ccache", says, executable=True)
+    for name, target in {"c++": real, "g++": real, "g++-12": real, "clang++": cache}.items():
+        (bare / name).symlink_to(target)
+    found = compiler.detect(None, 20)
+    assert found.where == bare / "c++"
+    taken = [place.where.name for place in found.looked if "no such" not in place.refused]
+    assert taken == ["c++", "g++", "clang++", "g++-12"]
+    assert len(asked.read_text().splitlines()) == 2
+
+
 def test_a_numbered_compiler_is_better_than_none(bare: Path) -> None:
     make_program(bare / "g++-9", "g++-9 (Ubuntu 9.4.0) 9.4.0")
     make_program(bare / "g++-13", "g++-13 (Ubuntu 13.1.0) 13.1.0")

@@ -26,6 +26,7 @@ from torchml_installer.process import quick_output
 
 #: Where the user says it: no other compiler is considered then.
 _NAMED = ("--cxx", "CXX")
+_COMPILER = re.compile(r"[gc]\+\+|clang|icpx|nvc\+\+")
 _NUMBERED = re.compile(r"(g\+\+|clang\+\+)-(\d+(?:\.\d+)?)")
 
 
@@ -50,8 +51,17 @@ def detect(explicit: str | None = None, cxx_standard: int = 17) -> CompilerFindi
     cxx_standard: what torch's headers demand (17, 20, ...).
     """
     candidates = list(_candidates(explicit))
+    programs = [_program(word) for word, _ in candidates]
+    # c++, g++ and g++-12 are links to one program, which is asked once.
+    asked = {_behind(program): program for program in reversed(programs) if program}
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda one: _looked_at(one[0], one[1], cxx_standard), candidates))
+        answers = dict(zip(asked, pool.map(_version_text, asked.values()), strict=True))
+    found = [
+        _told_by(answers[_behind(program)], program, how, cxx_standard)
+        if program
+        else _missing(word, how)
+        for (word, how), program in zip(candidates, programs, strict=True)
+    ]
     chosen = next((one for one in found if one.how in _NAMED or one.runs), None)
     if chosen is None:
         # One that does not run says more than that there is none.
@@ -70,9 +80,23 @@ def detect(explicit: str | None = None, cxx_standard: int = 17) -> CompilerFindi
     return replace(judged, looked=looked)
 
 
+def _behind(program: Path) -> Path:
+    """The compiler that a link leads to; a program with another name (ccache) goes by its own."""
+    behind = files.resolved(program)
+    return behind if _COMPILER.search(behind.name) else program
+
+
+def _version_text(program: Path) -> str | None:
+    return quick_output([program, "--version"])
+
+
 def inspect(program: Path, how: str, cxx_standard: int) -> CompilerFinding:
     """Which compiler that is, and whether its release knows the C++ standard."""
-    text = quick_output([program, "--version"])
+    return _told_by(_version_text(program), program, how, cxx_standard)
+
+
+def _told_by(text: str | None, program: Path, how: str, cxx_standard: int) -> CompilerFinding:
+    """The compiler that prints this for ``--version``."""
     match = re.search(r"\d+\.\d+(?:\.\d+)?", _without_parentheses(text or ""))
     if text is None or match is None:
         message = f"The C++ compiler {program} ({how}) does not run."
@@ -105,10 +129,12 @@ def _asked(found: CompilerFinding, cxx_standard: int) -> CompilerFinding:
     return _judged(found, newest_compiled(found.where), cxx_standard)
 
 
-def _looked_at(word: str, how: str, cxx_standard: int) -> CompilerFinding:
+def _program(word: str) -> Path | None:
     program = shutil.which(word) if os.sep in word else _on_path(word)
-    if program is not None:
-        return inspect(Path(program), how, cxx_standard)
+    return Path(program) if program else None
+
+
+def _missing(word: str, how: str) -> CompilerFinding:
     message = "no such program"
     if how in _NAMED:
         message = f"The C++ compiler {word} named by {how} does not exist."

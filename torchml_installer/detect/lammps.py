@@ -21,7 +21,9 @@ from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
 
 _HINT = "`sudo apt install lammps` or `conda install -c conda-forge lammps`, to run LAMMPS."
-_DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00")
+#: What is looked for in a whole library begins with plain text, which is quick to find.
+_YEAR = re.compile(rb" 20\d\d\x00")
+_DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00\Z")
 #: The KIM-API's library, and a class of LAMMPS's KIM package: the library may be built in.
 _KIM = (b"libkim-api.", b"LAMMPS_NS7PairKIM")
 _LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.(?:so(?:\.\d+)*|dylib)")
@@ -117,21 +119,27 @@ def _library_folders(program: Path) -> Iterator[Path]:
 
 def _scan(binary: Path) -> _Seen:
     facts = elf.facts(binary)
+    # Quicker than a search of the whole file, and without what it merely mentions.
+    needed = "\0".join(facts.needed).encode() if facts else b""
     try:
         with (
             binary.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            date = _DATE.search(data)
-            named = {match.decode() for match in _LIBRARY_NAME.findall(data)}
-            if facts is not None:
-                named = {name for name in facts.needed if name.startswith("liblammps")}
-            has_kim: bool | None = any(data.find(text) >= 0 for text in _KIM)
+            has_kim: bool | None = _KIM[0] in needed or any(data.find(text) >= 0 for text in _KIM)
             unknown = ""
             if not has_kim and data[:2] == b"#!":
                 has_kim, unknown = None, "it is a script"
-            version = date[1].decode() if date else ""
-            libraries = tuple(sorted(named))
-            return _Seen(has_kim, version, library_family(data), libraries, unknown)
+            found = {match.decode() for match in _LIBRARY_NAME.findall(needed or data)}
+            mpi = library_family(needed or data)
+            return _Seen(has_kim, _version(data), mpi, tuple(sorted(found)), unknown)
     except (OSError, ValueError):
         return _Seen(unknown="it cannot be read")
+
+
+def _version(data: mmap.mmap) -> str:
+    """LAMMPS's versions are dates."""
+    for year in _YEAR.finditer(data):
+        if date := _DATE.search(data[max(0, year.start() - 8) : year.end()]):
+            return date[1].decode()
+    return ""

@@ -8,6 +8,7 @@ import site
 import sys
 import sysconfig
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from torchml_installer import files
@@ -52,10 +53,14 @@ def search_path() -> list[tuple[Path, str]]:
 
     On many systems /bin is a link to /usr/bin, and both are on PATH.
     """
-    listed = [(Path(name), "PATH") for name in os.environ.get("PATH", "").split(os.pathsep) if name]
+    return _search_path(os.environ.get("PATH", ""), python_program_folders())
+
+
+@cache
+def _search_path(path: str, pythons: tuple[Path, ...]) -> list[tuple[Path, str]]:
+    listed = [(Path(name), "PATH") for name in path.split(os.pathsep) if name]
     unique: dict[Path, tuple[Path, str]] = {}
-    pythons = [(folder, "the active Python") for folder in python_program_folders()]
-    for folder, how in (*listed, *pythons):
+    for folder, how in (*listed, *((folder, "the active Python") for folder in pythons)):
         unique.setdefault(files.resolved(folder), (folder, how))
     return list(unique.values())
 
