@@ -51,6 +51,10 @@ def _collection_option(command: Command) -> Command:
 
 
 _verbose_option = click.option("--verbose", is_flag=True, help="Show what cmake and pip print.")
+_fix_option = click.option(
+    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
+)
+_yes_option = click.option("--yes", is_flag=True, help="Answer every question with yes.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -274,9 +278,8 @@ def env(
     "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
 )
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
-@click.option(
-    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
-)
+@_fix_option
+@_yes_option
 @_verbose_option
 def driver(
     names: tuple[str, ...],
@@ -290,6 +293,7 @@ def driver(
     mpi: bool | None,
     build_dir: Path | None,
     fix: bool | None,
+    yes: bool,
     verbose: bool,
 ) -> None:
     """Builds and installs the KIM model driver and its Python module.
@@ -312,7 +316,7 @@ def driver(
             mpi=mpi,
             build_dir=build_dir,
             verbose=verbose,
-            fix=fix,
+            fix=True if yes and fix is None else fix,
         )
     )
     for folder in installed.folders:
@@ -648,6 +652,8 @@ def model_bench(
 @_collection_option
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
+@_fix_option
+@_yes_option
 @_verbose_option
 def quickstart(
     collection: str,
@@ -655,11 +661,14 @@ def quickstart(
     kim_root: Path | None,
     cxx: str | None,
     jobs: int | None,
+    fix: bool | None,
+    yes: bool,
     verbose: bool,
 ) -> None:
     """Installs the driver and an example model, and runs it in LAMMPS and ASE.
 
-    Energies and forces are printed beside those of KIM's own Stillinger-Weber potential.
+    What is missing for that is installed with --yes, or after a question on a terminal. Energies
+    and forces are printed beside those of KIM's own Stillinger-Weber potential.
 
     \b
     Example:
@@ -673,6 +682,8 @@ def quickstart(
         places=_places(torch_root, kim_root, cxx),
         jobs=jobs,
         verbose=verbose,
+        yes=yes,
+        fix=True if yes and fix is None else fix,
     )
     run(options)
 
