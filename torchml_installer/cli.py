@@ -277,6 +277,13 @@ def env(
 @click.option(
     "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
 )
+@click.option(
+    "--scatter-root", type=_FOLDER, metavar="DIR", help="torch_scatter for C++ to build for."
+)
+@click.option(
+    "--sparse-root", type=_FOLDER, metavar="DIR", help="torch_sparse for C++ to build for."
+)
+@click.option("--libdescriptor-root", type=_FOLDER, metavar="DIR", help="libdescriptor to use.")
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
 @_fix_option
 @_yes_option
@@ -291,6 +298,9 @@ def driver(
     python: bool | None,
     no_graph: bool,
     mpi: bool | None,
+    scatter_root: Path | None,
+    sparse_root: Path | None,
+    libdescriptor_root: Path | None,
     build_dir: Path | None,
     fix: bool | None,
     yes: bool,
@@ -303,11 +313,19 @@ def driver(
       torchml-install driver --name TorchML__MD_173118614730_000
     """
     from torchml_installer.build import DriverOptions, install_driver
+    from torchml_installer.libdescriptor import VARIABLE
     from torchml_installer.names import DEFAULT_DRIVER_NAME
+    from torchml_installer.torch_extensions import EXTENSIONS
 
+    given = {
+        EXTENSIONS["scatter"].variable: scatter_root,
+        EXTENSIONS["sparse"].variable: sparse_root,
+        VARIABLE: libdescriptor_root,
+    }
     installed = install_driver(
         DriverOptions(
             names=names or (DEFAULT_DRIVER_NAME,),
+            roots={name: folder.absolute() for name, folder in given.items() if folder},
             collection=_collection(collection),
             places=_places(torch_root, kim_root, cxx),
             jobs=jobs,

@@ -287,6 +287,8 @@ class TestLibtorch:
         root = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install/deps/libtorch"
         assert (root / "lib/libtorch_cpu.so").is_file()
         assert f"export TORCH_ROOT={root}" in outcome.out
+        (receipt,) = Path(bare.environment["XDG_DATA_HOME"]).glob("*/receipts/*")
+        assert json.loads(receipt.read_text())["made_from"]["sha256"] == self.digest(archive)
         script = write(
             bare.folder / "look.py",
             "from torchml_installer.detect import torch\n"
