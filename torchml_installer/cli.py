@@ -74,7 +74,22 @@ def _print_json(value: object) -> None:
     click.echo(streams.as_json(value))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\
+Exit codes: 0 done; 2 wrong usage; 3 to 19 something needed is missing or cannot be used; 20 to 29
+building or installing failed; 30 to 45 a model is not as it has to be; 70 a fault of this program;
+130 interrupted. Each failure has its own, see torchml_installer/errors.py.
+
+Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS say what to build with;
+TorchScatter_ROOT, TorchSparse_ROOT and LIBDESCRIPTOR_ROOT name optional libraries;
+KIM_MODEL_MPI_AWARE and KIM_MODEL_DISABLE_GRAPH are --mpi and --no-graph; XDG_CACHE_HOME,
+XDG_DATA_HOME and TMPDIR say where builds, receipts and temporary files go.
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
 @click.version_option(__version__, prog_name="torchml-install")
 def cli() -> None:
     """Runs machine-learned potentials (TorchScript files) in LAMMPS, ASE and every other simulator
