@@ -238,6 +238,17 @@ def _remove_moved(item: Path, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
 
 
+def _keep(place: Path, saved: Path) -> None:
+    """A second name for a file; a copy on file systems that know no such thing (FAT, some of file
+    servers)."""
+    try:
+        os.link(place, saved)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        shutil.copy2(place, saved)
+
+
 def _put_one(item: Path, target: Path, kept: Path, undo: contextlib.ExitStack) -> None:
     try:
         if not target.exists():
@@ -250,7 +261,7 @@ def _put_one(item: Path, target: Path, kept: Path, undo: contextlib.ExitStack) -
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
                 saved = kept / source.name
-                os.link(place, saved)
+                _keep(place, saved)
                 undo.callback(os.replace, saved, place)
             else:
                 undo.callback(place.unlink, missing_ok=True)

@@ -135,8 +135,8 @@ def _record(members: dict[str, bytes], distribution: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def install(wheel: Path, facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
-    """Installs missing dependencies, then the wheel. Raises PythonModuleError."""
+def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
+    """Installs those that are missing. Raises PythonModuleError."""
     missing = [
         dependency
         for dependency, name in zip(facts.dependencies, facts.dependency_names(), strict=True)
@@ -156,6 +156,10 @@ def install(wheel: Path, facts: ProjectFacts, log: Path, *, verbose: bool = Fals
             offline.explain(error, "pip", missing)
             error.remedy += " Or leave the module out with --no-python."
             raise
+
+
+def install(wheel: Path, log: Path, *, verbose: bool = False) -> None:
+    """Installs the wheel, in the place of one that is there. Raises PythonModuleError."""
     run_logged(
         pip.install_command("--no-deps", "--force-reinstall", wheel),
         title="installing the Python module",

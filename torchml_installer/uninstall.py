@@ -13,7 +13,7 @@ from typing import Any
 
 from torchml_installer import build_folder, console, pip, receipts
 from torchml_installer.errors import NotInstalledError, NotPermittedError
-from torchml_installer.paths import cache_folder, temporary_caches
+from torchml_installer.paths import cache_folder, data_folder, temporary_caches
 from torchml_installer.receipts import Receipt
 
 
@@ -82,21 +82,31 @@ def uninstall(
 
 
 def remove_caches() -> list[Path]:
-    """Removes builds, logs and temporary files; returns their folders."""
+    """Removes builds, logs and temporary files; returns their folders.
+
+    Waits for other runs that build or download there.
+    """
     # Builds may lie elsewhere, see ``build_folder.default_parent``.
     cache, builds = cache_folder(), build_folder.default_parent()
     folders = dict.fromkeys([cache, builds, *temporary_caches()])
     present = [folder for folder in folders if folder.is_dir()]
     removed: list[Path] = []
-    for folder in present:
-        if any(folder.is_relative_to(other) for other in removed):
-            continue
-        with _permission(folder):
-            shutil.rmtree(folder)
-        removed.append(folder)
-        if folder.parent.name.startswith("torchml-install-"):
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()
+    with contextlib.ExitStack() as held:
+        # Each once: a second time this process would wait for itself.
+        patterns = ("*.lock", "*/*.lock")
+        found = (lock for folder in present for name in patterns for lock in folder.glob(name))
+        locks = {lock.resolve() for lock in found}
+        for lock in sorted(locks):
+            held.enter_context(build_folder.locked(lock.with_suffix("")))
+        for folder in present:
+            if any(folder.is_relative_to(other) for other in removed):
+                continue
+            with _permission(folder):
+                shutil.rmtree(folder)
+            removed.append(folder)
+            if folder.parent.name.startswith("torchml-install-"):
+                with contextlib.suppress(OSError):
+                    folder.parent.rmdir()
     return removed
 
 
@@ -113,7 +123,7 @@ def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:
         if receipt.kind == "python-module" and removed:
             _remove_python_module(receipt)
         for place in removed:
-            _delete(place)
+            _delete(place, receipt.kind)
         if not kept:
             _forget(receipt)
     return Removal(receipt, tuple(removed), tuple(kept))
@@ -195,15 +205,19 @@ def _uninstall_with_pip(receipt: Receipt, names: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def _delete(place: Path) -> None:
-    """Deletes a file or a folder, and the item's folder if that leaves it empty."""
+def _delete(place: Path, kind: str) -> None:
+    """Deletes a file or a folder, and the item's folder if that leaves it empty.
+
+    The parent of a library is what --prefix named, and that is the user's.
+    """
     with _permission(place):
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        place.parent.rmdir()
+    if kind != "library" or place.is_relative_to(data_folder()):
+        with contextlib.suppress(OSError):
+            place.parent.rmdir()
 
 
 @contextlib.contextmanager

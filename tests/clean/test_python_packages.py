@@ -14,19 +14,25 @@ from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, HOME, USER, CleanMachine, Outcome, machine
 from tests.installer.driver_machine import DEFAULT
 from tests.installer.made_up import make_program, make_wheel, write
+from torchml_installer.errors import PythonModuleError
 
 #: What `driver` adds to the stand-in for its Python module.
 MODULE = """\
 if(TORCHML_PYTHON)
-  file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/__init__.py" "answer = 42\\n")
-  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/__init__.py"
+  install(FILES __init__.py
     DESTINATION "${TORCHML_PYTHON_INSTALL_DIR}/torchml_driver")
 endif()
 """
-PROJECT = """\
-[project]
-version = "1.2.3"
-dependencies = ["vesin"]
+#: Computes the one energy that it is asked for.
+STAND_IN = """\
+import math
+class Potential:
+    def __init__(self, model, **options):
+        pass
+    def compute(self, species, places):
+        self.energy = {energy}
+        self.forces = [[-self.energy, 0, 0], [self.energy, 0, 0]]
+        return self
 """
 
 
@@ -102,10 +108,19 @@ def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) 
 
     with (cluster.driver.sources / "CMakeLists.txt").open("a") as file:
         file.write(MODULE)
-    write(cluster.driver.sources / "pyproject.toml", PROJECT)
+    module = cluster.driver.sources / "__init__.py"
+    write(module, STAND_IN.format(energy="math.exp(-1.5)"))
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == 0, outcome.err
     assert "torchml_driver" in cluster.packages()
+    # Another module that computes wrongly does not replace it; the driver is in place.
+    write(module, STAND_IN.format(energy="1.0"))
+    outcome = cluster.run("driver", "--python", "--collection", "environment")
+    assert outcome.code == PythonModuleError.exit_code, outcome.err
+    assert "it computes wrongly: 1.0 eV instead of 0.22" in outcome.err
+    assert f"The driver itself is installed: {HOME}/collection/{DEFAULT}" in outcome.err
+    (place,) = cluster.clean.path(HOME).glob(".local/lib/*/site-packages/torchml_driver")
+    assert "math.exp" in (place / "__init__.py").read_text()
     listed = cluster.run("uninstall")
     assert f"has installed the driver {DEFAULT}" in listed.out
     assert "has installed the python-module torchml-driver" in listed.out

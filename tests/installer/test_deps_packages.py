@@ -28,11 +28,11 @@ from tests.installer.made_up import (
     REPOSITORY,
     Machine,
     Outcome,
-    make_kim,
     make_torch,
     make_wheel,
     write,
 )
+from tests.installer.packages_machine import INSTALLS_XXD, PackagesMachine
 from torchml_installer.deps import packages, providers
 from torchml_installer.deps.needs import NEEDS
 from torchml_installer.deps.record import DepsOptions
@@ -47,36 +47,6 @@ from torchml_installer.errors import (
     OldAbiTorchError,
     PackageInstallError,
 )
-
-INSTALLS_XXD = 'printf "#!/bin/sh\\n" > "{programs}/xxd"; /bin/chmod +x "{programs}/xxd"'
-
-
-class PackagesMachine(Machine):
-    """A machine without xxd, whose programs are those in ``programs``."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(machine.folder, machine.environment)
-        self.programs = self.folder / ODD_NAME.replace('"', "").replace("$", "") / "bin"
-        self.programs.mkdir(parents=True)
-        self.calls = self.folder / "calls"
-        odd = self.folder / ODD_NAME
-        self.environment["TORCH_ROOT"] = str(make_torch(odd / "torch"))
-        self.environment["KIM_API_CMAKE_PREFIX_DIR"] = str(make_kim(odd / "kim"))
-        self.environment["PATH"] = str(self.programs)
-
-    def program(self, name: str, then: str = "") -> Path:
-        """A program that notes its arguments, one a line, and does something."""
-        script = f'#!/bin/sh\n(echo "{name}"; printf "%s\\n" "$@") >> "{self.calls}"\n'
-        then = then.replace("{programs}", str(self.programs))
-        return write(self.programs / name, f"{script}{then}\n", executable=True)
-
-    def called(self) -> list[str]:
-        return self.calls.read_text().splitlines() if self.calls.exists() else []
-
-    def conda(self, then: str = INSTALLS_XXD) -> None:
-        """The active Python is an active conda environment's."""
-        self.environment["CONDA_PREFIX"] = sys.prefix
-        self.program("conda", then)
 
 
 @pytest.fixture
@@ -317,6 +287,8 @@ class TestLibtorch:
         root = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install/deps/libtorch"
         assert (root / "lib/libtorch_cpu.so").is_file()
         assert f"export TORCH_ROOT={root}" in outcome.out
+        (receipt,) = Path(bare.environment["XDG_DATA_HOME"]).glob("*/receipts/*")
+        assert json.loads(receipt.read_text())["made_from"]["sha256"] == self.digest(archive)
         script = write(
             bare.folder / "look.py",
             "from torchml_installer.detect import torch\n"

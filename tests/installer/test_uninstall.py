@@ -65,6 +65,41 @@ class TestReceipts:
         write(tmp_path / "cache/torchml-install/build/log.txt")
         assert uninstall.remove_caches().count(tmp_path / "cache/torchml-install") == 1
 
+    def test_caches_that_somebody_builds_in_are_waited_for(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        """As `driver` holds its build, in another process."""
+        builds = tmp_path / "cache/torchml-install/build"
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        hold = (
+            "import sys; from pathlib import Path; from torchml_installer import build_folder\n"
+            "with build_folder.locked(Path(sys.argv[1])):\n"
+            "    print('held', flush=True); sys.stdin.read(1)\n"
+            "    print(Path(sys.argv[1]).parent.is_dir())\n"
+        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [sys.executable, "-c", hold, str(builds / "abc")]
+        holder = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True, **pipes)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        command = [sys.executable, "-m", "torchml_installer", "uninstall", "--all"]
+        removing = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True, **pipes)
+        assert removing.stderr is not None
+        assert "waiting for another torchml-install" in removing.stderr.readline()
+        said, _ = holder.communicate("x", timeout=30)
+        assert said == "True\n"
+        removing.communicate(timeout=30)
+        assert removing.returncode == 0
+        assert not builds.exists()
+
+    def test_a_folder_that_the_user_named_stays(self, tmp_path: Path) -> None:
+        root = tmp_path / "my prefix/libtorch"
+        write(root / "lib/libtorch_cpu.so")
+        receipts.write(receipts.Receipt("library", "libtorch", (root,), {}))
+        uninstall.uninstall(uninstall.installed())
+        assert not root.exists()
+        assert root.parent.is_dir()
+
     def test_what_others_put_beside_it_stays(self, tmp_path: Path) -> None:
         library = installed(tmp_path)
         note = write(library.parent / "notes.txt")

@@ -55,7 +55,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             file = Path(archive)
             if _URL.match(archive):
                 file = _download(archive, sha256 or "")
-            _require_checksum(file, sha256)
+            sha256 = _require_checksum(file, sha256)
             stage = _unpack(file, work, root)
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
@@ -64,7 +64,9 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
                 put_in_place(stage, root)
         finally:
             remove(work)
-    receipts.write(receipts.Receipt("library", "libtorch", [root], {"archive": archive}))
+    receipts.write(
+        receipts.Receipt("library", "libtorch", [root], {"archive": archive, "sha256": sha256})
+    )
     return _outcome("installed", root, archive)
 
 
@@ -131,16 +133,16 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
         raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
 
 
-def _require_checksum(file: Path, sha256: str | None) -> None:
-    if sha256 is None:
-        return
+def _require_checksum(file: Path, sha256: str | None) -> str:
+    """Returns the file's; raises DownloadFailedError where another one was asked for."""
     found = receipts.sha256(file)
-    if found != sha256:
+    if sha256 is not None and found != sha256:
         raise DownloadFailedError(
             f"{file.name} is not the archive that was asked for: its sha256 is {found}, not "
             f"{sha256}.",
             "Compare the checksum with the publisher's, and fetch the file again.",
         )
+    return found
 
 
 def _unpack(file: Path, work: Path, root: Path) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -38,12 +37,8 @@ def may_fix(found: Recognised, fix: bool | None) -> bool:
         return False
     if fix:
         return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    import click
-
-    console.note(f"{found.name}: {found.symptom.explanation}")
-    return click.confirm(f"Shall I {found.symptom.repair}?", err=True)
+    fact = f"{found.name}: {found.symptom.explanation}"
+    return console.confirmed(f"Shall I {found.symptom.repair}?", fact)
 
 
 def prepared(context: Context, fix: bool | None) -> Context:
