@@ -247,6 +247,13 @@ struct Potential::Implementation {
         for (std::int64_t k = 0; k < 6 * system.n; ++k) {
             results.particle_virials[k] *= results.energy_unit;
         }
+        const auto* end = results.particle_virials + 6 * system.n;
+        const auto* first = std::find_if(static_cast<const double*>(results.particle_virials), end,
+                                         [](double value) { return !std::isfinite(value); });
+        if (first != end) {
+            fail("the virial of particle ", (first - results.particle_virials) / 6,
+                 " is too large for a number. Is the model's energy that steep there?");
+        }
     }
 
     void read_forces(const Evaluation& evaluation) {
