@@ -1,14 +1,9 @@
-"""Compiled models (.pt2) give what TorchScript gives, and say what they need where they cannot run.
-
-Compiling takes a minute a model: what was compiled by this torch from these sources is kept.
-"""
+"""Compiled models (.pt2) give what TorchScript gives, and say what they need to run elsewhere."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,8 +16,10 @@ import pytest
 import torch
 
 from tests import graph_models
+from tests.compiled_models import compile_command, compiled, compiled_stillinger_weber
+from tests.profiles import read_profiles
 from tests.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
-from tests.support import EXAMPLE, KEPT, ROOT, DriverEnvironment
+from tests.support import EXAMPLE, ROOT, DriverEnvironment
 from tests.torch_models import parameter_text
 from torchml_installer.errors import (
     BadOptionError,
@@ -50,38 +47,6 @@ class Network(torch.nn.Module):
 '''
 
 
-def compile_command(
-    *arguments: str | Path, temporary: Path | None = None, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """temporary: the folder of temporary files, if not the system's."""
-    return subprocess.run(
-        [sys.executable, "-m", "torchml_installer", "model", "compile", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **({"TMPDIR": str(temporary)} if temporary else {}), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def compiled(name: str, *arguments: str | Path) -> Path:
-    """A package of this torch, made once."""
-    digest = hashlib.sha256(f"{torch.__version__} {sys.version} {arguments}".encode())
-    sources = (ROOT / "torchml_installer/models/aot").glob("*.py")
-    for source in (*sorted(sources), EXAMPLE / "stillinger_weber.py", graph_models.__file__):
-        digest.update(Path(source).read_bytes())
-    path = KEPT / "compiled" / digest.hexdigest()[:16] / f"{name}.pt2"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / "temporary"
-        temporary.mkdir(exist_ok=True)
-        done = compile_command(*arguments, "--output", path, temporary=temporary)
-        assert done.returncode == 0, done.stderr
-        left = list(temporary.iterdir())
-        assert not left, f"compiling leaves {left} behind"
-    return path
-
-
 def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: object) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"model.{suffix}").write_bytes(contents)
@@ -92,8 +57,7 @@ def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: objec
 
 @pytest.fixture(scope="session")
 def stillinger_weber() -> Path:
-    source = EXAMPLE / "stillinger_weber.py"
-    return compiled("sw", f"{source}:StillingerWeber", "--elements", "Si", "--cutoff", str(CUTOFF))
+    return compiled_stillinger_weber()
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +84,41 @@ def messages_folder(folder: Path, package: bytes) -> Path:
     (folder / "model.pt2").write_bytes(package)
     (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
     return folder
+
+
+def test_the_profile_says_that_forward_and_backward_are_one(
+    stillinger_weber: Path, driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    folder = model_folder(tmp_path, stillinger_weber.read_bytes(), "pt2", cutoff=CUTOFF)
+    program = """
+import sys
+from tests.structures import rattled_crystal
+import torchml_driver
+atoms = rattled_crystal()
+potential = torchml_driver.Potential(sys.argv[1])
+for _ in range(4):
+    potential.compute(
+        atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, forces=sys.argv[2] == "forces"
+    )
+"""
+    for what, forward in (("forces", "forward+backward"), ("energy", "forward")):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder), what],
+            env={**driver_environment.env, "KIM_MODEL_PROFILE": "1"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (profile,) = read_profiles(done.stderr)
+        assert profile.n_steps == 4
+        assert [name for name, time in profile.stages.items() if time > 0.0] == [
+            "inputs",
+            "copies",
+            forward,
+            "outputs",
+        ]
 
 
 @pytest.fixture

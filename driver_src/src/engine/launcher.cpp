@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "engine/cores.hpp"
 #include "engine/error.hpp"
 #include "engine/forking.hpp"
 #include "engine/mpi.hpp"
@@ -105,7 +106,8 @@ void set_threads() {
     static std::atomic<int> done{-1};  // for which process, a fork counting as another
     if (done == fork_generation()) return;
     const std::lock_guard<std::mutex> lock(mutex);
-    const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+    const int cores =
+        available_cores(static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)), machine_files());
     cpu_set_t bound;
     const bool known_binding = sched_getaffinity(0, sizeof bound, &bound) == 0;
     const int allowed = known_binding ? CPU_COUNT(&bound) : cores;

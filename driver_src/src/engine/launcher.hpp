@@ -33,8 +33,9 @@ std::optional<Launcher> process_launcher();
 /// KIM_MODEL_NUM_THREADS; torch's choice if OMP_NUM_THREADS is set or there is no launcher; else
 /// this process's share of the node's cores, at most those it is bound to.
 ///
-/// `cores`: of the node; `allowed`: those this process is bound to. Throws Error for a
-/// KIM_MODEL_NUM_THREADS that is no positive number.
+/// `cores`: those that the node's processes may use together (see available_cores); `allowed`:
+/// those that this process is bound to. Throws Error for a KIM_MODEL_NUM_THREADS that is no
+/// positive number.
 int choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
                    int cores, int allowed);
 

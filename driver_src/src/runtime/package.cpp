@@ -1,6 +1,8 @@
 #include "runtime/package.hpp"
 
 #include <caffe2/serialize/inline_container.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <sstream>
-#include <system_error>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
@@ -190,20 +191,20 @@ PackageDescription read_description(const fs::path& file) {
 TemporaryFolder::TemporaryFolder() {
     const char* named = std::getenv("TMPDIR");
     const std::string parent = named != nullptr && *named != '\0' ? named : "/tmp";
-    std::string name = parent + "/torchml-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) {
+    path_ = parent + "/torchml-XXXXXX";
+    if (mkdtemp(path_.data()) == nullptr) {
         fail("a compiled model has to be unpacked, but no folder could be made in ", parent, " (",
              std::strerror(errno), "). Set TMPDIR to a folder that can be written.");
     }
-    path_ = name;
 }
 
 TemporaryFolder::~TemporaryFolder() {
-    try {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    } catch (...) {  // out of memory: the folder stays behind
+    // Not remove_all(), which ends the process where memory is short. There are no folders in it.
+    if (DIR* folder = opendir(path_.c_str())) {
+        while (const dirent* entry = readdir(folder)) unlinkat(dirfd(folder), entry->d_name, 0);
+        closedir(folder);
     }
+    rmdir(path_.c_str());
 }
 
 fs::path unpack(const fs::path& file, const PackageDescription& description,

@@ -79,10 +79,10 @@ class TemporaryFolder {
     TemporaryFolder(const TemporaryFolder&) = delete;
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
-    const std::filesystem::path& path() const { return path_; }
+    std::filesystem::path path() const { return path_; }
 
   private:
-    std::filesystem::path path_;
+    std::string path_;
 };
 
 /// Writes an entry's files into a folder and returns its shared library. Throws Error if a file is

@@ -146,7 +146,7 @@ bool names_model_file(const char* path) {
         return name.size() > end.size() &&
                name.compare(name.size() - end.size(), end.size(), end) == 0;
     };
-    return ends(".param") || ends(".pt") || ends(".dat");
+    return ends(".param") || ends(".pt") || ends(".pt2") || ends(".dat");
 }
 
 void remember(int file, const char* path) {
@@ -301,11 +301,12 @@ std::size_t fread(void* buffer, std::size_t size, std::size_t count, FILE* file)
 
 namespace KIM {
 
-int ModelDriverCreate::GetParameterFileName(int const index, std::string const** const name) const {
+int ModelDriverCreate::GetParameterFileBasename(int const index,
+                                                std::string const** const name) const {
     static auto* const next = faults::real<int(const ModelDriverCreate*, int, std::string const**)>(
-        "_ZNK3KIM17ModelDriverCreate20GetParameterFileNameEiPPKNSt7__"
+        "_ZNK3KIM17ModelDriverCreate24GetParameterFileBasenameEiPPKNSt7__"
         "cxx1112basic_stringIcSt11char_traitsIcESaIcEEE");
-    return FAILS("GetParameterFileName") ? 1 : next(this, index, name);
+    return FAILS("GetParameterFileBasename") ? 1 : next(this, index, name);
 }
 
 int ModelDriverCreate::SetUnits(LengthUnit const length, EnergyUnit const energy,
@@ -337,6 +338,17 @@ int ModelDriverCreate::SetRoutinePointer(ModelRoutineName const name, LanguageNa
             "_ZN3KIM17ModelDriverCreate17SetRoutinePointerENS_16ModelRoutineNameENS_"
             "12LanguageNameEiPFvvE");
     return FAILS("SetRoutinePointer") ? 1 : next(this, name, language, required, routine);
+}
+
+int ModelDriverCreate::SetParameterPointer(int const extent, double* const values,
+                                           std::string const& name,
+                                           std::string const& description) {
+    static auto* const next =
+        faults::real<int(ModelDriverCreate*, int, double*, std::string const&, std::string const&)>(
+            "_ZN3KIM17ModelDriverCreate19SetParameterPointerEiPdRKNSt7__"
+            "cxx1112basic_stringIcSt11char_traitsIcESaIcEEES9_");
+    if (FAILS("SetParameterPointer")) return 1;
+    return next(this, extent, values, name, description);
 }
 
 int ModelDriverCreate::ConvertUnit(LengthUnit const from_length, EnergyUnit const from_energy,
