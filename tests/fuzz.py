@@ -26,12 +26,13 @@ from tests.torch_models import (
 )
 
 FUZZERS_OF_FILES = ("parameters", "descriptors")
-FUZZERS = (*FUZZERS_OF_FILES, "arrays")
+FUZZERS = (*FUZZERS_OF_FILES, "packages", "arrays")
 #: A file's longest value is a line, and a few particles meet all code: what is longer than this
 #: only makes fuzzing slow. Of files the shortest are tried first; few bytes make no system.
 OPTIONS = {
     "parameters": ("-max_len=4096",),
     "descriptors": ("-max_len=4096",),
+    "packages": ("-max_len=4096",),
     "arrays": ("-max_len=1024", "-len_control=0"),
 }
 
@@ -70,7 +71,7 @@ def compiler() -> str:
 def build_fuzzers(names: Sequence[str] = FUZZERS) -> Path:
     """Builds them and writes their models; returns the build folder.
 
-    Those of files take seconds, that of arrays minutes, for it needs all of the engine.
+    Those of files take seconds, the others minutes, for they need all of the engine.
     """
     build = build_driver_tree(
         KEPT / "fuzzers",

@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -23,6 +24,8 @@
 #include "engine/launcher.hpp"
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
+#include "runtime/compatibility.hpp"
+#include "runtime/package.hpp"
 #include "torch_ops/operators.hpp"
 
 namespace py = pybind11;
@@ -326,6 +329,22 @@ PYBIND11_MODULE(_core, module) {
             return std::make_tuple(names.scatter, names.sparse);
         },
         "The namespaces in torch.ops of our operators for torch_scatter's and torch_sparse's.");
+    module.def(
+        "require_compatible",
+        [](const std::string& text, const std::string& torch, const std::string& device,
+           const std::string& processor, const std::set<std::string>& instructions,
+           const std::string& capability) {
+            const std::string name = "model.pt2";
+            torchml::require_compatible(name, torchml::parse_description(text, name),
+                                        {torch, device, processor, instructions, capability});
+        },
+        py::arg("text"), py::arg("torch"), py::arg("device"), py::arg("processor"),
+        py::arg("instructions"), py::arg("capability"),
+        "Raises Error unless a compiled model that says so of itself runs on such a machine.");
+    py::class_<torchml::TemporaryFolder>(module, "TemporaryFolder",
+                                         "What a compiled model is unpacked into.")
+        .def(py::init<>())
+        .def_property_readonly("path", &torchml::TemporaryFolder::path);
     py::class_<PythonPotential>(module, "Potential")
         .def(py::init<const std::vector<std::filesystem::path>&, bool,
                       const std::optional<std::string>&>(),

@@ -100,6 +100,14 @@ class TestOldAbi:
         assert 'python -m pip install "torch>=2.7"' in printed
 
 
+class TestOtherSystem:
+    def test_cmake_says_what_the_driver_is_for(self, tmp_path: Path) -> None:
+        code, printed = configure(tmp_path, CMAKE_SYSTEM_NAME="FreeBSD")
+        assert code != 0
+        assert "torchml: the driver is for Linux" in printed
+        assert "this is FreeBSD" in printed
+
+
 class TestOldTorch:
     def test_cmake_names_it_and_how_to_get_a_newer_one(self, tmp_path: Path) -> None:
         old = torch_folder(tmp_path / "torch", "1.12.1")

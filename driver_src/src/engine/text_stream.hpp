@@ -1,6 +1,7 @@
 #pragma once
 
 #include <ios>
+#include <locale>
 #include <sstream>
 #include <string>
 
@@ -11,6 +12,7 @@ namespace torchml {
 class TextStream : public std::istringstream {
   public:
     explicit TextStream(const std::string& text) : std::istringstream(text) {
+        imbue(std::locale::classic());  // a program's own may have other numbers and blanks
         exceptions(std::ios::badbit);
     }
 };

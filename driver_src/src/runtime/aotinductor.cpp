@@ -111,7 +111,7 @@ class Entry {
             models_.push_back(std::make_unique<CompiledModel>(file, description, name, device));
             return;
         }
-        plan_ = std::make_unique<Plan>(steps->second, description.arguments.size(),
+        plan_ = std::make_unique<Plan>(steps->second, description.arguments,
                                        file.filename().string());
         for (const std::string& part : plan_->parts()) {
             models_.push_back(
@@ -144,7 +144,7 @@ class AOTInductor final : public Runtime {
           description_(read_description(file)),
           returns_forces_(returns_forces),
           transfer_(device) {
-        require_compatible(name_, description_, device);
+        require_compatible(name_, description_, this_machine(device));
         require_outputs();
         open_listed_extensions();
         const c10::OptionalDeviceGuard on_device(device);

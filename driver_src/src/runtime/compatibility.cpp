@@ -5,8 +5,6 @@
 #include <sys/utsname.h>
 
 #include <fstream>
-#include <set>
-#include <sstream>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
@@ -68,24 +66,24 @@ std::string capability_of(c10::Device device) {
 bool runs_on(const std::string& compiled, const std::string& present) {
     int major[2] = {}, minor[2] = {};
     char dot = 0;
-    std::istringstream(compiled) >> major[0] >> dot >> minor[0];
-    std::istringstream(present) >> major[1] >> dot >> minor[1];
+    TextStream(compiled) >> major[0] >> dot >> minor[0];
+    TextStream(present) >> major[1] >> dot >> minor[1];
     return major[0] == major[1] && minor[0] <= minor[1];
 }
 
-void require_cpu(const std::string& name, const PackageDescription& description) {
-    utsname machine{};
-    if (uname(&machine) == 0 && !description.machine.empty() &&
-        description.machine != machine.machine) {
+void require_cpu(const std::string& name, const PackageDescription& description,
+                 const Machine& machine) {
+    if (!machine.processor.empty() && !description.machine.empty() &&
+        description.machine != machine.processor) {
         fail("the model in ", name, " was compiled for ", description.machine,
-             " processors; this machine has ", machine.machine,
+             " processors; this machine has ", machine.processor,
              ". Compile it here with `torchml-install model compile`.");
     }
-    const auto present = instructions();
-    if (present.empty()) return;
+    if (machine.instructions.empty()) return;
     std::string missing;
     for (const std::string& needed : description.instructions) {
-        if (present.count(needed) == 0) missing += (missing.empty() ? "" : ", ") + needed;
+        if (machine.instructions.count(needed) == 0)
+            missing += (missing.empty() ? "" : ", ") + needed;
     }
     if (missing.empty()) return;
     fail("the model in ", name,
@@ -96,28 +94,38 @@ void require_cpu(const std::string& name, const PackageDescription& description)
 
 }  // namespace
 
+Machine this_machine(c10::Device device) {
+    Machine machine;
+    machine.torch = running_torch();
+    machine.device = c10::DeviceTypeName(device.type(), /*lower_case=*/true);
+    utsname system{};
+    if (uname(&system) == 0) machine.processor = system.machine;
+    machine.instructions = instructions();
+    if (device.is_cuda()) machine.capability = capability_of(device);
+    return machine;
+}
+
 void require_compatible(const std::string& name, const PackageDescription& description,
-                        c10::Device device) {
-    const std::string torch = running_torch();
-    if (series(description.torch) != series(torch)) {
+                        const Machine& machine) {
+    if (series(description.torch) != series(machine.torch)) {
         fail("the model in ", name, " was compiled for torch ", series(description.torch),
-             ", and this process runs torch ", torch,
+             ", and this process runs torch ", machine.torch,
              ". Compile it with this torch: `torchml-install model compile`; or build the driver "
              "for that one.");
     }
-    const std::string wanted = c10::DeviceTypeName(device.type(), /*lower_case=*/true);
-    if (description.device != wanted) {
+    if (description.device != machine.device) {
         fail("the model in ", name, " was compiled for the device ", description.device,
-             ", and is to run on ", wanted, ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
-             ", or compile it with `torchml-install model compile --device ", wanted, "`.");
+             ", and is to run on ", machine.device,
+             ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
+             ", or compile it with `torchml-install model compile --device ", machine.device, "`.");
     }
-    require_cpu(name, description);
-    if (description.capability.empty()) return;
-    const std::string present = capability_of(device);
-    if (!present.empty() && !runs_on(description.capability, present)) {
+    require_cpu(name, description, machine);
+    if (description.capability.empty() || machine.capability.empty()) return;
+    if (!runs_on(description.capability, machine.capability)) {
         fail("the model in ", name, " was compiled for GPUs of compute capability ",
-             description.capability, "; ", device.str(), " has ", present,
-             ". Compile it on a machine with such a GPU.");
+             description.capability, "; this one has ", machine.capability,
+             ". Compile it on a machine with such a GPU: `torchml-install model compile --device ",
+             machine.device, "`.");
     }
 }
 

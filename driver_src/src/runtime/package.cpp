@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
-#include <sstream>
+#include <mutex>
+#include <string>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
@@ -54,74 +56,32 @@ at::ScalarType scalar_type(const std::string& name, const std::string& file) {
     return *found;
 }
 
+/// A whole number without a sign, whatever the locale.
 template <class Value>
-Value number(std::istringstream& words, const std::string& line, const std::string& file) {
+Value number(const std::string& word, const std::string& line, const std::string& file,
+             int base = 10) {
     Value value{};
-    words >> value;
-    if (!words) fail("package ", file, " describes itself wrongly: '", line, "'. ", compile_again);
+    const char* end = word.data() + word.size();
+    const auto [rest, problem] = std::from_chars(word.data(), end, value, base);
+    if (problem != std::errc() || rest != end || word[0] == '-') {
+        fail("package ", file, " describes itself wrongly: '", line, "'. ", compile_again);
+    }
     return value;
 }
 
-PackageDescription parse(const std::string& text, const std::string& file) {
-    PackageDescription description;
-    TextStream lines(text);
-    std::string line;
-    std::getline(lines, line);
-    if (line != "torchml-package 1" && line != "torchml-package 2") {
-        fail("package ", file, " was written for another version of this driver (it begins with '",
-             line.substr(0, 40), "', expected 'torchml-package 1' or 2). ", compile_again);
-    }
-    while (std::getline(lines, line)) {
-        TextStream words(line);
-        std::string key, word;
-        words >> key;
-        if (key == "torch") {
-            words >> description.torch;
-        } else if (key == "device") {
-            words >> description.device;
-        } else if (key == "machine") {
-            words >> description.machine;
-        } else if (key == "capability") {
-            words >> description.capability;
-        } else if (key == "instructions") {
-            while (words >> word) description.instructions.push_back(word);
-        } else if (key == "argument") {
-            PackageArgument argument;
-            words >> argument.name >> word;
-            argument.type = scalar_type(word, file);
-            while (words >> word) {
-                TextStream size(word);
-                argument.sizes.push_back(word == "*" ? -1 : number<std::int64_t>(size, line, file));
-            }
-            description.arguments.push_back(argument);
-        } else if (key == "gradient") {
-            words >> description.gradient;
-        } else if (key == "forces") {
-            description.returns_forces = true;
-        } else if (key == "entry") {
-            words >> word;
-            description.entries.push_back(word);
-        } else if (key == "step") {
-            words >> word;
-            std::string rest;
-            std::getline(words >> std::ws, rest);
-            description.steps[word].push_back(rest);
-        } else if (key == "file") {
-            PackageFile one;
-            words >> one.record;
-            one.size = number<std::uint64_t>(words, line, file);
-            words >> std::hex;
-            one.crc = number<std::uint32_t>(words, line, file);
-            description.files.push_back(one);
-        }
-    }
+/// What holds of the description as a whole.
+void require_sense(const PackageDescription& description, const std::string& file) {
     const char* whole =
         description.returns_forces ? "energies_and_forces" : "energies_and_gradient";
     if (description.arguments.empty() || !description.has(whole) ||
         (!description.returns_forces && description.gradient.empty())) {
         fail("package ", file, " does not say what its model takes and returns. ", compile_again);
     }
-    return description;
+    // Plans read rows' numbers and add up rows in the host's memory.
+    if (!description.steps.empty() && description.device != "cpu") {
+        fail("package ", file, " is for the device ", description.device,
+             ", but has steps, which only models for the CPU can have. ", compile_again);
+    }
 }
 
 std::unique_ptr<PyTorchStreamReader> open(const fs::path& file) {
@@ -133,6 +93,51 @@ std::unique_ptr<PyTorchStreamReader> open(const fs::path& file) {
         fail("model file ", file.filename().string(), " is no AOTInductor package, or is damaged (",
              reason, "). Was it written by `torchml-install model compile`, and copied whole?");
     }
+}
+
+/// Not remove_all(), which ends the process where memory is short. There are no folders in it.
+void remove_quietly(const std::string& path) {
+    if (DIR* folder = opendir(path.c_str())) {
+        while (const dirent* entry = readdir(folder)) unlinkat(dirfd(folder), entry->d_name, 0);
+        closedir(folder);
+    }
+    rmdir(path.c_str());
+}
+
+/// The temporary folders of this process, and of those that it was forked from.
+class LivingFolders {
+  public:
+    void add(const std::string& folder, pid_t owner) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        owners_[folder] = owner;
+    }
+
+    void remove(const std::string& folder) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        owners_.erase(folder);
+    }
+
+    /// Those that models still have when the process ends.
+    void remove_own() {
+        const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+        if (!lock) return;  // held for ever by a thread that a fork has left behind
+        for (const auto& [folder, owner] : owners_) {
+            if (owner == getpid()) remove_quietly(folder);
+        }
+    }
+
+  private:
+    std::mutex mutex_;
+    std::map<std::string, pid_t> owners_;
+};
+
+LivingFolders& living_folders() {
+    static LivingFolders* const only = [] {
+        auto* made = new LivingFolders;  // never destroyed: models may go later than static objects
+        std::atexit([] { living_folders().remove_own(); });
+        return made;
+    }();
+    return *only;
 }
 
 void write(const fs::path& path, const void* data, std::size_t size) {
@@ -163,6 +168,62 @@ bool PackageDescription::has(const std::string& entry) const {
     return std::find(entries.begin(), entries.end(), entry) != entries.end();
 }
 
+PackageDescription parse_description(const std::string& text, const std::string& file) {
+    PackageDescription description;
+    TextStream lines(text);
+    std::string line;
+    std::getline(lines, line);
+    if (line != "torchml-package 1" && line != "torchml-package 2") {
+        fail("package ", file, " was written for another version of this driver (it begins with '",
+             line.substr(0, 40), "', expected 'torchml-package 1' or 2). ", compile_again);
+    }
+    while (std::getline(lines, line)) {
+        TextStream words(line);
+        std::string key, word;
+        words >> key;
+        if (key == "torch") {
+            words >> description.torch;
+        } else if (key == "device") {
+            words >> description.device;
+        } else if (key == "machine") {
+            words >> description.machine;
+        } else if (key == "capability") {
+            words >> description.capability;
+        } else if (key == "instructions") {
+            while (words >> word) description.instructions.push_back(word);
+        } else if (key == "argument") {
+            PackageArgument argument;
+            words >> argument.name >> word;
+            argument.type = scalar_type(word, file);
+            while (words >> word) {
+                argument.sizes.push_back(word == "*" ? -1 : number<std::int64_t>(word, line, file));
+            }
+            description.arguments.push_back(argument);
+        } else if (key == "gradient") {
+            words >> description.gradient;
+        } else if (key == "forces") {
+            description.returns_forces = true;
+        } else if (key == "entry") {
+            words >> word;
+            description.entries.push_back(word);
+        } else if (key == "step") {
+            words >> word;
+            std::string rest;
+            std::getline(words >> std::ws, rest);
+            description.steps[word].push_back(rest);
+        } else if (key == "file") {
+            PackageFile one;
+            std::string size, crc;
+            words >> one.record >> size >> crc;
+            one.size = number<std::uint64_t>(size, line, file);
+            one.crc = number<std::uint32_t>(crc, line, file, 16);
+            description.files.push_back(one);
+        }
+    }
+    require_sense(description, file);
+    return description;
+}
+
 PackageDescription read_description(const fs::path& file) {
     const std::string name = file.filename().string();
     const auto reader = open(file);
@@ -185,10 +246,10 @@ PackageDescription read_description(const fs::path& file) {
     } catch (const std::exception& problem) {
         fail("model file ", name, " is damaged: ", essence(problem), ".");
     }
-    return parse(text, name);
+    return parse_description(text, name);
 }
 
-TemporaryFolder::TemporaryFolder() {
+TemporaryFolder::TemporaryFolder() : owner_(getpid()) {
     const char* named = std::getenv("TMPDIR");
     const std::string parent = named != nullptr && *named != '\0' ? named : "/tmp";
     path_ = parent + "/torchml-XXXXXX";
@@ -196,15 +257,18 @@ TemporaryFolder::TemporaryFolder() {
         fail("a compiled model has to be unpacked, but no folder could be made in ", parent, " (",
              std::strerror(errno), "). Set TMPDIR to a folder that can be written.");
     }
+    try {
+        living_folders().add(path_, owner_);
+    } catch (...) {
+        remove_quietly(path_);
+        throw;
+    }
 }
 
 TemporaryFolder::~TemporaryFolder() {
-    // Not remove_all(), which ends the process where memory is short. There are no folders in it.
-    if (DIR* folder = opendir(path_.c_str())) {
-        while (const dirent* entry = readdir(folder)) unlinkat(dirfd(folder), entry->d_name, 0);
-        closedir(folder);
-    }
-    rmdir(path_.c_str());
+    if (owner_ != getpid()) return;
+    living_folders().remove(path_);
+    remove_quietly(path_);
 }
 
 fs::path unpack(const fs::path& file, const PackageDescription& description,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <c10/core/ScalarType.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -43,7 +44,8 @@ struct PackageFile {
 ///     forces                          the model returns forces
 ///     entry energies                  runs without gradient; may be missing
 ///     entry energies_and_gradient     or energies_and_forces
-///     step ENTRY ...                  the entry is no model by itself, but runs some: see plan.hpp
+///     step ENTRY ...                  the entry is no model by itself, but runs some, on the CPU:
+///                                     see plan.hpp
 ///     file RECORD SIZE CRC            of every file of the entries; SIZE in bytes, CRC in hex
 ///
 /// An entry is a model of the archive (data/aotinductor/ENTRY/) and returns what its name says.
@@ -65,12 +67,17 @@ struct PackageDescription {
 /// The type that a description calls so; nothing if it is none that models take.
 std::optional<at::ScalarType> scalar_type_called(const std::string& name);
 
+/// What a package's text says of it. `file`: the package's name, for messages. Throws Error if the
+/// text makes no sense.
+PackageDescription parse_description(const std::string& text, const std::string& file);
+
 /// Reads a package's description. Throws Error if the file is no package, is damaged, or does not
 /// say what it is.
 PackageDescription read_description(const std::filesystem::path& file);
 
 /// A folder of our own in the temporary folder (TMPDIR, or /tmp), removed with everything in it
-/// when this ends.
+/// when this ends, or the process does. It belongs to the process that made it: one that is forked
+/// leaves it alone.
 class TemporaryFolder {
   public:
     /// Throws Error if it cannot be made.
@@ -83,6 +90,7 @@ class TemporaryFolder {
 
   private:
     std::string path_;
+    pid_t owner_;
 };
 
 /// Writes an entry's files into a folder and returns its shared library. Throws Error if a file is

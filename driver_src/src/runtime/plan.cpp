@@ -9,7 +9,7 @@
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
-#include "runtime/package.hpp"
+#include "runtime/messages.hpp"
 #include "runtime/plan_rows.hpp"
 #include "runtime/tensor_memory.hpp"
 
@@ -62,8 +62,9 @@ void add_rows_of_any_type(const at::Tensor& sum, const at::Tensor& index, const 
 /// Reads the steps of a plan.
 class Plan::Reader {
   public:
-    Reader(Plan& plan, const std::string& file) : plan_(plan), file_(file) {
-        known_.assign(plan.n_arguments_, true);
+    Reader(Plan& plan, const std::vector<PackageArgument>& arguments, const std::string& file)
+        : plan_(plan), arguments_(arguments), file_(file) {
+        known_.assign(arguments.size(), true);
     }
 
     void read(const std::string& line) {
@@ -136,6 +137,8 @@ class Plan::Reader {
         const std::string value = word(words);
         step.argument = argument(word(words));
         step.index = number(word(words));
+        const auto& sizes = arguments_[step.argument].sizes;
+        if (sizes.empty() || step.index >= sizes[0]) refuse();  // or there may be any number
         step.value = made(value);
         plan_.steps_.push_back(std::move(step));
     }
@@ -154,12 +157,14 @@ class Plan::Reader {
                 step.sizes.push_back({number(text), -1});
             } else if (point != std::string::npos) {
                 const auto of = argument(text.substr(1, point - 1));
-                step.sizes.push_back(
-                    {number(text.substr(point + 1)), static_cast<std::int64_t>(of)});
+                const auto axis = number(text.substr(point + 1));
+                if (static_cast<std::size_t>(axis) >= arguments_[of].sizes.size()) refuse();
+                step.sizes.push_back({axis, static_cast<std::int64_t>(of)});
             } else {
                 refuse();
             }
         }
+        sums_.push_back(step.value);
         plan_.steps_.push_back(std::move(step));
     }
 
@@ -218,6 +223,7 @@ class Plan::Reader {
         if (plus != std::string::npos) {
             output.made = Made::sum;
             output.value = known(what.substr(0, plus));
+            if (std::count(sums_.begin(), sums_.end(), output.value) == 0) refuse();
             output.at = known(what.substr(plus + 1));
         } else if (!what.empty() && what.back() == '*') {
             output.made = Made::rows;
@@ -241,9 +247,11 @@ class Plan::Reader {
     }
 
     Plan& plan_;
+    const std::vector<PackageArgument>& arguments_;
     const std::string& file_;
     std::string line_;
     std::vector<bool> known_;
+    std::vector<std::size_t> sums_;  // values that begin as zeros; no others are added to
 };
 
 /// Runs one part, block by block.
@@ -389,9 +397,10 @@ class Plan::Blocks {
     std::int64_t rows_ = -1, computed_ = 0, block_ = 0;
 };
 
-Plan::Plan(const std::vector<std::string>& lines, std::size_t n_arguments, const std::string& file)
-    : n_arguments_(n_arguments), n_values_(n_arguments) {
-    Reader reader(*this, file);
+Plan::Plan(const std::vector<std::string>& lines, const std::vector<PackageArgument>& arguments,
+           const std::string& file)
+    : file_(file), n_arguments_(arguments.size()), n_values_(arguments.size()) {
+    Reader reader(*this, arguments, file);
     for (const std::string& line : lines) reader.read(line);
     if (results_.empty()) {
         fail("package ", file,
@@ -426,6 +435,16 @@ void Plan::find_last_uses() {
 }
 
 std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments, const Run& run) {
+    try {
+        return take_steps(arguments, run);
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& problem) {
+        fail("the steps of the compiled model in ", file_, " failed: ", essence(problem));
+    }
+}
+
+std::vector<at::Tensor> Plan::take_steps(const std::vector<at::Tensor>& arguments, const Run& run) {
     std::vector<at::Tensor> values(n_values_);
     std::copy(arguments.begin(), arguments.end(), values.begin());
     const Rows rows(*this, arguments);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/workers.hpp"
+#include "runtime/package.hpp"
 
 namespace torchml {
 
@@ -35,8 +36,10 @@ class Plan {
     using Run =
         std::function<std::vector<at::Tensor>(std::size_t part, std::vector<at::Tensor>& inputs)>;
 
-    /// lines: without "step ENTRY". file: for messages. Throws Error if they make no sense.
-    Plan(const std::vector<std::string>& lines, std::size_t n_arguments, const std::string& file);
+    /// lines: without "step ENTRY". arguments: the model's. file: for messages. Throws Error if the
+    /// lines make no sense.
+    Plan(const std::vector<std::string>& lines, const std::vector<PackageArgument>& arguments,
+         const std::string& file);
 
     /// Names of the parts.
     const std::vector<std::string>& parts() const { return parts_; }
@@ -47,8 +50,9 @@ class Plan {
     /// How many results there are.
     std::size_t n_results() const { return results_.size(); }
 
-    /// The results. Sums do not depend on the number of threads. Throws Error if a part names rows
-    /// that do not exist, and what `run` throws.
+    /// The results. Sums do not depend on the number of threads. arguments: of the sizes that the
+    /// package describes. Throws Error if a part names rows that do not exist, or its tensors do
+    /// not fit the steps, and what `run` throws.
     std::vector<at::Tensor> evaluate(const std::vector<at::Tensor>& arguments, const Run& run);
 
   private:
@@ -87,7 +91,9 @@ class Plan {
     class Blocks;
 
     void find_last_uses();
+    std::vector<at::Tensor> take_steps(const std::vector<at::Tensor>& arguments, const Run& run);
 
+    std::string file_;
     std::vector<Step> steps_;
     std::vector<std::string> parts_;
     std::vector<std::size_t> results_;
