@@ -2,15 +2,16 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <pthread.h>
-#include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
+
+#include "runtime/pages.hpp"
 
 namespace torchml {
 
@@ -20,7 +21,6 @@ namespace {
 constexpr std::size_t smallest_kept = 64 * 1024;
 // Blocks that no step wanted for so many steps go back to the system.
 constexpr std::uint64_t idle_steps = 500;
-constexpr std::size_t huge_page = 2 * 1024 * 1024;
 
 thread_local int depth = 0;  // of KeptTensorMemory on this thread
 
@@ -31,12 +31,12 @@ struct Block {
     Block* next;  // of those that are free and of this size
 };
 
-/// Sizes are rounded up to one of eight between each power of two and the next, so that neighbour
-/// counts that change a little find the same blocks, at a cost of an eighth of memory at most.
+/// Sizes are rounded up to one of eight between each power of two and the next, so that there are
+/// few of them, and blocks grow seldom. What no tensor reaches costs addresses, but no memory.
 std::size_t rounded(std::size_t size) {
     std::size_t power = smallest_kept;
     while (power <= size / 2) power *= 2;
-    const std::size_t grain = power / 8;
+    const std::size_t grain = std::max(power / 8, page_grain);
     return (size + grain - 1) / grain * grain;
 }
 
@@ -64,38 +64,75 @@ class KeepingAllocator final : public c10::Allocator {
         const std::lock_guard<std::mutex> lock(mutex_);
         ++step_;
         if (step_ % idle_steps != 0) return;
-        for (auto& [size, first] : free_) {
-            for (Block** place = &first; *place != nullptr;) {
-                Block* const block = *place;
-                if (block->last_step + idle_steps < step_) {
-                    *place = block->next;
-                    std::free(block->data);
-                    delete block;
-                } else {
-                    place = &block->next;
-                }
-            }
-        }
+        unmap_free([this](const Block& block) { return block.last_step + idle_steps < step_; });
     }
 
   private:
     Block* take(std::size_t size) const {
         const std::lock_guard<std::mutex> lock(mutex_);
-        // A block somewhat larger serves as well as a new one, which would have to be faulted in.
-        const auto end = free_.upper_bound(size + size / 4);
+        Block* block = take_larger(size);
+        if (block == nullptr) block = take_smaller(size);
+        return block == nullptr ? make(size) : block;
+    }
+
+    /// A block up to twice as large serves as well as a new one, which would have to be faulted in.
+    Block* take_larger(std::size_t size) const {
+        const auto end = free_.upper_bound(2 * size);
         for (auto kept = free_.lower_bound(size); kept != end; ++kept) {
-            Block* const block = kept->second;
-            if (block == nullptr) continue;
-            kept->second = block->next;
+            if (kept->second != nullptr) return take_first(kept->second);
+        }
+        return nullptr;
+    }
+
+    /// A block down to half as large is made larger. When neighbour counts grow, all tensors of
+    /// edges outgrow their blocks in the same step; new blocks for all of them would make it a long
+    /// one.
+    Block* take_smaller(std::size_t size) const {
+        for (auto kept = free_.lower_bound(size); kept != free_.begin();) {
+            --kept;
+            if (kept->first < size / 2) break;
+            if (kept->second == nullptr) continue;
+            free_.try_emplace(size, nullptr);  // so that giving back needs no memory
+            void* const data = grow_pages(kept->second->data, kept->first, size);
+            if (data == nullptr) break;
+            Block* const block = take_first(kept->second);
+            block->data = data;
+            block->size = size;
             return block;
         }
+        return nullptr;
+    }
+
+    static Block* take_first(Block*& first) {
+        Block* const block = first;
+        first = block->next;
+        return block;
+    }
+
+    Block* make(std::size_t size) const {
         auto made = std::make_unique<Block>(Block{nullptr, size, 0, nullptr});
         free_.try_emplace(size, nullptr);  // so that giving back needs no memory
-        const std::size_t alignment = size >= 2 * huge_page ? huge_page : 64;
-        if (posix_memalign(&made->data, alignment, size) != 0) throw std::bad_alloc();
-        // Fewer pages to fault in and to find; the kernel may decline.
-        if (alignment == huge_page) madvise(made->data, size, MADV_HUGEPAGE);
+        made->data = map_pages(size);
+        if (made->data == nullptr) throw std::bad_alloc();
         return made.release();
+    }
+
+    static void unmap(Block* block) {
+        unmap_pages(block->data, block->size);
+        delete block;
+    }
+
+    template <class Condition>
+    void unmap_free(const Condition& condition) const {
+        for (auto& [size, first] : free_) {
+            for (Block** place = &first; *place != nullptr;) {
+                if (condition(**place)) {
+                    unmap(take_first(*place));
+                } else {
+                    place = &(*place)->next;
+                }
+            }
+        }
     }
 
     static void give_back(void* context);

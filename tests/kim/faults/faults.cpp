@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <unwind.h>
 #include <KIM_ModelDriverHeaders.hpp>
@@ -229,11 +230,35 @@ void operator delete[](void* pointer, std::size_t) noexcept { faults::release(po
 void operator delete(void* pointer, const std::nothrow_t&) noexcept { faults::release(pointer); }
 void operator delete[](void* pointer, const std::nothrow_t&) noexcept { faults::release(pointer); }
 
-extern "C" int posix_memalign(void** pointer, std::size_t alignment, std::size_t size) noexcept {
-    static auto* const next = faults::real<int(void**, std::size_t, std::size_t)>("posix_memalign");
-    if (faults::allocation_fails(__builtin_return_address(0))) return ENOMEM;
-    return next(pointer, alignment, size);
+// What is moved by mremap needs new memory as well.
+extern "C" {
+
+void* mmap(void* place, std::size_t size, int protection, int flags, int file,
+           off_t offset) noexcept {
+    static auto* const next = faults::real<void*(void*, std::size_t, int, int, int, off_t)>("mmap");
+    if (faults::allocation_fails(__builtin_return_address(0))) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return next(place, size, protection, flags, file, offset);
 }
+
+void* mremap(void* old, std::size_t size, std::size_t larger, int flags, ...) noexcept {
+    static auto* const next =
+        faults::real<void*(void*, std::size_t, std::size_t, int, ...)>("mremap");
+    va_list rest;
+    va_start(rest, flags);
+    void* const place = (flags & MREMAP_FIXED) != 0 ? va_arg(rest, void*) : nullptr;
+    va_end(rest);
+    if (faults::allocation_fails(__builtin_return_address(0))) {
+        munmap(place, larger);  // as the kernel does
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return next(old, size, larger, flags, place);
+}
+
+}  // extern "C"
 
 // Files.
 
