@@ -186,7 +186,7 @@ def _names(options: DriverOptions) -> tuple[str, ...]:
 def _require_roots(options: DriverOptions, tools: Toolchain) -> None:
     """Raises the problem of a library that was named and cannot be used."""
     findings = {
-        extension.variable: torch_extension.detect(extension, tools.torch.version)
+        extension.variable: torch_extension.detect(extension, tools.torch)
         for extension in EXTENSIONS.values()
     }
     for name in options.roots:

@@ -111,8 +111,8 @@ class Entry {
             models_.push_back(std::make_unique<CompiledModel>(file, description, name, device));
             return;
         }
-        plan_ = std::make_unique<Plan>(steps->second, description.arguments,
-                                       file.filename().string());
+        plan_ =
+            std::make_unique<Plan>(steps->second, description.arguments, file.filename().string());
         for (const std::string& part : plan_->parts()) {
             models_.push_back(
                 std::make_unique<CompiledModel>(file, description, part, device, Workers::count()));
