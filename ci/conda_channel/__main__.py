@@ -106,6 +106,7 @@ def write_variants(
         "libtorch": [".".join(versions["libtorch"].split(".")[:2])],
         "kim_api": [".".join(versions["kim-api"].split(".")[:2])],
         "mpi": list(mpi),
+        **{name: [versions[name].split(".")[0]] for name in ("openmpi", "mpich")},
         "torch_build": [torch_build],
         "cxx_compiler": ["gxx"],
         "c_compiler": ["gcc"],

@@ -115,6 +115,14 @@ def test_there_is_a_driver_for_each_python_mpi_and_torch() -> None:
     assert made == set(itertools.product(pythons, ("nompi", "openmpi", "mpich"), ("cpu", "cuda")))
 
 
+@pytest.mark.parametrize(("mpi", "major"), [("openmpi", "5"), ("mpich", "4")])
+def test_a_driver_is_built_with_one_major_version_of_its_mpi(mpi: str, major: str) -> None:
+    """Which conda-forge's other packages are built with; by itself the newest would be taken."""
+    for variant in rendered("torchml-driver", {"mpi": [mpi]}, "linux-64"):
+        assert mpi in variant.recipe.to_dict()["requirements"]["host"]
+        assert variant.variant[mpi] == major
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_says_what_conda_forge_s_linter_asks_for(name: str) -> None:
     recipe = Stage0Recipe.from_file(RECIPES / name / "recipe.yaml").to_dict()
