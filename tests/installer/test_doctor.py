@@ -66,6 +66,20 @@ def test_the_json_output_is_as_its_schema_says(complete: Machine) -> None:
     assert [problem["name"] for problem in answer["known_problems"]] == ["old-cxx-abi"]
 
 
+def test_help_loads_nothing_that_takes_time(machine: Machine) -> None:
+    script = write(
+        machine.folder / "run.py",
+        "import sys\n"
+        "from torchml_installer.cli import cli\n"
+        "cli(['doctor', '--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'numpy', 'rich', 'concurrent', 'torchml_installer.detect'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n",
+    )
+    outcome = machine.install(script=script)
+    assert "--markdown" in outcome.out, outcome.err
+    assert outcome.out.endswith("loaded: []\n")
+
+
 def test_the_schema_is_printed_without_looking_for_anything(machine: Machine) -> None:
     script = write(
         machine.folder / "run.py",

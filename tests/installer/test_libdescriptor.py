@@ -132,7 +132,8 @@ def test_a_conda_environment_s_library_is_used_without_activating_it(
     clean_environment({"XDG_DATA_HOME": str(tmp_path / "data")})
     prefix = tmp_path / "environment"
     shutil.copytree(libdescriptor_root / "lib", prefix / "lib")
-    monkeypatch.setattr(libdescriptor, "conda_environment", lambda: prefix)
+    (prefix / "conda-meta").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(prefix))
     found = libdescriptor.detect()
     assert found.usable, found.problem
     assert (found.where, found.how) == (prefix, "the active Python")
