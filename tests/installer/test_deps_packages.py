@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -112,7 +113,17 @@ class TestApt:
             f'case "$*" in *--simulate) {known}; exit ;; esac\n'
             f"{known} || exit 100\n{INSTALLS_XXD}",
         )
-        outcome = bare.install("deps", "--with", "xxd", "--provider", "apt")
+        words = ("deps", "--with", "xxd", "--provider", "apt")
+        planned = bare.install(*words, "--dry-run")
+        assert planned.code == 0, planned.err
+        _title, update, install = planned.out.splitlines()
+        assert update.endswith("env DEBIAN_FRONTEND=noninteractive apt-get update")
+        assert install.endswith(" xxd")
+        (step,) = json.loads(bare.install(*words, "--dry-run", "--json").out)["packages"]
+        assert shlex.join(step["before"][0]) == update
+        assert "update" not in bare.called()
+        bare.calls.unlink()
+        outcome = bare.install(*words)
         assert outcome.code == 0, outcome.err
         verbs = [word for word in bare.called() if word in ("install", "update", "--simulate")]
         assert verbs == ["install", "--simulate", "update", "install"]
@@ -298,6 +309,24 @@ class TestLibtorch:
         assert bare.install(script=script).out.split()[:1] == [str(root)]
         assert bare.install("uninstall", "libtorch").code == 0
         assert not root.exists()
+
+    def test_a_dry_run_shows_what_would_do_the_same(
+        self, bare: PackagesMachine, archive: Path
+    ) -> None:
+        """The commands are run here."""
+        prefix = bare.folder / "my prefix"
+        options = ["--sha256", self.digest(archive), "--prefix", prefix, "--with", "torch"]
+        words = ["deps", "--libtorch", archive.as_uri(), *options, "--dry-run", "--json"]
+        (planned,) = json.loads(bare.install(*words).out)["outcomes"]
+        assert planned["state"] == "planned"
+        assert not prefix.exists()
+        fetch, check, unpack = planned["commands"]
+        Path(fetch[-2]).parent.mkdir(parents=True)
+        for command in (fetch, check, unpack):
+            if shutil.which(command[0]):
+                subprocess.run(command, check=True, capture_output=True)
+        if shutil.which("curl") and shutil.which("unzip"):
+            assert (prefix / "libtorch/lib/libtorch_cpu.so").is_file()
 
     def test_an_address_needs_its_checksum(self, bare: PackagesMachine, archive: Path) -> None:
         outcome = bare.install("deps", "--libtorch", archive.as_uri())

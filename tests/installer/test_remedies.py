@@ -6,8 +6,10 @@ project that misbehaves.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -583,6 +585,46 @@ def test_doctor_tells_of_an_mpirun_that_is_not_lammpss(mixed: DriverMachine) -> 
 
 
 # --- torch's own CMake configuration --------------------------------------------------------
+
+
+#: As a driver whose sources were changed, or a project of the user's own.
+TORCH_PROJECT = """\
+cmake_minimum_required(VERSION 3.18)
+project(other LANGUAGES C CXX)
+set(CMAKE_DISABLE_FIND_PACKAGE_CUDA {no_toolkit})
+set(Torch_DIR "{cmake}/Torch")
+set(Caffe2_DIR "{cmake}/Caffe2")
+find_package(Torch REQUIRED)
+foreach(name IN LISTS TORCHML_DRIVER_NAMES)
+  install(FILES CMakeLists.txt
+    DESTINATION "${{KIM_API_MODEL_DRIVER_INSTALL_PREFIX}}/${{name}}" RENAME library.so)
+endforeach()
+"""
+
+
+def test_torch_s_own_cmake_code_is_recognised_where_a_project_calls_it(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    """The active torch's CMake files, as those of a build with CUDA, without a toolkit."""
+    found = importlib.util.find_spec("torch")
+    share = Path(found.origin).parent / "share/cmake" if found and found.origin else None
+    if share is None or not (share / "Caffe2/Caffe2Config.cmake").is_file():
+        pytest.skip("needs a torch from PyPI")
+    tree = tmp_path / "torch/share/cmake"
+    shutil.copytree(share, tree)
+    config = tree / "Caffe2/Caffe2Config.cmake"
+    text = config.read_text().replace("set(CAFFE2_USE_CUDA 0)", "set(CAFFE2_USE_CUDA 1)")
+    text = re.sub(r"if\(0\)(?=\s+# The file public/cuda.cmake)", "if(1)", text)
+    text = re.sub(r"if\(\s*0? AND NOT CAFFE2_USE_CUDA\)", "if(1 AND NOT CAFFE2_USE_CUDA)", text)
+    assert "(1 AND NOT CAFFE2_USE_CUDA)" in text
+    config.write_text(text)
+    project = TORCH_PROJECT.format(no_toolkit="ON", cmake=tree)
+    write(driver.sources / "CMakeLists.txt", project)
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "known problem torch-cmake-traps: `" in outcome.err
+    assert "needs no CUDA toolkit and no MKL" in outcome.err
+    assert driver.installed() == []
 
 
 @pytest.mark.parametrize(

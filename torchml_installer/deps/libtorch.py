@@ -9,7 +9,7 @@ import shutil
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
@@ -44,7 +44,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     sha256 = _checked(archive, sha256)
     root = (options.prefix.absolute() / "libtorch") if options.prefix else torch.deps_folder()
     if options.dry_run:
-        return _outcome("planned", root, archive)
+        return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
     key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
     work = build_folder.default_parent() / f"deps-libtorch-{key}"
     with build_folder.locked(work):
@@ -87,14 +87,31 @@ def _checked(archive: str, sha256: str | None) -> str | None:
     return sha256.lower() if sha256 else None
 
 
-def _outcome(state: str, root: Path, archive: str) -> Outcome:
+def _outcome(
+    state: str, root: Path, archive: str, commands: Sequence[Sequence[str]] = ()
+) -> Outcome:
     version = torch.inspect(root, "").version if state == "installed" else archive
-    return Outcome("libtorch", version, state, root, "TORCH_ROOT", [])
+    return Outcome("libtorch", version, state, root, "TORCH_ROOT", commands)
+
+
+def _by_hand(archive: str, sha256: str | None, root: Path) -> list[list[str]]:
+    """The programs that do the same: this one runs none for it."""
+    file, commands = archive, []
+    if _URL.match(archive):
+        file = str(_kept(sha256 or ""))
+        commands.append(["curl", "--fail", "--location", "--output", file, archive])
+    if sha256 is not None:
+        commands.append(["sh", "-c", f"echo {sha256} '*'\"$0\" | sha256sum --check", file])
+    return [*commands, ["unzip", file, "-d", str(root.parent)]]
+
+
+def _kept(sha256: str) -> Path:
+    return cache_folder() / "downloads" / f"libtorch-{sha256[:16]}.zip"
 
 
 def _download(url: str, sha256: str) -> Path:
     """The file of an address, kept under its checksum; an interrupted download leaves nothing."""
-    kept = cache_folder() / "downloads" / f"libtorch-{sha256[:16]}.zip"
+    kept = _kept(sha256)
     with partial_beside(kept) as folder, console.step("downloading libtorch") as shown:
         if kept.is_file() and receipts.sha256(kept) == sha256:
             return kept

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,18 @@ class Step:
     needs: tuple[str, ...]
     command: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def before(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """(command, what it is for); each is looked for after the one before it was run."""
+        if self.provider.repair and providers.dpkg_was_interrupted():
+            yield self.provider.repair, "finishing what was interrupted"
+        if self.provider.refresh and not _would_work(self):
+            yield self.provider.refresh, "fetching the lists of packages"
+
+    def as_json(self, *, planned: bool) -> dict[str, Any]:
         return {
             "provider": self.provider.name,
             "needs": list(self.needs),
+            "before": [list(command) for command, _ in self.before()] if planned else [],
             "command": list(self.command),
         }
 
@@ -166,10 +174,8 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                 error.remedy += " For torch, a libtorch archive is enough: --libtorch FILE."
             raise
 
-    if provider.repair and providers.dpkg_was_interrupted():
-        run(provider.repair, "finishing what was interrupted")
-    if provider.refresh and not _would_work(step):
-        run(provider.refresh, "fetching the lists of packages")
+    for command, title in step.before():
+        run(command, title)
     titles = ", ".join(NEEDS[name].title for name in step.needs)
     run(step.command, f"installing {titles}")
 
