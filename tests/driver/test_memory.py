@@ -242,3 +242,47 @@ def test_steps_of_changing_sizes_fault_in_no_pages(
     )
     assert np.median(faults[100:]) == 0
     assert np.mean(faults[100:]) < 5
+
+
+def memory_of_a_potential(folder: str) -> dict[str, int]:
+    """KiB that a process has, before, with and after a potential that uses much."""
+    memory = {}
+    page_faults(potential_of(folder), [loners(2)])  # torch and its threads are there
+    memory["before"] = resident()
+    potential = potential_of(folder)
+    page_faults(potential, [loners(5000)])
+    memory["with"] = resident()
+    del potential
+    memory["after"] = resident()
+    return memory
+
+
+def test_memory_goes_with_the_last_potential(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path, SpringsInMemoryForEach())
+    call = "memory_of_a_potential(sys.argv[1])"
+    memory = in_process_of_its_own(call, model, driver_environment)
+    tensors = 10 * 5000 * 8
+    assert memory["with"] - memory["before"] > 0.9 * tensors
+    assert memory["after"] - memory["before"] < 0.1 * tensors
+
+
+def energy_in_little_memory(folder: str, n: int) -> float:
+    """Where ten tensors of 40 MiB are kept and little more memory is to be had."""
+    first, second = potential_of(folder), potential_of(folder)
+    page_faults(first, [loners(5000)])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * PAGE + 64 * 1024**2
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    return float(second.compute_particles(*loners(n)).energy)
+
+
+@pytest.mark.parametrize("n", [2000, 5200])
+def test_kept_memory_is_given_up_where_memory_is_short(
+    n: int, driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """For tensors too small for it, and for those too large, of which it can only become a few."""
+    model = write_model(tmp_path, SpringsInMemoryForEach())
+    call = f"energy_in_little_memory(sys.argv[1], {n})"
+    assert in_process_of_its_own(call, model, driver_environment) == 0.0

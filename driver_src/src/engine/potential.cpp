@@ -74,6 +74,7 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
 }  // namespace
 
 struct Potential::Implementation {
+    TensorMemoryUser tensor_memory;  // goes last, after all that has tensors
     bool atomic_numbers;
     c10::Device device;
     Parameters parameters;

@@ -17,14 +17,15 @@ void ask_for_huge_pages(void* data, std::size_t size) noexcept {
     if (wants_huge_pages(size)) madvise(data, size, MADV_HUGEPAGE);
 }
 
-/// Addresses with that protection, where huge pages begin if the size wants them.
-void* map(std::size_t size, int protection) noexcept {
-    const std::size_t spare = wants_huge_pages(size) ? huge_page : 0;
+/// Addresses with that protection, where huge pages begin if the size wants them. There were
+/// `spare` bytes more to be had.
+void* map(std::size_t size, int protection, std::size_t spare = 0) noexcept {
+    if (wants_huge_pages(size)) spare += huge_page;
     void* const found = mmap(nullptr, size + spare, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (found == MAP_FAILED) return nullptr;
     auto* const begin = static_cast<char*>(found);
-    if (spare == 0) return begin;
-    const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % huge_page;
+    const std::size_t before =
+        wants_huge_pages(size) ? -reinterpret_cast<std::uintptr_t>(begin) % huge_page : 0;
     if (before > 0) munmap(begin, before);
     if (before < spare) munmap(begin + before + size, spare - before);
     return begin + before;
@@ -39,11 +40,12 @@ void* map_pages(std::size_t size) noexcept {
 }
 
 void* grow_pages(void* data, std::size_t size, std::size_t larger) noexcept {
-    // Left to itself, mremap moves huge pages to where they are none.
-    void* const place = map(larger, PROT_NONE);
+    // Left to itself, mremap moves huge pages to where they are none. It wants addresses for what
+    // is added before it takes the place.
+    void* const place = map(larger, PROT_NONE, larger - size);
     if (place == nullptr) return nullptr;
-    // Where this fails, the kernel has given up the place already; it may be another thread's by
-    // now.
+    // Where this fails after all, the kernel may have given up the place, and another thread may
+    // have it by now: it is left alone, addresses without memory.
     if (mremap(data, size, larger, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
         return nullptr;
     }

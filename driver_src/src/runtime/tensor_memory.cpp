@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -46,7 +47,7 @@ class KeepingAllocator final : public c10::Allocator {
 
     // Torch made this function non-const in 2.4; one of the two overrides.
     c10::DataPtr allocate(std::size_t size) const {
-        if (depth == 0 || size < smallest_kept) return upstream_->allocate(size);
+        if (depth == 0 || size < smallest_kept) return allocate_upstream(size);
         Block* block = take(rounded(size));
         // The context differs from the data on purpose: torch then refuses to free it by address.
         return {block->data, block, &give_back, c10::Device(c10::DeviceType::CPU)};
@@ -67,7 +68,27 @@ class KeepingAllocator final : public c10::Allocator {
         unmap_free([this](const Block& block) { return block.last_step + idle_steps < step_; });
     }
 
+    void add_user() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ++users_;
+    }
+
+    void remove_user() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (--users_ == 0) unmap_all_free();
+    }
+
   private:
+    c10::DataPtr allocate_upstream(std::size_t size) const {
+        try {
+            return upstream_->allocate(size);
+        } catch (const std::exception&) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!unmap_all_free()) throw;
+        }
+        return upstream_->allocate(size);
+    }
+
     Block* take(std::size_t size) const {
         const std::lock_guard<std::mutex> lock(mutex_);
         Block* block = take_larger(size);
@@ -113,6 +134,7 @@ class KeepingAllocator final : public c10::Allocator {
         auto made = std::make_unique<Block>(Block{nullptr, size, 0, nullptr});
         free_.try_emplace(size, nullptr);  // so that giving back needs no memory
         made->data = map_pages(size);
+        if (made->data == nullptr && unmap_all_free()) made->data = map_pages(size);
         if (made->data == nullptr) throw std::bad_alloc();
         return made.release();
     }
@@ -122,17 +144,25 @@ class KeepingAllocator final : public c10::Allocator {
         delete block;
     }
 
+    /// Returns whether there were any. The lock is held.
+    bool unmap_all_free() const {
+        return unmap_free([](const Block&) { return true; });
+    }
+
     template <class Condition>
-    void unmap_free(const Condition& condition) const {
+    bool unmap_free(const Condition& condition) const {
+        bool any = false;
         for (auto& [size, first] : free_) {
             for (Block** place = &first; *place != nullptr;) {
                 if (condition(**place)) {
                     unmap(take_first(*place));
+                    any = true;
                 } else {
                     place = &(*place)->next;
                 }
             }
         }
+        return any;
     }
 
     static void give_back(void* context);
@@ -141,6 +171,7 @@ class KeepingAllocator final : public c10::Allocator {
     mutable std::mutex mutex_;
     mutable std::map<std::size_t, Block*> free_;  // by size, the one given back last first
     std::uint64_t step_ = 0;
+    std::int64_t users_ = 0;
 
     friend KeepingAllocator& allocator();
     friend void lock_for_fork();
@@ -170,6 +201,7 @@ void KeepingAllocator::give_back(void* context) {
     auto* block = static_cast<Block*>(context);
     KeepingAllocator& only = allocator();
     const std::lock_guard<std::mutex> lock(only.mutex_);
+    if (only.users_ == 0) return KeepingAllocator::unmap(block);
     block->last_step = only.step_;
     Block*& first = only.free_.find(block->size)->second;
     block->next = first;
@@ -177,6 +209,9 @@ void KeepingAllocator::give_back(void* context) {
 }
 
 }  // namespace
+
+TensorMemoryUser::TensorMemoryUser() { allocator().add_user(); }
+TensorMemoryUser::~TensorMemoryUser() { allocator().remove_user(); }
 
 KeptTensorMemory::KeptTensorMemory(Of of) : of_(of) {
     allocator();
