@@ -111,7 +111,7 @@ def compiled_messages(folder: Path) -> Path:
     return messages_folder(folder / "compiled", package.read_bytes())
 
 
-#: How to write a model, how far its neighbours are, and how many steps take about a minute.
+#: How to write a model, how far its neighbours are, and how many steps take half a minute.
 LARGE = {
     "neighbour lists": (MODELS["neighbour lists"], CUTOFF, 10_000),
     "graphs": (MODELS["graphs"], MESSAGES_CUTOFF, 5_000),
