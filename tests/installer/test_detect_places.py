@@ -208,8 +208,19 @@ def test_the_cuda_toolkit_is_found_with_its_stub(
     found = cuda.detect_toolkit()
     assert (found.where, found.version) == (root, "12.4")
     assert found.details == {"libcuda stub": str(stub)}
-    assert refused(found) == [("CUDA_HOME", "no bin/nvcc"), ("CUDA_PATH", "")]
+    assert refused(found)[:3] == [
+        ("CUDA_HOME", "no bin/nvcc"),
+        ("CUDA_PATH", ""),
+        ("CUDAToolkit_ROOT", "not set"),
+    ]
     assert cuda.stub() == stub
+
+
+def test_a_script_that_starts_an_nvcc_elsewhere_is_no_toolkit(bare: Path) -> None:
+    make_program(bare / "nvcc", "Cuda compilation tools, release 12.4, V12.4.131")
+    found = cuda.detect_toolkit()
+    assert found.where != bare.parent
+    assert ("PATH", "its bin/nvcc stands alone") in refused(found)
 
 
 def test_cudnn_and_rocm_are_found_with_their_versions(
@@ -230,6 +241,23 @@ def test_cudnn_and_rocm_are_found_with_their_versions(
     write(tmp_path / "rocm/.info/version", "6.1.0-82\n")
     monkeypatch.setenv("ROCM_PATH", str(tmp_path / "rocm"))
     assert accelerators.detect_rocm().version == "6.1.0-82"
+
+
+@pytest.mark.parametrize(
+    ("detector", "variables"),
+    [
+        (cuda.detect_toolkit, ("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT", "CONDA_PREFIX")),
+        (accelerators.detect_cudnn, ("CUDNN_ROOT", "CUDNN_PATH")),
+        (accelerators.detect_rocm, ("ROCM_PATH", "ROCM_HOME", "HIP_PATH")),
+        (enzyme.detect, ("ENZYME_ROOT", "Enzyme_ROOT", "Enzyme_DIR", "CONDA_PREFIX")),
+    ],
+)
+def test_variables_that_are_not_set_are_listed_before_the_systems_folders(
+    detector: Callable[[], Finding], variables: tuple[str, ...]
+) -> None:
+    places = refused(detector())
+    assert places[: len(variables)] == [(variable, "not set") for variable in variables]
+    assert len(places) > len(variables)
 
 
 def test_enzyme_is_found_however_it_is_named(

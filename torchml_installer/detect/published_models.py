@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.programs import which
-from torchml_installer.detect.record import Finding, Place
+from torchml_installer.detect.record import Finding, Place, first_with
 from torchml_installer.paths import home_folder
 
 REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
@@ -21,36 +20,30 @@ _FOLDERS = ("lib*/openkim-models", "lib*/kim-api", "lib/*/kim-api")
 def detect() -> Finding:
     """Looks where the KIM-API's own package has them, then in the user's collections, for the one
     that stands for them all."""
-    looked: list[Place] = []
-    found: Place | None = None
-    for folder, how in _folders():
-        there = any(
-            files.is_dir(folder / name) for name in (f"portable-models/{REFERENCE}", REFERENCE)
-        )
-        place = Place(folder, how, "" if there else f"no {REFERENCE}")
-        if there and found is not None:
-            place = replace(place, refused="one before it counts")
-        elif there:
-            found = place
-        looked.append(place)
+    found, looked = first_with(_folders(), _lacks)
     return Finding(
         name="openkim-models",
         title="published KIM models",
         where=found.where if found else None,
         how=found.how if found else "",
         hint="`torchml-install deps --with openkim-models` (for the quickstart).",
-        looked=tuple(looked),
+        looked=looked,
     )
 
 
-def _folders() -> Iterator[tuple[Path, str]]:
+def _lacks(folder: Path) -> str:
+    names = (f"portable-models/{REFERENCE}", REFERENCE)
+    return "" if any(files.is_dir(folder / name) for name in names) else f"no {REFERENCE}"
+
+
+def _folders() -> Iterator[Place]:
     program = which("kim-api-collections-management")
     prefix = Path("/usr") if program is None else program[0].resolve().parent.parent
     beside = [folder for pattern in _FOLDERS for folder in files.matching(prefix, pattern)]
     for folder in beside or [prefix / "lib/kim-api"]:
-        yield folder, "beside the KIM-API"
+        yield Place(folder, "beside the KIM-API")
     for name in filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)):
-        yield Path(name), _VARIABLE
+        yield Place(Path(name), _VARIABLE)
     if (home := home_folder()) is not None:
         for folder in files.matching(home, ".kim-api/*/portable-models-dir"):
-            yield folder, "the user's collection"
+            yield Place(folder, "the user's collection")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,33 @@ class Place:
 
     def as_json(self) -> dict[str, str]:
         return {"where": str(self.where), "how": self.how, "refused": self.refused}
+
+
+def named_by(variable: str) -> Place:
+    """Where a variable of the environment leads."""
+    value = os.environ.get(variable)
+    if not value:
+        return Place(Path(f"${variable}"), variable, "not set")
+    return Place(Path(value).absolute(), variable)
+
+
+def first_with(
+    places: Iterable[Place], lacks: Callable[[Path], str]
+) -> tuple[Place | None, tuple[Place, ...]]:
+    """The first place that lacks nothing, None if there is none; and all of them, judged.
+
+    lacks: what is missing in a folder, "" if nothing is.
+    """
+    taken: Place | None = None
+    looked = []
+    for place in once(places):
+        refused = place.refused or lacks(place.where)
+        if not refused and taken is not None:
+            refused = "one before it counts"
+        looked.append(replace(place, refused=refused))
+        if not refused:
+            taken = place
+    return taken, tuple(looked)
 
 
 def once(places: Iterable[Place]) -> Iterator[Place]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer import files, receipts
-from torchml_installer.detect.record import Finding, Place, once, version_tuple
+from torchml_installer.detect.record import Finding, Place, named_by, once, version_tuple
 from torchml_installer.errors import (
     IncompleteTorchError,
     NoTorchError,
@@ -162,7 +162,7 @@ def _candidates(explicit: Path | None) -> Iterator[Place]:
     if explicit is not None:
         yield Place(explicit.absolute(), "--torch-root")
     for variable in ("TORCH_ROOT", "Torch_ROOT"):
-        yield _named_by(variable)
+        yield named_by(variable)
     if (package := python_torch_folder()) is None:
         yield Place(Path(sys.prefix), "the active Python", "it has no package torch")
     else:
@@ -172,20 +172,13 @@ def _candidates(explicit: Path | None) -> Iterator[Place]:
         prefix = Path(sys.prefix)
         split = not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None
         yield Place(prefix if split else package, "the active Python")
-    yield _named_by("CONDA_PREFIX")
+    yield named_by("CONDA_PREFIX")
     yield from _of_modules()
     roots = (deps_folder(), *receipts.library_roots("libtorch"))
     for root in dict.fromkeys(roots):
         yield Place(root, "torchml-install deps")
     yield Place(Path("/usr"), "Debian's libtorch-dev")
     yield Place(Path("/opt/libtorch"), "/opt")
-
-
-def _named_by(variable: str) -> Place:
-    value = os.environ.get(variable)
-    if not value:
-        return Place(Path(f"${variable}"), variable, "not set")
-    return Place(Path(value).absolute(), variable)
 
 
 def _of_modules() -> Iterator[Place]:
