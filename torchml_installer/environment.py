@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torchml_installer import disk
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
-from torchml_installer.detect.programs import python_program_folders, which
+from torchml_installer.detect.programs import python_program_folder, which
 from torchml_installer.environment_formats import FORMATS, Settings
 from torchml_installer.errors import NotPermittedError
 from torchml_installer.torch_extensions import EXTENSIONS
@@ -37,7 +37,8 @@ def settings(tools: Toolchain) -> Settings:
 
 def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
     """Folders of programs that were found, but that PATH does not lead to."""
-    wanted = [*python_program_folders()]
+    wanted = [python_program_folder()]
+    wanted += [tool.where.parent for tool in (tools.cmake, tools.build_tool) if tool.where]
     if tools.kim.usable and tools.kim.where is not None:
         wanted.append(tools.kim.where / "bin")
     on_path = os.environ.get("PATH", "").split(os.pathsep)

@@ -105,6 +105,7 @@ def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) 
     report = json.loads(cluster.run("doctor", "--json").out)
     found = {item["name"]: item["where"] for item in report["findings"]}
     assert found["cmake"] == f"{HOME}/.local/bin/cmake"
+    assert f"{HOME}/.local/bin" in cluster.run("env", "-o", "-").out
 
     with (cluster.driver.sources / "CMakeLists.txt").open("a") as file:
         file.write(MODULE)
