@@ -175,11 +175,10 @@ def _guarded(
 
     What one detector trips over is no reason not to show what the others found.
     """
-    problem: TorchMLError
     try:
         return detector(*arguments)
-    except TorchMLError as error:
-        problem = error
+    except TorchMLError:
+        raise  # nothing of one detector's: a temporary folder that is not this user's, for one
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         problem = UnexpectedError(
