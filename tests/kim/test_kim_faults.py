@@ -95,7 +95,7 @@ def cases() -> Iterator[Any]:
             yield pytest.param(kind, model, 1, id=f"{kind}-{model}")
 
 
-@pytest.mark.parametrize(("kind", "model", "stride"), cases())
+@pytest.mark.parametrize(("kind", "model", "stride"), [*cases()])
 def test_one_fault_is_reported_and_does_no_harm(
     kind: str,
     model: str,
