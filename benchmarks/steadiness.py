@@ -4,7 +4,7 @@ change all the time.
 The trajectory is Stillinger-Weber silicon, started hot enough to melt. Along it, potentials compute
 energy and forces from particles and neighbour lists as a simulator hands them over; only that is
 timed. Time of the thread's own processor, beside that of the clock on the wall: what else runs on
-the machine disturbs the second.
+the machine disturbs the second. On a GPU (--device cuda) both are by the clock on the wall.
 
 The Python module has to be installed (torchml-install driver).
 """
@@ -105,24 +105,30 @@ def trajectory(model: Path, cells: int) -> Iterator[np.ndarray]:
         yield atoms.get_positions(wrap=True)
 
 
-def used() -> tuple[float, float, int]:
-    """What this thread has used so far: ms of the processor, of them in the kernel, page faults."""
+def used(device: str) -> tuple[float, float, int]:
+    """What this thread has used so far: ms of the processor, of them in the kernel, page faults.
+
+    A thread that waits for a GPU may be at rest: there the first are ms by the clock.
+    """
     usage = resource.getrusage(resource.RUSAGE_THREAD)
-    return 1e3 * time.thread_time(), 1e3 * usage.ru_stime, usage.ru_minflt
+    clock = time.thread_time if device == "cpu" else time.perf_counter
+    return 1e3 * clock(), 1e3 * usage.ru_stime, usage.ru_minflt
 
 
-def measure(label: str, model: Path, positions: list[np.ndarray], length: float) -> str:
+def measure(
+    label: str, model: Path, device: str, positions: list[np.ndarray], length: float
+) -> str:
     from torchml_driver import Potential
 
-    potential = Potential(model)
+    potential = Potential(model, device=device)
     reach = potential.influence_distance + SKIN
     steps, elapsed, particles = [], [], []
     for place in positions:
         step = Step.of(place, length, potential.cutoff, reach)
         particles.append(len(step.arrays[0]))
-        start, before = time.perf_counter(), used()
+        start, before = time.perf_counter(), used(device)
         result = potential.compute_particles(*step.arrays)
-        steps.append(np.subtract(used(), before))
+        steps.append(np.subtract(used(device), before))
         elapsed.append(1e3 * (time.perf_counter() - start))
         del result
     cpu, kernel, faults = np.array(steps).T
@@ -139,16 +145,19 @@ def measure(label: str, model: Path, positions: list[np.ndarray], length: float)
     )
 
 
-def lines(folder: Path, cells: int) -> Iterator[str]:
+def lines(folder: Path, cells: int, device: str) -> Iterator[str]:
     yield "# Steadiness"
     yield ""
     yield f"{STEPS} steps of silicon that melts, from {TEMPERATURE:.0f} K: energy and forces, one"
-    yield f"thread. Times of the thread's processor; the first {WARM_UP} steps are the warm-up."
+    times = "of the thread's processor" if device == "cpu" else f"on {device}, by the clock"
+    yield f"thread. Times {times}; the first {WARM_UP} steps are the warm-up."
     yield "Page faults are those of the second half, median and mean a step, and the most of any"
     yield "step after the warm-up; beside them the longest step, its faults and time in the kernel."
-    yield "Written by `python benchmarks/steadiness.py --output benchmarks/STEADINESS.md`."
+    chosen = "" if device == "cpu" else f" --device {device}"
+    yield f"Written by `python benchmarks/steadiness.py{chosen} --output benchmarks/STEADINESS.md`."
     yield ""
-    yield machine()
+    gpu = f", {torch.cuda.get_device_name(device)}" if device.startswith("cuda") else ""
+    yield machine() + gpu
     yield ""
     yield (
         "| model | atoms | with images | ms, median | steps 1, 2, 3 / median | longest / median "
@@ -160,8 +169,8 @@ def lines(folder: Path, cells: int) -> Iterator[str]:
     for size in (2, cells):
         positions = list(trajectory(silicon, size))
         length = size * LATTICE
-        yield measure("Stillinger-Weber", silicon, positions, length)
-        yield measure("graph network", network, positions, length)
+        yield measure("Stillinger-Weber", silicon, device, positions, length)
+        yield measure("graph network", network, device, positions, length)
 
 
 def main() -> None:
@@ -172,11 +181,12 @@ def main() -> None:
     parser.add_argument(
         "--cells", type=int, default=4, metavar="N", help="the larger system's edge"
     )
+    parser.add_argument("--device", default="cpu", help="where the models compute (cpu)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     text = []
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
-        for line in lines(Path(folder), options.cells):
+        for line in lines(Path(folder), options.cells, options.device):
             text.append(line)
             print(line, flush=True)
     if options.output:

@@ -1,6 +1,6 @@
-"""Models compiled to .pt2 packages.
+"""Compiled models (.pt2) for the tests, and small models that are worth compiling.
 
-That takes a minute each: what was compiled by this torch from these sources is kept.
+Compiling takes a minute a model: what was compiled by this torch from these sources is kept.
 """
 
 from __future__ import annotations
@@ -13,9 +13,50 @@ from pathlib import Path
 
 import torch
 
-from tests import graph_models
+from tests import descriptor_models, graph_models, torch_models
 from tests.structures import CUTOFF
 from tests.support import EXAMPLE, KEPT, ROOT
+from tests.torch_models import Springs, parameter_text
+
+#: Å, of the models here.
+MIXTURE_CUTOFF = 3.0
+
+
+class Mixture(Springs):
+    """Springs whose stiffness depends on both species; single precision, as the weights say.
+
+    Species codes 0 and 1 and atomic numbers are told apart: each has a row of the table.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(3)
+        self.stiffness = torch.nn.Parameter(torch.rand(15, generator=random) + 0.5)
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        coords: torch.Tensor,
+        n_neigh: torch.Tensor,
+        nlist: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
+        row = torch.repeat_interleave(torch.arange(n_neigh.size(0)), n_neigh.long())
+        owner = contributing.nonzero().view(-1).index_select(0, row)
+        neighbour = nlist.long()
+        delta = coords.index_select(0, neighbour) - coords.index_select(0, owner)
+        stretch = (delta * delta).sum(1).sqrt() - self.r0
+        k = self.stiffness.index_select(0, species)
+        pair = k.index_select(0, owner) * k.index_select(0, neighbour) * stretch * stretch
+        return torch.zeros(n_neigh.size(0), dtype=coords.dtype).index_add(0, row, pair)
+
+
+class OtherwiseWhenTraced(torch.nn.Module):
+    """Knows when it is traced, and is another model then: compiled, it differs."""
+
+    def forward(self, descriptor: torch.Tensor) -> torch.Tensor:
+        scale = 1.0 if type(descriptor) is torch.Tensor else 1.000001
+        return scale * descriptor.square().sum(1)
 
 
 def compile_command(
@@ -36,7 +77,11 @@ def compiled(name: str, *arguments: str | Path) -> Path:
     """A package of this torch, made once."""
     digest = hashlib.sha256(f"{torch.__version__} {sys.version} {arguments}".encode())
     sources = (ROOT / "torchml_installer/models/aot").glob("*.py")
-    for source in (*sorted(sources), EXAMPLE / "stillinger_weber.py", graph_models.__file__):
+    models = (
+        __file__,
+        *(made.__file__ for made in (descriptor_models, graph_models, torch_models)),
+    )
+    for source in (*sorted(sources), EXAMPLE / "stillinger_weber.py", *models):
         digest.update(Path(source).read_bytes())
     path = KEPT / "compiled" / digest.hexdigest()[:16] / f"{name}.pt2"
     if not path.exists():
@@ -50,6 +95,43 @@ def compiled(name: str, *arguments: str | Path) -> Path:
     return path
 
 
-def compiled_stillinger_weber() -> Path:
+def stillinger_weber() -> Path:
     source = EXAMPLE / "stillinger_weber.py"
     return compiled("sw", f"{source}:StillingerWeber", "--elements", "Si", "--cutoff", str(CUTOFF))
+
+
+def messages() -> Path:
+    options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
+    options += ["--pattern", "graph", "--layers", "3"]
+    return compiled("messages", "tests.graph_models:Messages", *options)
+
+
+def mixture() -> Path:
+    options = ["--elements", "Si,C", "--cutoff", str(MIXTURE_CUTOFF)]
+    return compiled("mixture", "tests.compiled_models:Mixture", *options)
+
+
+def with_forces() -> Path:
+    options = ["--elements", "Si", "--cutoff", str(MIXTURE_CUTOFF), "--returns-forces"]
+    source = "tests.torch_models:SpringsWithForces"
+    return compiled("with_forces", source, *options, "--no-energy-only")
+
+
+def on_descriptors() -> Path:
+    """For tests/data/descriptors/every_kind.*.dat."""
+    options = ["--elements", "Si", "--cutoff", "5.0", "--pattern", "descriptor", "--width", "15"]
+    source = "tests.descriptor_models:TanhNetwork"
+    return compiled("on_descriptors", source, *options, "--arguments", '{"width": 15}')
+
+
+def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: object) -> Path:
+    """Of a model that takes neighbour lists."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"model.{suffix}").write_bytes(contents)
+    text = parameter_text(f"model.{suffix}", **parameters)  # type: ignore[arg-type]
+    (folder / "model.param").write_text(text)
+    return folder
+
+
+def stillinger_weber_folder(folder: Path) -> Path:
+    return model_folder(folder, stillinger_weber().read_bytes(), "pt2", cutoff=CUTOFF)

@@ -548,6 +548,8 @@ def model_compile(
             f"  largest difference from the original on {made.facts['systems']} systems: "
             f"{made.facts['largest_difference']:.1e} of the largest value"
         )
+        for line in made.speed():
+            click.echo(f"  {line}")
         for line in made.needs():
             click.echo(f"  needs: {line}")
         click.echo(f"  next: torchml-install model pack {shlex.quote(str(made.path))} ...")

@@ -1,4 +1,5 @@
-"""Compiled models (.pt2) give what TorchScript gives, and say what they need to run elsewhere."""
+"""Compiled models (.pt2) give what TorchScript gives, and say what they need where they cannot
+run."""
 
 from __future__ import annotations
 
@@ -15,20 +16,22 @@ import numpy as np
 import pytest
 import torch
 
-from tests import graph_models
-from tests.compiled_models import compile_command, compiled, compiled_stillinger_weber
+from tests import compiled_models, graph_models
+from tests.compiled_models import compile_command, model_folder, stillinger_weber_folder
 from tests.profiles import read_profiles
 from tests.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
 from tests.support import EXAMPLE, ROOT, DriverEnvironment
-from tests.torch_models import parameter_text
 from torchml_installer.errors import (
     BadOptionError,
+    CompiledModelDiffersError,
     ModelFileMissingError,
     NoDeviceError,
     NotCompilableError,
     OutputExistsError,
     WrongForwardError,
 )
+from torchml_installer.models.compile import CompiledModel
+from torchml_installer.models.compiled import inspect
 
 NETWORK = '''\
 import torch
@@ -47,24 +50,14 @@ class Network(torch.nn.Module):
 '''
 
 
-def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: object) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"model.{suffix}").write_bytes(contents)
-    text = parameter_text(f"model.{suffix}", **parameters)  # type: ignore[arg-type]
-    (folder / "model.param").write_text(text)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def stillinger_weber() -> Path:
-    return compiled_stillinger_weber()
+    return compiled_models.stillinger_weber()
 
 
 @pytest.fixture(scope="session")
 def messages() -> Path:
-    options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
-    options += ["--pattern", "graph", "--layers", "3"]
-    return compiled("messages", "tests.graph_models:Messages", *options)
+    return compiled_models.messages()
 
 
 def text_changed(package: Path, change: Callable[[str], str]) -> bytes:
@@ -140,15 +133,12 @@ class TestResults:
     def test_everything_equals_torchscript(
         self,
         structure: str,
-        stillinger_weber: Path,
         driver_environment: DriverEnvironment,
         tmp_path: Path,
     ) -> None:
         from torchml_driver import Potential
 
-        folder = model_folder(
-            tmp_path / "model", stillinger_weber.read_bytes(), "pt2", cutoff=CUTOFF
-        )
+        folder = stillinger_weber_folder(tmp_path / "model")
         atoms = STRUCTURES[structure]()
         system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
         fast = Potential(folder).compute(*system, particle_energies=True)
@@ -160,6 +150,32 @@ class TestResults:
         alone = Potential(folder).compute(*system, forces=False)
         assert alone.energy == pytest.approx(slow.energy, rel=1e-13, abs=1e-12)
         assert alone.forces is None
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    def test_any_number_of_threads_gives_the_same(
+        self,
+        threads: int,
+        stillinger_weber: Path,
+        driver_environment: DriverEnvironment,
+        tmp_path: Path,
+    ) -> None:
+        """A model that is not divided has code of its own for one thread."""
+        from torchml_driver import Potential
+
+        assert "energies_and_gradient.one_thread" in inspect(stillinger_weber).entries
+        atoms = rattled_crystal() * (2, 2, 2)
+        system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
+        expected = Potential(driver_environment.packed).compute(*system)
+        potential = Potential(stillinger_weber_folder(tmp_path / "model"))
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            found = potential.compute(*system)
+        finally:
+            torch.set_num_threads(before)
+        assert found.energy == pytest.approx(expected.energy, rel=1e-13)
+        np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(found.virial, expected.virial, rtol=0, atol=1e-9)
 
     def test_message_passing_equals_torchscript(self, messages: Path, tmp_path: Path) -> None:
         from torchml_driver import Potential
@@ -247,6 +263,21 @@ class TestRefusals:
         assert "was compiled for torch 2.9, and this process runs torch" in message
         assert "torchml-install model compile" in message
 
+    def test_code_for_one_thread_may_be_missing(
+        self, with_text_changed: Callable[[Callable[[str], str]], Path]
+    ) -> None:
+        from torchml_driver import Potential
+
+        def without(text: str) -> str:
+            changed = text.replace("entry energies_and_gradient.one_thread\n", "")
+            assert changed != text
+            return changed
+
+        atoms = rattled_crystal()
+        potential = Potential(with_text_changed(without))
+        system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
+        assert np.isfinite(potential.compute(*system).energy)
+
     def test_another_device_is_told(
         self, with_text_changed: Callable[[Callable[[str], str]], Path]
     ) -> None:
@@ -272,6 +303,10 @@ class TestRefusals:
             (r"zeros (\d+) float64", r"zeros \1 decimal"),
             (r"zeros (\d+) float64 @\d", r"zeros \1 float64 @77"),
             (r"select (\d+)", "select 0"),
+            (r"select (\d+) (\d+) \d+", r"select \1 \2 2"),  # an edge list has two rows
+            (r"select (\d+) \d+ 0", r"select \1 0 0"),  # there may be no particle
+            (r"zeros (\d+) float64 @0\.\d", r"zeros \1 float64 @0.1"),  # species has one axis
+            (r" \d+\+", " 1+"),  # into the coordinates
             (r"return \d+", "return 999"),
             (r"return \d+ \d+", "return"),
             (r"step \S+ return.*\n", ""),
@@ -402,6 +437,43 @@ class TestCommand:
         assert "loops.py, line 5" in done.stderr
         assert "torch.where" in done.stderr
 
+    def test_a_random_model_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "random_one.py").write_text(
+            "import torch\n"
+            "class Dropout(torch.nn.Module):\n"
+            "    def forward(self, descriptor):\n"
+            "        return torch.nn.functional.dropout(descriptor, 0.1).square().sum(1)\n"
+        )
+        output = tmp_path / "random.pt2"
+        words = ["--pattern", "descriptor", "--width", "8", "--output", output]
+        done = compile_command(f"{tmp_path}/random_one.py:Dropout", *self.SI, *words)
+        assert done.returncode == WrongForwardError.exit_code, done.stderr
+        assert "other results each time it is called" in done.stderr
+        assert "dropout" in done.stderr
+        assert not output.exists()
+
+    @pytest.mark.slow
+    def test_a_package_that_differs_from_the_original_is_not_written(self, tmp_path: Path) -> None:
+        output = tmp_path / "other.pt2"
+        words = ["--pattern", "descriptor", "--width", "8", "--no-energy-only", "--output", output]
+        source = "tests.compiled_models:OtherwiseWhenTraced"
+        done = compile_command(source, *self.SI, *words)
+        assert done.returncode == CompiledModelDiffersError.exit_code, done.stderr
+        assert "differs from the original by 1.0e-06 of the largest value" in done.stderr
+        assert "Nothing was written." in done.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("ratio", "words"),
+        [(1.84, "1.8 times as fast as TorchScript"), (0.5, "TorchScript is quicker, 2.0 times")],
+    )
+    def test_it_says_which_of_the_two_is_quicker(
+        self, ratio: float, words: str, tmp_path: Path
+    ) -> None:
+        (line,) = CompiledModel(tmp_path, {"speed_up": ratio, "device": "cpu"}).speed()
+        assert words in line
+        assert CompiledModel(tmp_path, {"speed_up": None, "device": "cpu"}).speed() == []
+
     def test_what_is_there_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "mine.pt2").write_text("precious")
         source = f"{EXAMPLE}/stillinger_weber.py:StillingerWeber"
@@ -441,6 +513,7 @@ class TestOtherModels:
         facts = json.loads(done.stdout)
         assert facts["scalar_type"] == "float32"
         assert facts["arguments"] == ["descriptor"]
+        assert facts["speed_up"] > 0.0
         rows = torch.rand(9, 8)
         from torch._inductor.package import load_package
 

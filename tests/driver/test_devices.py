@@ -7,10 +7,8 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from tests.structures import rattled_crystal
 from tests.support import DriverEnvironment
 
 OPEN_MPI = {"OMPI_COMM_WORLD_LOCAL_RANK": "5", "OMPI_COMM_WORLD_LOCAL_SIZE": "8"}
@@ -146,23 +144,3 @@ def test_the_argument_wins_over_the_environment(
     assert potential.device == "cpu"
     with pytest.raises(torchml_driver.Error, match="'tpu'"):
         torchml_driver.Potential(driver_environment.packed)
-
-
-@pytest.mark.cuda
-@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
-def test_a_gpu_gives_the_cpus_numbers(driver_environment: DriverEnvironment, device: str) -> None:
-    if not has_cuda():
-        pytest.skip("no GPU")
-    import torchml_driver
-
-    atoms = rattled_crystal()
-    results = [
-        torchml_driver.Potential(driver_environment.packed, device=name).compute(
-            atoms.numbers, atoms.positions, atoms.cell.array, True, particle_energies=True
-        )
-        for name in ("cpu", device)
-    ]
-    assert results[1].energy == pytest.approx(results[0].energy, rel=1e-12)
-    for name in ("forces", "virial", "particle_energies"):
-        on_cpu, on_gpu = (getattr(result, name) for result in results)
-        np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-9, atol=1e-10)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.compiled_models import compiled_stillinger_weber
+from tests import compiled_models
 from tests.descriptor_cases import descriptor_file
 from tests.descriptor_models import TanhNetwork
 from tests.graph_models import Messages
@@ -51,7 +51,7 @@ MODELS = {
         {"preprocessing": "Descriptor", "cutoff": "5.0", "descriptor": "SymmetryFunctions"},
     ),
     "compiled": Model(
-        lambda: compiled_stillinger_weber().read_bytes(), 2.5, {"cutoff": str(CUTOFF)}, "pt2"
+        lambda: compiled_models.stillinger_weber().read_bytes(), 2.5, {"cutoff": str(CUTOFF)}, "pt2"
     ),
 }
 

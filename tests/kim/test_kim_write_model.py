@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.compiled_models import compiled_stillinger_weber
+from tests import compiled_models
 from tests.descriptor_cases import descriptor_file
 from tests.descriptor_models import TanhNetwork
 from tests.graph_models import Messages, graph_parameters
@@ -77,7 +77,7 @@ def test_a_descriptor_model_is_written_with_all_its_three_files(
 def test_a_compiled_model_is_written_too(in_collection: DriverEnvironment, tmp_path: Path) -> None:
     files = {
         "m.param": parameter_text("m.pt2", cutoff=CUTOFF).encode(),
-        "m.pt2": compiled_stillinger_weber().read_bytes(),
+        "m.pt2": compiled_models.stillinger_weber().read_bytes(),
     }
     written_and_installed(in_collection, "TorchML_Compiled", files, tmp_path, CUTOFF)
 

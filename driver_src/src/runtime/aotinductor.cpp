@@ -101,14 +101,19 @@ class CompiledModel {
     std::shared_ptr<AOTIModelContainerRunner> runner_;
 };
 
-/// What a package's description calls an entry: a compiled model, or a plan over several.
+/// What a package's description calls an entry: a compiled model, perhaps with another for one
+/// thread, or a plan over several.
 class Entry {
   public:
     Entry(const std::filesystem::path& file, const PackageDescription& description,
           const std::string& name, c10::Device device) {
         const auto steps = description.steps.find(name);
         if (steps == description.steps.end()) {
-            models_.push_back(std::make_unique<CompiledModel>(file, description, name, device));
+            for (const std::string& variant : {name, name + ".one_thread"}) {
+                if (variant != name && !description.has(variant)) continue;
+                models_.push_back(
+                    std::make_unique<CompiledModel>(file, description, variant, device));
+            }
             return;
         }
         plan_ =
@@ -121,7 +126,9 @@ class Entry {
 
     /// `count`: how many tensors it has to return.
     std::vector<at::Tensor> run(std::vector<at::Tensor>& inputs, std::size_t count) {
-        if (plan_ == nullptr) return models_[0]->run(inputs, count);
+        if (plan_ == nullptr) {
+            return (Workers::count() == 1 ? models_.back() : models_.front())->run(inputs, count);
+        }
         auto outputs = plan_->evaluate(inputs, [this](std::size_t part, auto& values) {
             return models_[part]->run(values, plan_->n_outputs(part));
         });

@@ -44,6 +44,7 @@ struct PackageFile {
 ///     forces                          the model returns forces
 ///     entry energies                  runs without gradient; may be missing
 ///     entry energies_and_gradient     or energies_and_forces
+///     entry ENTRY.one_thread          the same as ENTRY, for one thread; may be missing
 ///     step ENTRY ...                  the entry is no model by itself, but runs some, on the CPU:
 ///                                     see plan.hpp
 ///     file RECORD SIZE CRC            of every file of the entries; SIZE in bytes, CRC in hex

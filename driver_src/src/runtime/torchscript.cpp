@@ -123,13 +123,13 @@ class TorchScript final : public Runtime {
 
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
         // Torch specialises a model for the shapes of its first calls, and compiles it anew when
-        // they change: tens of milliseconds and more, several times, for what is no quicker
-        // afterwards on a CPU (benchmarks/steadiness.py). As it stands, every step costs the same,
-        // the first one too, and gives the same numbers. The setting is this thread's, and goes
-        // back at the end.
-        const bool optimize =
-            torch::jit::getGraphExecutorOptimize() && !inputs[0].device().is_cpu();
-        const torch::jit::GraphOptimizerEnabledGuard setting(optimize);
+        // they change, as numbers of particles and neighbours do: tens of milliseconds and more on
+        // a CPU, where it is no quicker afterwards (benchmarks/steadiness.py), seconds on a GPU, a
+        // dozen times for each group of operations that torch fuses. As it stands, every step
+        // costs the same, the first one too, and gives the same numbers. Who wants fused
+        // operations compiles the model beforehand, once and for all sizes (.pt2). The setting is
+        // this thread's, and goes back at the end.
+        const torch::jit::GraphOptimizerEnabledGuard setting(false);
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
         } catch (const std::exception& problem) {

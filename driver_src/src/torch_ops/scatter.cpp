@@ -71,6 +71,8 @@ Terms coordinate_terms(const at::Tensor& source, const at::Tensor& index, std::i
     } else if (dim_size) {
         rows = *dim_size;
     } else if (index.numel() != 0) {
+        // The result's size is in the index: a GPU has to be waited for. Models that give dim_size,
+        // as they should, are spared that.
         rows = index.max().item<std::int64_t>() + 1;
     }
     return terms_of(dim, lanes(index, source.sizes(), dim), rows);
@@ -162,7 +164,7 @@ Terms sorted_terms(const at::Tensor& source, const at::Tensor& index, const Opti
     TORCH_CHECK(dim >= 0 && dim < source.dim(), "index has ", index.dim(), " dimensions, src has ",
                 source.dim());
     const auto leading = source.sizes().slice(0, static_cast<std::size_t>(dim) + 1);
-    if (!out && !dim_size && index.numel() != 0) {
+    if (!out && !dim_size && index.numel() != 0) {  // waits for a GPU, see above
         dim_size = index.select(dim, index.size(dim) - 1).max().item<std::int64_t>() + 1;
     }
     return coordinate_terms(source, index.expand(leading), dim, out, dim_size);
@@ -287,6 +289,7 @@ at::Tensor gather_csr(const at::Tensor& source, const at::Tensor& indptr,
     if (out) {
         count = out->size(dim);
     } else if (source.numel() != 0) {
+        // How many slices there are is in the pointers: waits for a GPU, unless `out` says it.
         count = pointers.flatten()[-1].item<std::int64_t>();
     }
     const at::Tensor index =

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import json
 import multiprocessing
 import os
@@ -23,7 +22,9 @@ from torchml_installer.models.aot.failure import ModelError, one_line
 _TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 1e-1}
 
 
-#: For inductor, in parts of which the driver's threads run one each.
+#: For inductor: code for one thread, without atomic operations, of which each costs a score of
+#: others, and without OpenMP. For parts, of which the driver's threads run one each, and for
+#: processes with one thread.
 _ONE_THREAD = {"cpp.dynamic_threads": False, "cpp.threads": 1}
 
 
@@ -54,7 +55,16 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)  # processes forked off later cannot use this one's threads
-    from torchml_installer.models.aot import blocks, cpu, package, plan, source, systems, trace
+    from torchml_installer.models.aot import (
+        blocks,
+        cpu,
+        package,
+        plan,
+        source,
+        systems,
+        timing,
+        trace,
+    )
 
     device = request["device"]
     capability = _require_device(device)
@@ -82,15 +92,16 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
     functions = trace.functions(model, called, request["returns_forces"])
     if not request["energy_only"]:
         del functions["energies"]
-    expected = {name: _evaluate(function, maker) for name, function in functions.items()}
+    expected = {name: _evaluate(function, maker, scalar) for name, function in functions.items()}
 
     from torch._inductor import config
 
     settings = {**_settings(config), **cpu.inductor_settings(level)}
     made = work / "model.pt2"
 
-    def make(chosen: dict[str, Any]) -> tuple[package.Target, float]:
-        """Writes the package; what it runs on, and how far it is from the original."""
+    def make(chosen: dict[str, Any]) -> tuple[package.Target, float, Callable[..., Any]]:
+        """Writes the package; what it runs on, how far it is from the original, and the entry that
+        makes forces or the gradient."""
         jobs: dict[str, tuple[Any, dict[str, Any]]] = {}
         plans: dict[str, plan.Plan] = {}
         with config.patch(chosen):
@@ -105,6 +116,8 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
             )
             if divided is None:
                 jobs[name] = (program, chosen)
+                if device == "cpu" and name != "energies":
+                    jobs[name + package.ON_ONE_THREAD] = (program, {**chosen, **_ONE_THREAD})
                 continue
             plans[name] = divided.plan
             for part, exported in blocks.exported(divided, maker.example()):
@@ -114,27 +127,30 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
         package.write(made, models, called, target, request["returns_forces"], plans)
         loaded = {name: torch._inductor.package.load_package(str(made), name) for name in models}
         difference = 0.0
-        for name in functions:
-            runs = [loaded[name]] if name not in plans else []
+        for name in sorted(functions):  # energies, energies_and_...
+            variants = (name + package.ON_ONE_THREAD, name)
+            runs = [loaded[variant] for variant in variants if variant in loaded]
             if name in plans:
-                whole = plans[name]
+                steps = plans[name]
                 runs = [
-                    lambda *inputs, block=block, whole=whole: whole.run(loaded, inputs, block)
+                    lambda *inputs, block=block, steps=steps: steps.run(loaded, inputs, block)
                     for block in (None, 7)
                 ]
             for run in runs:
                 difference = max(difference, _compare(name, run, maker, expected[name], scalar))
-        return target, difference
+        return target, difference, runs[0]
 
     try:
-        target, difference = make(settings)
+        target, difference, whole = make(settings)
     except ModelError as error:
         if error.kind != "differ":
             raise
         # Torch 2.13's scheduler can put a sum over edges after the loop that needs it, into
         # which it has fused others: each loop by itself is right, and a little slower.
         print(f"{error.message} Once more, with every loop by itself.", flush=True)
-        target, difference = make({**settings, "max_fusion_size": 1})
+        target, difference, whole = make({**settings, "max_fusion_size": 1})
+    returns_forces = request["returns_forces"]
+    speed_up = timing.speed_up(model, whole, called, maker.usual(), returns_forces)
     output = Path(request["output"])
     shutil.copyfile(made, output)
     return {
@@ -148,6 +164,7 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
         "entries": list(functions),
         "systems": len(expected[next(iter(functions))]),
         "largest_difference": difference,
+        "speed_up": speed_up,
         "bytes": output.stat().st_size,
     }
 
@@ -277,9 +294,9 @@ def _compile_job(name: str) -> Any:
 def _compile(program: Any, settings: dict[str, Any]) -> Any:
     import torch
 
-    # What torch knows of sizes from the example is no condition on systems: results are compared.
-    unguarded = "check_guards" in inspect.signature(program.module).parameters
-    graph = program.module(**({"check_guards": False} if unguarded else {}))
+    from torchml_installer.models.aot import trace
+
+    graph = trace.module_of(program)
     try:
         with torch._inductor.config.patch(settings):
             return torch._inductor.aot_compile(graph, *program.example_inputs, options=settings)
@@ -296,7 +313,36 @@ def _compile(program: Any, settings: dict[str, Any]) -> Any:
         ) from error
 
 
-def _evaluate(function: Callable[..., Any], maker: Any) -> list[tuple[str, tuple[Any, ...]]]:
+def _require_repeatable(words: str, first: Any, second: Any, scalar: Any) -> None:
+    """Raises ModelError if a model's results for the same system differ."""
+    difference = max(_difference(one, other) for one, other in zip(first, second, strict=True))
+    if not difference <= _tolerance(scalar):
+        raise ModelError(
+            "forward",
+            "The model gives other results each time it is called: they differ by "
+            f"{difference:.1e} of the largest value for {words}.",
+            "Leave out what is random, dropout(..., training=True) for example, and what the model "
+            "remembers from call to call.",
+        )
+
+
+def _tolerance(scalar: Any) -> float:
+    return _TOLERANCES[str(scalar).removeprefix("torch.")]
+
+
+def _difference(one: Any, other: Any) -> float:
+    """The largest, relative to the largest value of the first."""
+    if one.shape != other.shape:
+        return float("inf")
+    if one.numel() == 0:
+        return 0.0
+    scale = max(float(one.double().abs().max()), 1e-3)
+    return float((one.double() - other.double()).abs().max()) / scale
+
+
+def _evaluate(
+    function: Callable[..., Any], maker: Any, scalar: Any
+) -> list[tuple[str, tuple[Any, ...]]]:
     """Results of the original, by system; those it cannot do itself prove nothing and are None."""
     results: list[tuple[str, tuple[Any, ...]]] = []
     first: Exception | None = None
@@ -309,6 +355,8 @@ def _evaluate(function: Callable[..., Any], maker: Any) -> list[tuple[str, tuple
             first = first or error
             continue
         if all(bool(tensor.isfinite().all()) for tensor in found):
+            if not results:
+                _require_repeatable(words, found, tuple(function(*inputs)), scalar)
             results.append((words, found))
     if len(results) < 3:
         from torchml_installer.models.aot.failure import place_in_model
@@ -330,7 +378,7 @@ def _compare(
     entry: str, loaded: Any, maker: Any, expected: list[tuple[str, tuple[Any, ...]]], scalar: Any
 ) -> float:
     """The largest relative difference between the compiled and the original model."""
-    tolerance = _TOLERANCES[str(scalar).removeprefix("torch.")]
+    tolerance = _tolerance(scalar)
     inputs = dict(maker.systems())
     largest = 0.0
     for words, results in expected:
@@ -347,10 +395,7 @@ def _compare(
                     f"The compiled model returns the shape {list(other.shape)} for {words}, the "
                     f"original {list(one.shape)} ({entry}).",
                 )
-            if one.numel() == 0:
-                continue
-            scale = max(float(one.double().abs().max()), 1e-3)
-            largest = max(largest, float((one.double() - other.double()).abs().max()) / scale)
+            largest = max(largest, _difference(one, other))
             if not largest <= tolerance:
                 raise ModelError(
                     "differ",

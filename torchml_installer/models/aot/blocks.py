@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from torchml_installer.models.aot import products, rowwise, tails
+from torchml_installer.models.aot import products, rowwise, tails, trace
 from torchml_installer.models.aot.plan import Input, Output, Part, Plan, Select, Zeros
 from torchml_installer.models.aot.rowwise import tensor
 from torchml_installer.models.aot.systems import Convention
@@ -40,7 +40,7 @@ def divided(program: Any, called: Convention, entry: str) -> Blocks | None:
 
     program: torch.export.ExportedProgram of plain operations, sizes dynamic as ``called`` says.
     """
-    graph_module = program.run_decompositions({}).module(check_guards=False)
+    graph_module = trace.module_of(program.run_decompositions({}))
     products.transpose_constants(graph_module)
     try:
         return _Divider(graph_module, called, entry).divide()

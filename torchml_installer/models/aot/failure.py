@@ -54,6 +54,9 @@ def _is_of_the_model(file: str) -> bool:
     resolved = path.resolve()
     if ours in resolved.parents:
         return False
+    torch = sys.modules.get("torch")
+    if torch is not None and Path(str(torch.__file__)).resolve().parent in resolved.parents:
+        return False
     if "site-packages" in resolved.parts:
         return not installed & set(resolved.parts)
     return standard not in resolved.parents and sys.prefix not in str(resolved)

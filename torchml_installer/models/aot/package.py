@@ -19,6 +19,8 @@ from torchml_installer.models.aot.plan import Plan
 from torchml_installer.models.aot.systems import Convention
 
 _RECORD = "extra/torchml.txt"
+#: What the names of entries end in that are the same again, for processes with one thread.
+ON_ONE_THREAD = ".one_thread"
 #: Sources and notes of the compiler, which nobody runs.
 _NOT_KEPT = (".cpp", ".kernel_metadata.json", ".wrapper.json")
 

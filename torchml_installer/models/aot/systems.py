@@ -81,6 +81,10 @@ class SystemMaker:
         yield "particles without neighbours", self._make(*self._grid(7, 1e-3, 4))
         yield "one particle", self._make(*self._grid(1, 1.0, 1))
 
+    def usual(self) -> Tensors:
+        """One to time: of the size that a rank of a simulation has."""
+        return self._make(*self._grid(1200, 12.0, 500))
+
     def _grid(self, n: int, neighbours: float, n_contributing: int) -> tuple[torch.Tensor, int]:
         """(n, 3) coordinates in Å: a jittered grid, on average so many neighbours within the
         cutoff (a sphere of radius 1 has the volume 4.19)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -87,6 +88,17 @@ def export(function: Function, called: Convention, example: Tensors) -> Any:
     )
     with _model_errors():
         return torch.export.export(graph, example, dynamic_shapes=dynamic)
+
+
+def module_of(program: Any) -> torch.fx.GraphModule:
+    """The code of an exported program, without conditions on sizes.
+
+    What torch knows of sizes from the example is no condition on systems: results are compared.
+    """
+    # Older torches never check.
+    checks = "check_guards" in inspect.signature(program.module).parameters
+    module: torch.fx.GraphModule = program.module(**({"check_guards": False} if checks else {}))
+    return module
 
 
 class _model_errors:  # noqa: N801  (a context manager, called like one)

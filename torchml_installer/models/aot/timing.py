@@ -1,0 +1,75 @@
+"""Whether the compiled model is quicker than the same model as TorchScript."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from torchml_installer.models.aot.systems import Convention, Tensors
+
+#: How long the two are run in turns.
+_SECONDS = 3.0
+_LEAST = 3
+
+
+def speed_up(
+    model: torch.nn.Module,
+    compiled: Callable[..., Any],
+    called: Convention,
+    inputs: Tensors,
+    returns_forces: bool,
+) -> float | None:
+    """The time of a step with TorchScript, as the driver runs it, by that of the compiled code,
+    both on one thread; None for a model that TorchScript cannot express.
+
+    compiled: the entry with forces or gradient. inputs: of a system as large as usual.
+    """
+    try:
+        scripted = torch.jit.script(model)
+    except Exception:  # whatever TorchScript has against a model, the compiled one is what there is
+        return None
+
+    def script() -> None:
+        with torch.jit.optimized_execution(False):
+            if returns_forces:
+                scripted(*inputs)
+                return
+            variable = inputs[called.differentiable].detach().requires_grad_(True)
+            rest = inputs[called.differentiable + 1 :]
+            found = scripted(*inputs[: called.differentiable], variable, *rest)
+            energies = found[0] if isinstance(found, tuple) else found
+            torch.autograd.grad(energies.sum(), variable)
+
+    try:
+        slow, fast = _shortest([script, lambda: compiled(*inputs)], inputs[0].is_cuda)
+    except Exception:  # the original cannot do so large a system, or has no gradient there
+        return None
+    return slow / fast
+
+
+def _shortest(runs: list[Callable[[], None]], on_gpu: bool) -> list[float]:
+    """Of each, s; in turns, so that what else the machine does disturbs all alike."""
+    best = [float("inf")] * len(runs)
+    begin = time.perf_counter()
+    turns = 0
+    while turns < _LEAST or time.perf_counter() - begin < _SECONDS:
+        for place, run in enumerate(runs):
+            best[place] = min(best[place], _time_of(run, on_gpu))
+        turns += 1
+    return best
+
+
+def _time_of(run: Callable[[], None], on_gpu: bool) -> float:
+    """Of the thread's own processor, or of the clock where the work is done elsewhere."""
+    if not on_gpu:
+        start = time.thread_time()
+        run()
+        return time.thread_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    run()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
