@@ -17,7 +17,12 @@ import pytest
 import torch
 
 from tests import compiled_models, graph_models
-from tests.compiled_models import compile_command, model_folder, stillinger_weber_folder
+from tests.compiled_models import (
+    compile_command,
+    messages_folder,
+    model_folder,
+    stillinger_weber_folder,
+)
 from tests.profiles import read_profiles
 from tests.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
 from tests.support import EXAMPLE, ROOT, DriverEnvironment
@@ -70,13 +75,6 @@ def text_changed(package: Path, change: Callable[[str], str]) -> bytes:
                 contents = change(contents.decode()).encode()
             new.writestr(info.filename, contents)
     return written.getvalue()
-
-
-def messages_folder(folder: Path, package: bytes) -> Path:
-    folder.mkdir()
-    (folder / "model.pt2").write_bytes(package)
-    (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
-    return folder
 
 
 def test_the_profile_says_that_forward_and_backward_are_one(

@@ -14,8 +14,8 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from tests.compiled_models import messages, messages_folder
 from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.driver.test_compiled_models import compiled, messages_folder
 from tests.example_network import CUTOFF as NETWORK_CUTOFF
 from tests.example_network import example_network
 from tests.graph_models import CUTOFF as MESSAGES_CUTOFF
@@ -105,10 +105,7 @@ def many_particles(reach: float) -> Callable[[], Particles]:
 
 
 def compiled_messages(folder: Path) -> Path:
-    options = ["--elements", "Si", "--cutoff", str(MESSAGES_CUTOFF)]
-    options += ["--pattern", "graph", "--layers", "3"]
-    package = compiled("messages", "tests.graph_models:Messages", *options)
-    return messages_folder(folder / "compiled", package.read_bytes())
+    return messages_folder(folder / "compiled", messages().read_bytes())
 
 
 #: How to write a model, how far its neighbours are, and how many steps take half a minute.
