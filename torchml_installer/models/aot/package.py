@@ -20,6 +20,8 @@ from torchml_installer.models.aot.systems import Convention
 
 _RECORD = "extra/torchml.txt"
 _CODE = "data/aotinductor/"
+#: Of the archive's format; torch's reader wants it.
+_VERSION = ".data/version"
 #: What the names of entries end in that are the same again, for processes with one thread.
 ON_ONE_THREAD = ".one_thread"
 #: Sources and notes of the compiler, which nobody runs.
@@ -73,6 +75,8 @@ def write(
                 facts.append(f"file {name} {info.file_size} {info.CRC:08x}")
             # Compressed, since installing a model in KIM costs time and memory for every byte.
             archive.writestr(f"{top}/{name}", source.read(info), zipfile.ZIP_DEFLATED)
+        if f"{outer}{_VERSION}" not in source.namelist():  # torch 2.7 has another one
+            archive.writestr(f"{top}/{_VERSION}", "3\n")
         archive.writestr(f"{top}/{_RECORD}", "\n".join(facts) + "\n", zipfile.ZIP_DEFLATED)
     raw.unlink()
 
