@@ -161,6 +161,9 @@ class TestResults:
         from torchml_driver import Potential
 
         assert "energies_and_gradient.one_thread" in inspect(stillinger_weber).entries
+        with zipfile.ZipFile(stillinger_weber) as archive:
+            libraries = [info for info in archive.infolist() if info.filename.endswith(".so")]
+        assert len({info.CRC for info in libraries}) == len(libraries) == 3
         atoms = rattled_crystal() * (2, 2, 2)
         system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
         expected = Potential(driver_environment.packed).compute(*system)

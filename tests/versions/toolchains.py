@@ -1,7 +1,7 @@
 """Other toolchains than the suite's own: releases of torch and CMake, compilers.
 
-What is fetched is kept in ``support.KEPT``: of torch, what linking and loading take (0.5 GB a
-release, and 0.5 GB more for the newest one's CUDA library).
+What is fetched is kept in ``support.KEPT``: torch with all that it needs, CUDA's libraries among
+them (a download of 3 GB a release), or what linking takes of it (0.5 GB).
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from pathlib import Path
 
 from tests.support import KEPT, ROOT, run
 
-#: Of PyPI's torch. Its Python half is left out: the driver never needs it.
+#: Of PyPI's torch, what linking takes.
 _TORCH_FILES = re.compile(
     r"torch/(include/|share/cmake/|version\.py$|lib/lib(torch_cpu|torch|c10|c10_cuda|shm|gomp"
     r"|gfortran|torch_global_deps)\b[^/]*$)"
 )
-_TORCH_CUDA = re.compile(r"torch/lib/libtorch_cuda\.so$")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,14 @@ class Toolchain:
             return Path("/usr")
         if self.torch == "active":
             return active_torch()
-        return fetched_torch(self.torch)
+        return whole_torch(newest_torch() if self.torch == "newest" else self.torch)
+
+    def torch_version(self) -> str:
+        """Its series, such as 2.13."""
+        text = (self.torch_root() / "version.py").read_text()
+        found = re.search(r"__version__ = '(\d+\.\d+)", text)
+        assert found is not None, text
+        return found[1]
 
     def cmake_folder(self) -> Path:
         if self.cmake == "system":
@@ -111,35 +117,28 @@ def newest_torch() -> str:
     return found[1]
 
 
+def whole_torch(version: str) -> Path:
+    """The folder torch/ of a release on PyPI, which can be imported: its packages are beside it."""
+    kept = KEPT / f"torch-{version}-whole"
+    if not kept.exists():
+        with _partial(kept) as folder:
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
+            run([*pip, "--target", folder, f"torch=={version}"])
+    return kept / "torch"
+
+
 def fetched_torch(version: str) -> Path:
-    """The folder torch/ of a release on PyPI, with what it needs of CUDA if it was built for it."""
-    with_cuda_library = version == "newest"
-    version = newest_torch() if version == "newest" else version
+    """The folder torch/ of a release on PyPI, as far as linking needs it."""
     kept = KEPT / f"torch-{version}"
     if not kept.exists():
         with _partial(kept) as folder:
             (wheel,) = _downloaded(f"torch=={version}", folder)
             with zipfile.ZipFile(wheel) as archive:
                 for name in archive.namelist():
-                    if _TORCH_FILES.match(name) or (with_cuda_library and _TORCH_CUDA.match(name)):
+                    if _TORCH_FILES.match(name):
                         archive.extract(name, folder)
-                (metadata,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
-                needed = _cuda_needed(archive.read(metadata).decode())
             wheel.unlink()
-            if needed:
-                run([sys.executable, "-m", "pip", "install", "--target", folder, *needed])
     return kept / "torch"
-
-
-def _cuda_needed(metadata: str) -> list[str]:
-    """The requirements without which libtorch_cpu cannot be loaded; none of a CPU build."""
-    single = re.findall(
-        r"^Requires-Dist: (nvidia-cuda-(?:runtime|cupti)\S*) ?\(?(==[\d.]+)", metadata, re.M
-    )
-    bundled = re.findall(r"^Requires-Dist: cuda-toolkit\[.*?\](==[\d.]+)", metadata, re.M)
-    return [name + version for name, version in single] + [
-        f"cuda-toolkit[cudart,cupti]{version}" for version in bundled
-    ]
 
 
 def fetched_cmake(version: str) -> Path:

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -125,7 +126,7 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
                 jobs[part.name] = (exported, {**chosen, **serial})
         models = _compiled(jobs)
         package.write(made, models, called, target, request["returns_forces"], plans)
-        loaded = {name: torch._inductor.package.load_package(str(made), name) for name in models}
+        loaded = {name: package.load(work, name, files) for name, files in models.items()}
         difference = 0.0
         for name in sorted(functions):  # energies, energies_and_...
             variants = (name + package.ON_ONE_THREAD, name)
@@ -285,8 +286,13 @@ def _receive(jobs: dict[str, tuple[Any, dict[str, Any]]]) -> None:
 
 def _compile_job(name: str) -> Any:
     """The files of a compiled model; or what ModelError wants to know."""
+    program, settings = _jobs[name]
+    # Torch names a library after its outermost code, which may be the same with other settings:
+    # each set of them has a folder of its own.
+    kind = zlib.crc32(repr(sorted(settings.items())).encode())
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{tempfile.gettempdir()}/inductor-{kind:08x}"
     try:
-        return _compile(*_jobs[name])
+        return _compile(program, settings)
     except ModelError as error:
         return {"kind": error.kind, "message": error.message, "remedy": error.remedy}
 

@@ -19,6 +19,9 @@ from torchml_installer.models.aot.plan import Plan
 from torchml_installer.models.aot.systems import Convention
 
 _RECORD = "extra/torchml.txt"
+_CODE = "data/aotinductor/"
+#: Of the archive's format; torch's reader wants it.
+_VERSION = ".data/version"
 #: What the names of entries end in that are the same again, for processes with one thread.
 ON_ONE_THREAD = ".one_thread"
 #: Sources and notes of the compiler, which nobody runs.
@@ -61,17 +64,35 @@ def write(
         facts[0] = "torchml-package 2"
         facts += plan.lines(entry)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
-        top = source.namelist()[0].partition("/")[0]
+        # Torch 2.7 puts no folder around everything; the driver's reader wants one.
+        first = next(name for name in source.namelist() if _CODE in name)
+        outer, top = first[: first.index(_CODE)], path.stem
         for info in source.infolist():
-            name = info.filename.partition("/")[2]
-            if name.startswith("data/aotinductor/"):
+            name = info.filename.removeprefix(outer)
+            if name.startswith(_CODE):
                 if name.endswith(_NOT_KEPT[0]):
                     continue
                 facts.append(f"file {name} {info.file_size} {info.CRC:08x}")
             # Compressed, since installing a model in KIM costs time and memory for every byte.
             archive.writestr(f"{top}/{name}", source.read(info), zipfile.ZIP_DEFLATED)
+        if f"{outer}{_VERSION}" not in source.namelist():  # torch 2.7 has another one
+            archive.writestr(f"{top}/{_VERSION}", "3\n")
         archive.writestr(f"{top}/{_RECORD}", "\n".join(facts) + "\n", zipfile.ZIP_DEFLATED)
     raw.unlink()
+
+
+def load(folder: Path, name: str, files: Any) -> Any:
+    """What torch._inductor.aot_compile returned, to be called; ``folder``: for a while.
+
+    By itself: to torch 2.7, one model is another whose name begins with its own.
+    """
+    from torch._inductor.package import load_package, package_aoti
+
+    alone = folder / "alone.pt2"
+    package_aoti(str(alone), {name: files})
+    loaded = load_package(str(alone), name)
+    alone.unlink()
+    return loaded
 
 
 def _facts(
