@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from tests.clean.machines import seed
 from tests.installer.made_up import (
@@ -227,10 +228,8 @@ class TestWithoutPip:
         home = seed(tmp_path / ODD_NAME)
         shutil.rmtree(next(home.glob("lib/python3*/site-packages/pip")))
         make_wheel(tmp_path / "wheels", "vesin", "0.9", {"vesin/__init__.py": ""})
-        program = shutil.which("uv")
-        assert program is not None, "is among the tests' dependencies"
         (tmp_path / "bin").mkdir()
-        (tmp_path / "bin/uv").symlink_to(program)
+        (tmp_path / "bin/uv").symlink_to(find_uv_bin())
         return {
             "PATH": "/usr/bin:/bin",
             "HOME": str(tmp_path),

@@ -198,11 +198,16 @@ class TestOtherShells:
         _, torch, _, kim = odd_places(machine)
         machine.install("env", "--format", kind, "--torch-root", torch, "--kim-root", kim)
         (once,) = run_other(machine, kind, "use", "show")
+        outcome = machine.install(
+            *("env", "--format", "json", "-o", "-", "--torch-root", torch, "--kim-root", kim)
+        )
+        first = ":".join(json.loads(outcome.out)["prepend"]["PATH"])
+        rest = once[2].removeprefix(f"{first}:")
+        assert rest != once[2]
         environment = {"TORCH_ROOT": once[0], "PATH": f"/tmp:{once[2]}"}
         if kind == "lmod":
             environment["LOADEDMODULES"] = ""
         (child,) = run_other(machine, kind, "use", "show", **environment)
-        first, rest = once[2].split(":", 1)
         assert child[2] == f"{first}:/tmp:{rest}"
 
     def test_what_the_user_had_comes_back(self, machine: Machine, kind: str) -> None:
