@@ -2,7 +2,7 @@
 #   make demo          from a bare machine to silicon in LAMMPS and in ASE
 #   make test          all tests but the slow ones        make test-all   those too
 #   make bench         measure, see benchmarks/           make lint       what CI checks
-#   make sanitize      the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer
+#   make sanitize      all of the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make release       what a release consists of, into dist/; RELEASE_OPTIONS=--draft for a try
 #   make fuzz          see driver_src/fuzz/README.md; FUZZ_SECONDS=60 for less than ten minutes each
 # PYTHON=python3.12 chooses the Python of .venv, TORCHML_TORCH="torch==2.7.0" its torch.
@@ -10,6 +10,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FUZZ_SECONDS ?= 600
+SANITIZED = tests/kim/test_kim_faults.py tests/kim/test_kim_broken_models.py \
+	tests/kim/test_kim_write_model.py tests/kim/test_kim_particle_virials.py \
+	tests/driver/test_outputs.py tests/driver/test_graphs.py tests/driver/test_kept_inputs.py \
+	tests/driver/test_descriptor_models.py
 CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 
 .PHONY: demo test test-all bench sanitize fuzz lint format release provision
@@ -32,13 +36,15 @@ test-all: PURPOSE = --for test-all
 RUN_TESTS = failed=0; \
 	$(BIN)/python -m pytest --numprocesses auto $(1) tests/installer || failed=1; \
 	$(BIN)/python -m pytest --ignore tests/installer $(1) || failed=1; \
+	$(2) \
 	exit $$failed
 
 test: provision
 	@$(call RUN_TESTS,-m "not slow")
 
+# With sanitizers those that touch memory in all ways: faults, broken models, each kind of input.
 test-all: provision
-	@$(call RUN_TESTS)
+	@$(call RUN_TESTS,,$(BIN)/python -m tests.sanitize $(SANITIZED) || failed=1;)
 
 bench: provision
 	$(BIN)/torchml-install quickstart

@@ -34,6 +34,7 @@ CUTOFF = 4.5
 LAYERS = 3
 SKIN = 2.0  # LAMMPS's in metal units
 GRAPHS = ["--cutoff", str(CUTOFF), "--pattern", "graph", "--layers", str(LAYERS)]
+DRIVER_STAGES = ("inputs", "copies", "outputs")
 ROUNDS = 3  # the best of them is reported
 
 #: glibc's, so that memory is kept from step to step as the driver keeps it.
@@ -86,7 +87,8 @@ class Run:
 
     @property
     def model(self) -> float:
-        return self.stages["forward"] + self.stages["backward"]
+        """Forward and backward, which compiled models have in one stage."""
+        return sum(time for stage, time in self.stages.items() if stage not in DRIVER_STAGES)
 
 
 @dataclass
@@ -155,7 +157,7 @@ def profile(stderr: str) -> tuple[dict[str, float], int]:
     particles = re.search(r"at last (\d+) particles", table)
     assert particles is not None, stderr
     stages: dict[str, float] = {}
-    for name, time in re.findall(r"^ +(\w+) +(\S+) ms a step", table, re.MULTILINE):
+    for name, time in re.findall(r"^ +(\S+) +(\S+) ms a step", table, re.MULTILINE):
         stages.setdefault(name, float(time))
     return stages, int(particles[1])
 
@@ -339,7 +341,7 @@ def lines(bench: Bench) -> Iterator[str]:
         for label, folder in models.items():
             runs = [bench.lammps(folder.name, cells, 1, steps) for _ in range(2)]
             run = min(runs, key=lambda run: sum(run.stages.values()))
-            others = [run.stages[stage] for stage in ("inputs", "copies", "outputs")]
+            others = [run.stages[stage] for stage in DRIVER_STAGES]
             share = 100 * sum(others) / (sum(others) + run.model)
             columns = " | ".join(f"{time:.2f}" for time in (*others, run.model))
             yield f"| {8 * cells**3} | {label} | {columns} | {share:.1f} % |"

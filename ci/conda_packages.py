@@ -37,7 +37,7 @@ from torchml_installer.deps.conda_conflicts import explain
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 #: In the order in which they need each other.
-NAMES = ("torchml-installer", "torchml-libdescriptor", "torchml-driver", "torchml-example-models")
+NAMES = ("torchml-installer", "torchml-driver", "torchml-libdescriptor", "torchml-example-models")
 
 
 def variant_config(
@@ -52,10 +52,30 @@ def variant_config(
 def rendered(
     name: str, narrowed: Mapping[str, Sequence[str]], platform: str | None = None
 ) -> list[RenderedVariant]:
-    """Every variant of one recipe."""
+    """Every variant of one recipe that is not to be skipped."""
     recipe = Stage0Recipe.from_file(RECIPES / name / "recipe.yaml")
     render_config = RenderConfig(platform=PlatformConfig(target_platform=platform))
-    return recipe.render(variant_config(narrowed, platform), render_config)
+    variants = recipe.render(variant_config(narrowed, platform), render_config)
+    conditions: Sequence[str] = recipe.to_dict()["build"]["skip"]
+    return [variant for variant in variants if not any_true(conditions, variant, render_config)]
+
+
+def any_true(
+    conditions: Sequence[str], variant: RenderedVariant, render_config: RenderConfig
+) -> bool:
+    """Whether one of the recipe's conditions holds for a variant.
+
+    py-rattler-build renders, and builds, what is to be skipped. A recipe whose version is the
+    condition has it evaluated by the same engine.
+    """
+    values = VariantConfig({key: [value] for key, value in variant.variant.items()})
+    for condition in conditions:
+        version = f"${{{{ 1 if ({condition}) else 0 }}}}"
+        probe = Stage0Recipe.from_dict({"package": {"name": "probe", "version": version}})
+        (rendered_probe,) = probe.render(values, render_config)
+        if rendered_probe.recipe.to_dict()["package"]["version"] == "1":
+            return True
+    return False
 
 
 class Log:
@@ -129,7 +149,8 @@ def why_unsolved(said: str, channels: Sequence[str]) -> str:
     request = rattler.solve(
         list(channels),
         specs,
-        virtual_packages=rattler.VirtualPackage.detect(),
+        # What CONDA_OVERRIDE_CUDA says counts for the build, and so here.
+        virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
         channel_priority=rattler.ChannelPriority.Disabled,
     )
     try:
@@ -201,6 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.only or NAMES:
         log = log_file(output, name)
         log.unlink(missing_ok=True)
+        if not rendered(name, narrowed):
+            print(f"skipped: {name}, which its recipe builds on other platforms alone", flush=True)
+            continue
         try:
             for package in build(name, output, channels, narrowed, not options.no_tests):
                 done = "built" if options.no_tests else "built and tested"
@@ -212,8 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once: rattler's threads may still be trying to reach a channel, and crash
-    an interpreter that is taken down under them."""
+    """Ends the process at once: rattler's threads may still be at work, on a channel that cannot be
+    reached or on a package, and crash an interpreter that is taken down under them."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -189,6 +189,11 @@ def programs(*names: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(name) for name in names)
 
 
+def has_lammps() -> bool:
+    """conda-forge's LAMMPS has one of the longer names."""
+    return any(shutil.which(name) for name in ("lmp", "lmp_mpi", "lmp_serial"))
+
+
 def has_kim_api() -> bool:
     if not shutil.which("kim-api-collections-management") or not shutil.which("pkg-config"):
         return False
@@ -229,12 +234,12 @@ def has_web_tool() -> bool:
 NEEDS = (
     Need("KIM-API", ("libkim-api-dev", "pkg-config"), ("kim-api", "pkg-config"), has_kim_api),
     Need("published models", ("openkim-models",), ("openkim-models",), has_published_models),
-    Need("LAMMPS", ("lammps",), ("lammps",), programs("lmp")),
+    Need("LAMMPS", ("lammps",), ("lammps",), has_lammps),
     Need("MPI", ("libopenmpi-dev", "openmpi-bin"), ("openmpi",), programs("mpicxx", "mpirun")),
     Need("C++ compiler", ("g++",), ("cxx-compiler",), programs("c++")),
     Need("CMake", ("cmake",), ("cmake",), programs("cmake")),
     Need("build tools", ("make", "ninja-build"), ("make", "ninja"), programs("make", "ninja")),
-    Need("xxd", ("xxd",), ("xxd",), programs("xxd")),
+    Need("xxd", ("xxd",), ("vim",), programs("xxd")),
     Need("web tool of KIM's commands", ("wget",), ("wget",), has_web_tool),
     Need("venv module", ("python3-venv",), ("python",), has_venv),
     Need("Python headers", ("python3-dev",), ("python",), has_python_headers),

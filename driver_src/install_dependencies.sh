@@ -34,9 +34,35 @@ else
 fi
 
 run deps "$@" || exit
-for option in "$@"; do
-    if [ "$option" = --dry-run ]; then
-        exit 0
-    fi
+
+# Of these options, env is told those that say where things are; the rest of "$@" becomes that.
+left=$# prefix='' libtorch='' torch_root='' json=''
+while [ "$left" -gt 0 ]; do
+    name=$1 value=''
+    shift && left=$((left - 1))
+    case $name in
+        --*=*)
+            value=${name#*=} name=${name%%=*} ;;
+        --with | --provider | --torch-index | --libtorch | --sha256 | --prefix | --sources | --jobs | \
+            --torch-root | --kim-root | --cxx)
+            value=$1
+            shift && left=$((left - 1)) ;;
+    esac
+    case $name in
+        -h | --help | --dry-run) exit 0 ;;
+        --json) json=yes ;;
+        --prefix) prefix=$value ;;
+        --libtorch) libtorch=$value ;;
+        --torch-root | --kim-root | --cxx)
+            set -- "$@" "$name" "$value"
+            [ "$name" != --torch-root ] || torch_root=$value ;;
+    esac
 done
-run env
+if [ -n "$prefix" ] && [ -n "$libtorch" ] && [ -z "$torch_root" ]; then
+    set -- "$@" --torch-root "$prefix/libtorch"
+fi
+if [ -n "$json" ]; then
+    run env "$@" >&2
+else
+    run env "$@"
+fi

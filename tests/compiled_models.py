@@ -135,3 +135,10 @@ def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: objec
 
 def stillinger_weber_folder(folder: Path) -> Path:
     return model_folder(folder, stillinger_weber().read_bytes(), "pt2", cutoff=CUTOFF)
+
+
+def messages_folder(folder: Path, package: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.pt2").write_bytes(package)
+    (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
+    return folder

@@ -182,12 +182,13 @@ def graph_parameters(
     model_file: str,
     *,
     elements: str = "Si",
+    cutoff: float = CUTOFF,
     layers: int | str = LAYERS,
     returns_forces: bool = False,
     settings: str = "",
 ) -> str:
     return (
-        f"{len(elements.split())}\n{elements}\nGraph\n{CUTOFF}\n{layers}\n{model_file}\n"
+        f"{len(elements.split())}\n{elements}\nGraph\n{cutoff}\n{layers}\n{model_file}\n"
         f"{returns_forces}\n6\nNone\n{settings}\n"
     )
 

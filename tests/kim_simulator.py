@@ -89,8 +89,10 @@ class Results:
     forces: np.ndarray | None
     particle_energies: np.ndarray | None
     virial: np.ndarray | None
+    particle_virials: np.ndarray | None
 
 
+#: What every model gives; virials of single particles only some.
 EVERYTHING = ("energy", "forces", "particle_energies", "virial")
 
 
@@ -129,6 +131,12 @@ class Simulator:
         )
         return int(code) if supported else None
 
+    def gives_particle_virials(self) -> bool:
+        """Whether the model says that they can be asked for."""
+        arguments = self.model.compute_arguments_create()
+        status = arguments.get_argument_support_status(ARGUMENT.partialParticleVirial)
+        return bool(status == kimpy.support_status.optional)
+
     def compute(
         self,
         particles: Particles,
@@ -152,11 +160,12 @@ class Simulator:
             "forces": (ARGUMENT.partialForces, np.full((n, 3), 1e300)),
             "particle_energies": (ARGUMENT.partialParticleEnergy, np.full(n, 1e300)),
             "virial": (ARGUMENT.partialVirial, np.full(6, 1e300)),
+            "particle_virials": (ARGUMENT.partialParticleVirial, np.full((n, 6), 1e300)),
         }
         wanted = {name: outputs[name] for name in want}
         for argument, array in [*inputs, *wanted.values()]:
             arguments.set_argument_pointer(argument, array)
-        for name in set(outputs) - set(want):
+        for name in set(EVERYTHING) - set(want):
             arguments.set_argument_null_pointer(outputs[name][0])
 
         def neighbours_of(data: dict[str, Any], *request: Any) -> tuple[np.ndarray, int]:
@@ -171,5 +180,5 @@ class Simulator:
         energy = wanted.get("energy")
         return Results(
             energy=None if energy is None else float(energy[1][0]),
-            **{name: wanted[name][1] if name in wanted else None for name in EVERYTHING[1:]},
+            **{name: wanted[name][1] if name in wanted else None for name in [*outputs][1:]},
         )

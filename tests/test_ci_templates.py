@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -143,6 +144,44 @@ def test_the_template_clones_the_project_and_hands_its_inputs_on(
     index = inputs.get("torch-index", "https://download.pytorch.org/whl/cpu")
     expected = ["--torch", "torch==2.13.0", *(["--torch-index", index] if index else []), *options]
     assert (pipeline / "given").read_text().splitlines() == expected
+
+
+#: Each differs in one of them from the first.
+KEYED = [
+    {},
+    {"ref": "feature/graphs"},
+    {"ref": "feature/graphs/2"},
+    {"torch": "torch==2.12.0"},
+    {"torch": "torch @ https://example.org/torch-2.13.0-cp311-cp311-linux_x86_64.whl"},
+    {"torch-index": ""},
+    {"torch-index": "https://download.pytorch.org/whl/cu129"},
+    {"project": "other/torchml-driver"},
+    {"mpi": "true"},
+    {"graph": "false"},
+    {"libdescriptor": "true"},
+]
+
+
+def test_every_input_has_a_cache_of_its_own_under_a_name_that_gitlab_takes(tmp_path: Path) -> None:
+    """GitLab passes over a cache whose key has a slash. A key of files: `prefix-` and a hash of the
+    last commit of each."""
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", tmp_path]
+    run([*git, "init", "-q"])
+    keys = []
+    for inputs in KEYED:
+        lines = "".join(f"      {name}: {value!r}\n" for name, value in inputs.items())
+        pipeline = f"include:\n  - project: somebody/torchml-driver\n    inputs:\n{lines}"
+        (tmp_path / ".gitlab-ci.yml").write_text(pipeline)
+        run([*git, "add", "-A"])
+        run([*git, "commit", "-qm", f"{inputs}"])
+        job = ruamel.YAML(typ="safe").load(io.StringIO(interpolated(**inputs)))[".torchml"]
+        key = job["cache"]["key"]
+        commits = [run([*git, "log", "-1", "--format=%H", "--", name]) for name in key["files"]]
+        assert all(commits), "a file that is there"
+        keys.append(f"{key['prefix']}-{hashlib.sha1(''.join(commits).encode()).hexdigest()}")
+    assert len(set(keys)) == len(KEYED)
+    # The job's own words are no slash either, and what they name is a file at the top.
+    assert all(re.fullmatch(r"[\w.-]+", key) for key in keys), keys
 
 
 def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -27,6 +28,18 @@ def stated(project: Path, key: str) -> str:
     return found[1]
 
 
+def test_the_readme_names_every_way_and_each_is_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    section = text.partition("\n## Other ways in\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`(?:sbatch )?((?:ci|env_templates|recipes)/[\w./-]*)", section)
+    assert all((ROOT / name).exists() for name in named), named
+    container = {"recipes/container/Dockerfile", "recipes/container/torchml.def"}
+    others = {"env_templates/lammps.slurm", "ci/github/action.yml", "ci/gitlab.yml"}
+    assert container | others <= set(named)
+    for environment in ROOT.glob("env_templates/environment-*.yml"):
+        assert environment.name.removeprefix("environment") in section
+
+
 @pytest.mark.parametrize("name", ["env_templates/lammps.slurm", "recipes/container/install.sh"])
 def test_scripts_are_in_a_shells_language(name: str) -> None:
     run(["bash", "-n", ROOT / name])
@@ -37,6 +50,66 @@ def test_slurms_script_sets_what_the_driver_reads() -> None:
     documented = (ROOT / "README.md").read_text()
     for name in re.findall(r"KIM_MODEL_\w+", text):
         assert f"`{name}`" in documented
+
+
+class Slurm:
+    """A folder of programs: an srun that says what it is given and runs it; LAMMPS by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.programs = folder / "bin"
+        self.programs.mkdir()
+        self.write("srun", 'shift; echo "srun: $1 $OMP_NUM_THREADS"; exec "$@"')
+        for name in ("bash", "sh"):
+            (self.programs / name).symlink_to(f"/bin/{name}")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.programs / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def run(self, tasks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs the script as sbatch does, within an allocation."""
+        given = {"SLURM_CPUS_PER_TASK": "8", "SLURM_NTASKS": str(tasks)}
+        return subprocess.run(
+            ["/bin/bash", ROOT / "env_templates/lammps.slurm", *arguments],
+            env={"PATH": str(self.programs), **given},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [(["lmp_mpi"], "lmp_mpi"), (["lmp_mpi", "lmp_serial"], "lmp_mpi"), (["lmp", "lmp_mpi"], "lmp")],
+)
+def test_slurms_script_runs_lammps_by_the_name_that_it_has(
+    there: list[str], taken: str, tmp_path: Path
+) -> None:
+    """conda-forge's LAMMPS has no lmp."""
+    slurm = Slurm(tmp_path)
+    for name in there:
+        slurm.write(name, f'echo "{name} $*"')
+    done = slurm.run(4, "in.lammps")
+    assert done.returncode == 0, done.stderr
+    lines = [f"srun: {slurm.programs / taken} 8", f"{taken} -in in.lammps"]
+    assert done.stdout.splitlines() == lines
+
+
+def test_slurms_script_says_that_there_is_no_lammps(tmp_path: Path) -> None:
+    done = Slurm(tmp_path).run(4, "in.lammps")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "none of lmp, lmp_mpi and lmp_serial is on PATH: load or activate" in done.stderr
+
+
+def test_slurms_script_does_not_run_the_same_on_every_rank(tmp_path: Path) -> None:
+    slurm = Slurm(tmp_path)
+    slurm.write("lmp_serial", 'echo "lmp_serial $*"')
+    done = slurm.run(4, "in.lammps")
+    assert done.returncode == 1
+    assert "is without MPI: each of the 4 tasks would run the whole input" in done.stderr
+    assert "lmp_serial -in in.lammps" in slurm.run(1, "in.lammps").stdout
 
 
 # --- Spack ----------------------------------------------------------------------------------

@@ -43,6 +43,19 @@ def lacking(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *names: str) ->
     monkeypatch.setattr(module, "installed_by_dpkg", lambda packages: set())
 
 
+@pytest.mark.parametrize("program", ["lmp", "lmp_mpi", "lmp_serial"])
+def test_lammps_is_there_by_any_of_its_names(
+    program: str, provision: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """conda-forge's has no lmp: it is not to be installed again and again."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (lammps,) = (need for need in provision.NEEDS if need.what == "LAMMPS")
+    assert not lammps.present()
+    (tmp_path / program).write_text("#!/bin/sh\n")
+    (tmp_path / program).chmod(0o755)
+    assert lammps.present()
+
+
 def test_without_root_what_is_missing_is_named_for_apt_and_conda(
     provision: Any,
     monkeypatch: pytest.MonkeyPatch,

@@ -18,8 +18,10 @@ import pytest
 from ci.release import sbom
 from ci.release.sources import export
 from ci.release.version import PLACES, version_of
-from tests.support import KEPT, ROOT, run
+from tests.conda.offline import offline_folder
+from tests.support import ROOT, run
 from tests.versions.toolchains import active_torch
+from torchml_installer.deps import libdescriptor
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 
@@ -168,6 +170,17 @@ def test_the_bill_of_materials_is_cyclonedx_and_names_every_file(quick: Path) ->
     assert "pkg:pypi/click" in uses[f"pkg:pypi/torchml-installer@{VERSION}"]
 
 
+def test_the_bill_of_materials_names_what_other_projects_made(quick: Path) -> None:
+    text = (quick / f"torchml-driver-{VERSION}.cdx.json").read_text()
+    (component,) = (
+        component
+        for component in json.loads(text)["components"]
+        if component.get("purl") == f"pkg:pypi/libdescriptor@{libdescriptor.VERSION}"
+    )
+    assert component["licenses"] == [{"expression": "LGPL-2.1-only"}]
+    assert component["hashes"] == [{"alg": "SHA-256", "content": libdescriptor.WHEEL.sha256}]
+
+
 def refused(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -263,10 +276,7 @@ def test_the_wheel_alone_brings_the_command(quick: Path, tmp_path: Path) -> None
 def conda_options() -> tuple[str | Path, ...]:
     """Of a channel that this machine's packages were made into."""
     pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
-    if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("the system's Python cannot be put into packages")
-    folder = KEPT / "conda"
-    run([sys.executable, "-m", "ci.conda_channel", folder], cwd=ROOT)
+    folder = offline_folder()
     narrowed = {**json.loads((folder / "variants.yaml").read_text()), "mpi": ["nompi"]}
     (folder / "variants-release.yaml").write_text(json.dumps(narrowed))
     channel = (folder / "channel").as_uri()

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shutil
 import sys
-import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,16 +19,25 @@ from torchml_installer.collections import (
     put_in_place,
     staging,
 )
-from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain
+from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
 from torchml_installer.detect.python_packages import pybind11_cmake_folder
 from torchml_installer.detect.torch import NEWEST as NEWEST_TORCH
-from torchml_installer.driver_check import require_known_energy
-from torchml_installer.errors import BadOptionError, BuildFailedError, SourcesMissingError
+from torchml_installer.driver_check import (
+    require_known_energy,
+    require_known_energy_of_module,
+)
+from torchml_installer.errors import (
+    BadOptionError,
+    BuildFailedError,
+    SourcesMissingError,
+    TorchMLError,
+)
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
 from torchml_installer.process import available_cores
 from torchml_installer.remedies.applying import with_remedies
 from torchml_installer.remedies.remedy import Context
 from torchml_installer.resources import shared_folder
+from torchml_installer.torch_extensions import EXTENSIONS
 
 #: Environment variables that the driver's CMake code or the compiler reads.
 _ENVIRONMENT = (
@@ -50,6 +59,7 @@ class DriverOptions:
     graph: with staged graphs, unless the environment has KIM_MODEL_DISABLE_GRAPH.
     mpi: asks MPI itself for a process's rank on its node; None: if the environment has
         KIM_MODEL_MPI_AWARE=yes.
+    roots: of optional libraries: variable of the environment → folder.
     build_dir: None: a folder of the cache that is kept for the next run.
     fix: repair known problems (``remedies``); None: ask, if there is a terminal.
     """
@@ -61,6 +71,7 @@ class DriverOptions:
     python: bool | None = None
     graph: bool = True
     mpi: bool | None = None
+    roots: Mapping[str, Path] = field(default_factory=dict)
     build_dir: Path | None = None
     verbose: bool = False
     fix: bool | None = None
@@ -84,6 +95,8 @@ def install_driver(options: DriverOptions) -> InstalledDriver:
     PythonModuleError. The collection changes by renames only, after everything was built.
     """
     names = _names(options)
+    # CMake, the compiler's programs and detection all read the variables.
+    os.environ.update({name: str(folder) for name, folder in options.roots.items()})
     context = Context(
         toolchain(options.places),
         options.places,
@@ -114,6 +127,7 @@ def _install_driver(
 ) -> InstalledDriver:
     tools = context.tools
     tools.require()
+    _require_roots(options, tools)
     sources = shared_folder("driver_src")
     assert tools.kim.collections_info is not None, "a usable KIM-API has it"
     collections = Collections(tools.kim.collections_info)
@@ -140,10 +154,15 @@ def _install_driver(
             put_in_place(items, folder, stage)
             for name in names:
                 own = [file for file in files if file.is_relative_to(folder / name)]
-                receipts.write(receipts.Receipt("driver", name, own, _made_from(tools, sources)))
+                made_from = _made_from(options, tools, sources)
+                receipts.write(receipts.Receipt("driver", name, own, made_from))
             _warn_if_hidden(collections, folder, names)
             if with_python:
-                _install_python_module(options, tools, sources, build)
+                try:
+                    _install_python_module(options, tools, sources, build)
+                except TorchMLError as error:
+                    error.message += f"\n  The driver itself is installed: {folder / names[0]}"
+                    raise
     if options.build_dir is None:
         build_folder.prune(build.parent, keep=build)
     return InstalledDriver(
@@ -162,6 +181,18 @@ def _names(options: DriverOptions) -> tuple[str, ...]:
             f"--jobs has to be at least 1, not {options.jobs}.", "Leave it out to use all cores."
         )
     return tuple(dict.fromkeys(options.names))
+
+
+def _require_roots(options: DriverOptions, tools: Toolchain) -> None:
+    """Raises the problem of a library that was named and cannot be used."""
+    findings = {
+        extension.variable: torch_extension.detect(extension, tools.torch)
+        for extension in EXTENSIONS.values()
+    }
+    for name in options.roots:
+        problem = (findings.get(name) or libdescriptor.detect()).problem
+        if problem is not None:
+            raise problem
 
 
 def _with_python(wanted: bool | None) -> bool:
@@ -219,7 +250,6 @@ def _build(
         log,
         options.verbose,
         context.variables,
-        context.environment,
     )
     variables: dict[str, str | Path] = {
         "TORCH_ROOT": tools.torch.where or "",
@@ -269,18 +299,25 @@ def _install_python_module(
     facts = python_module.project_facts(sources)
     package = build / "stage" / "python" / python_module.PACKAGE
     wheel = python_module.write_wheel(package, facts, build / "stage")
-    python_module.install(wheel, facts, _log(build), verbose=options.verbose)
-    made_from = {**_made_from(tools, sources), "python": sys.executable}
-    place = Path(sysconfig.get_path("platlib")) / python_module.PACKAGE
+    python_module.install_dependencies(facts, _log(build), verbose=options.verbose)
+    require_known_energy_of_module(package.parent)
+    python_module.install(wheel, _log(build), verbose=options.verbose)
+    made_from = {**_made_from(options, tools, sources), "python": sys.executable}
+    place = python_module.place()
     receipts.write(
-        receipts.Receipt("python-module", python_module.DISTRIBUTION, [place], made_from)
+        receipts.Receipt(
+            "python-module", python_module.DISTRIBUTION, [place] if place else [], made_from
+        )
     )
 
 
-def _made_from(tools: Toolchain, sources: Path) -> dict[str, str]:
-    named = (tools.torch, tools.kim, tools.compiler)
+def _made_from(options: DriverOptions, tools: Toolchain, sources: Path) -> dict[str, str]:
+    named = (tools.torch, tools.kim, tools.compiler, tools.cmake)
     return {
         "sources": str(sources),
+        "version": python_module.project_facts(sources).version,
+        "graph": _graph(options),
+        "mpi": _switch(_mpi(options)),
         **{item.name: f"{item.version} in {item.where}" for item in named},
     }
 

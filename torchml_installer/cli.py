@@ -51,6 +51,10 @@ def _collection_option(command: Command) -> Command:
 
 
 _verbose_option = click.option("--verbose", is_flag=True, help="Show what cmake and pip print.")
+_fix_option = click.option(
+    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
+)
+_yes_option = click.option("--yes", is_flag=True, help="Answer every question with yes.")
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -70,7 +74,22 @@ def _print_json(value: object) -> None:
     click.echo(streams.as_json(value))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = """\
+Exit codes: 0 done; 2 wrong usage; 3 to 19 something needed is missing or cannot be used; 20 to 29
+building or installing failed; 30 to 45 a model is not as it has to be; 70 a fault of this program;
+130 interrupted. Each failure has its own, see torchml_installer/errors.py.
+
+Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS say what to build with;
+TorchScatter_ROOT, TorchSparse_ROOT and LIBDESCRIPTOR_ROOT name optional libraries;
+KIM_MODEL_MPI_AWARE and KIM_MODEL_DISABLE_GRAPH are --mpi and --no-graph; XDG_CACHE_HOME,
+XDG_DATA_HOME and TMPDIR say where builds, receipts and temporary files go.
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
 @click.version_option(__version__, prog_name="torchml-install")
 def cli() -> None:
     """Runs machine-learned potentials (TorchScript files) in LAMMPS, ASE and every other simulator
@@ -88,6 +107,7 @@ def cli() -> None:
 @_places_options
 @_json_option
 @click.option("--markdown", is_flag=True, help="Print a report for a bug tracker, without names.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
 def doctor(
     fix: bool,
     all_places: bool,
@@ -96,6 +116,7 @@ def doctor(
     cxx: str | None,
     as_json: bool,
     markdown: bool,
+    schema: bool,
 ) -> None:
     """Shows what was found here, and what to do about what is missing.
 
@@ -108,10 +129,14 @@ def doctor(
     from torchml_installer import doctor as module
     from torchml_installer.detect import survey
 
+    if schema:
+        click.echo(module.schema(), nl=False)
+        return
     places = _places(torch_root, kim_root, cxx)
     facts = survey(places)
+    hindered: list[TorchMLError] = []
     if fix:
-        module.apply_remedies(facts)
+        hindered = module.apply_remedies(facts)
         facts = survey(places)
     if as_json:
         _print_json(module.as_json(facts))
@@ -121,6 +146,8 @@ def doctor(
         click.echo(report.markdown(facts), nl=False)
     else:
         module.show(facts, places=all_places)
+    for error in hindered:
+        _fail(error)
     click.get_current_context().exit(module.exit_code(facts))
 
 
@@ -270,10 +297,16 @@ def env(
 @click.option(
     "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
 )
-@click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
 @click.option(
-    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
+    "--scatter-root", type=_FOLDER, metavar="DIR", help="torch_scatter for C++ to build for."
 )
+@click.option(
+    "--sparse-root", type=_FOLDER, metavar="DIR", help="torch_sparse for C++ to build for."
+)
+@click.option("--libdescriptor-root", type=_FOLDER, metavar="DIR", help="libdescriptor to use.")
+@click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
+@_fix_option
+@_yes_option
 @_verbose_option
 def driver(
     names: tuple[str, ...],
@@ -285,8 +318,12 @@ def driver(
     python: bool | None,
     no_graph: bool,
     mpi: bool | None,
+    scatter_root: Path | None,
+    sparse_root: Path | None,
+    libdescriptor_root: Path | None,
     build_dir: Path | None,
     fix: bool | None,
+    yes: bool,
     verbose: bool,
 ) -> None:
     """Builds and installs the KIM model driver and its Python module.
@@ -296,11 +333,19 @@ def driver(
       torchml-install driver --name TorchML__MD_173118614730_000
     """
     from torchml_installer.build import DriverOptions, install_driver
+    from torchml_installer.libdescriptor import VARIABLE
     from torchml_installer.names import DEFAULT_DRIVER_NAME
+    from torchml_installer.torch_extensions import EXTENSIONS
 
+    given = {
+        EXTENSIONS["scatter"].variable: scatter_root,
+        EXTENSIONS["sparse"].variable: sparse_root,
+        VARIABLE: libdescriptor_root,
+    }
     installed = install_driver(
         DriverOptions(
             names=names or (DEFAULT_DRIVER_NAME,),
+            roots={name: folder.absolute() for name, folder in given.items() if folder},
             collection=_collection(collection),
             places=_places(torch_root, kim_root, cxx),
             jobs=jobs,
@@ -309,7 +354,7 @@ def driver(
             mpi=mpi,
             build_dir=build_dir,
             verbose=verbose,
-            fix=fix,
+            fix=True if yes and fix is None else fix,
         )
     )
     for folder in installed.folders:
@@ -647,6 +692,8 @@ def model_bench(
 @_collection_option
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
+@_fix_option
+@_yes_option
 @_verbose_option
 def quickstart(
     collection: str,
@@ -654,11 +701,14 @@ def quickstart(
     kim_root: Path | None,
     cxx: str | None,
     jobs: int | None,
+    fix: bool | None,
+    yes: bool,
     verbose: bool,
 ) -> None:
     """Installs the driver and an example model, and runs it in LAMMPS and ASE.
 
-    Energies and forces are printed beside those of KIM's own Stillinger-Weber potential.
+    What is missing for that is installed with --yes, or after a question on a terminal. Energies
+    and forces are printed beside those of KIM's own Stillinger-Weber potential.
 
     \b
     Example:
@@ -672,6 +722,8 @@ def quickstart(
         places=_places(torch_root, kim_root, cxx),
         jobs=jobs,
         verbose=verbose,
+        yes=yes,
+        fix=True if yes and fix is None else fix,
     )
     run(options)
 
@@ -827,5 +879,5 @@ def _unexpected(error: Exception) -> TorchMLError:
     return UnexpectedError(
         f"This is a fault of torchml-install: {type(error).__name__}: {error}",
         f"Please report it with the file {where} and the output of "
-        "`torchml-install doctor --json`.",
+        "`torchml-install doctor --markdown`.",
     )

@@ -17,7 +17,7 @@ from torchml_installer.process import run_logged
 class CMakeProject:
     """A source folder, its build folder and the log of everything that is run.
 
-    variables, environment: what a repair adds (``remedies``).
+    variables: what a repair adds (``remedies``).
     """
 
     toolchain: Toolchain
@@ -26,7 +26,6 @@ class CMakeProject:
     log: Path
     verbose: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     def configure(self, title: str, variables: Mapping[str, str | Path]) -> None:
         """Raises BuildFailedError (with the project's own message) or DiskFullError."""
@@ -101,11 +100,7 @@ class CMakeProject:
         """KIM's prefix as a search path, in the variable that takes several with any character."""
         prefix = self.toolchain.kim.where
         if prefix is None:
-            return dict(self.environment)
+            return {}
         before = os.environ.get("CMAKE_PREFIX_PATH", "")
         paths = os.pathsep.join(filter(None, (str(prefix), before)))
-        return {
-            "CMAKE_PREFIX_PATH": paths,
-            "KIM_API_CMAKE_PREFIX_DIR": str(prefix),
-            **self.environment,
-        }
+        return {"CMAKE_PREFIX_PATH": paths, "KIM_API_CMAKE_PREFIX_DIR": str(prefix)}

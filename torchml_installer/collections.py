@@ -64,9 +64,13 @@ class InstalledItem:
 
 @dataclass(frozen=True)
 class Collections:
-    """Answers of ``kim-api-collections-info`` (the path ``program``)."""
+    """Answers of ``kim-api-collections-info`` (the path ``program``).
+
+    patience: seconds to wait for an answer.
+    """
 
     program: Path
+    patience: float = 60.0
 
     def folder(self, collection: Collection, kind: ItemKind) -> Path:
         """The folder into which KIM installs items of that kind: the first of the collection.
@@ -126,10 +130,16 @@ class Collections:
                 env=_absolute_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=60,
+                timeout=self.patience,
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired as error:
+            raise NoKimApiError(
+                f"{self.program} does not answer: {self.patience:g} seconds were not enough.",
+                "It looks into KIM's collections; see whether their folders, in your home for one, "
+                f"are on a file server that hangs: `{self.program} {' '.join(question)}`.",
+            ) from error
+        except OSError as error:
             raise NoKimApiError(f"{self.program} does not run: {error}.") from error
         if done.returncode != 0:
             reason = os.fsdecode(done.stderr).strip() or f"exit code {done.returncode}"
@@ -228,6 +238,17 @@ def _remove_moved(item: Path, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
 
 
+def _keep(place: Path, saved: Path) -> None:
+    """A second name for a file; a copy on file systems that know no such thing (FAT, some of file
+    servers)."""
+    try:
+        os.link(place, saved)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        shutil.copy2(place, saved)
+
+
 def _put_one(item: Path, target: Path, kept: Path, undo: contextlib.ExitStack) -> None:
     try:
         if not target.exists():
@@ -240,7 +261,7 @@ def _put_one(item: Path, target: Path, kept: Path, undo: contextlib.ExitStack) -
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
                 saved = kept / source.name
-                os.link(place, saved)
+                _keep(place, saved)
                 undo.callback(os.replace, saved, place)
             else:
                 undo.callback(place.unlink, missing_ok=True)

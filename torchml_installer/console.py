@@ -76,6 +76,22 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
+def may_ask() -> bool:
+    """Whether somebody is there who can answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirmed(question: str, *facts: str) -> bool:
+    """Asks on stderr, after the facts; where there is no terminal, nobody is asked: no."""
+    if not may_ask():
+        return False
+    import click
+
+    for fact in facts:
+        note(fact)
+    return click.confirm(question, err=True)
+
+
 class Step:
     """One step with a title, for example "compiling"; ``advance`` says how far it has come."""
 

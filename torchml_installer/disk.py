@@ -59,7 +59,7 @@ def full(
     mount = _mount(place)
     quota = "quota" in said
     left = _left(place)
-    here = [use for use in uses if _device(use.folder) == _device(place)]
+    here = [use for use in uses if device(use.folder) == device(place)]
     content = f" ({', '.join(f'{use.what} in {use.folder}' for use in here)})" if here else ""
     want = f"; {_megabytes(needed)} are needed" if needed else ""
     if quota:
@@ -100,6 +100,11 @@ def nothing_left(folder: Path) -> bool:
     except OSError:
         return False
     return facts.f_bavail == 0 or (facts.f_files > 0 and facts.f_favail == 0)
+
+
+def device(place: Path) -> int:
+    """The number of the disk that a place is on, or will be."""
+    return _nearest(place).stat().st_dev
 
 
 def _uses() -> Iterator[_Use]:
@@ -145,12 +150,8 @@ def _nearest(place: Path) -> Path:
     return next(path for path in (place, *place.parents) if files.exists(path))
 
 
-def _device(place: Path) -> int:
-    return _nearest(place).stat().st_dev
-
-
 def _mount(place: Path) -> Path:
     folder = _nearest(place).resolve()
-    while folder != folder.parent and _device(folder.parent) == _device(folder):
+    while folder != folder.parent and device(folder.parent) == device(folder):
         folder = folder.parent
     return folder

@@ -10,6 +10,7 @@ from typing import Any
 from torchml_installer import console, remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
+from torchml_installer.errors import TorchMLError
 from torchml_installer.paths import home_folder
 from torchml_installer.remedies.remedy import Context
 
@@ -24,18 +25,7 @@ def exit_code(survey: Survey) -> int:
 
 
 def as_json(survey: Survey) -> dict[str, Any]:
-    """What ``doctor --json`` prints. Fields are added, never renamed, within a schema.
-
-    schema: 1. ok: the driver can be built here. exit_code: of the command.
-    findings: list of objects with
-      name (stable key), title, needed (for building the driver), usable,
-      where (path or null), how (why it was looked for there), version ("" if unknown),
-      problem (sentence or null), exit_code (of the problem, 0 without one),
-      next_step (what to do, "" if nothing), details (object of strings), looked (the places that
-      were looked at, in order: objects with where, how, refused: why not, "" if it was taken).
-    known_problems: list of objects with name (stable), explanation, repair (what --fix would do, ""
-      if nothing), command (list of words, may be empty), fatal (a build would fail).
-    """
+    """What ``doctor --json`` prints; ``schema`` says what each field is."""
     code = exit_code(survey)
     return {
         "schema": 1,
@@ -44,6 +34,11 @@ def as_json(survey: Survey) -> dict[str, Any]:
         "findings": [finding.as_json() for finding in survey.findings()],
         "known_problems": [found.as_json() for found in _known_problems(survey)],
     }
+
+
+def schema() -> str:
+    """What ``doctor --schema`` prints: the JSON Schema of ``doctor --json``."""
+    return Path(__file__).with_name("doctor.schema.json").read_text(encoding="utf-8")
 
 
 def show(survey: Survey, *, places: bool = False) -> None:
@@ -90,14 +85,21 @@ def _say(text: str) -> None:
     print(console.fitted(text, sys.stdout))
 
 
-def apply_remedies(survey: Survey) -> None:
-    """Repairs every recognised problem for which there is a command; raises what hinders.
+def apply_remedies(survey: Survey) -> list[TorchMLError]:
+    """Repairs every recognised problem for which there is a command; returns what hindered it.
 
     What else there is to repair belongs to a build, and ``driver --fix`` repairs it there.
     """
+    hindered = []
     for found in _known_problems(survey):
-        if found.symptom.command:
+        if not found.symptom.command:
+            continue
+        try:
             found.remedy.fix(Context.of(survey))
+        except TorchMLError as error:
+            error.message = f"{found.name} could not be repaired: {error.message}"
+            hindered.append(error)
+    return hindered
 
 
 def _known_problems(survey: Survey) -> tuple[remedies.Recognised, ...]:

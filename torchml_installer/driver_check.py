@@ -14,10 +14,11 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from torchml_installer import console, known_energy
 from torchml_installer.cmake_project import CMakeProject
-from torchml_installer.errors import WrongEnergyError
+from torchml_installer.errors import PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.paths import plain_temporary_parent
 
@@ -56,6 +57,15 @@ kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
 add_kim_api_model_library(NAME "{model}" DRIVER_NAME "{driver}"
   PARAMETER_FILES "{model}.param" "{model}.pt")
 """
+_MODULE_RUN = f"""\
+import json, sys
+import torchml_driver
+potential = torchml_driver.Potential(sys.argv[1], atomic_numbers=False, device="cpu")
+places = [[0.0, 0.0, 0.0], [{known_energy.DISTANCE}, 0.0, 0.0]]
+result = potential.compute(["{known_energy.ELEMENT}"] * 2, places)
+forces = [[float(x) for x in row] for row in result.forces]
+print(json.dumps({{"energy": float(result.energy), "forces": forces}}))
+"""
 _LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 
 
@@ -71,8 +81,8 @@ def write_model(path: Path) -> None:
 def require_known_energy(project: CMakeProject, driver: Path) -> None:
     """Raises WrongEnergyError when the driver in that folder does not compute what is known.
 
-    project: the driver's, for its tools, log and environment. BuildFailedError: no model at all can
-    be built here.
+    project: the driver's, for its tools, log and CMake variables. BuildFailedError: no model at
+    all can be built here.
     """
     prefix = project.toolchain.kim.where
     library = None if prefix is None else _library(prefix)
@@ -87,26 +97,66 @@ def require_known_energy(project: CMakeProject, driver: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
-    source = work / "source"
-    source.mkdir()
-    text = _CMAKE_LISTS.format(model=_MODEL, driver=driver)
-    (source / "CMakeLists.txt").write_text(text, encoding="utf-8")
-    write_model(source / f"{_MODEL}.pt")
+def require_known_energy_of_module(folder: Path) -> None:
+    """Raises PythonModuleError when the Python module in that folder does not compute it, either.
+
+    What it imports is there: torch, and what pip has brought.
+    """
+    work = Path(tempfile.mkdtemp(prefix="torchml-check-", dir=plain_temporary_parent()))
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIM_MODEL_")}
+    try:
+        _write_files(work)
+        with console.step("trying the Python module with a known energy"):
+            done = subprocess.run(
+                [sys.executable, "-c", _MODULE_RUN, f"{work}/{_MODEL}.param"],
+                cwd=work,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env={**kept, "PYTHONPATH": path},
+                timeout=120.0,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        message = f"{_BUILT_MODULE} does not answer within two minutes."
+        raise PythonModuleError(message, _WITHOUT) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise PythonModuleError(
+            f"{_BUILT_MODULE} {_how(done.returncode)}: {said[-1] if said else 'it said nothing'}",
+            _WITHOUT,
+        )
+    if wrong := difference(json.loads(done.stdout)):
+        raise PythonModuleError(f"{_BUILT_MODULE} {wrong}", _WITHOUT)
+
+
+def _write_files(folder: Path) -> None:
+    """The model's own, without what KIM wants."""
+    write_model(folder / f"{_MODEL}.pt")
     parameters = Parameters(
         elements=(known_energy.ELEMENT,),
         pattern=Pattern.NEIGHBOURS,
         cutoff=known_energy.CUTOFF,
         model_file=f"{_MODEL}.pt",
     )
-    (source / f"{_MODEL}.param").write_text(parameters.as_text(), encoding="utf-8")
+    (folder / f"{_MODEL}.param").write_text(parameters.as_text(), encoding="utf-8")
+
+
+def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
+    source = work / "source"
+    source.mkdir()
+    text = _CMAKE_LISTS.format(model=_MODEL, driver=driver)
+    (source / "CMakeLists.txt").write_text(text, encoding="utf-8")
+    _write_files(source)
     model = CMakeProject(
         project.toolchain,
         source,
         work / "build",
         project.log,
         project.verbose,
-        environment=project.environment,
+        project.variables,
     )
     variables: dict[str, str | Path] = {
         "KIM_API_INSTALL_COLLECTION": "USER",
@@ -150,21 +200,35 @@ def _ask(library: Path, driver: Path, models: Path, work: Path) -> None:
         console.warn(f"the driver is installed untried: {said[-1] if said else ''}")
         return
     if done.returncode != 0:
-        how = f"ends the process (signal {-done.returncode})" if done.returncode < 0 else "fails"
-        raise WrongEnergyError(f"{_BUILT} {how}: {_reason(work, said)}")
-    answer = json.loads(done.stdout)
+        raise WrongEnergyError(f"{_BUILT} {_how(done.returncode)}: {_reason(work, said)}")
+    if wrong := difference(json.loads(done.stdout)):
+        raise WrongEnergyError(f"{_BUILT} {wrong}")
+
+
+def _how(code: int) -> str:
+    return f"ends the process (signal {-code})" if code < 0 else "fails"
+
+
+def difference(answer: dict[str, Any]) -> str:
+    """What is wrong with energy and forces, "" if they are those that are known."""
     wanted = [known_energy.ENERGY, *(x for row in known_energy.FORCES for x in row)]
     found = [answer["energy"], *(x for row in answer["forces"] for x in row)]
-    worst = max(abs(a - b) for a, b in zip(wanted, found, strict=True))
-    # Not a number is not within it.
-    if not worst <= known_energy.TOLERANCE:
-        raise WrongEnergyError(
-            f"{_BUILT} computes wrongly: {answer['energy']!r} eV instead of "
-            f"{known_energy.ENERGY!r} eV, forces up to {worst:.1e} eV/Å apart."
-        )
+    apart = [abs(a - b) for a, b in zip(wanted, found, strict=True)]
+    # One by one: what is no number is not within it, and is no largest one either.
+    if all(value <= known_energy.TOLERANCE for value in apart):
+        return ""
+    return (
+        f"computes wrongly: {answer['energy']!r} eV instead of {known_energy.ENERGY!r} eV, forces "
+        f"up to {max(apart[1:]):.1e} eV/Å apart."
+    )
 
 
 _BUILT = "The driver was built, but with a model of two particles it"
+_WITHOUT = (
+    "The module in place, if any, stays. Leave it out with --no-python, and please report it with "
+    "the output of `torchml-install doctor --markdown`."
+)
+_BUILT_MODULE = "The Python module was built, and not installed: with a model of two particles it"
 
 
 def _reason(work: Path, said: list[str]) -> str:

@@ -26,7 +26,7 @@ def settings(tools: Toolchain) -> Settings:
     if tools.kim.usable and tools.kim.where not in _SYSTEM_PREFIXES:
         variables["KIM_API_CMAKE_PREFIX_DIR"] = str(tools.kim.where)
     for extension in EXTENSIONS.values():
-        found = torch_extension.detect(extension, tools.torch.version)
+        found = torch_extension.detect(extension, tools.torch)
         if found.usable:
             variables[extension.variable] = str(found.where)
     found = libdescriptor.detect()
@@ -38,6 +38,7 @@ def settings(tools: Toolchain) -> Settings:
 def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
     """Folders of programs that were found, but that PATH does not lead to."""
     wanted = [python_program_folder()]
+    wanted += [tool.where.parent for tool in (tools.cmake, tools.build_tool) if tool.where]
     if tools.kim.usable and tools.kim.where is not None:
         wanted.append(tools.kim.where / "bin")
     on_path = os.environ.get("PATH", "").split(os.pathsep)

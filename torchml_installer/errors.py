@@ -341,7 +341,7 @@ class ResultsDifferError(TorchMLError):
     exit_code = 42
     default_remedy = (
         "Rebuild the driver with `torchml-install driver`; if the numbers stay apart, please "
-        "report it with the output of `torchml-install doctor --json`."
+        "report it with the output of `torchml-install doctor --markdown`."
     )
 
 

@@ -42,6 +42,23 @@ def matching(folder: Path, pattern: str) -> list[Path]:
         return []
 
 
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, in any order; nothing where this user cannot look."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except OSError:
+        return []
+
+
+def resolved(path: Path) -> Path:
+    """The path without links, as far as this user can see."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a link that leads back to itself
+        return path.absolute()
+
+
 def obstacle(folder: Path) -> str:
     """Why a folder cannot be looked into, in the system's words; "" if it can, or is missing."""
     try:

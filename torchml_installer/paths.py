@@ -11,18 +11,22 @@ from pathlib import Path
 from torchml_installer import files
 from torchml_installer.errors import NotPermittedError
 
+#: Below a home.
+_DATA = Path(".local/share")
+#: Bytes that a small build takes at least, a model's for one.
+_ROOM = 16 * 1024 * 1024
 #: Characters that every build tool, and KIM's CMake code, takes in a path.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+@,=~-]+")
 
 
-def _base(variable: str, default: str) -> Path:
+def _base(variable: str, default: Path) -> Path:
     value = os.environ.get(variable, "")
     # The XDG rules: a relative path is to be ignored.
     if value.startswith("/"):
         return Path(value) / "torchml-install"
     home = home_folder()
     if home is None:
-        return own_temporary_folder() / Path(default).name
+        return own_temporary_folder() / default.name
     return home / default / "torchml-install"
 
 
@@ -39,13 +43,13 @@ def cache_folder() -> Path:
 
     Where it cannot be written to, as on the nodes of some clusters, a temporary folder.
     """
-    folder = _base("XDG_CACHE_HOME", ".cache")
+    folder = _base("XDG_CACHE_HOME", Path(".cache"))
     return folder if _is_writable(folder) else own_temporary_folder() / "cache"
 
 
 def data_folder() -> Path:
     """Receipts of what was installed (``~/.local/share/torchml-install``)."""
-    return _base("XDG_DATA_HOME", ".local/share")
+    return _base("XDG_DATA_HOME", _DATA)
 
 
 def temporary_folder() -> Path:
@@ -53,12 +57,17 @@ def temporary_folder() -> Path:
     return Path(os.environ.get("TMPDIR") or "/tmp")
 
 
-def own_temporary_folder() -> Path:
-    """A folder below the temporary one that is this user's alone, made if need be.
+def own_temporary_folder(parent: Path | None = None) -> Path:
+    """A folder below the temporary one, or another, that is this user's alone, made if need be.
 
     Raises NotPermittedError where somebody else has made it: the name can be guessed.
     """
-    folder = plain_temporary_parent() / f"torchml-install-{os.getuid()}"
+    name = _own_name()
+    if parent is None:
+        # What it holds is found again when the disk has filled up since.
+        made = (place for place in _plain_temporary_parents() if files.exists(place / name))
+        parent = next(made, plain_temporary_parent())
+    folder = parent / name
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     facts = folder.lstat()
@@ -68,6 +77,20 @@ def own_temporary_folder() -> Path:
             "Set XDG_CACHE_HOME, or TMPDIR, to a folder of yours.",
         )
     return folder
+
+
+def temporary_caches() -> list[Path]:
+    """All that may be deleted in folders as above, wherever an earlier run may have made one."""
+    found = []
+    for parent in _plain_temporary_parents():
+        folder = parent / _own_name()
+        if files.is_dir(folder) and folder.lstat().st_uid == os.getuid():
+            found += [place for place in files.matching(folder, "*") if place.name != _DATA.name]
+    return found
+
+
+def _own_name() -> str:
+    return f"torchml-install-{os.getuid()}"
 
 
 def _is_writable(folder: Path) -> bool:
@@ -81,18 +104,30 @@ def is_plain(path: Path) -> bool:
 
 
 def plain_temporary_parent() -> Path:
-    """A folder for temporary files whose path is plain, whatever TMPDIR says.
+    """A folder for temporary files whose path is plain, whatever TMPDIR says, and with some room.
 
     What is built there is loaded from there, which a file system can forbid (noexec).
     """
-    for candidate in (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm"):
-        folder = Path(candidate)
-        if folder.is_absolute() and is_plain(folder) and _can_build(folder):
-            return folder
-    return Path("/tmp")
+    folders = _plain_temporary_parents()
+    last = folders[0] if folders else Path("/tmp")
+    return next((folder for folder in folders if _has_room(folder)), last)
+
+
+def _plain_temporary_parents() -> list[Path]:
+    candidates = map(Path, (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm"))
+    return [
+        folder
+        for folder in dict.fromkeys(candidates)
+        if folder.is_absolute() and is_plain(folder) and _can_build(folder)
+    ]
 
 
 def _can_build(folder: Path) -> bool:
     if not os.access(folder, os.W_OK | os.X_OK):
         return False
     return not os.statvfs(folder).f_flag & os.ST_NOEXEC
+
+
+def _has_room(folder: Path) -> bool:
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize >= _ROOM

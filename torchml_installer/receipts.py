@@ -1,9 +1,11 @@
 """Receipts: what was installed, from what, and when.
 
 One JSON file per installed item in ``~/.local/share/torchml-install/receipts`` (XDG_DATA_HOME is
-respected). Fields: ``schema`` (1), ``kind`` (driver, python-module, model, library), ``name``,
-``files`` (what was put in place), ``sha256`` (of those that are files, by path), ``made_from``
-(sources and versions), ``installed_at`` (UTC).
+respected). Fields: ``schema`` (1), ``kind`` (driver, python-module, model, library,
+python-packages), ``name``,
+``files`` (what was put in place), ``sha256`` (of those that are files, by path), ``packages`` (of
+kind python-packages: name → version, as pip installed them), ``made_from`` (sources and versions),
+``installed_at`` (UTC).
 A receipt is for people and for uninstalling: nothing breaks when it is deleted.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchml_installer import __version__
+from torchml_installer import __version__, files
 from torchml_installer.console import warn
 from torchml_installer.paths import data_folder
 
@@ -26,7 +28,8 @@ class Receipt:
     """What was installed.
 
     digests: sha256 of each file in ``files``; ``write`` finds them out by itself.
-    path: where the receipt is; None before it is written.
+    packages: what pip installed, name → version. path: where the receipt is; None before it is
+    written.
     """
 
     kind: str
@@ -34,6 +37,7 @@ class Receipt:
     files: Sequence[Path]
     made_from: Mapping[str, str]
     digests: Mapping[Path, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
     installed_at: str = ""
     path: Path | None = None
 
@@ -52,10 +56,7 @@ def write(receipt: Receipt) -> Path | None:
 
     The item is already in place, so a receipt that cannot be written is a warning, not an error.
     """
-    # The same name can be installed into several collections.
-    places = "\n".join(map(str, receipt.files))
-    digest = hashlib.sha256(places.encode(errors="surrogateescape")).hexdigest()[:12]
-    path = _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"
+    path = _path(receipt)
     now = datetime.datetime.now(datetime.timezone.utc)
     try:
         content = {
@@ -64,6 +65,7 @@ def write(receipt: Receipt) -> Path | None:
             "name": receipt.name,
             "files": [str(file) for file in receipt.files],
             "sha256": {str(file): sha256(file) for file in receipt.files if file.is_file()},
+            "packages": dict(receipt.packages),
             "made_from": dict(receipt.made_from),
             "installer": __version__,
             "installed_at": now.isoformat(timespec="seconds"),
@@ -78,18 +80,26 @@ def write(receipt: Receipt) -> Path | None:
     return path
 
 
+def write_if_missing(receipt: Receipt) -> None:
+    """For what is in place already: a run that was killed just then has not written it."""
+    if not _path(receipt).exists():
+        write(receipt)
+
+
 def read_all() -> list[Receipt]:
     """All receipts, by kind and name; one that cannot be understood is a warning."""
     found = []
     for path in sorted(_folder().glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            packages = content.get("packages", {})
             receipt = Receipt(
                 kind=str(content["kind"]),
                 name=str(content["name"]),
                 files=tuple(Path(file) for file in content["files"]),
                 made_from={str(key): str(value) for key, value in content["made_from"].items()},
                 digests={Path(key): str(value) for key, value in content.get("sha256", {}).items()},
+                packages={str(key): str(value) for key, value in packages.items()},
                 installed_at=str(content["installed_at"]),
                 path=path,
             )
@@ -98,6 +108,28 @@ def read_all() -> list[Receipt]:
             continue
         found.append(receipt)
     return found
+
+
+def library_roots(name: str) -> list[Path]:
+    """Where libraries of that name were installed, the latest first.
+
+    For detection, which passes over a receipt that it cannot understand.
+    """
+    found = []
+    for path in files.matching(_folder(), f"library-{name}-*.json"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found.append((str(content["installed_at"]), Path(content["files"][0])))
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return [root for _, root in sorted(found, reverse=True)]
+
+
+def _path(receipt: Receipt) -> Path:
+    # The same name can be installed into several collections, and packages into several Pythons.
+    places = "\n".join(map(str, receipt.files)) or receipt.made_from.get("python", "")
+    digest = hashlib.sha256(places.encode(errors="surrogateescape")).hexdigest()[:12]
+    return _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"
 
 
 def _folder() -> Path:

@@ -31,6 +31,8 @@ VARIABLES = (
     "OMP_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
 )
+#: Somebody else's home, from which a colleague's libraries are used.
+_HOMES = re.compile(r"(/(?:home|Users)/)[^/\s:;,`|\"']+")
 _PREFIXES = ("KIM_MODEL_", "TORCHML_")
 
 
@@ -68,13 +70,14 @@ def markdown(survey: Survey) -> str:
 
 
 def blanked(text: str) -> str:
-    """``text`` with the home folder as ~ and the user's name as USER."""
+    """``text`` with the home folder as ~, and names of users as USER."""
     home = home_folder()
     if home is not None and home != Path("/"):
         text = text.replace(str(home), "~")
     for name in {_user(), home.name if home is not None else ""} - {"", "root"}:
-        text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "USER", text)
-    return text
+        # Also in "jane_env" and "jane-2", but not in the middle of a word.
+        text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", "USER", text)
+    return _HOMES.sub(r"\1USER", text)
 
 
 def _user() -> str:

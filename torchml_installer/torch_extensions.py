@@ -42,6 +42,11 @@ class TorchExtension:
         return f"{self.package}-{self.version}"
 
     @property
+    def finding(self) -> str:
+        """Name of what ``doctor`` says about it."""
+        return self.package.replace("_", "-")
+
+    @property
     def archive(self) -> str:
         """File name of the source distribution."""
         return f"{self.title}.tar.gz"

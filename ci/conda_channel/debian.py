@@ -22,15 +22,52 @@ if [ -x /usr/bin/ccache ]; then
 fi
 """
 _KEPT = ("bin/", "include/", "lib/", "libexec/", "share/cmake/")
+#: Every package that the channel is made of, but for the compilers of one version, as g++-12.
+_USED = (
+    "g++",
+    "lammps",
+    "libc6",
+    "libgcc-s1",
+    "libgfortran5",
+    "libkim-api-dev",
+    "libkim-api2",
+    "liblammps0",
+    "libmpich-dev",
+    "libmpich12",
+    "libopenmpi-dev",
+    "libopenmpi3",
+    "libquadmath0",
+    "libstdc++6",
+    "make",
+    "mpich",
+    "openmpi-bin",
+    "openmpi-common",
+    "pkgconf",
+    "wget",
+    "xxd",
+)
+
+
+def _query(form: str, *packages: str) -> str:
+    query = ["dpkg-query", "--show", f"--showformat={form}", *packages]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError as error:
+        raise ChannelError("This is no Debian: the channel is made of its packages.") from error
+
+
+def installed_versions() -> list[str]:
+    """Of everything that the channel is made of, what is installed: ["make 4.3-4.1", ...].
+
+    Raises ChannelError where there is no dpkg.
+    """
+    return sorted(_query("${Package} ${Version} ${db:Status-Status}\\n", *_USED).splitlines())
 
 
 def debian_version(package: str) -> str:
     """The upstream version of an installed package. Raises ChannelError if it is not there."""
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", package]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError as error:
-        raise ChannelError("This is no Debian: the channel is made of its packages.") from error
+    assert package in _USED or re.fullmatch(r"g\+\+-\d+", package), package
+    answer = _query("${db:Status-Status} ${Version}", package)
     if not answer.startswith("installed "):
         raise ChannelError(f"Debian's {package} is missing: apt-get install {package}")
     version = re.sub(r"^\d+:", "", answer.split()[1])
@@ -97,10 +134,14 @@ def kim_api(work: Path, patchelf: Path) -> Package:
 
 
 def lammps(work: Path, patchelf: Path) -> Package:
-    """LAMMPS with KIM, which runs with the channel's KIM-API and Open MPI."""
+    """LAMMPS with KIM, which runs with the channel's KIM-API and Open MPI.
+
+    Debian's program is lmp; in conda-forge's builds with an MPI it is lmp_mpi, without lmp_serial.
+    """
     stage = work / "lammps"
     lay_out(["lammps", "liblammps0"], stage, patchelf)
     assert is_elf(stage / "bin/lmp")
+    (stage / "bin/lmp").rename(stage / "bin/lmp_mpi")
     version = debian_version("lammps")
     release = f"{version[:4]}.{version[4:6]}.{version[6:8]}"
     depends = ("kim-api >=2.3,<3", "mpi ==1.0 openmpi", "openmpi >=4.1,<5")

@@ -27,7 +27,8 @@ class ChannelError(Exception):
 class Package:
     """One package. ``stage``: its files, as they lie below a prefix; None for a metapackage.
 
-    run_exports: what packages built with this one need, by strength ("weak", "strong").
+    run_exports: what packages built with this one need, by strength ("weak", "strong"). number: of
+    the builds of one version, solvers take the one with the highest.
     """
 
     name: str
@@ -38,12 +39,14 @@ class Package:
     constrains: tuple[str, ...] = ()
     run_exports: dict[str, list[str]] = field(default_factory=dict)
     noarch: bool = False
+    number: int = 0
     summary: str = ""
 
     def recipe(self) -> str:
         """The recipe that packs the files (JSON, which is YAML)."""
         build: dict[str, object] = {
             "string": self.build,
+            "number": self.number,
             # The files were made relocatable when they were laid out.
             "dynamic_linking": {"binary_relocation": False},
             "prefix_detection": {"ignore_binary_files": True},

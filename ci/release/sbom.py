@@ -26,6 +26,8 @@ from ci.release.sources import Commit
 from torchml_installer.python_module import project_facts
 
 LICENSE = "BSD-3-Clause"
+#: The recipe that hands on another project's library, as its wheel has it.
+LIBDESCRIPTOR = Path("recipes/torchml-libdescriptor/recipe.yaml")
 #: What the compiled packages are built with, by their names on PyPI.
 BUILT_WITH = ("torch", "pybind11", "scikit-build-core", "hatchling")
 #: Neither on PyPI nor in the requirements: what the KIM driver links.
@@ -79,6 +81,32 @@ def _needed(purl: PackageURL, properties: Iterable[Property]) -> Component:
     )
 
 
+def libdescriptor(sources: Path) -> Component:
+    """What the conda package torchml-libdescriptor is made of, as its recipe says.
+
+    Raises ReleaseError where the recipe does not say it.
+    """
+    text = (sources / LIBDESCRIPTOR).read_text("utf-8")
+
+    def stated(pattern: str) -> str:
+        found = re.search(rf"^ +{pattern}$", text, re.MULTILINE)
+        if found is None:
+            raise ReleaseError(f"{LIBDESCRIPTOR} has no line `{pattern}` to read.")
+        return found[1]
+
+    purl = _pypi("libdescriptor", stated(r'version: "([\d.]+)"'))
+    return Component(
+        type=ComponentType.LIBRARY,
+        name=purl.name,
+        version=purl.version,
+        purl=purl,
+        bom_ref=str(purl),
+        licenses=[LicenseExpression(stated(r"license: (\S+)"))],
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=stated(r"sha256: ([0-9a-f]{64})"))],
+        properties=[Property(name="torchml:role", value="in the conda package")],
+    )
+
+
 def bill(sources: Path, version: str, commit: Commit, digests: Mapping[str, str]) -> str:
     """The document. digests: SHA-256 of every file of the release, by its path in ``dist/``."""
     root = Component(
@@ -118,7 +146,7 @@ def bill(sources: Path, version: str, commit: Commit, digests: Mapping[str, str]
         bom.components.add(product)
         bom.register_dependency(product, uses)
         products.append(product)
-    for component in needed.values():
+    for component in (*needed.values(), libdescriptor(sources)):
         bom.components.add(component)
     files = [_file(name, digest) for name, digest in sorted(digests.items())]
     for component in files:

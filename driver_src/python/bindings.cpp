@@ -16,6 +16,7 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/cores.hpp"
 #include "engine/descriptor_calculator.hpp"
 #include "engine/device.hpp"
 #include "engine/elements.hpp"
@@ -299,6 +300,15 @@ PYBIND11_MODULE(_core, module) {
         py::arg("variables"), py::arg("cores"), py::arg("allowed"),
         "How many threads a model would use in an environment (0: torch's own choice) on a node of "
         "so many cores, bound to so many.");
+    module.def(
+        "available_cores",
+        [](int online, const std::optional<std::map<std::string, std::string>>& files) {
+            return torchml::available_cores(
+                online, files ? torchml::environment_of(*files) : torchml::machine_files());
+        },
+        py::arg("online"), py::arg("files") = std::nullopt,
+        "How many of the cores online the processes of a node may use together, by these files "
+        "(path to contents), or by this machine's.");
     module.def(
         "choose_device",
         [](const std::string& wanted, const std::map<std::string, std::string>& variables,

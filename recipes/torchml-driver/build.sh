@@ -7,9 +7,7 @@ set -euxo pipefail
 export CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$SRC_DIR=torchml-driver -ffile-prefix-map=$PREFIX=prefix"
 relative=$("$PYTHON" -c 'import os, sys; print(os.path.relpath(*sys.argv[1:]))' "$PREFIX" "$SRC_DIR/build")
 export CXXFLAGS="$CXXFLAGS -ffile-prefix-map=..=torchml-driver -ffile-prefix-map=$relative=prefix"
-case "$target_platform" in
-    linux-*) export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none" ;;
-esac
+export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none"
 
 # KIM's CMake code would take the compilers that KIM itself was built with.
 cmake -S driver_src -B build -G Ninja ${CMAKE_ARGS:-} \

@@ -7,9 +7,7 @@ cd examples/stillinger_weber
 # The same sources give the same package. TorchScript writes constants in the order of a set of their
 # names, and remembers where the sources lay: here, nowhere in particular.
 export PYTHONHASHSEED=0
-case "$target_platform" in
-    linux-*) export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none" ;;
-esac
+export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none"
 python - --output SW_Si.pt <<'END'
 import runpy
 import sys

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.clean.machines import ENVIRONMENT, USER, CleanMachine
+from tests.installer.doctor_output import require_documented
 from torchml_installer import errors
 
 #: Needed for the driver: key of the finding, its code, words of the next step.
@@ -35,6 +36,7 @@ def test_everything_that_is_missing_is_told_with_the_next_step(
     for name in OPTIONAL:
         assert not findings[name]["usable"]
         assert findings[name]["next_step"]
+    require_documented(report)
     text = bare.install("doctor", user=user).plain()
     assert text.code == 3
     for _, step in MISSING.values():
@@ -45,7 +47,7 @@ def test_everything_that_is_missing_is_told_with_the_next_step(
 def test_root_is_shown_the_commands_that_install_all_of_it(bare: CleanMachine) -> None:
     outcome = bare.install("deps", "--dry-run").plain()
     assert outcome.code == 0
-    apt, pip = (line for line in outcome.out.splitlines() if not line.startswith("#"))
+    *_update, apt, pip = (line for line in outcome.out.splitlines() if not line.startswith("#"))
     assert apt.endswith("libkim-api-dev pkg-config g++")
     assert pip.startswith(f"{ENVIRONMENT}/bin/python -m pip install")
     assert pip.endswith("torch cmake ninja numpy vesin pybind11")

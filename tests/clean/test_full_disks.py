@@ -10,7 +10,7 @@ import pytest
 
 from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, CleanMachine
-from tests.installer.made_up import make_torch, make_torchscript, write
+from tests.installer.made_up import make_torch, make_torchscript, make_wheel, write
 from torchml_installer import disk, errors
 from torchml_installer.models.pack import PackOptions, pack
 
@@ -137,15 +137,8 @@ def test_a_python_environment_that_is_full_is_named(driver: DriverRuns) -> None:
     clean = driver.clean
     clean.memory_disk("/srv/environment", "70m")
     clean.administer(f'cp -a "$root{ENVIRONMENT}/." $root/srv/environment')
-    wheel = driver.folder / "wheels/vesin-0.9-py3-none-any.whl"
-    wheel.parent.mkdir()
-    facts = "vesin-0.9.dist-info"
-    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("vesin/data", bytes(90_000_000))
-        made.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: vesin\nVersion: 0.9\n")
-        tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        made.writestr(f"{facts}/WHEEL", tags)
-        made.writestr(f"{facts}/RECORD", "")
+    large = {"vesin/data": bytes(90_000_000)}
+    wheel = make_wheel(driver.folder / "wheels", "vesin", "0.9", large)
     settings = {
         **driver.environment,
         **{

@@ -21,7 +21,7 @@ import pytest
 from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, CleanMachine
 from tests.installer.driver_machine import DEFAULT
-from tests.installer.made_up import make_torch
+from tests.installer.made_up import make_torch, make_wheel
 from torchml_installer.errors import InterruptedByUserError
 
 #: SIGINT and SIGHUP end in the same function as SIGTERM.
@@ -226,17 +226,12 @@ class Packages:
 
     def __init__(self, driver: DriverRuns) -> None:
         self.clean = driver.clean
-        wheel = driver.folder / "wheels/vesin-0.9-py3-none-any.whl"
-        wheel.parent.mkdir()
-        facts = "vesin-0.9.dist-info"
-        with zipfile.ZipFile(wheel, "w") as made:
-            for number in range(400):
-                made.writestr(f"vesin/m{number}.py", f"def f(x):\n    return x + {number}\n" * 5)
-            made.writestr("vesin/__init__.py", "")
-            made.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: vesin\nVersion: 0.9\n")
-            tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            made.writestr(f"{facts}/WHEEL", tags)
-            made.writestr(f"{facts}/RECORD", "")
+        source = "def f(x):\n    return x + {}\n" * 5
+        modules = {
+            f"vesin/m{number}.py": source.replace("{}", str(number)) for number in range(400)
+        }
+        members = {**modules, "vesin/__init__.py": ""}
+        wheel = make_wheel(driver.folder / "wheels", "vesin", "0.9", members)
         self.environment = {
             **driver.environment,
             "PIP_NO_INDEX": "1",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
+import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,22 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 
 import rattler
 
+from tests.conda.offline import offline_folder, sources_digest
 from tests.conda.snapshot import MetadataChannel
+from tests.structures import EXAMPLE_MODEL
 
 #: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
 LONG_NAME = "a-prefix-that-is-as-long-as-they-get-on-shared-file-systems-" + 4 * "of-clusters-"
+
+#: Prints the energy of the example model in displaced silicon.
+ENERGY_PROGRAM = f"""\
+from ase.build import bulk
+from ase.calculators.kim import KIM
+atoms = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
+atoms.rattle(0.1, seed=7)
+atoms.calc = KIM("{EXAMPLE_MODEL}")
+print(repr(float(atoms.get_potential_energy())))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -44,65 +56,49 @@ class Channels:
     def urls(self) -> list[str]:
         return [self.ours.as_uri(), self.offline.as_uri()]
 
-    def solve(self, *specs: str, without: Sequence[str] = ()) -> list[rattler.RepoDataRecord]:
-        """What a conda environment of these specifications would hold."""
-        virtual = rattler.VirtualPackage.detect()
+    def solve(
+        self, *specs: str, without: Sequence[str] = (), cuda: str | None = None
+    ) -> list[rattler.RepoDataRecord]:
+        """What a conda environment of these specifications would hold.
+
+        cuda: of the machine that it is for, if it has some.
+        """
+        overrides = rattler.VirtualPackageOverrides(cuda=cuda and rattler.Override.string(cuda))
+        virtual = rattler.VirtualPackage.detect(overrides)
         excluded = [f"{name} ==0" for name in without]
         return asyncio.run(
             rattler.solve(self.urls(), list(specs), virtual_packages=virtual, constraints=excluded)
         )
 
 
-def other_python() -> tuple[str, Path] | None:
-    """Another Python beside this one, if there is one: such as ("3.12", its program)."""
-    found = []
-    for folder in Path(sys.base_prefix).parent.glob("3.*"):
-        minor = int(folder.name.split(".")[1])
-        if minor in (10, 11, 12, 13) and minor != sys.version_info.minor:
-            found.append((abs(minor - sys.version_info.minor), -minor, folder / "bin/python"))
-    if not found:
-        return None
-    _distance, minor, program = min(found)
-    return f"3.{-minor}", program
-
-
 @pytest.fixture(scope="session")
 def offline_channel() -> Path:
-    """Made once, and kept: a folder with channel/ and variants.yaml."""
-    if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("the system's Python cannot be put into packages")
-    if shutil.which("mpichversion") is None:
-        pytest.skip("the channel's MPICH is Debian's: apt-get install libmpich-dev mpich")
-    folder = KEPT / "conda"
-    other = other_python()
-    options = ["--also-python", other[1]] if other else []
-    run([sys.executable, "-m", "ci.conda_channel", folder, *options], cwd=ROOT)
-    return folder
+    """A folder with channel/ and variants.yaml."""
+    return offline_folder()
 
 
 @pytest.fixture(scope="session")
 def channels(offline_channel: Path) -> Channels:
     """Our recipes are built, and their tests run, once for each state of the sources."""
-    digest = hashlib.sha256((offline_channel / "stamp").read_bytes())
-    digest.update((ROOT / "ci/conda_packages.py").read_bytes())
-    for folder in ("recipes", "driver_src", "torchml_installer", "examples", "env_templates"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    digest = sources_digest(offline_channel)
     ours = KEPT / "conda-packages"
     stamp = ours / "stamp"
-    if not stamp.is_file() or stamp.read_text() != digest.hexdigest():
+    if not stamp.is_file() or stamp.read_text() != digest:
         shutil.rmtree(ours, ignore_errors=True)
         variants = offline_channel / "variants.yaml"
         channel = (offline_channel / "channel").as_uri()
         command = [sys.executable, "-m", "ci.conda_packages", ours]
         run([*command, "--channel", channel, "--variants", variants], cwd=ROOT)
-        # Another Python's driver; torch, which its tests run with, is not in that channel.
+        # Another torch's driver, and another Python's; torch, to test that with, is not there.
+        only = ["--only", "torchml-driver"]
+        cuda = {**os.environ, "CONDA_OVERRIDE_CUDA": "12.9"}
+        options = ["--variants", offline_channel / "variants-cuda.yaml", *only]
+        run([*command, "--channel", channel, *options], cwd=ROOT, env=cuda)
         for others in offline_channel.glob("variants-py*.yaml"):
-            options = ["--variants", others, "--only", "torchml-driver", "--no-tests"]
+            options = ["--variants", others, *only, "--no-tests"]
             run([*command, "--channel", channel, *options], cwd=ROOT)
         shutil.rmtree(ours / "bld", ignore_errors=True)
-        stamp.write_text(digest.hexdigest())
+        stamp.write_text(digest)
     return Channels(ours, offline_channel / "channel")
 
 
@@ -140,13 +136,21 @@ class CondaEnvironment:
         """Runs one of its programs with no environment but these variables."""
         return run([self.prefix / "bin" / program, *arguments], cwd=self.work, env=variables)
 
-    def files(self) -> set[str]:
-        """Every file below the prefix, but for what conda itself keeps."""
-        return {
-            str(path.relative_to(self.prefix))
-            for path in self.prefix.rglob("*")
-            if not path.is_dir() and "__pycache__" not in path.parts
-        }
+    def contents(self) -> set[Path]:
+        """Every file, link and folder below the prefix, but for what conda itself keeps."""
+        found = (path.relative_to(self.prefix) for path in self.prefix.rglob("*"))
+        return {path for path in found if path.parts[0] != "conda-meta"}
+
+    def left_over(self, before: Set[Path]) -> set[Path]:
+        """What was not there before, but for the bytecode of modules that were."""
+
+        def is_theirs(path: Path) -> bool:
+            if path.name == "__pycache__":
+                return path.parent in before
+            module = path.parent.parent / f"{path.name.partition('.')[0]}.py"
+            return path.parent.name == "__pycache__" and module in before
+
+        return {path for path in self.contents() - before if not is_theirs(path)}
 
 
 @pytest.fixture(scope="session")

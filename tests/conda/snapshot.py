@@ -69,7 +69,7 @@ class MetadataChannel:
         """A recipe's record: pins filled in and run exports added, as rattler-build does."""
         wanted = recipe["requirements"]
         in_host = [
-            f"{spec} {chosen[spec]}" if spec in chosen else spec
+            f"{spec} {_any_of(chosen[spec])}" if spec in chosen else spec
             for spec in _plain(wanted.get("host", ()))
         ]
         host = self.solve(in_host, cuda="12.9")
@@ -143,6 +143,11 @@ class MetadataChannel:
                 "repodata_version": 1,
             }
             target.write_text(json.dumps(contents))
+
+
+def _any_of(version: str) -> str:
+    """As rattler-build reads a variant's version: "5" is any of 5."""
+    return version if "*" in version else f"{version}.*"
 
 
 def _plain(specs: Sequence[Any]) -> list[str]:

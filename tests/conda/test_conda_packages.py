@@ -3,41 +3,55 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import rattler
 from rattler.exceptions import SolverError
 
-from tests.conda.conftest import LONG_NAME, Channels, CondaEnvironment
+from ci.conda_packages import NAMES
+from tests.conda.conftest import ENERGY_PROGRAM, LONG_NAME, Channels, CondaEnvironment
 from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
-from tests.support import DRIVER, EXAMPLE, ROOT
+from tests.support import DRIVER, EXAMPLE, ROOT, run
 
 pytestmark = pytest.mark.slow
 
 REFERENCE_ENERGY = -261.3538177342696
-OURS = ("torchml-installer", "torchml-driver", "torchml-libdescriptor", "torchml-example-models")
 
-_ENERGY = f"""\
-from ase.build import bulk
-from ase.calculators.kim import KIM
-atoms = bulk("Si", a=5.43, cubic=True) * (2, 2, 2)
-atoms.rattle(0.1, seed=7)
-atoms.calc = KIM("{EXAMPLE_MODEL}")
-print(repr(float(atoms.get_potential_energy())))
-"""
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment, and what it was made of; before: what was in it before ours was."""
+
+    environment: CondaEnvironment
+    others: Sequence[rattler.RepoDataRecord]
+    before: Set[Path]
 
 
 @pytest.fixture(scope="module")
-def environment(
-    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
-) -> CondaEnvironment:
+def installed(channels: Channels, make_environment: Callable[[str], CondaEnvironment]) -> Installed:
     """Everything of ours with all that building another driver takes, in a long prefix."""
     made = make_environment(LONG_NAME)
     tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "pytorch")
-    made.install(channels.solve(*OURS, *tools, "kimpy", "ase", "lammps"))
-    return made
+    everything = channels.solve(*NAMES, *tools, "kimpy", "ase", "lammps")
+    others = [record for record in everything if record.name.normalized not in NAMES]
+    assert len(others) == len(everything) - len(NAMES)
+    made.install(others)
+    before = made.contents()
+    made.install(everything)
+    return Installed(made, others, before)
+
+
+@pytest.fixture(scope="module")
+def environment(installed: Installed) -> CondaEnvironment:
+    return installed.environment
 
 
 def test_doctor_is_green_with_an_empty_environment(environment: CondaEnvironment) -> None:
@@ -66,7 +80,7 @@ def test_kim_finds_the_driver_where_the_package_put_it(environment: CondaEnviron
 
 
 def test_ase_computes_the_reference_energy_through_kim(environment: CondaEnvironment) -> None:
-    printed = environment.run("python", "-c", _ENERGY)
+    printed = environment.run("python", "-c", ENERGY_PROGRAM)
     assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
 
 
@@ -74,7 +88,7 @@ def test_lammps_of_the_same_environment_runs_the_model(environment: CondaEnviron
     shutil.copy(EXAMPLE / "silicon.data", environment.work)
     # Open MPI is the system's, and looks for ssh.
     script = EXAMPLE / "in.silicon"
-    printed = environment.run("lmp", "-in", script, "-log", "none", PATH="/usr/bin:/bin")
+    printed = environment.run("lmp_mpi", "-in", script, "-log", "none", PATH="/usr/bin:/bin")
     energy = re.search(r"^torchml-result energy (\S+)", printed, re.MULTILINE)
     assert energy is not None
     assert float(energy[1]) == pytest.approx(REFERENCE_ENERGY, abs=1e-6)
@@ -94,26 +108,12 @@ def test_libraries_come_from_the_environment_alone(environment: CondaEnvironment
         assert all(path.startswith(str(environment.prefix)) for path in loaded), loaded
 
 
-def test_removing_our_packages_leaves_nothing(
-    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
-) -> None:
-    made = make_environment("environment")
-    everything = channels.solve(*OURS)
-    others = [record for record in everything if record.name.normalized not in OURS]
-    made.install(others)
-    before = made.files()
-    made.install(everything)
-    assert len(made.files()) > len(before)
-    made.install(others)
-    assert made.files() == before
-
-
 def test_a_prefix_with_spaces_works(
     channels: Channels, make_environment: Callable[[str], CondaEnvironment]
 ) -> None:
     made = make_environment("my environment")
     made.install(channels.solve("torchml-installer", "torchml-example-models", "kimpy", "ase"))
-    printed = made.run("python", "-c", _ENERGY)
+    printed = made.run("python", "-c", ENERGY_PROGRAM)
     assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
     assert "version" in made.run("torchml-install", "--version")
 
@@ -141,3 +141,34 @@ def test_who_asks_for_no_mpi_gets_the_driver_without(channels: Channels) -> None
         if record.name.normalized == "torchml-driver"
     )
     assert "nompi" in str(driver.build)
+
+
+def test_removing_our_packages_leaves_nothing(installed: Installed) -> None:
+    """After all of the above: no file, no folder and no bytecode of ours."""
+    made = installed.environment
+    for module in ("torchml_installer", "torchml_driver"):
+        (package,) = made.prefix.glob(f"lib/python3.*/site-packages/{module}")
+        made.run("python", "-c", f"import {module}")
+        assert (package / "__pycache__").is_dir(), "it was used"
+    made.install(installed.others)
+    assert made.left_over(installed.before) == set()
+    assert installed.before <= made.contents()
+
+
+def test_building_the_packages_downloads_nothing(
+    channels: Channels, offline_channel: Path, tmp_path: Path
+) -> None:
+    """In a network of nothing; the one source that is fetched, libdescriptor's wheel, is there."""
+    words = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs the right to leave the network")
+    output = tmp_path / "packages"
+    shutil.copytree(channels.ours / "src_cache", output / "src_cache")
+    variants = json.loads((offline_channel / "variants.yaml").read_text())
+    narrowed = tmp_path / "variants.json"
+    narrowed.write_text(json.dumps({**variants, "mpi": ["nompi"]}))
+    command = [*words, sys.executable, "-m", "ci.conda_packages", output]
+    options = ["--channel", channels.offline.as_uri(), "--variants", narrowed]
+    said = run([*command, *options], cwd=ROOT)
+    built = re.findall(r"^built and tested: \S+/(\S+)-[^-]+-[^-]+$", said, re.MULTILINE)
+    assert built == list(NAMES)

@@ -25,6 +25,7 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 import rattler
 from rattler.exceptions import SolverError
 
+from ci.conda_packages import why_unsolved
 from tests.conda.conftest import Channels, CondaEnvironment
 from tests.conda.snapshot import PLATFORMS, MetadataChannel
 from tests.support import ROOT, run
@@ -108,6 +109,20 @@ def conda_packages(output: Path, *options: str | Path, code: int = 1) -> str:
     )
     assert done.returncode == code, done.stdout
     return done.stderr
+
+
+def test_why_a_build_was_refused_is_asked_for_the_machine_that_was_said(
+    channel: MetadataChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CONDA_OVERRIDE_CUDA, which a remedy names, counts where the refusal is explained, too."""
+    said = "Specs:\n - torchml-driver * cuda_*\nFailed to resolve dependencies"
+    channels = [channel.folder.as_uri()]
+    monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "")
+    conflict = explain(why_unsolved(said, channels))
+    assert conflict is not None
+    assert "CONDA_OVERRIDE_CUDA=12.9" in conflict.remedy
+    monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "12.9")
+    assert why_unsolved(said, channels) == ""
 
 
 def test_a_build_without_a_network_says_which_channel_was_not_reached(tmp_path: Path) -> None:

@@ -12,9 +12,13 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 
 from rattler.exceptions import SolverError
 
-from ci.conda_packages import NAMES, RECIPES
+from ci.conda_packages import NAMES, RECIPES, variant_config
+from ci.provision import DEFAULT_TORCH
+from ci.provision import NEEDS as PROVISION
 from tests.conda.snapshot import MetadataChannel
 from tests.support import ROOT
+from torchml_installer.deps.needs import NEEDS as DEPS
+from torchml_installer.detect import cmake, kim_api
 
 TEMPLATES = ROOT / "env_templates"
 #: Of a machine that the environment is for: its CUDA.
@@ -52,6 +56,16 @@ def pixi_dependencies(environment: str) -> list[str]:
     return list(wanted.values())
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_an_environment_file_says_where_the_channel_of_our_packages_goes(name: str) -> None:
+    """The line that is to be filled in stands before conda-forge, which has none of them."""
+    text = (TEMPLATES / name).read_text()
+    assert "python -m ci.conda_packages output" in text
+    filled_in = text.replace("  # - file:///path/to/output\n", "  - file:///srv/output\n")
+    channels = filled_in.partition("\nchannels:\n")[2].partition("\ndependencies:\n")[0]
+    assert channels.splitlines() == ["  - file:///srv/output", "  - conda-forge"]
+
+
 @pytest.mark.parametrize(("name", "cuda"), FILES.items())
 def test_every_environment_file_can_be_solved(
     channel: MetadataChannel, name: str, cuda: str | None
@@ -75,7 +89,7 @@ def test_pixi_s_environments_are_those_of_the_environment_files(name: str) -> No
     assert sorted(pixi_dependencies(PIXI[name])) == sorted(dependencies(TEMPLATES / name))
 
 
-@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
 def test_there_is_a_driver_for_every_python(channel: MetadataChannel, python: str) -> None:
     solved = channel.solve(["torchml-driver", f"python {python}.*"])
     assert f"py{python.replace('.', '')}_" in str(solved["torchml-driver"].build)
@@ -173,6 +187,87 @@ def test_what_the_packages_need_is_what_the_wheels_need(channel: MetadataChannel
         for requirement in wanted:
             spec = re.sub(r"^([\w-]+)(\S*)$", r"\1 \2", requirement).strip()
             assert spec.replace("vesin", "python-vesin") in record["depends"]
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def stated(project: Path, pattern: str) -> str:
+    found = re.search(pattern, (project / "pyproject.toml").read_text(), re.MULTILINE)
+    assert found is not None, pattern
+    return found[1]
+
+
+#: The lowest versions that the project itself says it works with, by conda's names.
+BOUNDS = {
+    "cmake": dotted(cmake.MINIMUM),
+    "pybind11": stated(ROOT / "driver_src", r'"pybind11>=([\d.]+)"'),
+}
+
+
+@pytest.mark.parametrize("name", [*FILES, "pixi.toml", *NAMES])
+def test_lowest_versions_are_those_of_the_project(name: str) -> None:
+    """In environment files and recipes: what names a lowest version names the project's."""
+    if name in NAMES:
+        text = (RECIPES / name / "recipe.yaml").read_text()
+    else:
+        text = (TEMPLATES / name).read_text()
+    for package, lowest in re.findall(r'^ *(?:- )?(\w+) (?:= ")?>=([\d.]+)"?$', text, re.MULTILINE):
+        assert BOUNDS.get(package, lowest) == lowest, package
+    assert re.search(rf'\bcmake (= ")?>={re.escape(BOUNDS["cmake"])}\b', text) or (
+        name in ("torchml-installer", "torchml-libdescriptor")
+    )
+
+
+def test_variants_are_what_the_project_takes_by_itself() -> None:
+    """The lowest Python, a KIM-API that it works with, and the torch that CI installs."""
+    variants = variant_config({}, "linux-64")
+    for project in (ROOT, ROOT / "driver_src"):
+        assert variants["python_min"] == [stated(project, r'^requires-python = ">=([\d.]+)"$')]
+    pythons = [str(python).partition(".*")[0] for python in variants["python"]]
+    assert pythons[0] == variants["python_min"][0]
+    (kim,) = variants["kim_api"]
+    assert tuple(map(int, kim.split("."))) >= kim_api.MINIMUM
+    (libtorch,) = variants["libtorch"]
+    assert f"torch=={libtorch}." in DEFAULT_TORCH
+    for template in ("ci/github/action.yml", "ci/gitlab.yml"):
+        assert f"default: {DEFAULT_TORCH}\n" in (ROOT / template).read_text()
+
+
+@pytest.mark.parametrize(
+    ("what", "need"),
+    [
+        ("xxd", "xxd"),
+        ("LAMMPS", "lammps"),
+        ("MPI", "mpi"),
+        ("CMake", "cmake"),
+        ("C++ compiler", "compiler"),
+        ("published models", "openkim-models"),
+    ],
+)
+def test_a_thing_has_one_name_on_conda_forge(what: str, need: str) -> None:
+    """Whoever tells the user to install it: ci/provision.py, `deps`, the environment files."""
+    (provided,) = (entry.conda for entry in PROVISION if entry.what == what)
+    assert provided == DEPS[need].conda
+    if need == "xxd":
+        for name in FILES:
+            assert set(provided) <= set(dependencies(TEMPLATES / name))
+
+
+def test_the_mpi_environment_is_mpich_s_where_mpich_is_written_everywhere(
+    channel: MetadataChannel, tmp_path: Path
+) -> None:
+    """As its first lines say."""
+    text = (TEMPLATES / "environment-mpi.yml").read_text()
+    assert re.search(r"For MPICH write\n# mpich for openmpi, everywhere", text)
+    mpich = tmp_path / "environment-mpi.yml"
+    mpich.write_text(text.replace("openmpi", "mpich"))
+    solved = channel.solve(dependencies(mpich))
+    assert "openmpi" not in solved
+    assert "mpich" in solved
+    assert "mpi_mpich" in str(solved["lammps"].build)
+    assert "mpi_mpich" in str(solved["torchml-driver"].build)
 
 
 def test_every_recipe_is_in_the_build() -> None:

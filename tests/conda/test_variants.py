@@ -16,7 +16,8 @@ pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 import rattler
 from rattler.exceptions import SolverError
 
-from tests.conda.conftest import Channels, CondaEnvironment, other_python
+from tests.conda.conftest import ENERGY_PROGRAM, Channels, CondaEnvironment
+from tests.conda.offline import other_python
 from tests.structures import CUTOFF, ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
 from tests.support import DRIVER, EXAMPLE, ROOT, run, torchml_install
 
@@ -75,7 +76,7 @@ def test_lammps_on_two_ranks_computes_the_reference_energy(
         channels.solve("torchml-driver * *mpi_openmpi*", "torchml-example-models", "lammps")
     )
     shutil.copy(EXAMPLE / "silicon.data", made.work)
-    words = ["-n", "2", made.prefix / "bin/lmp", "-in", EXAMPLE / "in.silicon", "-log", "none"]
+    words = ["-n", "2", made.prefix / "bin/lmp_mpi", "-in", EXAMPLE / "in.silicon", "-log", "none"]
     printed = made.run("mpiexec", *words, **IN_CI)
     assert "on 2 procs" in printed
     energy = next(line for line in printed.splitlines() if line.startswith("torchml-result energy"))
@@ -139,3 +140,36 @@ def test_a_package_built_with_the_driver_is_pinned_to_it(channels: Channels) -> 
     for path in channels.ours.glob("linux-64/torchml-driver-*.conda"):
         exported = rattler.RunExportsJson.from_package_archive(path)
         assert exported.weak == ["torchml-driver >=0.1,<1.0a0"]
+
+
+def test_where_there_is_a_gpu_the_driver_for_cuda_is_taken_with_its_torch(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
+) -> None:
+    """Built and tested with a libtorch that is for CUDA by name; on processors it computes."""
+    solved = channels.solve("torchml-driver", "torchml-example-models", "kimpy", "ase", cuda="12.9")
+    builds = {record.name.normalized: str(record.build) for record in solved}
+    assert builds["torchml-driver"].startswith("cuda_")
+    assert builds["libtorch"].startswith("cuda129_")
+    made = make_environment("environment")
+    made.install(solved)
+    printed = made.run("python", "-c", ENERGY_PROGRAM)
+    assert float(printed.split()[-1]) == pytest.approx(REFERENCE_ENERGY, abs=ENERGY_TOLERANCE)
+
+
+def test_without_a_gpu_the_driver_for_cuda_is_refused(channels: Channels) -> None:
+    solved = channels.solve("torchml-driver")
+    (driver,) = (record for record in solved if record.name.normalized == "torchml-driver")
+    assert str(driver.build).startswith("cpu_")
+    with pytest.raises(SolverError, match="__cuda"):
+        channels.solve("torchml-driver * cuda_*")
+
+
+@pytest.mark.parametrize(
+    "other", ["libtorch * cpu*", "pytorch * cpu*", "torchml-driver * *mpi_openmpi*"]
+)
+def test_the_driver_for_cuda_never_meets_a_build_for_processors(
+    other: str, channels: Channels
+) -> None:
+    assert channels.solve(other, cuda="12.9"), "there is one"
+    with pytest.raises(SolverError):
+        channels.solve("torchml-driver * cuda_*", other, cuda="12.9")

@@ -17,9 +17,15 @@ import pytest
 import torch
 
 from tests import compiled_models, graph_models
-from tests.compiled_models import compile_command, model_folder, stillinger_weber_folder
+from tests.compiled_models import (
+    compile_command,
+    messages_folder,
+    model_folder,
+    stillinger_weber_folder,
+)
+from tests.profiles import read_profiles
 from tests.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
-from tests.support import EXAMPLE, DriverEnvironment
+from tests.support import EXAMPLE, ROOT, DriverEnvironment
 from torchml_installer.errors import (
     BadOptionError,
     CompiledModelDiffersError,
@@ -71,11 +77,39 @@ def text_changed(package: Path, change: Callable[[str], str]) -> bytes:
     return written.getvalue()
 
 
-def messages_folder(folder: Path, package: bytes) -> Path:
-    folder.mkdir()
-    (folder / "model.pt2").write_bytes(package)
-    (folder / "model.param").write_text(graph_models.graph_parameters("model.pt2"))
-    return folder
+def test_the_profile_says_that_forward_and_backward_are_one(
+    stillinger_weber: Path, driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    folder = model_folder(tmp_path, stillinger_weber.read_bytes(), "pt2", cutoff=CUTOFF)
+    program = """
+import sys
+from tests.structures import rattled_crystal
+import torchml_driver
+atoms = rattled_crystal()
+potential = torchml_driver.Potential(sys.argv[1])
+for _ in range(4):
+    potential.compute(
+        atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc, forces=sys.argv[2] == "forces"
+    )
+"""
+    for what, forward in (("forces", "forward+backward"), ("energy", "forward")):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(folder), what],
+            env={**driver_environment.env, "KIM_MODEL_PROFILE": "1"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (profile,) = read_profiles(done.stderr)
+        assert profile.n_steps == 4
+        assert [name for name, time in profile.stages.items() if time > 0.0] == [
+            "inputs",
+            "copies",
+            forward,
+            "outputs",
+        ]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,19 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
+from tests.compiled_models import messages, messages_folder
+from tests.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.example_network import CUTOFF as NETWORK_CUTOFF
+from tests.example_network import example_network
+from tests.graph_models import CUTOFF as MESSAGES_CUTOFF
 from tests.graph_models import Messages, write_graph_model
 from tests.structures import CUTOFF
 from tests.support import ROOT, DriverEnvironment, run
-from tests.torch_models import Springs, write_model
+from tests.torch_models import Springs, SpringsInMemoryForEach, write_model
 
 pytestmark = pytest.mark.usefixtures("in_collection")
+
+Particles = tuple[np.ndarray, ...]  # species, coordinates, contributing, n_neigh, nlist
 
 MODELS = {
     "neighbour lists": lambda folder: write_model(folder, Springs()),
@@ -33,31 +40,36 @@ def resident() -> int:
     return pages * resource.getpagesize() // 1024
 
 
-def another_step(potential: Any, random: np.random.Generator) -> None:
+def potential_of(folder: Path | str) -> Any:
+    import torchml_driver
+
+    return torchml_driver.Potential(folder)
+
+
+def few_particles(random: np.random.Generator) -> Particles:
     """Another number of particles, contributing particles and neighbours each time."""
     n = int(random.integers(20, 60))
     coordinates = random.uniform(0.0, random.uniform(6.0, 9.0), (n, 3))
     distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=2)
     near = (distances < 3.3) & (distances > 0.0)
     contributing = (random.random(n) < 0.7).astype(int)
-    codes = np.zeros(n, dtype=int)
-    potential.compute_particles(
-        codes, coordinates, contributing, near.sum(axis=1), near.nonzero()[1]
-    )
+    return (np.zeros(n, dtype=int), coordinates, contributing, near.sum(axis=1), near.nonzero()[1])
 
 
-def growth(write: Callable[[Path], Path], folder: Path, steps: int) -> int:
-    """KiB between the middle of a run and its end."""
-    import torchml_driver
+def growth(step: Callable[[], object], steps: int) -> int:
+    """KiB by which the second half of a run needs more memory than the first."""
+    most = [0, 0]
+    for k in range(steps):
+        step()
+        if k % 10 == 9:
+            half = 2 * k // steps
+            most[half] = max(most[half], resident())
+    return most[1] - most[0]
 
-    potential = torchml_driver.Potential(write(folder))
-    random = np.random.default_rng(4)
-    for _ in range(steps // 2):
-        another_step(potential, random)
-    before = resident()
-    for _ in range(steps - steps // 2):
-        another_step(potential, random)
-    return resident() - before
+
+def growth_with_few_particles(model: Path, steps: int) -> int:
+    potential, random = potential_of(model), np.random.default_rng(4)
+    return growth(lambda: potential.compute_particles(*few_particles(random)), steps)
 
 
 @pytest.mark.parametrize("write", MODELS.values(), ids=MODELS.keys())
@@ -65,7 +77,7 @@ def test_memory_does_not_grow_over_two_thousand_steps(
     write: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     """A megabyte would be a kilobyte a step; the least leak of a tensor is that much."""
-    assert growth(write, tmp_path, 2000) < 1024
+    assert growth_with_few_particles(write(tmp_path), 2000) < 1024
 
 
 @pytest.mark.slow
@@ -73,7 +85,49 @@ def test_memory_does_not_grow_over_two_thousand_steps(
 def test_memory_does_not_grow_over_a_hundred_thousand_steps(
     write: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    assert growth(write, tmp_path, 100_000) < 1024
+    assert growth_with_few_particles(write(tmp_path), 100_000) < 1024
+
+
+def many_particles(reach: float) -> Callable[[], Particles]:
+    """Systems of 500 to 2000 particles, one of thirty at random each time. Most of their tensors
+    are large enough in some steps to be kept, and too small in others."""
+    random = np.random.default_rng(5)
+    systems = []
+    for n in np.linspace(500, 2000, 30).astype(int):
+        edge = int(np.ceil((1.3 * n) ** (1 / 3)))
+        sites = random.permutation(edge**3)[:n]
+        places = 2.5 * np.stack(np.unravel_index(sites, (edge,) * 3), axis=1)
+        atoms = Atoms(f"Si{n}", positions=places + random.uniform(-0.3, 0.3, (n, 3)))
+        contributing = (random.random(n) < 0.7).astype(np.int32)
+        codes = np.zeros(n, dtype=np.int32)
+        systems.append((codes, atoms.positions, contributing, *neighbour_lists(atoms, reach)))
+    return lambda: systems[random.integers(len(systems))]
+
+
+def compiled_messages(folder: Path) -> Path:
+    return messages_folder(folder / "compiled", messages().read_bytes())
+
+
+#: How to write a model, how far its neighbours are, and how many steps take half a minute.
+LARGE = {
+    "neighbour lists": (MODELS["neighbour lists"], CUTOFF, 10_000),
+    "graphs": (MODELS["graphs"], MESSAGES_CUTOFF, 5_000),
+    "descriptors": (
+        lambda folder: write_descriptor_model(folder, TanhNetwork(15), "every_kind"),
+        5.0,
+        2_000,
+    ),
+    "compiled": (compiled_messages, MESSAGES_CUTOFF, 5_000),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("write", "reach", "steps"), LARGE.values(), ids=LARGE.keys())
+def test_memory_does_not_grow_where_tensors_are_now_large_now_small(
+    write: Callable[[Path], Path], reach: float, steps: int, tmp_path: Path
+) -> None:
+    potential, particles = potential_of(write(tmp_path)), many_particles(reach)
+    assert growth(lambda: potential.compute_particles(*particles()), steps) < 1024
 
 
 def neighbour_lists(atoms: Atoms, reach: float) -> tuple[np.ndarray, np.ndarray]:
@@ -84,33 +138,148 @@ def neighbour_lists(atoms: Atoms, reach: float) -> tuple[np.ndarray, np.ndarray]
     return np.bincount(first.astype(np.int64), minlength=len(atoms)), second.astype(np.int32)
 
 
-def page_faults(model: str) -> list[int]:
-    """By step, of forty of the same size."""
-    import torchml_driver
-
-    potential = torchml_driver.Potential(model)
-    atoms = bulk("Si", a=5.43, cubic=True) * (5, 5, 5)
+def crystal(cells: int, reach: float) -> Particles:
+    """8 silicon atoms in each of cells x cells x cells; all contribute."""
+    atoms = bulk("Si", a=5.43, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.05, seed=1)
-    lists = neighbour_lists(atoms, CUTOFF)
-    codes, contributing = np.zeros(len(atoms), dtype=np.int32), np.ones(len(atoms), dtype=np.int32)
+    n = len(atoms)
+    lists = neighbour_lists(atoms, reach)
+    return (np.zeros(n, dtype=np.int32), atoms.positions, np.ones(n, dtype=np.int32), *lists)
+
+
+def loners(n: int) -> Particles:
+    """Particles without neighbours."""
+    coordinates = np.zeros((n, 3))
+    coordinates[:, 0] = np.arange(n)
+    none = np.zeros(0, dtype=np.int32)
+    return (np.zeros(n, np.int32), coordinates, np.ones(n, np.int32), np.zeros(n, np.int32), none)
+
+
+def page_faults(potential: Any, steps: Iterable[Particles]) -> list[int]:
+    """By step."""
     faults = []
-    for _ in range(40):
+    for particles in steps:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        result = potential.compute_particles(codes, atoms.positions, contributing, *lists)
+        result = potential.compute_particles(*particles)
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         del result
     return faults
 
 
-def test_steps_of_one_size_fault_in_no_pages(driver_environment: DriverEnvironment) -> None:
-    """Their tensors are large enough for the C library to return them at each step.
+def in_process_of_its_own(call: str, model: Path, environment: DriverEnvironment) -> Any:
+    """What the function of this module returns; this process has memory left of models before."""
+    program = f"import json, sys, tests.driver.test_memory as t; print(json.dumps(t.{call}))"
+    command = [sys.executable, "-c", program, model]
+    printed = run(command, env=dict(environment.env), cwd=ROOT)
+    return json.loads(printed.splitlines()[-1])
 
-    In a process of its own: this one has memory left of models before.
-    """
-    program = "import sys, tests.driver.test_memory as t; print(t.page_faults(sys.argv[1]))"
-    command = [sys.executable, "-c", program, driver_environment.packed]
-    printed = run(command, env=dict(driver_environment.env), cwd=ROOT)
-    faults = json.loads(printed.splitlines()[-1])
+
+def faults_of_one_size(folder: str, reach: float) -> list[int]:
+    return page_faults(potential_of(folder), [crystal(5, reach)] * 40)
+
+
+def test_steps_of_one_size_fault_in_no_pages(driver_environment: DriverEnvironment) -> None:
+    """Their tensors are large enough for the C library to return them at each step."""
+    call = f"faults_of_one_size(sys.argv[1], {CUTOFF})"
+    faults = in_process_of_its_own(call, driver_environment.packed, driver_environment)
     assert sum(faults[:5]) > 100  # the tensors are not small
     assert np.median(faults[10:]) == 0
     assert np.mean(faults[10:]) < 5
+
+
+def test_steps_of_one_size_of_a_graph_network_fault_in_no_pages(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    model = write_graph_model(tmp_path, example_network(), cutoff=NETWORK_CUTOFF)
+    call = f"faults_of_one_size(sys.argv[1], {NETWORK_CUTOFF})"
+    faults = in_process_of_its_own(call, model, driver_environment)
+    assert sum(faults[:5]) > 1000
+    assert np.median(faults[10:]) == 0
+    assert np.mean(faults[10:]) < 5
+
+
+PAGE = resource.getpagesize()
+
+
+def faults_of_growing_sizes(folder: str) -> list[int]:
+    return page_faults(potential_of(folder), map(loners, growing_sizes()))
+
+
+def growing_sizes() -> list[int]:
+    """1 % larger each time: tensors of 2 to 5 MiB, if a particle has 8 KiB of each."""
+    return [round(256 * 1.01**k) for k in range(90)]
+
+
+def test_tensors_that_grow_fault_in_only_what_they_grow_by(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """They outgrow their memory all together, in the same step."""
+    model = write_model(tmp_path, SpringsInMemoryForEach())
+    faults = in_process_of_its_own(
+        "faults_of_growing_sizes(sys.argv[1])", model, driver_environment
+    )
+    sizes = np.array(growing_sizes())
+    pages = 10 * 8192 * np.diff(sizes)[4:] // PAGE
+    assert sum(faults[:2]) > 10 * 8192 * sizes[0] // PAGE
+    assert (np.array(faults[5:]) < 1.5 * pages + 100).all(), faults
+
+
+def faults_of_changing_sizes(folder: str) -> list[int]:
+    sizes = np.random.default_rng(2).integers(300, 600, 300)
+    return page_faults(potential_of(folder), map(loners, map(int, sizes)))
+
+
+def test_steps_of_changing_sizes_fault_in_no_pages(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """Once the largest have been."""
+    model = write_model(tmp_path, SpringsInMemoryForEach())
+    faults = in_process_of_its_own(
+        "faults_of_changing_sizes(sys.argv[1])", model, driver_environment
+    )
+    assert np.median(faults[100:]) == 0
+    assert np.mean(faults[100:]) < 5
+
+
+def memory_of_a_potential(folder: str) -> dict[str, int]:
+    """KiB that a process has, before, with and after a potential that uses much."""
+    memory = {}
+    page_faults(potential_of(folder), [loners(2)])  # torch and its threads are there
+    memory["before"] = resident()
+    potential = potential_of(folder)
+    page_faults(potential, [loners(5000)])
+    memory["with"] = resident()
+    del potential
+    memory["after"] = resident()
+    return memory
+
+
+def test_memory_goes_with_the_last_potential(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path, SpringsInMemoryForEach())
+    call = "memory_of_a_potential(sys.argv[1])"
+    memory = in_process_of_its_own(call, model, driver_environment)
+    tensors = 10 * 5000 * 8
+    assert memory["with"] - memory["before"] > 0.9 * tensors
+    assert memory["after"] - memory["before"] < 0.1 * tensors
+
+
+def energy_in_little_memory(folder: str, n: int) -> float:
+    """Where ten tensors of 40 MiB are kept and little more memory is to be had."""
+    first, second = potential_of(folder), potential_of(folder)
+    page_faults(first, [loners(5000)])
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * PAGE + 64 * 1024**2
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    return float(second.compute_particles(*loners(n)).energy)
+
+
+@pytest.mark.parametrize("n", [2000, 5200])
+def test_kept_memory_is_given_up_where_memory_is_short(
+    n: int, driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """For tensors too small for it, and for those too large, of which it can only become a few."""
+    model = write_model(tmp_path, SpringsInMemoryForEach())
+    call = f"energy_in_little_memory(sys.argv[1], {n})"
+    assert in_process_of_its_own(call, model, driver_environment) == 0.0

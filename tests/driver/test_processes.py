@@ -31,9 +31,9 @@ from tests.structures import rattled_crystal
 model = sys.argv[1]
 atoms = rattled_crystal() * (2, 2, 2)
 
-def load():
+def load(**options):
     import torchml_driver
-    return torchml_driver.Potential(model)
+    return torchml_driver.Potential(model, **options)
 
 def energy(potential):
     arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
@@ -100,13 +100,14 @@ energy(potential)
 in_child(lambda: energy(potential))
 in_child(lambda: energy(unused))
 in_child(lambda: energy(load()))
+in_child(lambda: load(device="cuda"))
 print("parent:", energy(potential))
 """,
         driver_environment,
         model,
     )
     children = [line for line in printed.splitlines() if line.startswith("child:")]
-    assert len(children) == 3
+    assert len(children) == 4
     for line in children:
         assert line.startswith("child: Error")
         assert "forked" in line

@@ -43,6 +43,10 @@ class DriverMachine(Machine):
         self.collection = odd / "collection"
         self.sources = odd / "driver_src"
         write(self.sources / "CMakeLists.txt", STAND_IN)
+        write(
+            self.sources / "pyproject.toml",
+            '[project]\nversion = "1.2.3"\ndependencies = ["vesin"]\n',
+        )
         self.work('message(STATUS "working")')
         self.script = write(
             self.folder / "run.py",

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,6 +122,36 @@ def make_torchscript(path: Path, code: str = NEIGHBOUR_FORWARD) -> Path:
         archive.writestr("model/code/__torch__.py", code)
         archive.writestr("model/constants.pkl", b"\x80\x02).")
         archive.writestr("model/data/0", bytes(4096))
+    return path
+
+
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    members: Mapping[str, str | bytes],
+    *,
+    requires: Sequence[str] = (),
+    programs: Mapping[str, str] | None = None,
+) -> Path:
+    """A wheel that pip takes; programs: name → module:function."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    facts = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}"
+    tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    lines = "".join(f"{key} = {value}\n" for key, value in (programs or {}).items())
+    told = {"METADATA": metadata, "WHEEL": tags, "RECORD": ""}
+    if programs:
+        told["entry_points.txt"] = f"[console_scripts]\n{lines}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for member, content in members.items():
+            entry = zipfile.ZipInfo(member)
+            entry.external_attr = 0o100755 << 16  # programs run
+            made.writestr(entry, content, zipfile.ZIP_DEFLATED)
+        for member, content in told.items():
+            made.writestr(f"{facts}/{member}", content)
     return path
 
 

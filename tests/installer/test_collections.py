@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -86,9 +88,18 @@ def test_a_running_simulation_keeps_the_library_it_has_opened(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("links", [True, False])
 def test_when_one_item_fails_all_are_as_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, links: bool
 ) -> None:
+    """Also on file systems without hard links, such as FAT."""
+
+    def forbidden(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", source, None, target)
+
+    if not links:
+        monkeypatch.setattr(os, "link", forbidden)
+    put(tmp_path, A="oldest", B="oldest")
     put(tmp_path, A="old", B="old")
     replace = Path.replace
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
+import shutil
+import socket
 import subprocess
 import sys
+import sysconfig
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,10 +28,12 @@ from tests.installer.made_up import (
     OLD_ABI,
     REPOSITORY,
     Machine,
-    make_kim,
+    Outcome,
     make_torch,
+    make_wheel,
     write,
 )
+from tests.installer.packages_machine import INSTALLS_XXD, PackagesMachine
 from torchml_installer.deps import packages, providers
 from torchml_installer.deps.needs import NEEDS
 from torchml_installer.deps.record import DepsOptions
@@ -41,36 +48,6 @@ from torchml_installer.errors import (
     OldAbiTorchError,
     PackageInstallError,
 )
-
-INSTALLS_XXD = 'printf "#!/bin/sh\\n" > "{programs}/xxd"; /bin/chmod +x "{programs}/xxd"'
-
-
-class PackagesMachine(Machine):
-    """A machine without xxd, whose programs are those in ``programs``."""
-
-    def __init__(self, machine: Machine) -> None:
-        super().__init__(machine.folder, machine.environment)
-        self.programs = self.folder / ODD_NAME.replace('"', "").replace("$", "") / "bin"
-        self.programs.mkdir(parents=True)
-        self.calls = self.folder / "calls"
-        odd = self.folder / ODD_NAME
-        self.environment["TORCH_ROOT"] = str(make_torch(odd / "torch"))
-        self.environment["KIM_API_CMAKE_PREFIX_DIR"] = str(make_kim(odd / "kim"))
-        self.environment["PATH"] = str(self.programs)
-
-    def program(self, name: str, then: str = "") -> Path:
-        """A program that notes its arguments, one a line, and does something."""
-        script = f'#!/bin/sh\n(echo "{name}"; printf "%s\\n" "$@") >> "{self.calls}"\n'
-        then = then.replace("{programs}", str(self.programs))
-        return write(self.programs / name, f"{script}{then}\n", executable=True)
-
-    def called(self) -> list[str]:
-        return self.calls.read_text().splitlines() if self.calls.exists() else []
-
-    def conda(self, then: str = INSTALLS_XXD) -> None:
-        """The active Python is an active conda environment's."""
-        self.environment["CONDA_PREFIX"] = sys.prefix
-        self.program("conda", then)
 
 
 @pytest.fixture
@@ -136,7 +113,17 @@ class TestApt:
             f'case "$*" in *--simulate) {known}; exit ;; esac\n'
             f"{known} || exit 100\n{INSTALLS_XXD}",
         )
-        outcome = bare.install("deps", "--with", "xxd", "--provider", "apt")
+        words = ("deps", "--with", "xxd", "--provider", "apt")
+        planned = bare.install(*words, "--dry-run")
+        assert planned.code == 0, planned.err
+        _title, update, install = planned.out.splitlines()
+        assert update.endswith("env DEBIAN_FRONTEND=noninteractive apt-get update")
+        assert install.endswith(" xxd")
+        (step,) = json.loads(bare.install(*words, "--dry-run", "--json").out)["packages"]
+        assert shlex.join(step["before"][0]) == update
+        assert "update" not in bare.called()
+        bare.calls.unlink()
+        outcome = bare.install(*words)
         assert outcome.code == 0, outcome.err
         verbs = [word for word in bare.called() if word in ("install", "update", "--simulate")]
         assert verbs == ["install", "--simulate", "update", "install"]
@@ -215,8 +202,8 @@ class TestChoice:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         write(tmp_path / "EXTERNALLY-MANAGED")
-        monkeypatch.setattr(providers.sys, "prefix", providers.sys.base_prefix)
-        monkeypatch.setattr(providers.sysconfig, "get_path", lambda _name: str(tmp_path))
+        monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+        monkeypatch.setattr(sysconfig, "get_path", lambda _name: str(tmp_path))
         assert "virtual environment" in providers.pip().obstacle
 
 
@@ -230,6 +217,57 @@ def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
     (step,) = json.loads(done.stdout)["packages"]
     assert (step["provider"], step["needs"]) == ("pip", ["vesin", "pybind11"])
     subprocess.run([python, "-c", "import vesin, pybind11"], **run)
+
+
+class TestWithoutPip:
+    """An environment that uv made."""
+
+    @pytest.fixture
+    def environment(self, tmp_path: Path) -> dict[str, str]:
+        home = seed(tmp_path / ODD_NAME)
+        shutil.rmtree(next(home.glob("lib/python3*/site-packages/pip")))
+        make_wheel(tmp_path / "wheels", "vesin", "0.9", {"vesin/__init__.py": ""})
+        program = shutil.which("uv")
+        assert program is not None, "is among the tests' dependencies"
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/uv").symlink_to(program)
+        return {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "PYTHONPATH": str(REPOSITORY),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "XDG_DATA_HOME": str(tmp_path / "data"),
+            "UV_OFFLINE": "1",
+            "UV_FIND_LINKS": str(tmp_path / "wheels"),
+        }
+
+    @staticmethod
+    def run(folder: Path, environment: dict[str, str], *words: str) -> Outcome:
+        command = [folder / ODD_NAME / "bin/python", "-m", "torchml_installer", *words]
+        done = subprocess.run(
+            command, env=environment, cwd=folder, capture_output=True, text=True, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def test_uv_installs_and_removes(self, environment: dict[str, str], tmp_path: Path) -> None:
+        environment["PATH"] = f"{tmp_path}/bin:{environment['PATH']}"
+        words = ("deps", "--with", "vesin", "--provider", "pip")
+        planned = self.run(tmp_path, environment, *words, "--dry-run")
+        assert f"{tmp_path}/bin/uv pip install --python " in planned.out
+        assert self.run(tmp_path, environment, *words).code == 0
+        assert "vesin 0.9" in self.run(tmp_path, environment, "uninstall").out
+        outcome = self.run(tmp_path, environment, "uninstall", "--all")
+        assert outcome.code == 0, outcome.err
+        assert not list((tmp_path / ODD_NAME).glob("lib/python3*/site-packages/vesin*"))
+
+    def test_without_uv_ensurepip_is_named(
+        self, environment: dict[str, str], tmp_path: Path
+    ) -> None:
+        for words in (("--with", "vesin", "--provider", "pip"), ("--with", "libdescriptor")):
+            outcome = self.run(tmp_path, environment, "deps", *words)
+            assert outcome.code in (NoProviderError.exit_code, DownloadFailedError.exit_code)
+            assert "has no pip" in outcome.err
+            assert "bin/python' -m ensurepip`" in outcome.err.replace("\"'", "'")
 
 
 class TestLibtorch:
@@ -260,6 +298,8 @@ class TestLibtorch:
         root = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install/deps/libtorch"
         assert (root / "lib/libtorch_cpu.so").is_file()
         assert f"export TORCH_ROOT={root}" in outcome.out
+        (receipt,) = Path(bare.environment["XDG_DATA_HOME"]).glob("*/receipts/*")
+        assert json.loads(receipt.read_text())["made_from"]["sha256"] == self.digest(archive)
         script = write(
             bare.folder / "look.py",
             "from torchml_installer.detect import torch\n"
@@ -269,6 +309,24 @@ class TestLibtorch:
         assert bare.install(script=script).out.split()[:1] == [str(root)]
         assert bare.install("uninstall", "libtorch").code == 0
         assert not root.exists()
+
+    def test_a_dry_run_shows_what_would_do_the_same(
+        self, bare: PackagesMachine, archive: Path
+    ) -> None:
+        """The commands are run here."""
+        prefix = bare.folder / "my prefix"
+        options = ["--sha256", self.digest(archive), "--prefix", prefix, "--with", "torch"]
+        words = ["deps", "--libtorch", archive.as_uri(), *options, "--dry-run", "--json"]
+        (planned,) = json.loads(bare.install(*words).out)["outcomes"]
+        assert planned["state"] == "planned"
+        assert not prefix.exists()
+        fetch, check, unpack = planned["commands"]
+        Path(fetch[-2]).parent.mkdir(parents=True)
+        for command in (fetch, check, unpack):
+            if shutil.which(command[0]):
+                subprocess.run(command, check=True, capture_output=True)
+        if shutil.which("curl") and shutil.which("unzip"):
+            assert (prefix / "libtorch/lib/libtorch_cpu.so").is_file()
 
     def test_an_address_needs_its_checksum(self, bare: PackagesMachine, archive: Path) -> None:
         outcome = bare.install("deps", "--libtorch", archive.as_uri())
@@ -294,6 +352,92 @@ class TestLibtorch:
         outcome = bare.install("deps", "--libtorch", path)
         assert outcome.code == DownloadFailedError.exit_code
         assert expected in outcome.err
+
+    @pytest.mark.parametrize(
+        ("damage", "expected"),
+        [
+            ("flipped", "invalid"),
+            ("cut", "not a zip file"),
+            ("encrypted", "is encrypted"),
+            ("method", "compression method is not supported"),
+        ],
+    )
+    def test_an_archive_that_is_damaged_inside_is_told(
+        self, bare: PackagesMachine, damage: str, expected: str
+    ) -> None:
+        path = bare.folder / "libtorch.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+            made.writestr("libtorch/lib/libtorch_cpu.so", os.urandom(500) * 40)
+        content = bytearray(path.read_bytes())
+        entry, listed = content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02")
+        if damage == "flipped":
+            middle = (entry + listed) // 2
+            content[middle - 300 : middle] = bytes(300)
+        elif damage == "cut":
+            del content[listed:]
+        elif damage == "encrypted":
+            content[entry + 6] |= 1
+            content[listed + 8] |= 1
+        else:
+            content[entry + 8] = content[listed + 10] = 99
+        path.write_bytes(content)
+        outcome = bare.install("deps", "--libtorch", path)
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert f"{path} is not a whole .zip archive" in outcome.err
+        assert expected in outcome.err
+
+    def test_an_answer_that_is_cut_off_is_told(self, bare: PackagesMachine) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/libtorch.zip"
+
+            def answer() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    connection.sendall(head + b"ffff\r\nPK")
+
+            with ThreadPoolExecutor() as pool:
+                answered = pool.submit(answer)
+                outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
+                answered.result()
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert f"{url} cannot be fetched: IncompleteRead" in outcome.err
+        assert "--libtorch FILE" in outcome.err
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("http://127.0.0.1:1/a b.zip", "can't contain control characters"),
+            ("http://127.0.0.1:port/a.zip", "nonnumeric port"),
+            ("http://[::1/a.zip", "Invalid IPv6 URL"),
+            ("file://elsewhere/a.zip", "file"),
+        ],
+    )
+    def test_an_address_that_is_none_is_told(
+        self, bare: PackagesMachine, url: str, expected: str
+    ) -> None:
+        outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert f"{url} cannot be fetched: " in outcome.err
+        assert expected in outcome.err
+
+    def test_a_server_that_speaks_no_tls_is_told(self, bare: PackagesMachine) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}/libtorch.zip"
+
+            def answer() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+            with ThreadPoolExecutor() as pool:
+                answered = pool.submit(answer)
+                outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
+                answered.result()
+        assert outcome.code == DownloadFailedError.exit_code, outcome.err
+        assert "SSL" in outcome.err
 
     def test_an_archive_of_something_else_is_told(self, bare: PackagesMachine) -> None:
         write(bare.folder / "tree/numpy/version.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,14 +17,12 @@ from torchml_installer.detect import (
     compiler,
     kim_api,
     kim_collections,
-    lammps,
     programs,
 )
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
     CMakeTooOldError,
     CompilerTooOldError,
-    MissingForQuickstartError,
     MissingToolError,
     NoCMakeError,
     NoCompilerError,
@@ -34,6 +33,8 @@ from torchml_installer.names import DEFAULT_DRIVER_NAME
 GCC_12 = "c++ (Debian 12.2.0-14) 12.2.0"
 GCC_8 = "g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)"
 CLANG_14 = "Debian clang version 14.0.6"
+ICPX = "Intel(R) oneAPI DPC++/C++ Compiler 2023.1.0 (2023.1.0.20230320)"
+NVCXX = "nvc++ 23.3-0 64-bit target on x86-64 Linux -tp zen3"
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,94 @@ def test_the_compiler_that_was_named_is_the_one(
     missing = compiler.detect("/no/such/g++")
     assert isinstance(missing.problem, NoCompilerError)
     assert "/no/such/g++" in missing.problem.message
+
+
+def test_every_compiler_is_listed_with_what_it_reaches(bare: Path) -> None:
+    for name, says in {
+        "c++": GCC_12,
+        "clang++": CLANG_14,
+        "g++-9": "g++-9 (Ubuntu 9.4.0) 9.4.0",
+        "g++-13": "g++-13 (Ubuntu 13.1.0) 13.1.0",
+        "clang++-17": "Ubuntu clang version 17.0.6",
+        "icpx": ICPX,
+        "nvc++": NVCXX,
+        "g++-by-hand": GCC_12,
+    }.items():
+        make_program(bare / name, says)
+    found = compiler.detect(None, 20)
+    assert found.details == {"newest C++ standard": "20"}
+    assert [(place.where.name, place.refused) for place in found.looked] == [
+        ("c++", ""),
+        ("g++", "no such program"),
+        ("clang++", "clang 14.0.6, up to C++20: one before it counts"),
+        ("g++-13", "gcc 13.1.0, up to C++23: one before it counts"),
+        ("g++-9", "gcc 9.4.0, up to C++17: one before it counts"),
+        ("clang++-17", "clang 17.0.6, up to C++23: one before it counts"),
+        ("icpx", "icpx 2023.1.0, its C++ standards were not asked: one before it counts"),
+        ("nvc++", "nvc++ 23.3, its C++ standards were not asked: one before it counts"),
+    ]
+
+
+def test_a_compiler_of_many_names_is_asked_once(bare: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    says = f"#!/bin/sh\necho >>'{asked}'; echo '{GCC_12}'\n"
+    real = write(tmp_path / "real/x86_64-linux-gnu-g++-12", says, executable=True)
+    cache = write(tmp_path / "real/ccache", says, executable=True)
+    for name, target in {"c++": real, "g++": real, "g++-12": real, "clang++": cache}.items():
+        (bare / name).symlink_to(target)
+    found = compiler.detect(None, 20)
+    assert found.where == bare / "c++"
+    taken = [place.where.name for place in found.looked if "no such" not in place.refused]
+    assert taken == ["c++", "g++", "clang++", "g++-12"]
+    assert len(asked.read_text().splitlines()) == 2
+
+
+def test_a_numbered_compiler_is_better_than_none(bare: Path) -> None:
+    make_program(bare / "g++-9", "g++-9 (Ubuntu 9.4.0) 9.4.0")
+    make_program(bare / "g++-13", "g++-13 (Ubuntu 13.1.0) 13.1.0")
+    assert compiler.detect(None, 20).where == bare / "g++-13"
+
+
+def test_a_newer_compiler_is_offered_where_the_first_is_too_old(bare: Path) -> None:
+    make_program(bare / "c++", GCC_8)
+    make_program(bare / "g++-13", "g++-13 (Ubuntu 13.1.0) 13.1.0")
+    found = compiler.detect(None, 20)
+    assert isinstance(found.problem, CompilerTooOldError)
+    assert f"--cxx {shlex.quote(str(bare / 'g++-13'))}" in found.next_step
+
+
+#: Compiles what demands no more than C++17, as a compiler does that is not known here.
+SEVENTEEN = """\
+#!/bin/sh
+case "$*" in
+    --version) echo '{}' ;;
+    *std=c++17*) exit 0 ;;
+    *) echo 'unknown option' >&2; exit 1 ;;
+esac
+"""
+
+
+def test_a_compiler_whose_releases_are_not_known_is_asked_what_it_reaches(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for says, family in ((ICPX, "icpx"), (NVCXX, "nvc++"), ("FCC 4.8.0 20220616", "")):
+        write(bare / "icpx", SEVENTEEN.format(says), executable=True)
+        found = compiler.detect(None, 17)
+        assert (found.usable, found.family, found.newest_standard) == (True, family, 17)
+        found = compiler.detect(None, 20)
+        assert isinstance(found.problem, CompilerTooOldError)
+        assert "C++20 and needs a compiler that knows it" in found.problem.message
+
+
+def test_compilers_of_an_activated_conda_environment_come_first(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cxx = make_program(tmp_path / "conda/bin/x86_64-conda-linux-gnu-c++", GCC_12)
+    make_program(bare / "c++", CLANG_14)
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "conda"))
+    found = compiler.detect(None)
+    assert (found.where, found.how) == (cxx, "CONDA_PREFIX")
 
 
 def test_the_c_compiler_is_the_one_beside_the_cxx_compiler(bare: Path) -> None:
@@ -191,20 +280,6 @@ def test_kim_older_than_2_2_is_told(tmp_path: Path) -> None:
     assert "2.1.3" in found.problem.message
 
 
-def test_lammps_is_asked_for_kim_without_being_started(bare: Path, tmp_path: Path) -> None:
-    assert not lammps.detect().usable
-    # Running it would hang for good.
-    program = write(bare / "lmp", "#!/bin/sh\nsleep 1000 # liblammps.so.0\n", executable=True)
-    found = lammps.detect()
-    assert isinstance(found.problem, MissingForQuickstartError)
-    library = bare.parent / "lib/liblammps.so.0"
-    library.parent.mkdir()
-    library.write_bytes(b"\x7fELF\x00libkim-api.so.2\x0029 Sep 2021\x00")
-    found = lammps.detect()
-    assert found.usable
-    assert (found.where, found.version) == (program, "29 Sep 2021")
-
-
 def test_programs_are_taken_in_the_order_of_path(
     bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +309,20 @@ def test_the_collections_are_shown_and_where_the_driver_is(
     folder = looked["user, drivers"].where / DEFAULT_DRIVER_NAME
     folder.mkdir(parents=True)
     assert kim_collections.detect(kim).where == folder.parent
+
+
+def test_a_kim_api_that_does_not_answer_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kim = kim_api.detect(make_kim(tmp_path / "kim"))
+    assert kim.collections_info is not None
+    write(kim.collections_info, "#!/bin/sh\nexec /bin/sleep 1000\n", executable=True)
+    monkeypatch.setattr(kim_collections, "PATIENCE", 0.2)
+    found = kim_collections.detect(kim)
+    assert isinstance(found.problem, NoKimApiError)
+    assert "does not answer: 0.2 seconds were not enough" in found.problem.message
+    assert "file server that hangs" in found.next_step
+    assert (found.looked[0].where, found.looked[0].how) == (kim.collections_info, "the KIM-API")
 
 
 def test_without_a_kim_api_there_are_no_collections() -> None:

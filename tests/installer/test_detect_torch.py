@@ -130,6 +130,16 @@ def test_a_cuda_build_is_usable_without_a_gpu(tmp_path: Path) -> None:
     assert found.details["build"] == "CUDA 12.8"
 
 
+def test_a_build_for_amds_gpus_is_told_with_its_rocm(tmp_path: Path) -> None:
+    root = make_torch(tmp_path, "2.9.0+rocm6.4")
+    write(root / "lib/libtorch_hip.so")
+    assert torch.detect(root).details["build"] == "ROCm"
+    with (root / "version.py").open("a") as file:
+        file.write("hip: Optional[str] = '6.4.43482'\n")
+    found = torch.detect(root)
+    assert (found.usable, found.details["build"]) == (True, "ROCm 6.4.43482")
+
+
 @pytest.mark.parametrize(
     ("version", "guard", "config", "standard"),
     [

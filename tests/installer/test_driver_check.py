@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.installer.driver_machine import DriverMachine
 from tests.installer.made_up import Machine, make_torchscript, write
-from torchml_installer import driver_check
+from torchml_installer import driver_check, known_energy
 from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.detect import Places, toolchain
 from torchml_installer.driver_check import require_known_energy, write_model
@@ -56,6 +57,16 @@ def test_the_model_is_torchscript_of_the_first_calling_convention(tmp_path: Path
     write_model(tmp_path / "a.pt")
     expected = inspect(make_torchscript(tmp_path / "b.pt")).signature
     assert inspect(tmp_path / "a.pt").signature == expected
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_what_is_no_number_is_wrong_wherever_it_stands(place: int) -> None:
+    numbers = [known_energy.ENERGY, *(x for row in known_energy.FORCES for x in row)]
+    answer = {"energy": numbers[0], "forces": [numbers[1:4], numbers[4:]]}
+    assert driver_check.difference(answer) == ""
+    numbers[place] = math.nan
+    answer = {"energy": numbers[0], "forces": [numbers[1:4], numbers[4:]]}
+    assert "computes wrongly" in driver_check.difference(answer)
 
 
 def test_without_libkim_nothing_is_tried(

@@ -61,7 +61,39 @@ def test_a_receipt_says_what_was_installed_from_what(driver: DriverMachine, tmp_
     receipt = json.loads(path.read_text())
     assert (receipt["schema"], receipt["kind"], receipt["name"]) == (1, "driver", DEFAULT)
     assert receipt["files"] == [str(driver.collection / DEFAULT / "library.so")]
-    assert receipt["made_from"]["torch"].startswith("2.13.0+cpu in ")
+    made_from = receipt["made_from"]
+    assert made_from["torch"].startswith("2.13.0+cpu in ")
+    assert made_from["cmake"].endswith("/cmake")
+    assert (made_from["version"], made_from["graph"], made_from["mpi"]) == ("1.2.3", "ON", "OFF")
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("--scatter-root", errors.ExtensionMissingError),
+        ("--sparse-root", errors.ExtensionMissingError),
+        ("--libdescriptor-root", errors.LibdescriptorUnusableError),
+    ],
+)
+def test_the_root_of_an_optional_library_may_be_named(
+    driver: DriverMachine, tmp_path: Path, option: str, error: type[errors.TorchMLError]
+) -> None:
+    outcome = driver.install(*driver.command(option, "nowhere"), script=driver.script)
+    assert outcome.code == error.exit_code
+    assert f"{driver.folder}/nowhere" in outcome.err
+    assert not (tmp_path / "cache/torchml-install/build").exists()
+    if option == "--libdescriptor-root":
+        return  # that must compute, see test_libdescriptor.py
+    word = option.removeprefix("--").partition("-")[0]
+    write(driver.folder / f"my/lib/libtorch{word}.so")
+    text = (driver.sources / "CMakeLists.txt").read_text()
+    name = f"Torch{word.capitalize()}_ROOT"
+    write(driver.sources / "CMakeLists.txt", f'{text}message(STATUS "told $ENV{{{name}}}")\n')
+    build = tmp_path / "build"
+    words = driver.command(option, "my", "--build-dir", str(build))
+    outcome = driver.install(*words, script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert f"told {driver.folder}/my\n" in (build / "build.log").read_text()
 
 
 def test_several_names_are_installed_side_by_side_and_twice_is_fine(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_torch, write
+from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_program, make_torch, write
 from torchml_installer.errors import NoTorchError, NotPermittedError
 
 SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
@@ -66,6 +66,33 @@ def test_deactivating_puts_everything_back(machine: Machine, shell: str) -> None
     assert "_TORCHML_" not in untouched.replace("torchml_deactivate", "").partition("()")[0]
     own = run_shell(shell, script, machine.folder, TORCH_ROOT="/my torch")
     assert own.splitlines()[:2] == ["/my torch", "unset"]
+
+
+@pytest.mark.parametrize("exported", ["", "set -a; "], ids=["plain", "set -a"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_sourcing_in_a_child_shell_does_not_lengthen_path(
+    machine: Machine, shell: str, exported: str
+) -> None:
+    machine.install("env", *places(machine))
+    once = run_shell(shell, f". ./env.sh; {SHOW}", machine.folder)
+    write(machine.folder / "child.sh", f". ./env.sh; {SHOW}; torchml_deactivate")
+    child = run_shell(shell, f"{exported}. ./env.sh; {shell} ./child.sh", machine.folder)
+    assert child == once
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_newer_cmake_comes_before_an_old_one_wherever_it_was(
+    machine: Machine, shell: str
+) -> None:
+    old = make_program(machine.folder / "old/cmake", "cmake version 3.1.0").parent
+    new = make_program(machine.folder / ODD_NAME / "new/cmake", "cmake version 4.0.0").parent
+    path = machine.environment["PATH"] = f":{old}:{new}:{machine.environment['PATH']}:{new}:"
+    assert machine.install("env", *places(machine)).code == 0
+    shown = run_shell(shell, f". ./env.sh; {SHOW}", machine.folder, PATH=path).splitlines()[2]
+    folders = shown.split(":")
+    assert folders.count(str(new)) == 1
+    assert folders.index(str(new)) < folders.index(str(old))
+    assert [folder for folder in folders if folder == ""] == ["", ""]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -165,6 +192,18 @@ class TestOtherShells:
         assert after[:2] == [None, None]
         # Lmod drops repeated folders.
         assert list(dict.fromkeys(after[2].split(":"))) == list(dict.fromkeys(before[2].split(":")))
+
+    def test_a_child_shell_does_not_lengthen_path(self, machine: Machine, kind: str) -> None:
+        needs_shell(kind)
+        _, torch, _, kim = odd_places(machine)
+        machine.install("env", "--format", kind, "--torch-root", torch, "--kim-root", kim)
+        (once,) = run_other(machine, kind, "use", "show")
+        environment = {"TORCH_ROOT": once[0], "PATH": f"/tmp:{once[2]}"}
+        if kind == "lmod":
+            environment["LOADEDMODULES"] = ""
+        (child,) = run_other(machine, kind, "use", "show", **environment)
+        first, rest = once[2].split(":", 1)
+        assert child[2] == f"{first}:/tmp:{rest}"
 
     def test_what_the_user_had_comes_back(self, machine: Machine, kind: str) -> None:
         needs_shell(kind)

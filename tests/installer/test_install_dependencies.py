@@ -53,6 +53,62 @@ def test_it_installs_with_the_command_and_writes_the_environment(ready: Machine)
     assert "TORCH_ROOT" in (ready.folder / "env.sh").read_text()
 
 
+NOTES = """\
+#!/bin/sh
+printf '%s' "$1" >> "{calls}"
+shift
+[ $# -eq 0 ] || printf ' <%s>' "$@" >> "{calls}"
+echo >> "{calls}"
+echo "said by the command"
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "for_env"),
+    [
+        ((), ""),
+        (("--help",), None),
+        (("-h",), None),
+        (("--dry-run",), None),
+        (("--with", "lammps"), ""),
+        (("--with", "--help"), ""),  # what an option takes is no option
+        (("--provider", "apt"), ""),
+        (("--torch-index", "URL"), ""),
+        (("--sources", "DIR"), ""),
+        (("--jobs", "2"), ""),
+        (("--force",), ""),
+        (("--verbose",), ""),
+        (("--json",), ""),
+        (("--torch-root", "a b"), " <--torch-root> <a b>"),
+        (("--torch-root=a b",), " <--torch-root> <a b>"),
+        (("--kim-root", "it's"), " <--kim-root> <it's>"),
+        (("--cxx", "g++-12", "--force"), " <--cxx> <g++-12>"),
+        (("--prefix", "my deps"), ""),
+        (("--libtorch", "x.zip", "--sha256", "0"), ""),
+        (("--prefix", "my deps", "--libtorch", "x.zip"), " <--torch-root> <my deps/libtorch>"),
+        (("--libtorch=x.zip", "--prefix=p"), " <--torch-root> <p/libtorch>"),
+        (
+            ("--prefix", "p", "--libtorch", "x.zip", "--torch-root", "t"),
+            " <--torch-root> <t>",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_options_reach_the_commands_that_know_them(
+    machine: Machine, options: tuple[str, ...], for_env: str | None
+) -> None:
+    calls = machine.folder / "calls"
+    write(machine.folder / "bin/torchml-install", NOTES.format(calls=calls), executable=True)
+    machine.environment["PATH"] = f"{machine.folder}/bin:{machine.environment['PATH']}"
+    done = run(machine, SCRIPT, *options)
+    assert done.returncode == 0, done.stderr
+    deps, *env = calls.read_text().splitlines()
+    assert deps == "deps" + "".join(f" <{option}>" for option in options)
+    assert env == ([] if for_env is None else [f"env{for_env}"])
+    # Who reads JSON reads nothing else; what env says is for people, then.
+    assert done.stdout.count("said") == (1 if "--json" in options or for_env is None else 2)
+
+
 def test_in_a_clone_it_needs_no_installation(ready: Machine) -> None:
     folder = ready.folder / ODD_NAME / "clone"
     copied = folder / "driver_src/install_dependencies.sh"

@@ -52,7 +52,10 @@ def test_the_library_is_installed_once_and_found(machine: Machine, wheels: Path)
     assert "export LIBDESCRIPTOR_ROOT=" in outcome.out
     assert "export KIM_MODEL_DESCRIPTOR_BACKEND=libdescriptor" in outcome.out
     assert "torchml-install driver" not in outcome.out
+    for path in Path(machine.environment["XDG_DATA_HOME"]).glob("*/receipts/*"):
+        path.unlink()  # as if the run had been killed before it wrote that
     assert "is there already" in machine.install(*command).out
+    assert "has installed the library libdescriptor" in machine.install("uninstall").out
     found = finding(machine)
     assert (found["usable"], found["version"]) == (True, "0.2.3")
     assert found["how"] == "torchml-install deps"
@@ -129,7 +132,8 @@ def test_a_conda_environment_s_library_is_used_without_activating_it(
     clean_environment({"XDG_DATA_HOME": str(tmp_path / "data")})
     prefix = tmp_path / "environment"
     shutil.copytree(libdescriptor_root / "lib", prefix / "lib")
-    monkeypatch.setattr(libdescriptor, "conda_environment", lambda: prefix)
+    (prefix / "conda-meta").mkdir()
+    monkeypatch.setattr(sys, "prefix", str(prefix))
     found = libdescriptor.detect()
     assert found.usable, found.problem
     assert (found.where, found.how) == (prefix, "the active Python")

@@ -73,6 +73,7 @@ def test_what_the_module_needs_is_named_when_missing(
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name == module else object()
     )
+    monkeypatch.setattr("torchml_installer.pip.which", lambda _name: None)
     obstacle = python_module.obstacle()
     assert obstacle is not None
     assert f"no {module}" in obstacle.message

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
 from tests.installer.made_up import Machine
+from tests.installer.packages_machine import PackagesMachine
 from torchml_installer import errors
 from torchml_installer.quickstart import (
     MODEL_NAME,
@@ -61,6 +67,55 @@ def test_equal_numbers_pass_and_are_shown_side_by_side() -> None:
 def test_different_numbers_fail(energy: float, fmax: float) -> None:
     with pytest.raises(errors.ResultsDifferError, match="In LAMMPS"):
         compare(results(energy, fmax))
+
+
+@pytest.fixture
+def lacking(machine: Machine) -> PackagesMachine:
+    """Without LAMMPS and more; its conda notes what it is asked for, and installs nothing."""
+    made = PackagesMachine(machine)
+    made.conda("")
+    return made
+
+
+def test_without_a_terminal_nothing_is_asked_or_installed(lacking: PackagesMachine) -> None:
+    outcome = lacking.install("quickstart")
+    assert outcome.code != 0
+    assert "what to do: " in outcome.err
+    assert lacking.called() == []
+
+
+def test_what_is_missing_is_installed_first_on_request(lacking: PackagesMachine) -> None:
+    outcome = lacking.install("quickstart", "--yes")
+    assert outcome.code != 0, "the stand-in has installed nothing"
+    assert "conda: installing " in outcome.err
+    assert "lammps" in lacking.called()
+    assert "configuring" not in outcome.err
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_on_a_terminal_it_shows_the_commands_and_asks(
+    lacking: PackagesMachine, answer: str
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torchml_installer", "quickstart"],
+        cwd=lacking.folder,
+        env=lacking.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the program has ended
+        while block := os.read(ours, 4096):
+            shown += block
+            if shown.endswith(b"[y/N]: "):
+                os.write(ours, f"{answer}\n".encode())
+    os.close(ours)
+    assert process.wait(timeout=60) != 0
+    assert b"conda" in shown.partition(b"Shall I run that?")[0]
+    assert ("lammps" in lacking.called()) == (answer == "y")
 
 
 def test_what_is_missing_is_told_first(machine: Machine) -> None:

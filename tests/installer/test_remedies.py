@@ -6,8 +6,10 @@ project that misbehaves.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,17 +20,29 @@ from pathlib import Path
 import pytest
 
 from tests.installer.driver_machine import DEFAULT, DriverMachine
-from tests.installer.made_up import Machine, Outcome, make_kim, make_program, make_torch, write
+from tests.installer.made_up import (
+    ODD_NAME,
+    Machine,
+    Outcome,
+    make_kim,
+    make_program,
+    make_torch,
+    write,
+)
 from tests.versions.toolchains import fetched_cmake
 from torchml_installer import errors
 from torchml_installer.configure_loop import LoopWatch
 from torchml_installer.detect import Places, cuda, toolchain
+from torchml_installer.paths import temporary_caches
 from torchml_installer.process import run_logged
-from torchml_installer.remedies import KNOWN, recognised_in_log
+from torchml_installer.remedies import KNOWN, no_space_for_temporaries, recognised_in_log
 from torchml_installer.remedies.cmake_loops import CMakeRestarts
+from torchml_installer.remedies.libcuda_missing import LibcudaMissing
+from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
 from torchml_installer.remedies.remedy import Context
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
+from torchml_installer.uninstall import remove_caches
 
 Setter = Callable[[Mapping[str, str]], None]
 
@@ -230,6 +244,41 @@ def test_temporary_files_go_elsewhere_when_tmp_is_full(
     assert outcome.code == 0, outcome.err
     assert f"temporary files go to {tmp_path}/cache/torchml-install/tmp" in outcome.err
     assert driver.installed() == [DEFAULT]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_a_folder_that_somebody_else_has_made_is_not_used(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of folders in /tmp can be guessed; whoever owns one could change what is built."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ODD_NAME))
+    theirs = tmp_path / f"torchml-install-{os.getuid()}"
+    theirs.mkdir(mode=0o777)
+    os.chown(theirs, 4242, 4242)
+    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda: tmp_path)
+    context = with_compiler(places, Path("c++"))
+    for remedy in (NoSpaceForTemporaries(), LibcudaMissing()):
+        with pytest.raises(errors.NotPermittedError, match="somebody else has made it"):
+            remedy.fix(context)
+    assert list(theirs.iterdir()) == []
+    assert temporary_caches() == []
+
+
+def test_temporary_folders_of_repairs_go_with_the_caches(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ODD_NAME))
+    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda: tmp_path)
+    context = with_compiler(places, Path("c++"))
+    (folder,) = NoSpaceForTemporaries().fix(context).environment.values()
+    LibcudaMissing().fix(context)
+    own = tmp_path / f"torchml-install-{os.getuid()}"
+    assert Path(folder) == own / "tmp"
+    assert (own / "libcuda-stub/libcuda.so.1").is_file()
+    assert {own / "tmp", own / "libcuda-stub"} <= set(remove_caches())
+    assert not own.exists()
 
 
 # --- CMake that configures for ever ---------------------------------------------------------
@@ -434,6 +483,67 @@ def test_a_compiler_with_a_newer_libstdcxx_is_recognised_and_the_systems_taken(
     assert "repaired newer-cxx-library: the build uses the compiler" in outcome.err
 
 
+# --- the C++ standard -----------------------------------------------------------------------
+
+#: As gcc 9: refuses the standard that torch is written in.
+OLD_COMPILER = """\
+#!/bin/sh
+for word; do
+    case $word in
+        --version) echo 'c++ (Ubuntu) {version}'; exit ;;
+        -std=*20) echo "c++: error: unrecognized command line option '$word'" >&2; exit 1 ;;
+    esac
+done
+exec '{compiler}' "$@"
+"""
+
+
+def with_one_newer_compiler(driver: DriverMachine, version: str) -> Path:
+    """Leaves an old c++ on PATH and one newer g++ with a number; returns that."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++")
+    programs = driver.folder / "programs"
+    text = OLD_COMPILER.format(version=version, compiler=compiler)
+    write(programs / "c++", text, executable=True)
+    newer = write(programs / "g++-97", f'#!/bin/sh\nexec "{compiler}" "$@"\n', executable=True)
+    write(programs / "g++-9", text, executable=True)
+    for name in ("cmake", "ninja", "make", "sh", "as", "ld", "ar", "ranlib", "dirname"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    driver.environment["PATH"] = str(programs)
+    return newer
+
+
+def test_a_compiler_too_old_for_torch_is_replaced_by_a_newer_one(driver: DriverMachine) -> None:
+    newer = with_one_newer_compiler(driver, "9.4.0")
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.CompilerTooOldError.exit_code
+    assert "Torch's headers are written in C++20" in outcome.err
+    assert f"With --fix, this command would build with {newer}." in outcome.err
+    assert driver.installed() == []
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert f"repaired compiler-too-old: the build uses the compiler {newer}" in outcome.err
+    _torch, used = (driver.collection / DEFAULT / "library.so").read_text().split("\n")
+    assert used == str(newer)
+
+
+def test_a_compiler_that_only_says_it_is_new_is_replaced_after_the_build(
+    driver: DriverMachine,
+) -> None:
+    newer = with_one_newer_compiler(driver, "12.2.0")
+    project = SHARED_PROJECT.replace("add_library", "set(CMAKE_CXX_STANDARD 20)\nadd_library")
+    write(driver.sources / "CMakeLists.txt", project)
+    outcome = driver.install(*driver.command(), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "known problem compiler-too-old" in outcome.err
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == 0, outcome.err
+    assert f"the build uses the compiler {newer}" in outcome.err
+    assert driver.installed() == [DEFAULT]
+
+
 # --- MPI ------------------------------------------------------------------------------------
 
 
@@ -475,6 +585,46 @@ def test_doctor_tells_of_an_mpirun_that_is_not_lammpss(mixed: DriverMachine) -> 
 
 
 # --- torch's own CMake configuration --------------------------------------------------------
+
+
+#: As a driver whose sources were changed, or a project of the user's own.
+TORCH_PROJECT = """\
+cmake_minimum_required(VERSION 3.18)
+project(other LANGUAGES C CXX)
+set(CMAKE_DISABLE_FIND_PACKAGE_CUDA {no_toolkit})
+set(Torch_DIR "{cmake}/Torch")
+set(Caffe2_DIR "{cmake}/Caffe2")
+find_package(Torch REQUIRED)
+foreach(name IN LISTS TORCHML_DRIVER_NAMES)
+  install(FILES CMakeLists.txt
+    DESTINATION "${{KIM_API_MODEL_DRIVER_INSTALL_PREFIX}}/${{name}}" RENAME library.so)
+endforeach()
+"""
+
+
+def test_torch_s_own_cmake_code_is_recognised_where_a_project_calls_it(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    """The active torch's CMake files, as those of a build with CUDA, without a toolkit."""
+    found = importlib.util.find_spec("torch")
+    share = Path(found.origin).parent / "share/cmake" if found and found.origin else None
+    if share is None or not (share / "Caffe2/Caffe2Config.cmake").is_file():
+        pytest.skip("needs a torch from PyPI")
+    tree = tmp_path / "torch/share/cmake"
+    shutil.copytree(share, tree)
+    config = tree / "Caffe2/Caffe2Config.cmake"
+    text = config.read_text().replace("set(CAFFE2_USE_CUDA 0)", "set(CAFFE2_USE_CUDA 1)")
+    text = re.sub(r"if\(0\)(?=\s+# The file public/cuda.cmake)", "if(1)", text)
+    text = re.sub(r"if\(\s*0? AND NOT CAFFE2_USE_CUDA\)", "if(1 AND NOT CAFFE2_USE_CUDA)", text)
+    assert "(1 AND NOT CAFFE2_USE_CUDA)" in text
+    config.write_text(text)
+    project = TORCH_PROJECT.format(no_toolkit="ON", cmake=tree)
+    write(driver.sources / "CMakeLists.txt", project)
+    outcome = driver.install(*driver.command("--fix"), script=driver.script)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "known problem torch-cmake-traps: `" in outcome.err
+    assert "needs no CUDA toolkit and no MKL" in outcome.err
+    assert driver.installed() == []
 
 
 @pytest.mark.parametrize(

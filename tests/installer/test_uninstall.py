@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import ODD_NAME, REPOSITORY, Machine, make_torchscript, write
+from tests.installer.made_up import (
+    ODD_NAME,
+    REPOSITORY,
+    Machine,
+    make_torchscript,
+    make_wheel,
+    write,
+)
 from torchml_installer import receipts, uninstall
 from torchml_installer.errors import NotInstalledError
 from torchml_installer.models.pack import PackOptions, pack
@@ -57,7 +63,42 @@ class TestReceipts:
 
     def test_caches_are_told_once(self, tmp_path: Path) -> None:
         write(tmp_path / "cache/torchml-install/build/log.txt")
-        assert uninstall.remove_caches() == [tmp_path / "cache/torchml-install"]
+        assert uninstall.remove_caches().count(tmp_path / "cache/torchml-install") == 1
+
+    def test_caches_that_somebody_builds_in_are_waited_for(
+        self, data: Path, tmp_path: Path
+    ) -> None:
+        """As `driver` holds its build, in another process."""
+        builds = tmp_path / "cache/torchml-install/build"
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        hold = (
+            "import sys; from pathlib import Path; from torchml_installer import build_folder\n"
+            "with build_folder.locked(Path(sys.argv[1])):\n"
+            "    print('held', flush=True); sys.stdin.read(1)\n"
+            "    print(Path(sys.argv[1]).parent.is_dir())\n"
+        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [sys.executable, "-c", hold, str(builds / "abc")]
+        holder = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True, **pipes)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        command = [sys.executable, "-m", "torchml_installer", "uninstall", "--all"]
+        removing = subprocess.Popen(command, env=environment, cwd=tmp_path, text=True, **pipes)
+        assert removing.stderr is not None
+        assert "waiting for another torchml-install" in removing.stderr.readline()
+        said, _ = holder.communicate("x", timeout=30)
+        assert said == "True\n"
+        removing.communicate(timeout=30)
+        assert removing.returncode == 0
+        assert not builds.exists()
+
+    def test_a_folder_that_the_user_named_stays(self, tmp_path: Path) -> None:
+        root = tmp_path / "my prefix/libtorch"
+        write(root / "lib/libtorch_cpu.so")
+        receipts.write(receipts.Receipt("library", "libtorch", (root,), {}))
+        uninstall.uninstall(uninstall.installed())
+        assert not root.exists()
+        assert root.parent.is_dir()
 
     def test_what_others_put_beside_it_stays(self, tmp_path: Path) -> None:
         library = installed(tmp_path)
@@ -163,17 +204,7 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
 
 def test_the_python_module_is_forgotten_by_pip_too(tmp_path: Path, data: Path) -> None:
     python = seed(tmp_path / "venv") / "bin" / "python"
-    wheel = tmp_path / "torchml_driver-1-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        told = "torchml_driver-1.dist-info"
-        archive.writestr("torchml_driver/__init__.py", "")
-        archive.writestr(
-            f"{told}/METADATA", "Metadata-Version: 2.1\nName: torchml-driver\nVersion: 1\n"
-        )
-        archive.writestr(
-            f"{told}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{told}/RECORD", "")
+    wheel = make_wheel(tmp_path, "torchml_driver", "1", {"torchml_driver/__init__.py": ""})
     pip = [str(python), "-m", "pip"]
     subprocess.run([*pip, "install", "-q", "--no-index", str(wheel)], check=True)
     show = "import torchml_driver; print(torchml_driver.__path__[0])"

@@ -5,30 +5,53 @@ is asked again, and other models go on as before.
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
+from tests import compiled_models
 from tests.descriptor_cases import descriptor_file
 from tests.descriptor_models import TanhNetwork
 from tests.graph_models import Messages
-from tests.support import DriverEnvironment, install_kim_model, run
+from tests.structures import CUTOFF
+from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
 from tests.torch_models import Springs, SpringsInMuchMemory, parameter_text, torchscript
 
 #: "memory": each allocation of the driver's fails once; "memory_end": so do all after it.
 KINDS = ("call", "file", "short_read", "memory", "memory_end", "mistake")
 SOURCES = Path(__file__).parent / "faults"
-MODELS: dict[str, tuple[Callable[[], torch.nn.Module], dict[str, str]]] = {
-    "neighbours": (Springs, {}),
-    "kept memory": (SpringsInMuchMemory, {}),
-    "graphs": (lambda: Messages(2), {"preprocessing": "Graph", "cutoff": "3.0\n3"}),
-    "descriptors": (
-        lambda: TanhNetwork(15),
+
+
+@dataclass(frozen=True)
+class Model:
+    """make: the model file; cutoff: another one that the model takes, or its own."""
+
+    make: Callable[[], bytes]
+    cutoff: float
+    parameters: dict[str, str] = field(default_factory=dict)
+    suffix: str = "pt"
+
+
+MODELS = {
+    "neighbours": Model(lambda: torchscript(Springs()), 2.5),
+    "kept memory": Model(lambda: torchscript(SpringsInMuchMemory()), 2.5),
+    "graphs": Model(
+        lambda: torchscript(Messages(2)), 2.5, {"preprocessing": "Graph", "cutoff": "3.0\n3"}
+    ),
+    "descriptors": Model(
+        lambda: torchscript(TanhNetwork(15)),
+        5.0,
         {"preprocessing": "Descriptor", "cutoff": "5.0", "descriptor": "SymmetryFunctions"},
+    ),
+    "compiled": Model(
+        lambda: compiled_models.stillinger_weber().read_bytes(), 2.5, {"cutoff": str(CUTOFF)}, "pt2"
     ),
 }
 
@@ -49,23 +72,34 @@ def models(
 ) -> dict[str, str]:
     work = tmp_path_factory.mktemp("models")
     names = {}
-    for key, (module, parameters) in MODELS.items():
+    for key, model in MODELS.items():
         names[key] = f"Faults_{key.replace(' ', '_')}__MO_000000000000_000"
+        file = f"model.{model.suffix}"
         files = {
-            "model.param": parameter_text("model.pt", **parameters).encode(),  # type: ignore[arg-type]
-            "model.pt": torchscript(module()),
+            "model.param": parameter_text(file, **model.parameters).encode(),  # type: ignore[arg-type]
+            file: model.make(),
         }
-        if "descriptor" in parameters:
+        if "descriptor" in model.parameters:
             files["descriptor.dat"] = descriptor_file("every_kind").read_bytes()
         install_kim_model(driver_environment.folder, names[key], files, work)
     return names
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("kind", KINDS)
+def cases() -> Iterator[Any]:
+    """Kind, model and stride; there are hundreds of allocations."""
+    for kind, model in itertools.product(KINDS, MODELS):
+        if kind in ("memory", "memory_end"):
+            yield pytest.param(kind, model, 1, id=f"{kind}-{model}", marks=pytest.mark.slow)
+            yield pytest.param(kind, model, 7, id=f"{kind}-{model}-each seventh")
+        else:
+            yield pytest.param(kind, model, 1, id=f"{kind}-{model}")
+
+
+@pytest.mark.parametrize(("kind", "model", "stride"), [*cases()])
 def test_one_fault_is_reported_and_does_no_harm(
     kind: str,
     model: str,
+    stride: int,
     simulator: Path,
     models: dict[str, str],
     driver_environment: DriverEnvironment,
@@ -75,4 +109,36 @@ def test_one_fault_is_reported_and_does_no_harm(
     if "TORCHML_SANITIZE" in env:  # python -m tests.sanitize: all of this process is ours
         env["ASAN_OPTIONS"] += ":detect_leaks=1"
         env["LSAN_OPTIONS"] = f"suppressions={SOURCES / 'leaks.supp'}:print_suppressions=0"
-    run([simulator, kind, models["neighbours"], models[model]], env=env, cwd=tmp_path)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    env["TMPDIR"] = str(temporary)
+    names = (models["neighbours"], models[model])
+    command = [simulator, kind, *names, str(MODELS[model].cutoff), str(stride)]
+    run(command, env=env, cwd=tmp_path)
+    assert not list(temporary.iterdir())
+
+
+def symbols(library: Path, *options: str) -> set[str]:
+    lines = run(["nm", "--dynamic", *options, library]).splitlines()
+    return {line.split()[-1].split("@")[0] for line in lines}
+
+
+def test_every_call_of_kim_that_can_fail_is_among_them(
+    simulator: Path, driver_environment: DriverEnvironment
+) -> None:
+    """Those of KIM's routines that return whether they failed, by KIM's own headers."""
+    library = driver_environment.folder / DRIVER / "libkim-api-model-driver.so"
+    called = sorted(symbols(library, "--undefined-only"))
+    names = run(["c++filt", *called]).splitlines()
+    include = Path(run(["pkg-config", "--variable=includedir", "libkim-api"]).strip())
+    failing = {}
+    for symbol, name in zip(called, names, strict=True):
+        routine = re.match(r"KIM::(\w+)::(\w+)\(", name)
+        if routine is None:
+            continue
+        (header,) = include.rglob(f"KIM_{routine[1]}.hpp")
+        if re.search(rf"\bint {routine[2]}\(", header.read_text()):
+            failing[symbol] = name
+    assert len(failing) > 8
+    wrapped = symbols(simulator, "--defined-only")
+    assert not [name for symbol, name in failing.items() if symbol not in wrapped]

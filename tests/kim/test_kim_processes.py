@@ -159,20 +159,8 @@ os.remove("kim.log")
     assert log == "log: 2"
 
 
-ENDS = {
-    "globals that live": "",
-    "computing at exit": "import atexit\natexit.register(lambda: print(energy(atoms)))\n",
-    "a thread that never ends": """
-import threading, time
-def work():
-    own = crystal()
-    while True:
-        energy(own)
-threading.Thread(target=work, daemon=True).start()
-time.sleep(0.5)
-""",
-    # By what C programs do, once Python is gone.
-    "a model destroyed after Python": """
+# What a C program does, here without Python's lock: makes `model`.
+CREATED = """
 import ctypes
 kim, libc = ctypes.CDLL("libkim-api.so.2"), ctypes.CDLL(None)
 class Named(ctypes.Structure):
@@ -186,6 +174,44 @@ failed = kim.KIM_Model_Create(
     named("NUMBERING_zeroBased"), *map(named, units), MODEL.encode(), ctypes.byref(accepted), model
 )
 assert not failed
+"""
+
+
+def test_a_second_interpreter_does_not_confuse_who_holds_pythons_lock(
+    driver_environment: DriverEnvironment,
+) -> None:
+    """Once there is one, PyGILState_Check() says of every thread that it does."""
+    printed = python(
+        f"""
+try:
+    import _interpreters as interpreters
+except ImportError:  # before Python 3.13
+    import _xxsubinterpreters as interpreters
+interpreters.create()
+{CREATED}
+kim.KIM_Model_Destroy(model)
+print(energy(crystal()))
+""",
+        driver_environment.env,
+    )
+    assert float(printed) == pytest.approx(ENERGY, abs=1e-9)
+
+
+ENDS = {
+    "globals that live": "",
+    "computing at exit": "import atexit\natexit.register(lambda: print(energy(atoms)))\n",
+    "a thread that never ends": """
+import threading, time
+def work():
+    own = crystal()
+    while True:
+        energy(own)
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.5)
+""",
+    # By what C programs do, once Python is gone.
+    "a model destroyed after Python": CREATED
+    + """
 destroy = ctypes.cast(kim.KIM_Model_Destroy, ctypes.c_void_p)
 assert libc.__cxa_atexit(destroy, model, None) == 0
 """,

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import compiled_models
+from tests.descriptor_cases import descriptor_file
+from tests.descriptor_models import TanhNetwork
 from tests.graph_models import Messages, graph_parameters
 from tests.kim.test_kim_graphs import particles_with_ghosts
 from tests.kim_simulator import Particles, Simulator
 from tests.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, rattled_crystal
 from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
-from tests.torch_models import torchscript
+from tests.torch_models import parameter_text, torchscript
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 
@@ -55,6 +58,49 @@ def test_a_graph_model_is_written_too(in_collection: DriverEnvironment, tmp_path
     particles = particles_with_ghosts(primitive_cell(), skin=0.3)
     copy = Simulator("TorchML_Messages_copy")
     assert copy.compute(particles).energy == simulator.compute(particles).energy
+
+
+def test_a_descriptor_model_is_written_with_all_its_three_files(
+    in_collection: DriverEnvironment, tmp_path: Path
+) -> None:
+    text = parameter_text(
+        "m.pt", cutoff=5.0, preprocessing="Descriptor", descriptor="SymmetryFunctions"
+    )
+    files = {
+        "m.param": text.encode(),
+        "m.pt": torchscript(TanhNetwork(15)),
+        "m.dat": descriptor_file("every_kind").read_bytes(),
+    }
+    written_and_installed(in_collection, "TorchML_Network", files, tmp_path, 5.0)
+
+
+def test_a_compiled_model_is_written_too(in_collection: DriverEnvironment, tmp_path: Path) -> None:
+    files = {
+        "m.param": parameter_text("m.pt2", cutoff=CUTOFF).encode(),
+        "m.pt2": compiled_models.stillinger_weber().read_bytes(),
+    }
+    written_and_installed(in_collection, "TorchML_Compiled", files, tmp_path, CUTOFF)
+
+
+def written_and_installed(
+    environment: DriverEnvironment,
+    name: str,
+    files: dict[str, bytes],
+    work: Path,
+    cutoff: float,
+) -> None:
+    """The model writes its files byte for byte, and what KIM installs of them computes the same."""
+    install_kim_model(environment.folder, name, files, work / "source")
+    simulator = Simulator(name)
+    folder = write(simulator, work / "copy", f"{name}_copy")
+    assert {path.name for path in folder.iterdir()} == {"CMakeLists.txt", *files}
+    for file, contents in files.items():
+        assert (folder / file).read_bytes() == contents
+    install(folder)
+    particles = Particles.of(rattled_crystal(), cutoff)
+    expected, result = (one.compute(particles) for one in (simulator, Simulator(f"{name}_copy")))
+    assert result.energy == expected.energy
+    np.testing.assert_array_equal(result.forces, expected.forces)
 
 
 @pytest.mark.parametrize("length", ["A", "nm"])

@@ -6,10 +6,12 @@ Torch keeps a pool of further ones, which sleep: those count that have used a pr
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,8 +55,18 @@ def busy_threads(process: Path) -> int:
     return count
 
 
-def threads(environment: DriverEnvironment, folder: Path, ranks: int, **variables: str) -> int:
-    """The most threads that any rank ever computed with."""
+def enter(group: Path) -> None:
+    (group / "cgroup.procs").write_text("0")  # the process that writes
+
+
+def threads(
+    environment: DriverEnvironment,
+    folder: Path,
+    ranks: int,
+    group: Path | None = None,
+    **variables: str,
+) -> int:
+    """The most threads that any rank ever computed with; group: the control group they are in."""
     write_data(folder / "data.test", rattled_crystal() * (4, 4, 4), "metal")
     (folder / "in.test").write_text(SCRIPT)
     mpirun, lmp = shutil.which("mpirun"), shutil.which("lmp")
@@ -68,6 +80,7 @@ def threads(environment: DriverEnvironment, folder: Path, ranks: int, **variable
         env={**env, **variables},
         cwd=folder,
         stdout=subprocess.DEVNULL,
+        preexec_fn=None if group is None else lambda: enter(group),
     )
     most = 0
     while process.poll() is None:
@@ -79,16 +92,54 @@ def threads(environment: DriverEnvironment, folder: Path, ranks: int, **variable
     return most
 
 
+def available_cores() -> int:
+    """Fewer than there are in a container with a quota."""
+    core = importlib.import_module("torchml_driver._core")
+    return int(core.available_cores(os.cpu_count()))
+
+
 def test_a_rank_has_its_share_of_the_cores_or_what_the_user_says(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
     assert threads(driver_environment, tmp_path, 2, KIM_MODEL_NUM_THREADS="1") == 1
     assert threads(driver_environment, tmp_path, 2, KIM_MODEL_NUM_THREADS="3") == 3
     assert threads(driver_environment, tmp_path, 2, OMP_NUM_THREADS="2") == 2
-    share = max(1, min(len(os.sched_getaffinity(0)), (os.cpu_count() or 1) // 2))
+    share = max(1, min(len(os.sched_getaffinity(0)), available_cores() // 2))
     assert threads(driver_environment, tmp_path, 2) == share
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_a_single_rank_has_all_cores(driver_environment: DriverEnvironment, tmp_path: Path) -> None:
-    assert threads(driver_environment, tmp_path, 1) == len(os.sched_getaffinity(0))
+    cores = min(len(os.sched_getaffinity(0)), available_cores())
+    assert threads(driver_environment, tmp_path, 1) == cores
+
+
+@pytest.fixture
+def time_of_one_core() -> Iterator[Path]:
+    """A control group with a quota, as containers have it."""
+    whole = Path("/sys/fs/cgroup")
+    first = (whole / "cpu/cpu.cfs_quota_us").exists()
+    group = (whole / "cpu" if first else whole) / f"torchml-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as problem:
+        pytest.skip(f"no control group can be made here: {problem}")
+    try:
+        if first:
+            (group / "cpu.cfs_period_us").write_text("100000")
+            (group / "cpu.cfs_quota_us").write_text("100000")
+        elif (group / "cpu.max").exists():
+            (group / "cpu.max").write_text("100000 100000")
+        else:
+            pytest.skip("control groups have no quotas here")
+        yield group
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+def test_a_rank_in_a_container_has_its_share_of_the_containers_time(
+    time_of_one_core: Path, driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    assert threads(driver_environment, tmp_path, 1, time_of_one_core) == 1

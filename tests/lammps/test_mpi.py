@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,33 @@ HIDES = """\
 #!/bin/sh
 for name in $(env | sed -n 's/^\\(OMPI_COMM_WORLD[A-Z_]*\\)=.*/\\1/p'); do unset "$name"; done
 exec "$@"
+"""
+
+# Only the first rank has a model.
+ONE_RANK = """\
+#include <mpi.h>
+
+#include <KIM_SimulatorHeaders.hpp>
+#include <cstdio>
+
+int main(int n_words, char** words) {
+    MPI_Init(&n_words, &words);
+    int rank = 0, accepted = 0, failed = 0;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (rank == 0) {
+        KIM::Model* model = nullptr;
+        failed = KIM::Model::Create(KIM::NUMBERING::zeroBased, KIM::LENGTH_UNIT::A,
+                                    KIM::ENERGY_UNIT::eV, KIM::CHARGE_UNIT::e,
+                                    KIM::TEMPERATURE_UNIT::K, KIM::TIME_UNIT::ps, words[1],
+                                    &accepted, &model);
+        if (!failed) {
+            KIM::Model::Destroy(&model);
+            std::printf("rank %d has a model\\n", rank);
+        }
+    }
+    MPI_Finalize();
+    return failed;
+}
 """
 
 
@@ -75,6 +103,24 @@ def test_ranks_are_known_without_the_launchers_variables(
     assert heads == [", rank 0", ", rank 1"]
     assert unknown == ["", ""]
     assert energy == pytest.approx(expected, abs=ENERGY_TOLERANCE)
+
+
+def test_a_model_on_one_rank_alone_waits_for_no_other(
+    with_mpi: dict[str, str], tmp_path: Path
+) -> None:
+    """mpirun has told it what MPI would only tell all of them together."""
+    source, program = tmp_path / "one_rank.cpp", tmp_path / "one_rank"
+    source.write_text(ONE_RANK)
+    kim = shlex.split(run(["pkg-config", "--cflags", "--libs", "libkim-api"]))
+    run(["mpicxx", "-std=c++17", "-o", program, source, *kim])
+    options = ("--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np", "2")
+    printed = run(
+        ["mpirun", *options, program, EXAMPLE_MODEL],
+        env={**with_mpi, "KIM_MODEL_NUM_THREADS": "1"},
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert printed.split() == ["rank", "0", "has", "a", "model"]
 
 
 def test_a_program_without_mpi_runs_it_too(with_mpi: dict[str, str], tmp_path: Path) -> None:

@@ -49,15 +49,16 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``deps --json`` prints.
 
-        dry_run; packages: list of objects with provider, needs (names of ``doctor``'s findings)
-        and command (list of words), in the order of running; outcomes: list of objects with name,
+        dry_run; packages: list of objects with provider, needs (names of ``doctor``'s findings),
+        before (commands that have to be run first, as lists of words; empty once it was run) and
+        command (list of words), in the order of running; outcomes: list of objects with name,
         version, state (installed, present, planned), root (path), commands (list of lists of
         words; empty if present); environment: variables to set before ``torchml-install driver``.
         """
         return {
             "schema": 1,
             "dry_run": self.dry_run,
-            "packages": [step.as_json() for step in self.steps],
+            "packages": [step.as_json(planned=self.dry_run) for step in self.steps],
             "outcomes": [outcome.as_json() for outcome in self.outcomes],
             "environment": {name: str(value) for name, value in self.environment.items()},
         }

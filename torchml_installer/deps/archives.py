@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import offline
+from torchml_installer import offline, pip
 from torchml_installer.deps.placing import partial_beside
 from torchml_installer.errors import DownloadFailedError
 from torchml_installer.process import run_logged
@@ -70,7 +70,7 @@ class Archive:
             if importlib.util.find_spec(module) is None:
                 raise DownloadFailedError(
                     f"The Python {sys.executable} has no {module}, which the download needs.",
-                    f"`{shlex.quote(sys.executable)} -m pip install {module}`. {by_hand}",
+                    f"`{shlex.join(_bringing(module))}`. {by_hand}",
                 )
         with partial_beside(path) as partial:
             # Another run may have got it, while this one waited.
@@ -91,3 +91,10 @@ class Archive:
             fetched = partial / self.file
             if fetched.is_file():
                 fetched.replace(path)
+
+
+def _bringing(module: str) -> list[str]:
+    """uv, which installs packages like pip, downloads no archives."""
+    if module == "pip":
+        return [sys.executable, "-m", "ensurepip"]
+    return pip.install_command(module)

@@ -82,15 +82,16 @@ def provide(_word: str, options: DepsOptions) -> Outcome:
         )
 
     _require_platform()
-    if not options.force and _is_present(root):
-        return outcome("present")
     if options.dry_run:
-        return outcome("planned")
+        present = not options.force and _is_present(root)
+        return outcome("present" if present else "planned")
+    receipt = receipts.Receipt("library", TITLE, [root], {"wheel": str(wheel)})
     key = hashlib.sha256(str(prefix).encode(errors="surrogateescape")).hexdigest()[:12]
     work = build_folder.default_parent() / f"deps-{TITLE}-{key}"
     log = cache_folder() / "logs" / f"deps-{TITLE}.log"
     with build_folder.locked(work):
         if not options.force and _is_present(root):
+            receipts.write_if_missing(receipt)
             return outcome("present")
         remove(work)
         log.unlink(missing_ok=True)
@@ -107,7 +108,7 @@ def provide(_word: str, options: DepsOptions) -> Outcome:
                 put_in_place(stage, root)
         finally:
             remove(work)
-    receipts.write(receipts.Receipt("library", TITLE, [root], {"wheel": str(wheel)}))
+    receipts.write(receipt)
     return outcome("installed")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import re
 import shutil
-import urllib.error
 import urllib.request
 import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
@@ -42,7 +44,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     sha256 = _checked(archive, sha256)
     root = (options.prefix.absolute() / "libtorch") if options.prefix else torch.deps_folder()
     if options.dry_run:
-        return _outcome("planned", root, archive)
+        return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
     key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
     work = build_folder.default_parent() / f"deps-libtorch-{key}"
     with build_folder.locked(work):
@@ -53,7 +55,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             file = Path(archive)
             if _URL.match(archive):
                 file = _download(archive, sha256 or "")
-            _require_checksum(file, sha256)
+            sha256 = _require_checksum(file, sha256)
             stage = _unpack(file, work, root)
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
@@ -62,7 +64,9 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
                 put_in_place(stage, root)
         finally:
             remove(work)
-    receipts.write(receipts.Receipt("library", "libtorch", [root], {"archive": archive}))
+    receipts.write(
+        receipts.Receipt("library", "libtorch", [root], {"archive": archive, "sha256": sha256})
+    )
     return _outcome("installed", root, archive)
 
 
@@ -83,51 +87,79 @@ def _checked(archive: str, sha256: str | None) -> str | None:
     return sha256.lower() if sha256 else None
 
 
-def _outcome(state: str, root: Path, archive: str) -> Outcome:
+def _outcome(
+    state: str, root: Path, archive: str, commands: Sequence[Sequence[str]] = ()
+) -> Outcome:
     version = torch.inspect(root, "").version if state == "installed" else archive
-    return Outcome("libtorch", version, state, root, "TORCH_ROOT", [])
+    return Outcome("libtorch", version, state, root, "TORCH_ROOT", commands)
+
+
+def _by_hand(archive: str, sha256: str | None, root: Path) -> list[list[str]]:
+    """The programs that do the same: this one runs none for it."""
+    file, commands = archive, []
+    if _URL.match(archive):
+        file = str(_kept(sha256 or ""))
+        commands.append(["curl", "--fail", "--location", "--output", file, archive])
+    if sha256 is not None:
+        commands.append(["sh", "-c", f"echo {sha256} '*'\"$0\" | sha256sum --check", file])
+    return [*commands, ["unzip", file, "-d", str(root.parent)]]
+
+
+def _kept(sha256: str) -> Path:
+    return cache_folder() / "downloads" / f"libtorch-{sha256[:16]}.zip"
 
 
 def _download(url: str, sha256: str) -> Path:
     """The file of an address, kept under its checksum; an interrupted download leaves nothing."""
-    kept = cache_folder() / "downloads" / f"libtorch-{sha256[:16]}.zip"
+    kept = _kept(sha256)
     with partial_beside(kept) as folder, console.step("downloading libtorch") as shown:
         if kept.is_file() and receipts.sha256(kept) == sha256:
             return kept
         partial = folder / "libtorch.zip"
-        try:
-            with (
-                urllib.request.urlopen(url, timeout=_TIMEOUT) as answer,
-                partial.open("wb") as out,
-            ):
-                total, done = int(answer.headers.get("Content-Length") or 0), 0
-                while block := answer.read(_BLOCK):
-                    done += out.write(block)
-                    shown.advance(done // _BLOCK, max(total, done) // _BLOCK)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
-            raise DownloadFailedError(
-                f"{url} cannot be fetched: {reason}.",
-                "Check the address and the network, or fetch the file elsewhere and name it with "
-                "--libtorch FILE.",
-            ) from error
-        if total and done != total:
-            raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
+        done = 0
+        with partial.open("wb") as out:
+            for block, total in _blocks(url):
+                done += out.write(block)
+                shown.advance(done // _BLOCK, max(total, done) // _BLOCK)
         _require_checksum(partial, sha256)
         partial.replace(kept)
     return kept
 
 
-def _require_checksum(file: Path, sha256: str | None) -> None:
-    if sha256 is None:
-        return
+def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
+    """What an address answers, with the number of bytes that it announces, 0 if it does not.
+
+    Raises DownloadFailedError, and nothing else: what writes the blocks has failures of its own.
+    """
+    done = 0
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
+            total = int(answer.headers.get("Content-Length") or 0)
+            while block := answer.read(_BLOCK):
+                done += len(block)
+                yield block, total
+    # The last for addresses that are none; certificates and TLS are OSError.
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
+        raise DownloadFailedError(
+            f"{url} cannot be fetched: {reason}.",
+            "Check the address and the network, or fetch the file elsewhere and name it with "
+            "--libtorch FILE.",
+        ) from error
+    if total and done != total:
+        raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
+
+
+def _require_checksum(file: Path, sha256: str | None) -> str:
+    """Returns the file's; raises DownloadFailedError where another one was asked for."""
     found = receipts.sha256(file)
-    if found != sha256:
+    if sha256 is not None and found != sha256:
         raise DownloadFailedError(
             f"{file.name} is not the archive that was asked for: its sha256 is {found}, not "
             f"{sha256}.",
             "Compare the checksum with the publisher's, and fetch the file again.",
         )
+    return found
 
 
 def _unpack(file: Path, work: Path, root: Path) -> Path:
@@ -141,7 +173,8 @@ def _unpack(file: Path, work: Path, root: Path) -> Path:
             for number, member in enumerate(members, 1):
                 archive.extract(member, work)
                 shown.advance(number, len(members))
-    except (zipfile.BadZipFile, EOFError) as error:
+    # The last two: inside of a member, and what it asks for (a password, another method).
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise DownloadFailedError(
             f"{file} is not a whole .zip archive: {error}.",
             "Fetch it again from https://pytorch.org/get-started/locally/ (LibTorch).",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import importlib
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder, offline
+from torchml_installer import build_folder, offline, pip
 from torchml_installer.deps import conda_conflicts, providers
 from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
@@ -37,10 +37,18 @@ class Step:
     needs: tuple[str, ...]
     command: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def before(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """(command, what it is for); each is looked for after the one before it was run."""
+        if self.provider.repair and providers.dpkg_was_interrupted():
+            yield self.provider.repair, "finishing what was interrupted"
+        if self.provider.refresh and not _would_work(self):
+            yield self.provider.refresh, "fetching the lists of packages"
+
+    def as_json(self, *, planned: bool) -> dict[str, Any]:
         return {
             "provider": self.provider.name,
             "needs": list(self.needs),
+            "before": [list(command) for command, _ in self.before()] if planned else [],
             "command": list(self.command),
         }
 
@@ -142,16 +150,18 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
     provider = step.provider
 
     def run(command: Sequence[str], title: str) -> None:
+        record = pip.recorded() if provider.name == "pip" else contextlib.nullcontext()
         try:
-            run_logged(
-                command,
-                title=f"{provider.name}: {title}",
-                log=log,
-                verbose=options.verbose,
-                failure=PackageInstallError,
-                # It keeps the lock if this process is killed, and the next run waits for its end.
-                keep_open=(lock,) if provider.name == "pip" else (),
-            )
+            with record:
+                run_logged(
+                    command,
+                    title=f"{provider.name}: {title}",
+                    log=log,
+                    verbose=options.verbose,
+                    failure=PackageInstallError,
+                    # It keeps the lock if this process is killed; the next run waits for its end.
+                    keep_open=(lock,) if provider.name == "pip" else (),
+                )
         except PackageInstallError as error:
             said = log.read_text(encoding="utf-8", errors="replace")
             if provider.name == "conda" and (conflict := conda_conflicts.refusal(said)):
@@ -164,16 +174,14 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                 error.remedy += " For torch, a libtorch archive is enough: --libtorch FILE."
             raise
 
-    if provider.repair and providers.dpkg_was_interrupted():
-        run(provider.repair, "finishing what was interrupted")
-    if provider.refresh and not _would_work(step):
-        run(provider.refresh, "fetching the lists of packages")
+    for command, title in step.before():
+        run(command, title)
     titles = ", ".join(NEEDS[name].title for name in step.needs)
     run(step.command, f"installing {titles}")
 
 
 def _survey_anew(options: DepsOptions) -> Survey:
-    importlib.invalidate_caches()
+    pip.look_again()
     return survey(options.places)
 
 

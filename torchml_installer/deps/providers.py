@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer import files
+from torchml_installer import pip as python_packages
 from torchml_installer.detect.programs import which
 
 #: With sudo's own words for "no password needed": a question would wait for ever in a CI job.
@@ -116,24 +115,14 @@ def dpkg_was_interrupted() -> bool:
 
 def pip() -> Provider:
     """The active Python's packages."""
-    obstacle = ""
-    if importlib.util.find_spec("pip") is None:
-        obstacle = f"the active Python {sys.executable} has no pip"
-    elif _is_managed_by_the_system():
-        obstacle = (
-            f"the active Python {sys.executable} belongs to the system, which forbids pip; use "
-            "torchml-install from a virtual environment (`python3 -m venv DIR`)"
-        )
+    found = python_packages.obstacle()
+    obstacle = "" if found is None else f"{found.reason}; {found.remedy}"
     # What is asked for is missing, or there and unusable: then too old.
-    words = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    return Provider("pip", obstacle, lambda packages: [*words, "--upgrade", *packages])
-
-
-def _is_managed_by_the_system() -> bool:
-    """PEP 668: the marker counts outside of virtual environments only."""
-    if sys.prefix != sys.base_prefix:
-        return False
-    return Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file()
+    return Provider(
+        "pip",
+        obstacle,
+        lambda packages: python_packages.install_command("--upgrade", *packages),
+    )
 
 
 def python_is_condas() -> bool:

@@ -15,6 +15,8 @@ def show(result: Result) -> None:
         titles = ", ".join(NEEDS[name].title for name in step.needs)
         if result.dry_run:
             say(f"# {titles}, by {step.provider.name}:")
+            for earlier, _title in step.before():
+                say(shlex.join(earlier))
             say(shlex.join(step.command))
         else:
             say(f"Installed {titles} by {step.provider.name}")

@@ -60,6 +60,7 @@ def provide(word: str, options: DepsOptions) -> Outcome:
     # The lock is the work folder's, which two prefixes do not share.
     with build_folder.locked(work.folder):
         if work.is_present():
+            receipts.write_if_missing(work.receipt())
             return work.outcome("present", [])
         work.run()
     return work.outcome("installed", work.commands())
@@ -145,8 +146,11 @@ class Work:
                 put_in_place(self.folder / "stage", self.root)
         finally:
             remove(self.folder)
+        receipts.write(self.receipt())
+
+    def receipt(self) -> receipts.Receipt:
         made_from = {"sources": str(self.archive), "torch": self.tools.torch.version}
-        receipts.write(receipts.Receipt("library", self.extension.title, [self.root], made_from))
+        return receipts.Receipt("library", self.extension.title, [self.root], made_from)
 
     def _require_archive(self) -> None:
         published = self.published

@@ -7,10 +7,12 @@ a second.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from torchml_installer.detect import (
     accelerators,
@@ -33,8 +35,11 @@ from torchml_installer.detect import (
     torch_extension,
     xxd,
 )
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
+from torchml_installer.errors import TorchMLError, UnexpectedError
 from torchml_installer.torch_extensions import EXTENSIONS
+
+_Found = TypeVar("_Found", bound=Finding)
 
 
 @dataclass(frozen=True)
@@ -109,25 +114,47 @@ def toolchain(places: Places) -> Toolchain:
 def survey(places: Places) -> Survey:
     """Looks for everything."""
     with ThreadPoolExecutor() as pool:
-        others = [pool.submit(detector) for detector in DETECTORS.values()]
-        packages = [pool.submit(python_packages.detect, name) for name in python_packages.PACKAGES]
+        others = [
+            pool.submit(_guarded, Finding, name, detector) for name, detector in DETECTORS.items()
+        ]
+        packages = [
+            pool.submit(_guarded, Finding, name, python_packages.detect, name)
+            for name in python_packages.PACKAGES
+        ]
         tools = _toolchain(places, pool)
-        collections = pool.submit(kim_collections.detect, tools.kim)
+        collections = pool.submit(
+            _guarded, Finding, "kim-collections", kim_collections.detect, tools.kim
+        )
         extensions = [
-            torch_extension.detect(extension, tools.torch.version)
+            _guarded(
+                Finding,
+                extension.finding,
+                torch_extension.detect,
+                extension,
+                tools.torch,
+            )
             for extension in EXTENSIONS.values()
         ]
         found = [future.result() for future in (collections, *others, *packages)]
+        (launcher,) = (one for one in found if one.name == "mpi")
+        found = [lammps.compared(one, launcher) if one.name == "lammps" else one for one in found]
         return Survey(tools, (*found, *extensions))
 
 
 def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:
-    kim = pool.submit(kim_api.detect, places.kim_root)
-    make_program = pool.submit(build_tool.detect)
-    cmake_program = pool.submit(cmake.detect, places.cmake)
+    def begin(
+        kind: type[_Found], name: str, detector: Callable[..., _Found], *arguments: Any
+    ) -> Future[_Found]:
+        return pool.submit(_guarded, kind, name, detector, *arguments, needed=True)
+
+    kim = begin(kim_api.KimFinding, "kim-api", kim_api.detect, places.kim_root)
+    make_program = begin(build_tool.BuildToolFinding, "build-tool", build_tool.detect)
+    cmake_program = begin(Finding, "cmake", cmake.detect, places.cmake)
     # Only torch tells which C++ standard the compiler has to know; it is read from files.
-    libtorch = torch.detect(places.torch_root)
-    cxx = pool.submit(compiler.detect, places.cxx, libtorch.cxx_standard)
+    libtorch = _guarded(torch.TorchFinding, "torch", torch.detect, places.torch_root, needed=True)
+    cxx = begin(
+        compiler.CompilerFinding, "compiler", compiler.detect, places.cxx, libtorch.cxx_standard
+    )
     return Toolchain(
         torch=libtorch,
         kim=kim.result(),
@@ -135,3 +162,30 @@ def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:
         cmake=cmake_program.result(),
         build_tool=make_program.result(),
     )
+
+
+def _guarded(
+    kind: type[_Found],
+    name: str,
+    detector: Callable[..., _Found],
+    *arguments: Any,
+    needed: bool = False,
+) -> _Found:
+    """What a detector finds; where it fails, a finding of that name that says so.
+
+    What one detector trips over is no reason not to show what the others found.
+    """
+    try:
+        return detector(*arguments)
+    except TorchMLError:
+        raise  # nothing of one detector's: a temporary folder that is not this user's, for one
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        problem = UnexpectedError(
+            f"Looking for {name} failed, which is a fault of torchml-install: "
+            f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}).",
+            "Please report it with the output of `torchml-install doctor --markdown`; everything "
+            "else was looked for.",
+        )
+    looked = (Place(Path(name), "its detector", problem.message),)
+    return kind(name, name, needed, problem=problem, looked=looked)

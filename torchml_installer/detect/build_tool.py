@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchml_installer.detect.programs import which
+from torchml_installer.detect.programs import which_all
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingToolError
 from torchml_installer.process import quick_output
@@ -22,26 +22,30 @@ class BuildToolFinding(Finding):
 def detect() -> BuildToolFinding:
     """ninja where there is one (it reports its progress and is quicker), else make."""
     looked: list[Place] = []
+    chosen: BuildToolFinding | None = None
     for name, generator in (("ninja", "Ninja"), ("make", "Unix Makefiles")):
-        found = which(name)
-        if found is None:
+        found = which_all(name)
+        if not found:
             looked.append(Place(Path(name), "PATH", "no such program"))
-            continue
-        text = quick_output([found[0], "--version"])
-        looked.append(Place(*found, "does not run" if text is None else ""))
-        if text is not None:
-            number = re.search(r"\d+(?:\.\d+)+", text)
-            version = f"{name} {number[0]}" if number else name
-            return BuildToolFinding(
-                name="build-tool",
-                title="ninja or make",
-                needed=True,
-                where=found[0],
-                how=found[1],
-                version=version,
-                generator=generator,
-                looked=tuple(looked),
-            )
+        for program, how in found:
+            if chosen is not None:
+                looked.append(Place(program, how, "one before it counts"))
+                continue
+            text = quick_output([program, "--version"])
+            looked.append(Place(program, how, "does not run" if text is None else ""))
+            if text is not None:
+                number = re.search(r"\d+(?:\.\d+)+", text)
+                chosen = BuildToolFinding(
+                    name="build-tool",
+                    title="ninja or make",
+                    needed=True,
+                    where=program,
+                    how=how,
+                    version=f"{name} {number[0]}" if number else name,
+                    generator=generator,
+                )
+    if chosen is not None:
+        return replace(chosen, looked=tuple(looked))
     problem = MissingToolError(
         "Neither ninja nor make was found on PATH or beside the active Python.",
         "Install one with `python -m pip install ninja` or `sudo apt install ninja-build`.",

@@ -6,34 +6,53 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer.detect.programs import which_all
+from torchml_installer import files
+from torchml_installer.detect.programs import places, which_all
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
+from torchml_installer.paths import cache_folder
 from torchml_installer.process import quick_output
 
 MINIMUM = (3, 18)
 
 
 def detect(explicit: Path | None = None) -> Finding:
-    """The first CMake on PATH or beside the active Python that is new enough.
+    """The first CMake on PATH, beside the active Python or from a repair that is new enough.
 
     explicit: the one that a repair chose.
     """
     if explicit is not None:
-        return inspect(explicit, "a repair")
+        found = inspect(explicit, "a repair")
+        refused = "" if found.problem is None else found.problem.message
+        return replace(found, looked=(Place(explicit, "a repair", refused),))
     first: Finding | None = None
     looked: list[Place] = []
-    for program, how in which_all("cmake"):
+    candidates = which_all("cmake")
+    if files.is_file(private_program()):
+        candidates.append((private_program(), "a repair"))
+    for program, how in candidates:
+        if first is not None and first.usable:
+            looked.append(Place(program, how, "one before it counts"))
+            continue
         finding = inspect(program, how)
         refused = "" if finding.problem is None else finding.problem.message
         looked.append(Place(program, how, refused))
-        if finding.usable:
-            return replace(finding, looked=tuple(looked))
-        first = first or finding
+        if first is None or finding.usable:
+            first = finding
     if first is not None:
         return replace(first, looked=tuple(looked))
     message = "No CMake found: there is none on PATH and none beside the active Python."
-    return _finding(problem=NoCMakeError(message))
+    return replace(_finding(problem=NoCMakeError(message)), looked=places("cmake"))
+
+
+def private_folder() -> Path:
+    """Where a repair puts a CMake of our own, as pip does with --target."""
+    return cache_folder() / "cmake"
+
+
+def private_program() -> Path:
+    """The program itself; beside it is one that needs the package on Python's path."""
+    return private_folder() / "cmake/data/bin/cmake"
 
 
 def inspect(program: Path, how: str) -> Finding:

@@ -7,84 +7,146 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.programs import conda_environment, which
+from torchml_installer.detect.compiler_family import (
+    STANDARDS,
+    family_of,
+    first_release,
+    newest_compiled,
+    newest_standard,
+)
+from torchml_installer.detect.programs import conda_environments, search_path, which, which_all
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CompilerTooOldError, NoCompilerError, TorchMLError
 from torchml_installer.process import quick_output
 
-#: The first release of each compiler that compiles torch's headers of that C++ standard.
-_FIRST_RELEASE = {
-    ("gcc", 17): 9,
-    ("gcc", 20): 11,
-    ("clang", 17): 9,
-    ("clang", 20): 14,
-    ("apple-clang", 17): 12,
-    ("apple-clang", 20): 14,
-}
+#: Where the user says it: no other compiler is considered then.
+_NAMED = ("--cxx", "CXX")
+_COMPILER = re.compile(r"[gc]\+\+|clang|icpx|nvc\+\+")
+_NUMBERED = re.compile(r"(g\+\+|clang\+\+)-(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
 class CompilerFinding(Finding):
-    """``where`` is the compiler's program."""
+    """``where`` is the compiler's program, also of one that does not run."""
 
     family: str = ""
+    #: The newest C++ standard that it reaches (17, 20, ...); None if that is not known.
+    newest_standard: int | None = None
+
+    @property
+    def runs(self) -> bool:
+        return not isinstance(self.problem, NoCompilerError)
 
 
 def detect(explicit: str | None = None, cxx_standard: int = 17) -> CompilerFinding:
-    """Looks in order at --cxx, CXX, the compiler of the active Python's conda environment, and
-    c++, g++, clang++ on PATH; the first that runs counts.
+    """Looks in order at --cxx, CXX, the compilers of CONDA_PREFIX and of the active Python's conda
+    environment, c++, g++, clang++ on PATH, those with a number (g++-13; the newest first), icpx
+    and nvc++. The first that runs counts; the others are listed, with the standard they reach.
 
     cxx_standard: what torch's headers demand (17, 20, ...).
     """
-    broken: CompilerFinding | None = None
-    looked: list[Place] = []
-    for word, how in _candidates(explicit):
-        program = shutil.which(word) if os.sep in word else _on_path(word)
-        if program is None:
-            if how in ("--cxx", "CXX"):
-                message = f"The C++ compiler {word} named by {how} does not exist."
-                looked.append(Place(Path(word), how, "does not exist"))
-                problem = NoCompilerError(message)
-                return replace(_finding(how=how, problem=problem), looked=tuple(looked))
-            looked.append(Place(Path(word), how, "no such program"))
-            continue
-        finding = inspect(Path(program), how, cxx_standard)
-        refused = "" if finding.problem is None else finding.problem.message
-        looked.append(Place(Path(program), how, refused))
-        if not isinstance(finding.problem, NoCompilerError) or how in ("--cxx", "CXX"):
-            return replace(finding, looked=tuple(looked))
-        broken = broken or finding
-    if broken is not None:
-        return replace(broken, looked=tuple(looked))
-    message = "No C++ compiler found: there is no c++, g++ or clang++ on PATH."
-    return replace(_finding(problem=NoCompilerError(message)), looked=tuple(looked))
+    candidates = list(_candidates(explicit))
+    programs = [_program(word) for word, _ in candidates]
+    # c++, g++ and g++-12 are links to one program, which is asked once.
+    asked = {_behind(program): program for program in reversed(programs) if program}
+    with ThreadPoolExecutor() as pool:
+        answers = dict(zip(asked, pool.map(_version_text, asked.values()), strict=True))
+    found = [
+        _told_by(answers[_behind(program)], program, how, cxx_standard)
+        if program
+        else _missing(word, how)
+        for (word, how), program in zip(candidates, programs, strict=True)
+    ]
+    chosen = next((one for one in found if one.how in _NAMED or one.runs), None)
+    if chosen is None:
+        # One that does not run says more than that there is none.
+        chosen = next((one for one in found if one.where is not None), None)
+    looked = tuple(
+        Place(one.where or Path(word), how, _refused(one, taken=one is chosen))
+        for (word, how), one in zip(candidates, found, strict=True)
+    )
+    if chosen is None:
+        message = "No C++ compiler found: there is no c++, g++ or clang++ on PATH."
+        return replace(_finding(problem=NoCompilerError(message)), looked=looked)
+    judged = _asked(chosen, cxx_standard)
+    other = next((one.where for one in found if one.usable and one is not chosen), None)
+    if isinstance(judged.problem, CompilerTooOldError) and other is not None:
+        judged.problem.remedy += f" Also usable here: --cxx {shlex.quote(str(other))}"
+    return replace(judged, looked=looked)
+
+
+def _behind(program: Path) -> Path:
+    """The compiler that a link leads to; a program with another name (ccache) goes by its own."""
+    behind = files.resolved(program)
+    return behind if _COMPILER.search(behind.name) else program
+
+
+def _version_text(program: Path) -> str | None:
+    return quick_output([program, "--version"])
 
 
 def inspect(program: Path, how: str, cxx_standard: int) -> CompilerFinding:
-    """Which compiler that is, and whether it knows the C++ standard."""
-    text = quick_output([program, "--version"])
+    """Which compiler that is, and whether its release knows the C++ standard."""
+    return _told_by(_version_text(program), program, how, cxx_standard)
+
+
+def _told_by(text: str | None, program: Path, how: str, cxx_standard: int) -> CompilerFinding:
+    """The compiler that prints this for ``--version``."""
     match = re.search(r"\d+\.\d+(?:\.\d+)?", _without_parentheses(text or ""))
     if text is None or match is None:
         message = f"The C++ compiler {program} ({how}) does not run."
         return _finding(where=program, how=how, problem=NoCompilerError(message))
-    version = match[0]
-    family = "gcc"
-    if "Apple" in text:
-        family = "apple-clang"
-    elif "clang" in text:
-        family = "clang"
+    family = family_of(text)
+    found = _finding(where=program, how=how, version=match[0], family=family)
+    return _judged(found, newest_standard(family, match[0]), cxx_standard)
+
+
+def _judged(found: CompilerFinding, newest: int | None, cxx_standard: int) -> CompilerFinding:
+    """``found``, with what it reaches and whether that is enough."""
+    if newest is None:
+        return found
     problem: TorchMLError | None = None
-    least = _FIRST_RELEASE.get((family, cxx_standard))
-    if least is not None and version_tuple(version) < (least,):
+    if newest < cxx_standard and cxx_standard in STANDARDS:
+        least = first_release(found.family, cxx_standard)
+        wanted = f"{found.family} {least} or newer" if least else "a compiler that knows it"
         problem = CompilerTooOldError(
-            f"The C++ compiler {program} ({family} {version}) is too old: this torch is written "
-            f"in C++{cxx_standard} and needs {family} {least} or newer."
+            f"The C++ compiler {found.where} ({found.version}) is too old: this torch is written "
+            f"in C++{cxx_standard} and needs {wanted}."
         )
-    return _finding(where=program, how=how, version=version, problem=problem, family=family)
+    details = {"newest C++ standard": str(newest)}
+    return replace(found, newest_standard=newest, problem=problem, details=details)
+
+
+def _asked(found: CompilerFinding, cxx_standard: int) -> CompilerFinding:
+    """``found``; the compiler itself says what it reaches where its release does not."""
+    if found.where is None or not found.runs or found.newest_standard is not None:
+        return found
+    return _judged(found, newest_compiled(found.where), cxx_standard)
+
+
+def _program(word: str) -> Path | None:
+    program = shutil.which(word) if os.sep in word else _on_path(word)
+    return Path(program) if program else None
+
+
+def _missing(word: str, how: str) -> CompilerFinding:
+    message = "no such program"
+    if how in _NAMED:
+        message = f"The C++ compiler {word} named by {how} does not exist."
+    return _finding(how=how, problem=NoCompilerError(message))
+
+
+def _refused(found: CompilerFinding, *, taken: bool) -> str:
+    if taken or not found.runs:
+        return "" if found.problem is None else found.problem.message
+    newest = found.newest_standard
+    reaches = f"up to C++{newest}" if newest else "its C++ standards were not asked"
+    return f"{found.version}, {reaches}: one before it counts"
 
 
 def c_compiler_beside(cxx: Path) -> Path | None:
@@ -118,17 +180,18 @@ def _finding(
 
 
 def _candidates(explicit: str | None) -> Iterator[tuple[str, str]]:
+    """Names or paths, and why they are looked at."""
     if explicit is not None:
         yield explicit, "--cxx"
     if value := os.environ.get("CXX"):
         # CXX may hold a launcher or flags ("ccache g++ -m64"), also a path with spaces.
         yield value if files.exists(Path(value)) else _program_in(value), "CXX"
-    if (environment := conda_environment()) is not None:
+    for environment, how in conda_environments():
         # As conda-forge names it; activating the environment would put it into CXX.
         for compiler in files.matching(environment / "bin", "*-conda-*-c++"):
-            yield str(compiler), "the active Python"
-    for name in ("c++", "g++", "clang++"):
-        yield name, "PATH"
+            yield str(compiler), how
+    for name in ("c++", "g++", "clang++", *_numbered(), "icpx", "nvc++"):
+        yield from _all_on_path(name)
 
 
 def _program_in(command: str) -> str:
@@ -143,6 +206,21 @@ def _program_in(command: str) -> str:
 def _on_path(name: str) -> str | None:
     found = which(name)
     return str(found[0]) if found else None
+
+
+def _all_on_path(name: str) -> list[tuple[str, str]]:
+    return [(str(path), how) for path, how in which_all(name)] or [(name, "PATH")]
+
+
+def _numbered() -> list[str]:
+    """The names that carry a number, g++ before clang++, the newest first."""
+    found = {
+        (match[1] == "g++", version_tuple(match[2])): match[0]
+        for folder, _ in search_path()
+        for name in files.names(folder)
+        if (match := _NUMBERED.fullmatch(name))
+    }
+    return [found[key] for key in sorted(found, reverse=True)]
 
 
 def _without_parentheses(text: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.programs import which
-from torchml_installer.detect.record import Finding, Place
+from torchml_installer.detect.record import Finding, Place, first_with, named_by
 from torchml_installer.process import quick_output
 
 LIBRARY = "libcuda.so.1"
@@ -24,6 +24,8 @@ _SYSTEM = (
     "/usr/lib/wsl/lib",
     "/run/opengl-driver/lib",
 )
+#: What toolkits have besides programs: NVIDIA's, conda-forge's, Debian's.
+_OWN = ("nvvm", "targets", "include/cuda.h", "lib/nvidia-cuda-toolkit")
 _STUBS = ("lib64/stubs", "lib/stubs", "targets/*/lib/stubs")
 
 
@@ -50,31 +52,33 @@ def detect_driver() -> Finding:
 def detect_toolkit() -> Finding:
     """Looks at CUDA_HOME, CUDA_PATH, CUDAToolkit_ROOT, CONDA_PREFIX, nvcc on PATH (modules set it),
     and /usr/local/cuda."""
-    looked: list[Place] = []
-    for root, how in _toolkits():
-        compiler = root / "bin/nvcc"
-        if not files.is_file(compiler):
-            looked.append(Place(root, how, "no bin/nvcc"))
-            continue
-        looked.append(Place(root, how))
-        text = quick_output([compiler, "--version"], timeout=3.0) or ""
-        match = re.search(r"release (\d+(?:\.\d+)*)", text)
-        stub = toolkit_stub(root)
+    found, looked = first_with(_toolkits(), _lacks_nvcc)
+    if found is None:
         return Finding(
             name="cuda-toolkit",
             title="CUDA toolkit",
-            where=root,
-            how=how,
-            version=match[1] if match else "",
-            details={"libcuda stub": str(stub)} if stub else {},
-            looked=tuple(looked),
+            hint="Not needed, not even with a CUDA build of torch.",
+            looked=looked,
         )
+    text = quick_output([found.where / "bin/nvcc", "--version"], timeout=3.0) or ""
+    match = re.search(r"release (\d+(?:\.\d+)*)", text)
+    stub = toolkit_stub(found.where)
     return Finding(
         name="cuda-toolkit",
         title="CUDA toolkit",
-        hint="Not needed, not even with a CUDA build of torch.",
-        looked=tuple(looked),
+        where=found.where,
+        how=found.how,
+        version=match[1] if match else "",
+        details={"libcuda stub": str(stub)} if stub else {},
+        looked=looked,
     )
+
+
+def _lacks_nvcc(root: Path) -> str:
+    if not files.is_file(root / "bin/nvcc"):
+        return "no bin/nvcc"
+    # A script that starts a compiler elsewhere, say in /usr/local/bin, makes no toolkit.
+    return "" if any(files.exists(root / name) for name in _OWN) else "its bin/nvcc stands alone"
 
 
 def is_stub(library: Path) -> bool:
@@ -93,7 +97,8 @@ def toolkit_stub(root: Path) -> Path | None:
 
 def stub() -> Path | None:
     """The stub of the first toolkit that has one."""
-    return next((found for root, _ in _toolkits() if (found := toolkit_stub(root))), None)
+    roots = (place.where for place in _toolkits() if not place.refused)
+    return next((found for root in roots if (found := toolkit_stub(root))), None)
 
 
 def _driver(library: Path | None, how: str, looked: tuple[Place, ...]) -> Finding:
@@ -142,10 +147,13 @@ def _cached_library() -> Path | None:
     return Path(os.fsdecode(match[1])) if match else None
 
 
-def _toolkits() -> Iterator[tuple[Path, str]]:
+def _toolkits() -> Iterator[Place]:
     for name in ("CUDA_HOME", "CUDA_PATH", "CUDAToolkit_ROOT", "CONDA_PREFIX"):
-        if value := os.environ.get(name):
-            yield Path(value), name
+        yield named_by(name)
     if (found := which("nvcc")) is not None:
-        yield found[0].resolve().parent.parent, "PATH"
-    yield Path("/usr/local/cuda"), "/usr/local"
+        yield Place(found[0].resolve().parent.parent, "PATH")
+    else:
+        yield Place(Path("nvcc"), "PATH", "no such program")
+    yield Place(Path("/usr/local/cuda"), "/usr/local")
+    for folder in reversed(files.matching(Path("/usr/local"), "cuda-*")):
+        yield Place(folder, "/usr/local")

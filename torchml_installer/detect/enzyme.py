@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.record import Finding, Place
+from torchml_installer.detect.record import Finding, Place, first_with, named_by
 
 _LIBRARIES = ("lib/ClangEnzyme-*.*", "lib/LLVMEnzyme-*.*", "lib64/*Enzyme-*.*", "*Enzyme-*.so")
 
@@ -18,39 +18,44 @@ def detect() -> Finding:
 
     version: of the LLVM that it is a plug-in for.
     """
-    looked: list[Place] = []
-    for root, how in _candidates():
-        library = next((path for name in _LIBRARIES for path in files.matching(root, name)), None)
-        if library is None:
-            looked.append(Place(root, how, "no lib/ClangEnzyme-*.so"))
-            continue
-        looked.append(Place(root, how))
-        match = re.search(r"Enzyme-(\d+)", library.name)
+    found, looked = first_with(_candidates(), _lacks)
+    library = _library(found.where) if found else None
+    if found is None or library is None:
         return Finding(
             name="enzyme",
             title="Enzyme",
-            where=library,
-            how=how,
-            version=f"LLVM {match[1]}" if match else "",
-            looked=tuple(looked),
+            hint="Only for building libdescriptor from its sources; the driver does not need it.",
+            looked=looked,
         )
+    match = re.search(r"Enzyme-(\d+)", library.name)
     return Finding(
         name="enzyme",
         title="Enzyme",
-        hint="Only for building libdescriptor from its sources; the driver does not need it.",
-        looked=tuple(looked),
+        where=library,
+        how=found.how,
+        version=f"LLVM {match[1]}" if match else "",
+        looked=looked,
     )
 
 
-def _candidates() -> Iterator[tuple[Path, str]]:
+def _library(root: Path) -> Path | None:
+    return next((path for name in _LIBRARIES for path in files.matching(root, name)), None)
+
+
+def _lacks(root: Path) -> str:
+    return "" if _library(root) else "no lib/ClangEnzyme-*.so"
+
+
+def _candidates() -> Iterator[Place]:
     for name in ("ENZYME_ROOT", "Enzyme_ROOT", "Enzyme_DIR", "CONDA_PREFIX"):
-        if value := os.environ.get(name):
-            folder = Path(value)
-            # CMake's variable names the folder of the package's files.
-            yield (folder.parents[2] if name == "Enzyme_DIR" and _is_deep(folder) else folder), name
-    yield Path("/usr/local"), "/usr/local"
+        place = named_by(name)
+        # CMake's variable names the folder of the package's files.
+        if name == "Enzyme_DIR" and _is_deep(place.where):
+            place = replace(place, where=place.where.parents[2])
+        yield place
+    yield Place(Path("/usr/local"), "/usr/local")
     for folder in files.matching(Path("/usr/lib"), "llvm-*"):
-        yield folder, "the system"
+        yield Place(folder, "the system")
 
 
 def _is_deep(folder: Path) -> bool:

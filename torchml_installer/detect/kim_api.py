@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.programs import conda_environment, which, which_all
-from torchml_installer.detect.record import Finding, Place, version_tuple
+from torchml_installer.detect.programs import conda_environments, which, which_all
+from torchml_installer.detect.record import Finding, Place, once, version_tuple
 from torchml_installer.errors import NoKimApiError, TorchMLError
 from torchml_installer.process import quick_output
 
 MINIMUM = (2, 2)
+_VARIABLE = "KIM_API_CMAKE_PREFIX_DIR"
+_PROGRAM = "kim-api-collections-management"
 _CMAKE_PARENTS = ("share/cmake", "lib/cmake", "lib/*/cmake", "lib64/cmake")
 _LIBEXEC = ("libexec/kim-api", "lib/*/libexec/kim-api", "lib/libexec/kim-api")
 
@@ -30,33 +32,38 @@ def detect(explicit: Path | None = None) -> KimFinding:
     """Looks in order at --kim-root, KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, the active Python's
     conda environment, pkg-config, the prefixes of the programs on PATH, /usr/local and /usr.
     """
+    chosen: KimFinding | None = None
     incomplete: KimFinding | None = None
     looked: list[Place] = []
-    for prefix, how in _candidates(explicit):
-        finding = inspect(prefix, how)
+    for place in once(_candidates(explicit)):
+        if place.refused:
+            looked.append(place)
+            continue
+        finding = inspect(place.where, place.how)
+        # A place that the user named is never passed over for another one.
+        named = place.how in ("--kim-root", _VARIABLE)
         if finding is None:
-            looked.append(Place(prefix, how, "there is no KIM-API"))
+            refused = "there is no KIM-API"
+        elif finding.problem is not None:
+            refused = finding.problem.message
         else:
-            refused = "" if finding.problem is None else finding.problem.message
-            looked.append(Place(prefix, how, refused))
-        named = how in ("--kim-root", "KIM_API_CMAKE_PREFIX_DIR")
-        if finding is None and named:
-            reason = files.obstacle(prefix)
-            problem = NoKimApiError(
-                f"There is no KIM-API in {prefix} ({how}){f': {reason}' if reason else ''}."
-            )
-            return replace(_finding(how=how, problem=problem), looked=tuple(looked))
+            refused = f"{finding.version}: one before it counts" if chosen else ""
+        looked.append(replace(place, refused=refused))
+        if named and finding is None:
+            reason = files.obstacle(place.where)
+            message = f"There is no KIM-API in {place.where} ({place.how})"
+            problem = NoKimApiError(f"{message}{f': {reason}' if reason else ''}.")
+            finding = _finding(how=place.how, problem=problem)
         if finding is None:
             continue
-        # A place that the user named is never passed over for another one.
-        if finding.usable or named:
-            return replace(finding, looked=tuple(looked))
+        if chosen is None and (finding.usable or named):
+            chosen = finding
         incomplete = incomplete or finding
-    if incomplete is not None:
-        return replace(incomplete, looked=tuple(looked))
-    places = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"
-    problem = NoKimApiError(f"No KIM-API found: looked at {places}.")
-    return replace(_finding(problem=problem), looked=tuple(looked))
+    chosen = chosen or incomplete
+    if chosen is None:
+        places = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"
+        chosen = _finding(problem=NoKimApiError(f"No KIM-API found: looked at {places}."))
+    return replace(chosen, looked=tuple(looked))
 
 
 def inspect(prefix: Path, how: str) -> KimFinding | None:
@@ -102,25 +109,38 @@ def _finding(
     )
 
 
-def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
+def _candidates(explicit: Path | None) -> Iterator[Place]:
+    """Prefixes to look at, and places that lead to none, which say why."""
     if explicit is not None:
-        yield _prefix_above(explicit.absolute()), "--kim-root"
-    if value := os.environ.get("KIM_API_CMAKE_PREFIX_DIR"):
-        yield _prefix_above(Path(value).absolute()), "KIM_API_CMAKE_PREFIX_DIR"
-    if value := os.environ.get("CONDA_PREFIX"):
-        yield Path(value), "CONDA_PREFIX"
-    if (environment := conda_environment()) is not None:
-        yield environment, "the active Python"
-    pkg_config = which("pkg-config")
-    if pkg_config and (
-        value := quick_output([pkg_config[0], "--variable=prefix", "libkim-api"], timeout=3)
-    ):
-        # Debian's file says /usr/lib/x86_64-linux-gnu/pkgconfig/../../../
-        yield Path(os.path.normpath(value)), "pkg-config"
-    for program, _how in which_all("kim-api-collections-management"):
-        yield program.resolve().parent.parent, "PATH"
-    yield Path("/usr/local"), "/usr/local"
-    yield Path("/usr"), "/usr"
+        yield Place(_prefix_above(explicit.absolute()), "--kim-root")
+    if value := os.environ.get(_VARIABLE):
+        yield Place(_prefix_above(Path(value).absolute()), _VARIABLE)
+    else:
+        yield Place(Path(f"${_VARIABLE}"), _VARIABLE, "not set")
+    environments = conda_environments()
+    if not environments:
+        yield Place(Path("$CONDA_PREFIX"), "CONDA_PREFIX", "not set")
+    for environment, how in environments:
+        yield Place(environment, how)
+    yield _by_pkg_config()
+    programs = which_all(_PROGRAM)
+    if not programs:
+        yield Place(Path(_PROGRAM), "PATH", "no such program")
+    for program, _how in programs:
+        yield Place(program.resolve().parent.parent, "PATH")
+    yield Place(Path("/usr/local"), "/usr/local")
+    yield Place(Path("/usr"), "/usr")
+
+
+def _by_pkg_config() -> Place:
+    found = which("pkg-config")
+    if found is None:
+        return Place(Path("pkg-config"), "pkg-config", "no such program")
+    value = quick_output([found[0], "--variable=prefix", "libkim-api"], timeout=3)
+    if not value:
+        return Place(found[0], "pkg-config", "it knows no libkim-api")
+    # Debian's file says /usr/lib/x86_64-linux-gnu/pkgconfig/../../../
+    return Place(Path(os.path.normpath(value)), "pkg-config")
 
 
 def _prefix_above(folder: Path) -> Path:

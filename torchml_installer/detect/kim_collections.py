@@ -13,6 +13,8 @@ from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import CollectionUnsetError, NoKimApiError
 from torchml_installer.names import DEFAULT_DRIVER_NAME
 
+#: Seconds to wait for the KIM-API's program.
+PATIENCE = 10.0
 _ITEMS = {ItemKind.DRIVER: "drivers", ItemKind.MODEL: "models"}
 
 
@@ -20,17 +22,20 @@ def detect(kim: KimFinding) -> Finding:
     """Each collection's folders, by the answers of the KIM-API itself, and whether items can be
     installed there; where the driver is, under the name that published models ask for."""
     if kim.collections_info is None:
-        return _finding(hint="They come with the KIM-API.")
-    collections = Collections(kim.collections_info)
+        nothing = Place(Path("kim-api-collections-info"), "the KIM-API", "there is none")
+        return _finding(hint="They come with the KIM-API.", looked=(nothing,))
+    collections = Collections(kim.collections_info, PATIENCE)
     asked = [(collection, kind) for collection in Collection for kind in _ITEMS]
-    with ThreadPoolExecutor() as pool:
+    # All at once, on a machine of few cores too: then all of them hang for the same ten seconds.
+    with ThreadPoolExecutor(len(asked) + 1) as pool:
         found = pool.submit(collections.find, ItemKind.DRIVER, DEFAULT_DRIVER_NAME)
         places = [pool.submit(_place, collections, *pair) for pair in asked]
         try:
             looked = tuple(place.result() for place in places)
             driver = found.result()
         except NoKimApiError as error:
-            return _finding(problem=error)
+            asked_for = Place(kim.collections_info, "the KIM-API", error.message)
+            return _finding(problem=error, looked=(asked_for,))
     if driver is None:
         return _finding(
             looked=looked, hint="The driver is in none: `torchml-install driver` installs it."

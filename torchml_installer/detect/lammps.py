@@ -7,18 +7,25 @@ text says the same at once.
 from __future__ import annotations
 
 import mmap
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.mpi import library_family
+from torchml_installer.detect import elf
+from torchml_installer.detect.mpi import compatible, launcher_family, library_family
 from torchml_installer.detect.programs import which_all
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
 
 _HINT = "`sudo apt install lammps` or `conda install -c conda-forge lammps`, to run LAMMPS."
-_DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00")
+#: What is looked for in a whole library begins with plain text, which is quick to find.
+_YEAR = re.compile(rb" 20\d\d\x00")
+_DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00\Z")
+#: The KIM-API's library, and a class of LAMMPS's KIM package: the library may be built in.
+_KIM = (b"libkim-api.", b"LAMMPS_NS7PairKIM")
 _LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.(?:so(?:\.\d+)*|dylib)")
 
 
@@ -36,65 +43,103 @@ def detect() -> Finding:
     if not looked:
         return Finding(name="lammps", title="LAMMPS with KIM", hint=_HINT, looked=missing)
     program, how = looked[0].where, looked[0].how
-    has_kim, version, mpi = _look_into(program.resolve())
+    seen = _look_into(program.resolve())
     problem: TorchMLError | None = None
-    if not has_kim:
+    if seen.has_kim is False:
         problem = MissingForQuickstartError(
             f"The LAMMPS {program} was built without its KIM package.",
             "Install one with it: `sudo apt install lammps` or "
             "`conda install -c conda-forge lammps`.",
         )
     looked[0] = Place(program, how, "" if problem is None else problem.message)
+    details = {"KIM": f"cannot be told, {seen.unknown}"} if seen.unknown else {}
     return Finding(
         name="lammps",
         title="LAMMPS with KIM",
         where=program,
         how=how,
-        version=version,
+        version=seen.version,
         problem=problem,
         hint=_HINT,
-        details={"MPI": mpi} if mpi else {},
+        details={**details, "MPI": seen.mpi} if seen.mpi else details,
         looked=(*looked, *missing),
     )
 
 
-def _look_into(program: Path) -> tuple[bool, str, str]:
-    """(linked with the KIM-API, version, MPI family) of a program or the library it loads."""
-    seen = _scan(program)
-    if seen.has_kim:
-        return seen.has_kim, seen.version, seen.mpi
-    prefix = program.parent.parent
-    for name in seen.libraries:
-        for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
-            for folder in files.matching(prefix, pattern):
-                if files.is_file(folder / name):
-                    inner = _scan(folder / name)
-                    mpi = inner.mpi or seen.mpi
-                    return inner.has_kim, inner.version or seen.version, mpi
-    return False, seen.version, seen.mpi
+def compared(found: Finding, mpi: Finding) -> Finding:
+    """``found``, with whether the mpirun at hand is of the MPI that LAMMPS was built with."""
+    family = found.details.get("MPI", "")
+    launcher = launcher_family(mpi.version)
+    if not family or not launcher:
+        return found
+    kind = "of the same MPI" if compatible(family, launcher) else f"of another MPI, {launcher}"
+    return replace(found, details={**found.details, "mpirun": kind})
 
 
 @dataclass(frozen=True)
 class _Seen:
-    has_kim: bool = False
+    """has_kim: None where that cannot be told, for the reason ``unknown``. libraries: names of
+    liblammps that are loaded."""
+
+    has_kim: bool | None = None
     version: str = ""
     mpi: str = ""
     libraries: tuple[str, ...] = ()
+    unknown: str = ""
+
+
+def _look_into(program: Path) -> _Seen:
+    """Of a program and the library that it loads."""
+    seen = _scan(program)
+    if seen.has_kim:
+        return seen
+    for name in seen.libraries:
+        for folder in _library_folders(program):
+            if files.is_file(folder / name):
+                inner = _scan(folder / name)
+                version, mpi = inner.version or seen.version, inner.mpi or seen.mpi
+                return replace(inner, version=version, mpi=mpi)
+    if seen.libraries:
+        return replace(seen, has_kim=None, unknown=f"its {seen.libraries[0]} was not found")
+    return seen
+
+
+def _library_folders(program: Path) -> Iterator[Path]:
+    """Where the loader would look for a program's libraries, and beside it."""
+    for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
+        if part:
+            yield Path(part)
+    facts = elf.facts(program)
+    yield from facts.run_path if facts else ()
+    yield program.parent
+    for prefix in (program.parents[1], Path("/usr/local"), Path("/usr")):
+        for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
+            yield from files.matching(prefix, pattern)
 
 
 def _scan(binary: Path) -> _Seen:
+    facts = elf.facts(binary)
+    # Quicker than a search of the whole file, and without what it merely mentions.
+    needed = "\0".join(facts.needed).encode() if facts else b""
     try:
         with (
             binary.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
-            date = _DATE.search(data)
-            names = {match.decode() for match in _LIBRARY_NAME.findall(data)}
-            return _Seen(
-                data.find(b"libkim-api.") >= 0,
-                date[1].decode() if date else "",
-                library_family(data),
-                tuple(sorted(names)),
-            )
+            has_kim: bool | None = _KIM[0] in needed or any(data.find(text) >= 0 for text in _KIM)
+            unknown = ""
+            if not has_kim and data[:2] == b"#!":
+                has_kim, unknown = None, "it is a script"
+            found = {match.decode() for match in _LIBRARY_NAME.findall(needed or data)}
+            mpi = library_family(needed or data)
+            return _Seen(has_kim, _version(data), mpi, tuple(sorted(found)), unknown)
     except (OSError, ValueError):
-        return _Seen()
+        return _Seen(unknown="it cannot be read")
+
+
+def _version(data: mmap.mmap) -> str:
+    """LAMMPS's versions are dates."""
+    for year in _YEAR.finditer(data):
+        if date := _DATE.search(data[max(0, year.start() - 8) : year.end()]):
+            return date[1].decode()
+    return ""

@@ -8,7 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer.detect.programs import conda_environment
+from torchml_installer import receipts
+from torchml_installer.detect.programs import conda_environments
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import LibdescriptorUnusableError
 from torchml_installer.libdescriptor import TITLE, VARIABLE, default_prefix, library_in
@@ -25,16 +26,13 @@ def detect() -> Finding:
 
     A folder that the variable names is the only one considered, as in the driver's build.
     """
+    looked: list[Place] = []
     if value := os.environ.get(VARIABLE):
         places = [(Path(value).absolute(), VARIABLE)]
     else:
-        places = []
-        if conda := os.environ.get("CONDA_PREFIX"):
-            places.append((Path(conda), "CONDA_PREFIX"))
-        if (environment := conda_environment()) is not None:
-            places.append((environment, "the active Python"))
-        places.append((default_prefix() / TITLE, "torchml-install deps"))
-    looked: list[Place] = []
+        looked.append(Place(Path(f"${VARIABLE}"), VARIABLE, "not set"))
+        ours = dict.fromkeys((default_prefix() / TITLE, *receipts.library_roots(TITLE)))
+        places = [*conda_environments(), *((root, "torchml-install deps") for root in ours)]
     for root, how in places:
         library = library_in(root)
         if library is not None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.detect.programs import which, which_all
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.process import quick_output
 
 _HINT = "`sudo apt install openmpi-bin libopenmpi-dev`, to run LAMMPS in parallel."
+_WRAPPERS = ("mpicxx", "mpic++", "mpiicpx", "mpiicpc")
+_MPICH = re.compile(
+    rb"libmpich(?:_\w+)?\.so|libmpi(?:cxx|fort)?\.so\.12\b"
+    rb"|libmpi_(?:cray|gnu|intel|nvidia|amd|aocc|pgi)(?:_\d+)*\.so"
+)
 
 
 def detect() -> Finding:
-    """The first mpirun or mpiexec on PATH, and the first mpicxx, each with its family."""
+    """The first mpirun or mpiexec on PATH, and every compiler wrapper, each with its family."""
     looked: list[Place] = []
     found: tuple[Path, str, str] | None = None
     for name in ("mpirun", "mpiexec"):
@@ -28,10 +35,8 @@ def detect() -> Finding:
                 found = (program, how, text)
         if not any(place.where.name == name for place in looked):
             looked.append(Place(Path(name), "PATH", "no such program"))
-    details = {}
-    if (wrapper := which("mpicxx")) is not None:
-        family = wrapper_family(wrapper[0])
-        details["compiler wrapper"] = f"{family} {wrapper[0]}".strip()
+    wrappers = _compiler_wrappers(looked)
+    details = {"compiler wrapper": "; ".join(wrappers)} if wrappers else {}
     if found is None:
         return Finding("mpi", "MPI", hint=_HINT, details=details, looked=tuple(looked))
     program, how, text = found
@@ -49,14 +54,40 @@ def detect() -> Finding:
     )
 
 
+def _compiler_wrappers(looked: list[Place]) -> list[str]:
+    """Each one once, with its family; adds where they were looked for to ``looked``."""
+    found: dict[Path, str] = {}
+    for name in _WRAPPERS:
+        programs = which_all(name)
+        if not programs:
+            looked.append(Place(Path(name), "PATH", "no such program"))
+        for program, how in programs:
+            # Open MPI has one program of many names.
+            again = files.resolved(program) in found
+            looked.append(Place(program, how, "the same as one before it" if again else ""))
+            if not again:
+                text = f"{wrapper_family(program)} {program}".strip()
+                found[files.resolved(program)] = text
+    # Cray's compilers take MPI from a module, and have no wrapper for it.
+    cray = which("CC") if "CRAYPE_VERSION" in os.environ else None
+    if cray is not None:
+        loaded = "CRAY_MPICH_VERSION" in os.environ
+        looked.append(Place(*cray, "" if loaded else "no module cray-mpich is loaded"))
+        if loaded:
+            found[cray[0]] = f"MPICH {cray[0]}"
+    return list(found.values())
+
+
 def launcher_family(text: str) -> str:
-    """Of what ``mpirun --version`` prints; "" if unknown."""
+    """Of what ``mpirun --version`` prints, or a finding says; "" if unknown."""
     for words, family in (
         ("Open MPI", "Open MPI"),
         ("Open-MPI", "Open MPI"),
         ("Intel(R) MPI", "Intel MPI"),
+        ("Intel MPI", "Intel MPI"),
         ("HYDRA", "MPICH"),
         ("mpich", "MPICH"),
+        ("MPICH", "MPICH"),
     ):
         if words in text:
             return family
@@ -80,9 +111,10 @@ def wrapper_family(program: Path) -> str:
 def library_family(binary: bytes | mmap.mmap) -> str:
     """Of the MPI library that a program's or library's text names; "" if there is none.
 
-    MPICH and its descendants share one binary interface, libmpi.so.12, Intel's among them.
+    MPICH and its descendants share one binary interface, libmpi.so.12, Intel's among them; Cray's
+    is called after the compiler, libmpi_gnu_103.so.12.
     """
-    if re.search(rb"libmpich\.so|libmpi_cray\.so|libmpi(?:cxx|fort)?\.so\.12\b", binary):
+    if _MPICH.search(binary):
         return "MPICH"
     return "Open MPI" if re.search(rb"libmpi\.so\.(?:40|20)\b", binary) else ""
 

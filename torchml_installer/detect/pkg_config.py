@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchml_installer.detect.programs import which
+from torchml_installer.detect.programs import places, which
 from torchml_installer.detect.record import Finding
 from torchml_installer.process import quick_output
 
@@ -16,5 +16,6 @@ def detect() -> Finding:
         where=found[0] if found else None,
         how=found[1] if found else "",
         version=version or "",
+        looked=places("pkg-config"),
         hint="`sudo apt install pkg-config` (only helps to find the KIM-API).",
     )

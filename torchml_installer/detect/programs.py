@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import sys
+import sysconfig
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from torchml_installer import files
+from torchml_installer.detect.record import Place
 
 
 def python_program_folder() -> Path:
@@ -19,24 +24,60 @@ def python_program_folder() -> Path:
     return Path(sys.executable).parent
 
 
+def python_program_folders() -> tuple[Path, ...]:
+    """That folder, and the one where pip puts programs if it may not write there (~/.local/bin)."""
+    folders = [python_program_folder()]
+    if site.ENABLE_USER_SITE:
+        folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
+    return tuple(folders)
+
+
 def conda_environment() -> Path | None:
     """The conda environment that the active Python belongs to, activated or not."""
     prefix = Path(sys.prefix)
     return prefix if files.is_dir(prefix / "conda-meta") else None
 
 
+def conda_environments() -> list[tuple[Path, str]]:
+    """The activated one and the active Python's: (folder, how it was found), none twice."""
+    found = {}
+    if value := os.environ.get("CONDA_PREFIX"):
+        found[Path(value)] = "CONDA_PREFIX"
+    if (environment := conda_environment()) is not None:
+        found.setdefault(environment, "the active Python")
+    return list(found.items())
+
+
+def search_path() -> list[tuple[Path, str]]:
+    """The folders in which programs are looked for: (folder, how it was found), none twice.
+
+    On many systems /bin is a link to /usr/bin, and both are on PATH.
+    """
+    return _search_path(os.environ.get("PATH", ""), python_program_folders())
+
+
+@cache
+def _search_path(path: str, pythons: tuple[Path, ...]) -> list[tuple[Path, str]]:
+    listed = [(Path(name), "PATH") for name in path.split(os.pathsep) if name]
+    unique: dict[Path, tuple[Path, str]] = {}
+    for folder, how in (*listed, *((folder, "the active Python") for folder in pythons)):
+        unique.setdefault(files.resolved(folder), (folder, how))
+    return list(unique.values())
+
+
 def which_all(name: str) -> list[tuple[Path, str]]:
     """Every program of that name: (path, how it was found), first choice first."""
-    found: list[tuple[Path, str]] = []
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        if folder and (program := shutil.which(name, path=folder)):
-            found.append((Path(program), "PATH"))
-    if program := shutil.which(name, path=str(python_program_folder())):
-        found.append((Path(program), "the active Python"))
-    unique: dict[Path, str] = {}
-    for path, how in found:
-        unique.setdefault(path, how)
-    return list(unique.items())
+    found = [(shutil.which(name, path=str(folder)), how) for folder, how in search_path()]
+    return [(Path(program), how) for program, how in found if program]
+
+
+def places(name: str) -> tuple[Place, ...]:
+    """Every program of that name: the first is taken."""
+    found = which_all(name)
+    if not found:
+        return (Place(Path(name), "PATH", "no such program"),)
+    first, *others = (Place(program, how) for program, how in found)
+    return (first, *(replace(place, refused="one before it counts") for place in others))
 
 
 def which(name: str) -> tuple[Path, str] | None:

@@ -4,11 +4,12 @@ one of them."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.programs import which
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place, first_with
 from torchml_installer.paths import home_folder
 
 REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
@@ -19,26 +20,30 @@ _FOLDERS = ("lib*/openkim-models", "lib*/kim-api", "lib/*/kim-api")
 def detect() -> Finding:
     """Looks where the KIM-API's own package has them, then in the user's collections, for the one
     that stands for them all."""
-    program = which("kim-api-collections-management")
-    prefix = Path("/usr") if program is None else program[0].resolve().parent.parent
-    for pattern in _FOLDERS:
-        for folder in files.matching(prefix, pattern):
-            if files.is_dir(folder / "portable-models" / REFERENCE):
-                return _finding(folder, "beside the KIM-API")
-    own = [Path(folder) for folder in os.environ.get(_VARIABLE, "").split(":") if folder]
-    if (home := home_folder()) is not None:
-        own += files.matching(home, ".kim-api/*/portable-models-dir")
-    for folder in own:
-        if files.is_dir(folder / REFERENCE):
-            return _finding(folder, "the user's collections")
-    return _finding(None, "")
-
-
-def _finding(where: Path | None, how: str) -> Finding:
+    found, looked = first_with(_folders(), _lacks)
     return Finding(
         name="openkim-models",
         title="published KIM models",
-        where=where,
-        how=how,
+        where=found.where if found else None,
+        how=found.how if found else "",
         hint="`torchml-install deps --with openkim-models` (for the quickstart).",
+        looked=looked,
     )
+
+
+def _lacks(folder: Path) -> str:
+    names = (f"portable-models/{REFERENCE}", REFERENCE)
+    return "" if any(files.is_dir(folder / name) for name in names) else f"no {REFERENCE}"
+
+
+def _folders() -> Iterator[Place]:
+    program = which("kim-api-collections-management")
+    prefix = Path("/usr") if program is None else program[0].resolve().parent.parent
+    beside = [folder for pattern in _FOLDERS for folder in files.matching(prefix, pattern)]
+    for folder in beside or [prefix / "lib/kim-api"]:
+        yield Place(folder, "beside the KIM-API")
+    for name in filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)):
+        yield Place(Path(name), _VARIABLE)
+    if (home := home_folder()) is not None:
+        for folder in files.matching(home, ".kim-api/*/portable-models-dir"):
+            yield Place(folder, "the user's collection")

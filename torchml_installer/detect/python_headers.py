@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
 
 
 def detect() -> Finding:
@@ -25,5 +25,6 @@ def detect() -> Finding:
         where=folder if found else None,
         how="the active Python" if found else "",
         version=platform.python_version() if found else "",
+        looked=(Place(folder, "the active Python", "" if found else "no Python.h"),),
         hint=f"{hint} (to build the Python module torchml_driver).",
     )

@@ -6,10 +6,11 @@ import importlib.metadata
 import importlib.util
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.record import Finding
+from torchml_installer.detect.record import Finding, Place
 
 #: Package → what it is good for.
 PACKAGES = {
@@ -22,29 +23,80 @@ PACKAGES = {
 
 
 def detect(name: str) -> Finding:
-    """One of PACKAGES."""
-    try:
-        distribution = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        use = PACKAGES[name]
+    """One of PACKAGES: what the active Python would import counts, whatever pip's notes say."""
+    folder = folder_of(name)
+    if folder is not None:
         return Finding(
             name=name,
             title=name,
-            hint=f"`{shlex.quote(sys.executable)} -m pip install {name}` ({use}).",
+            where=folder,
+            how="the active Python",
+            version=version_of(name),
+            looked=places(name, folder),
         )
-    return Finding(
-        name=name,
-        title=name,
-        where=Path(str(distribution.locate_file(name))),
-        how="the active Python",
-        version=distribution.version,
-    )
+    install = f"{shlex.quote(sys.executable)} -m pip install {name}"
+    if (notes := _notes(name)) is not None:
+        # pip takes its own notes for the package, and would install nothing.
+        install = f"{install} --ignore-installed"
+        why = f"half removed: pip's notes are there, the package {name} is not"
+        looked = (*places(name, None), Place(notes, "the active Python", why))
+    else:
+        looked = places(name, None)
+    return Finding(name=name, title=name, hint=f"`{install}` ({PACKAGES[name]}).", looked=looked)
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of a package of the active Python.
+
+    None if it has none, or no more than folders that a removal has left behind.
+    """
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.origin).parent
+
+
+def version_of(name: str) -> str:
+    """As pip notes it; "" where it does not."""
+    try:
+        # What is half removed can lack the very file.
+        return importlib.metadata.distribution(name).metadata["Version"] or ""
+    except (importlib.metadata.PackageNotFoundError, KeyError, OSError):
+        return ""
+
+
+def places(name: str, found: Path | None) -> tuple[Place, ...]:
+    """Where Python looks for a package, up to the folder in which it was found."""
+    looked = tuple(_searched(name, found))
+    if found is None or any(not place.refused for place in looked):
+        return looked
+    # Not below a folder of the list: what an installation for developers leads to.
+    return (*looked, Place(found, "the active Python"))
 
 
 def pybind11_cmake_folder() -> Path | None:
     """What CMake wants as ``pybind11_DIR``, without importing pybind11."""
-    spec = importlib.util.find_spec("pybind11")
-    if spec is None or spec.origin is None:
+    package = folder_of("pybind11")
+    if package is None:
         return None
-    folder = Path(spec.origin).parent / "share/cmake/pybind11"
+    folder = package / "share/cmake/pybind11"
     return folder if files.is_dir(folder) else None
+
+
+def _searched(name: str, found: Path | None) -> Iterator[Place]:
+    for entry in dict.fromkeys(sys.path):
+        folder = Path(entry).absolute()
+        if found is not None and found == folder / name:
+            yield Place(found, "the active Python")
+            return
+        yield Place(folder, "the active Python", f"no package {name}")
+
+
+def _notes(name: str) -> Path | None:
+    """The folder in which pip keeps what it knows of a package."""
+    folders = (Path(entry).absolute() for entry in sys.path)
+    found = (notes for folder in folders for notes in files.matching(folder, f"{name}-*.*-info"))
+    return next(found, None)

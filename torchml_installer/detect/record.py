@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,42 @@ class Place:
 
     def as_json(self) -> dict[str, str]:
         return {"where": str(self.where), "how": self.how, "refused": self.refused}
+
+
+def named_by(variable: str) -> Place:
+    """Where a variable of the environment leads."""
+    value = os.environ.get(variable)
+    if not value:
+        return Place(Path(f"${variable}"), variable, "not set")
+    return Place(Path(value).absolute(), variable)
+
+
+def first_with(
+    places: Iterable[Place], lacks: Callable[[Path], str]
+) -> tuple[Place | None, tuple[Place, ...]]:
+    """The first place that lacks nothing, None if there is none; and all of them, judged.
+
+    lacks: what is missing in a folder, "" if nothing is.
+    """
+    taken: Place | None = None
+    looked = []
+    for place in once(places):
+        refused = place.refused or lacks(place.where)
+        if not refused and taken is not None:
+            refused = "one before it counts"
+        looked.append(replace(place, refused=refused))
+        if not refused:
+            taken = place
+    return taken, tuple(looked)
+
+
+def once(places: Iterable[Place]) -> Iterator[Place]:
+    """The places; one that comes a second time, by another way, is refused."""
+    seen = set()
+    for place in places:
+        again = not place.refused and place.where in seen
+        yield replace(place, refused="looked at already") if again else place
+        seen.add(place.where)
 
 
 @dataclass(frozen=True)
@@ -60,7 +98,7 @@ class Finding:
         return "" if self.usable else self.hint
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form, see ``doctor.as_json``."""
+        """The documented form, see ``doctor.schema``."""
         return {
             "name": self.name,
             "title": self.title,

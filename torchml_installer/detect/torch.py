@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files
-from torchml_installer.detect.record import Finding, Place, version_tuple
+from torchml_installer import files, receipts
+from torchml_installer.detect.record import Finding, Place, named_by, once, version_tuple
 from torchml_installer.errors import (
     IncompleteTorchError,
     NoTorchError,
@@ -29,6 +29,17 @@ NEWEST = (2, 15)
 _CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
 _LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 _SUFFIX = "dylib" if sys.platform == "darwin" else "so"
+#: Where the user says it: nothing else is considered then.
+_NAMED = ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
+#: Of modules. EasyBuild's come first, then Spack's and those written by hand.
+MODULES = (
+    *("EBROOTPYTORCH", "PY_TORCH_ROOT", "PYTORCH_ROOT", "PYTORCH_HOME", "LIBTORCH_ROOT"),
+    *("LIBTORCH_HOME", "LIBTORCH", "CMAKE_PREFIX_PATH"),
+)
+_PLACES = (
+    "the active Python, CONDA_PREFIX, modules, what `torchml-install deps` installed, /usr and "
+    "/opt/libtorch"
+)
 #: Headers that state the C++ standard they demand, in releases old and new.
 _GUARDED_HEADERS = ("include/ATen/ATen.h", "include/torch/csrc/api/include/torch/all.h")
 
@@ -48,33 +59,33 @@ class TorchFinding(Finding):
 
 
 def detect(explicit: Path | None = None) -> TorchFinding:
-    """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX, a
-    module (EBROOTPYTORCH), what ``deps --libtorch`` unpacked, /usr (Debian) and /opt/libtorch. The
-    first installation counts, usable or not: a silent second choice would build against another
-    torch than the one the user runs.
+    """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX, what
+    modules set, what ``deps --libtorch`` unpacked, /usr (Debian) and /opt/libtorch. The first
+    installation counts, usable or not: a silent second choice would build against another torch
+    than the one the user runs.
     """
     first: TorchFinding | None = None
     alternatives: list[Path] = []
     looked: list[Place] = []
-    for root, how in _candidates(explicit):
-        named = how in ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
-        finding = inspect(root, how)
+    for place in once(_candidates(explicit)):
+        if place.refused:
+            looked.append(place)
+            continue
+        finding = inspect(place.where, place.how)
+        named = place.how in _NAMED
         refused = "" if finding.problem is None else finding.problem.message
         if first is not None and not refused:
-            refused = "one before it counts"
-        looked.append(Place(root, how, refused))
-        if isinstance(finding.problem, NoTorchError) and not named:
-            continue
-        if first is None:
+            refused = f"{finding.version or 'a torch'}: one before it counts"
+        looked.append(dataclasses.replace(place, refused=refused))
+        if first is None and (named or not isinstance(finding.problem, NoTorchError)):
             first = finding
-            if finding.usable or named:
-                return dataclasses.replace(finding, looked=tuple(looked))
         elif finding.usable:
-            alternatives.append(root)
+            alternatives.append(place.where)
     if first is None:
-        places = f"the active Python, CONDA_PREFIX, {deps_folder()}, /usr and /opt/libtorch"
-        problem = NoTorchError(f"No libtorch found: looked at {places}.")
+        problem = NoTorchError(f"No libtorch found: looked at {_PLACES}.")
         return dataclasses.replace(_finding(problem=problem), looked=tuple(looked))
+    if first.usable or first.how in _NAMED:
+        return dataclasses.replace(first, looked=tuple(looked))
     if alternatives and first.problem is not None:
         first.problem.remedy += f" Also usable here: --torch-root {alternatives[0]}"
     return dataclasses.replace(first, alternatives=tuple(alternatives), looked=tuple(looked))
@@ -146,30 +157,48 @@ def _finding(
     )
 
 
-def _candidates(explicit: Path | None) -> Iterator[tuple[Path, str]]:
+def _candidates(explicit: Path | None) -> Iterator[Place]:
+    """Folders to look at, and places that lead to none, which say why."""
     if explicit is not None:
-        yield explicit.absolute(), "--torch-root"
+        yield Place(explicit.absolute(), "--torch-root")
     for variable in ("TORCH_ROOT", "Torch_ROOT"):
-        if value := os.environ.get(variable):
-            yield Path(value).absolute(), variable
-    if (package := python_torch_folder()) is not None:
+        yield named_by(variable)
+    if (package := python_torch_folder()) is None:
+        yield Place(Path(sys.prefix), "the active Python", "it has no package torch")
+    else:
         # conda-forge splits torch: libraries and headers lie in the environment's own lib/ and
         # include/, and the Python package has links to the libraries at most.
         whole = files.is_dir(package / "include/ATen")
         prefix = Path(sys.prefix)
-        if not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None:
-            yield prefix, "the active Python"
-        else:
-            yield package, "the active Python"
-    if value := os.environ.get("CONDA_PREFIX"):
-        yield Path(value), "CONDA_PREFIX"
-    # What EasyBuild's module of PyTorch sets.
-    if value := os.environ.get("EBROOTPYTORCH"):
-        for folder in files.matching(Path(value), "lib/python3*/site-packages/torch"):
-            yield folder, "the module EBROOTPYTORCH"
-    yield deps_folder(), "torchml-install deps"
-    yield Path("/usr"), "Debian's libtorch-dev"
-    yield Path("/opt/libtorch"), "/opt"
+        split = not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None
+        yield Place(prefix if split else package, "the active Python")
+    yield named_by("CONDA_PREFIX")
+    yield from _of_modules()
+    roots = (deps_folder(), *receipts.library_roots("libtorch"))
+    for root in dict.fromkeys(roots):
+        yield Place(root, "torchml-install deps")
+    yield Place(Path("/usr"), "Debian's libtorch-dev")
+    yield Place(Path("/opt/libtorch"), "/opt")
+
+
+def _of_modules() -> Iterator[Place]:
+    """What modules of clusters set: EasyBuild's, Spack's and those written by hand."""
+    named = [
+        (Path(part), variable)
+        for variable in MODULES
+        for part in os.environ.get(variable, "").split(os.pathsep)
+        if part
+    ]
+    if not named:
+        others = f"not set, nor is any of {', '.join(MODULES[1:])}"
+        yield Place(Path(f"${MODULES[0]}"), "modules", others)
+    for folder, variable in named:
+        how = f"the module {variable}"
+        # torch.utils.cmake_prefix_path is the folder share/cmake of the Python package.
+        root = folder.parents[1] if folder.parts[-2:] == ("share", "cmake") else folder
+        packages = files.matching(root, "lib/python3*/site-packages/torch")
+        for place in packages or [root]:
+            yield Place(place, how)
 
 
 def deps_folder() -> Path:
@@ -198,6 +227,18 @@ def _library(root: Path, name: str) -> Path | None:
             if files.is_file(folder / name):
                 return folder / name
     return None
+
+
+def shared_libraries(root: Path) -> list[Path]:
+    """Every library of a libtorch, the small one with the most wanted symbols first."""
+    found = [
+        library
+        for pattern in _LIBRARY_FOLDERS
+        for folder in files.matching(root, pattern)
+        for name in ("libc10*", "libtorch*")
+        for library in files.matching(folder, f"{name}.{_SUFFIX}")
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _text(path: Path, limit: int = 200_000) -> str:

@@ -3,45 +3,115 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torchml_installer import files, receipts
+from torchml_installer.detect import elf, python_packages
 from torchml_installer.detect.record import Finding, Place
+from torchml_installer.detect.torch import TorchFinding
+from torchml_installer.detect.torch_match import mismatch
 from torchml_installer.errors import ExtensionMissingError, TorchMLError
 from torchml_installer.torch_extensions import TorchExtension, default_prefix, read_record
 
 
-def detect(extension: TorchExtension, torch_version: str) -> Finding:
-    """Looks at the environment variable, then where ``deps`` puts what it builds.
+def detect(extension: TorchExtension, torch: TorchFinding) -> Finding:
+    """Looks at the environment variable, where ``deps`` puts what it builds, and the active Python:
+    its package is told of, but it is no installation for C++.
 
     A folder that the variable names is the only one considered, as in the driver's build.
     """
-    unset = Place(Path(f"${extension.variable}"), extension.variable, "not set")
     if value := os.environ.get(extension.variable):
-        root, how = Path(value).absolute(), extension.variable
-    else:
-        root, how = default_prefix(torch_version) / extension.title, "torchml-install deps"
+        return _inspect(extension, Path(value).absolute(), extension.variable, torch)
+    looked = [Place(Path(f"${extension.variable}"), extension.variable, "not set")]
+    how = "torchml-install deps"
+    ours = (
+        default_prefix(torch.version) / extension.title,
+        *receipts.library_roots(extension.title),
+    )
+    for root in dict.fromkeys(ours):
         if extension.library_in(root) is None:
-            nothing = Place(root, how, f"no lib/lib{extension.library}.so")
-            return replace(_finding(extension), looked=(unset, nothing))
+            looked.append(Place(root, how, f"no lib/lib{extension.library}.so"))
+            continue
+        found = _inspect(extension, root, how, torch)
+        looked += found.looked
+        if found.usable:
+            return replace(found, looked=tuple(looked))
+    return _python_package(extension, torch, looked)
+
+
+def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFinding) -> Finding:
+    """The installation in a folder, and whether it is for this torch."""
     problem: TorchMLError | None = None
+    library = extension.library_in(root)
     record = read_record(root)
     built_for = record.get("torch_version", "")
     rebuild = f"`torchml-install deps --with {extension.name}` builds it"
-    if extension.library_in(root) is None:
+    if library is None:
+        kind = "a Python package, and " if _libraries(root) else ""
         problem = ExtensionMissingError(
-            f"{how} is {root}, which has no lib/lib{extension.library}.so.",
+            f"{how} is {root}, which is {kind}no installation for C++: it has no "
+            f"lib/lib{extension.library}.so.",
             f"Unset {extension.variable}, or set it to an installation for C++; {rebuild}.",
         )
-    elif built_for and torch_version and built_for != torch_version:
+    elif built_for and torch.version and built_for != torch.version:
         problem = ExtensionMissingError(
             f"The {extension.package} in {root} was built for torch {built_for}, "
-            f"not for {torch_version}.",
+            f"not for {torch.version}.",
+            f"Unset {extension.variable}; {rebuild} for this torch.",
+        )
+    elif reason := mismatch([library], "", torch):
+        problem = ExtensionMissingError(
+            f"The {extension.package} in {root} does not fit: {reason}.",
             f"Unset {extension.variable}; {rebuild} for this torch.",
         )
     place = Place(root, how, "" if problem is None else problem.message)
     found = _finding(extension, root, how, record.get("version", ""), problem)
-    return replace(found, looked=(place,) if value else (unset, place))
+    return replace(found, looked=(place,))
+
+
+def _python_package(
+    extension: TorchExtension, torch: TorchFinding, looked: Sequence[Place]
+) -> Finding:
+    """Nothing for C++; what can be done with the Python package, if there is one."""
+    package = python_packages.folder_of(extension.package)
+    if package is None:
+        places = (*looked, *python_packages.places(extension.package, None))
+        return replace(_finding(extension), looked=places)
+    version = python_packages.version_of(extension.package)
+    libraries = _libraries(package)
+    refused = "a Python package, no installation for C++"
+    reason = mismatch(libraries, version, torch)
+    if reason:
+        refused = f"{refused}; {reason}"
+    found = replace(
+        _finding(extension),
+        details={"Python package": f"{version}, {'not ' if reason else ''}for this torch"},
+        looked=(*looked, Place(package, "the active Python", refused)),
+    )
+    if reason or not libraries:
+        return found
+    wants_python = any("libtorch_python.so" in _needed(library) for library in libraries)
+    kind = libraries[0].stem.rpartition("_")[2]
+    return replace(
+        found,
+        hint="The driver has its own operators; the Python package's are for "
+        f"{'programs in Python' if wants_python else 'every program'} that runs with "
+        "KIM_MODEL_OPERATORS=extension and "
+        f'KIM_MODEL_TORCH_EXTENSIONS="$(printf %s: {shlex.quote(str(package))}/*_{kind}.so)".',
+    )
+
+
+def _libraries(package: Path) -> list[Path]:
+    """What the package itself would open: the libraries for CUDA where it has them."""
+    return files.matching(package, "_*_cuda.so") or files.matching(package, "_*_cpu.so")
+
+
+def _needed(library: Path) -> tuple[str, ...]:
+    facts = elf.facts(library)
+    return facts.needed if facts else ()
 
 
 def _finding(
@@ -52,7 +122,7 @@ def _finding(
     problem: TorchMLError | None = None,
 ) -> Finding:
     return Finding(
-        name=extension.package.replace("_", "-"),
+        name=extension.finding,
         title=extension.package,
         where=where,
         how=how,

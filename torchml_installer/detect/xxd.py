@@ -3,7 +3,7 @@ itself, which is slow for large models."""
 
 from __future__ import annotations
 
-from torchml_installer.detect.programs import which
+from torchml_installer.detect.programs import places, which
 from torchml_installer.detect.record import Finding
 
 
@@ -14,5 +14,6 @@ def detect() -> Finding:
         title="xxd",
         where=found[0] if found else None,
         how=found[1] if found else "",
+        looked=places("xxd"),
         hint="Large models install slowly without it: `sudo apt install xxd`.",
     )

@@ -13,6 +13,7 @@ from typing import Any
 from torchml_installer.remedies.cmake_loops import CMakeLoops, CMakeRestarts
 from torchml_installer.remedies.cmake_too_old import CMakeTooOld
 from torchml_installer.remedies.collection_not_writable import CollectionNotWritable
+from torchml_installer.remedies.compiler_too_old import CompilerTooOld
 from torchml_installer.remedies.libcuda_missing import LibcudaMissing
 from torchml_installer.remedies.mixed_mpi import MixedMpi
 from torchml_installer.remedies.newer_cxx_library import NewerCxxLibrary
@@ -27,6 +28,7 @@ from torchml_installer.remedies.two_torches import TwoTorches
 KNOWN: tuple[Remedy, ...] = (
     OldCxxAbi(),
     CMakeTooOld(),
+    CompilerTooOld(),
     CollectionNotWritable(),
     NoSpaceForTemporaries(),
     NewerCxxLibrary(),
@@ -52,7 +54,7 @@ class Recognised:
         return self.remedy.name
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form, see ``doctor.as_json``."""
+        """The documented form, see ``doctor.schema``."""
         return {
             "name": self.name,
             "explanation": self.symptom.explanation,

@@ -6,8 +6,10 @@ terminal nothing is asked, and ``--no-fix`` asks nothing on one.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,12 +37,8 @@ def may_fix(found: Recognised, fix: bool | None) -> bool:
         return False
     if fix:
         return True
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    import click
-
-    console.note(f"{found.name}: {found.symptom.explanation}")
-    return click.confirm(f"Shall I {found.symptom.repair}?", err=True)
+    fact = f"{found.name}: {found.symptom.explanation}"
+    return console.confirmed(f"Shall I {found.symptom.repair}?", fact)
 
 
 def prepared(context: Context, fix: bool | None) -> Context:
@@ -73,7 +71,16 @@ def with_remedies(
 
     log: of the build. Raises what ``build`` raises, with the explanation of a known problem.
     """
-    context = prepared(context, fix)
+    with _environment_put_back():
+        return _with_remedies(build, prepared(context, fix), log, fix)
+
+
+def _with_remedies(
+    build: Callable[[Context], Result],
+    context: Context,
+    log: Callable[[Context], Path],
+    fix: bool | None,
+) -> Result:
     tried: set[str] = set()
     while True:
         try:
@@ -92,7 +99,25 @@ def with_remedies(
 def _fixed(context: Context, found: Recognised) -> Context:
     change = found.remedy.fix(context)
     console.note(f"repaired {found.name}: {change.said}")
+    # Of this process, for it writes temporary files itself, as does pip at the end.
+    _set_environment(change.environment)
     return context.changed(change)
+
+
+@contextlib.contextmanager
+def _environment_put_back() -> Iterator[None]:
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        _set_environment(before)
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    os.environ.update(variables)
+    tempfile.tempdir = None  # Python remembers what TMPDIR was
 
 
 def _explained(error: TorchMLError, found: Recognised) -> TorchMLError:

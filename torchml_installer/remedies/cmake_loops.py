@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-from pathlib import Path
-
 from torchml_installer.configure_loop import AGAIN, ANEW
-from torchml_installer.paths import cache_folder
-from torchml_installer.process import run_logged
+from torchml_installer.remedies import private_cmake
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
 #: ninja's words, in logs of builds that nobody watched.
@@ -53,26 +48,9 @@ class CMakeRestarts(Remedy):
         return Symptom(
             "Each time, the project chooses another compiler than the one that CMake wrote down, "
             "and CMake begins anew. Not every release of CMake does that.",
-            repair="build with a CMake of its own from PyPI",
-            command=_install_command(),
+            repair=private_cmake.offer(),
+            command=private_cmake.command() if private_cmake.offer() else (),
         )
 
     def fix(self, context: Context) -> Change:
-        if not _program().is_file():
-            run_logged(_install_command(), title="fetching a CMake", log=context.log)
-        places = dataclasses.replace(context.places, cmake=_program())
-        return Change(f"the build uses the CMake {_program()}.", places=places)
-
-
-def _install_command() -> tuple[str, ...]:
-    words = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input")
-    return (*words, "--upgrade", "--target", str(_folder()), "cmake")
-
-
-def _folder() -> Path:
-    return cache_folder() / "cmake"
-
-
-def _program() -> Path:
-    """Beside the one of pip's that needs the package on Python's path."""
-    return _folder() / "cmake/data/bin/cmake"
+        return private_cmake.fetched(context)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from torchml_installer.errors import CMakeTooOldError
-from torchml_installer.process import run_logged
+from torchml_installer.remedies import private_cmake
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
-
-COMMAND = (sys.executable, "-m", "pip", "install", "--upgrade", "cmake")
 
 
 class CMakeTooOld(Remedy):
@@ -19,14 +15,13 @@ class CMakeTooOld(Remedy):
         if not isinstance(cmake.problem, CMakeTooOldError):
             return None
         return Symptom(
-            f"CMake {cmake.version} in {cmake.where} lacks what the driver's build uses. pip has a "
-            "newer one, which is installed beside Python and leaves the system's alone; it is "
-            "found there without changing PATH.",
-            repair="install CMake into the active Python",
-            command=COMMAND,
+            f"CMake {cmake.version} in {cmake.where} lacks what the driver's build uses. PyPI has "
+            "a newer one, which works in a folder of its own and leaves the system's and Python's "
+            "alone.",
+            repair=private_cmake.offer(),
+            command=private_cmake.command() if private_cmake.offer() else (),
             error=cmake.problem,
         )
 
     def fix(self, context: Context) -> Change:
-        run_logged(COMMAND, title="installing a newer CMake", log=context.log)
-        return Change("CMake was installed into the active Python.")
+        return private_cmake.fetched(context)

@@ -52,6 +52,8 @@ def _folder(context: Context, collection: Collection) -> Path | None:
     info = context.tools.kim.collections_info
     if info is None or not context.tools.kim.usable:
         return None
+    if any(found.name == "kim-collections" and found.problem for found in context.others):
+        return None  # KIM's program did not answer a moment ago
     try:
         return Collections(info).folder(collection, ItemKind.DRIVER)
     except TorchMLError:

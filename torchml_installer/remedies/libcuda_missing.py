@@ -10,7 +10,7 @@ import subprocess
 
 from torchml_installer.detect import cuda
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.paths import cache_folder, is_plain, plain_temporary_parent
+from torchml_installer.paths import cache_folder, is_plain, own_temporary_folder
 from torchml_installer.process import plain_language_environment
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
@@ -39,8 +39,8 @@ class LibcudaMissing(Remedy):
 
     def fix(self, context: Context) -> Change:
         """A folder that the linker alone is told of: no run path, no LD_LIBRARY_PATH."""
-        parent = cache_folder() if is_plain(cache_folder()) else plain_temporary_parent()
-        folder = parent / f"libcuda-stub-{os.getuid()}"
+        parent = cache_folder() if is_plain(cache_folder()) else own_temporary_folder()
+        folder = parent / "libcuda-stub"
         folder.mkdir(parents=True, exist_ok=True)
         flags = f"-L{folder} -Wl,-rpath-link,{folder}"
         library = folder / cuda.LIBRARY

@@ -7,10 +7,9 @@ import dataclasses
 import re
 from pathlib import Path
 
-from torchml_installer.detect import compiler as compilers
 from torchml_installer.detect import cxx_library
-from torchml_installer.detect.programs import which_all
 from torchml_installer.errors import KnownProblemError
+from torchml_installer.remedies.other_compilers import others
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
 #: The loader's words, and the linker's where conda's C library is older than the system's.
@@ -73,13 +72,5 @@ def _message(context: Context) -> str:
 
 
 def _other_compiler(context: Context) -> Path | None:
-    """The first other compiler on PATH, or of the system, that suits."""
-    standard = context.tools.torch.cxx_standard
-    for name in ("c++", "g++", "clang++"):
-        found = [*which_all(name), (Path("/usr/bin") / name, "the system")]
-        for program, how in found:
-            if program == context.tools.compiler.where or not program.is_file():
-                continue
-            if compilers.inspect(program, how, standard).usable and suits(program, context):
-                return program
-    return None
+    """The first other compiler that suits."""
+    return next((program for program in others(context) if suits(program, context)), None)

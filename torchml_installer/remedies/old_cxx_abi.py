@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-from torchml_installer.errors import OldAbiTorchError
+from torchml_installer import pip
+from torchml_installer.errors import OldAbiTorchError, PackageInstallError
 from torchml_installer.process import run_logged
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
-
-COMMAND = (sys.executable, "-m", "pip", "install", "--upgrade", "torch>=2.7")
 
 
 class OldCxxAbi(Remedy):
@@ -18,20 +15,25 @@ class OldCxxAbi(Remedy):
         torch = context.tools.torch
         if not isinstance(torch.problem, OldAbiTorchError):
             return None
+        ours = torch.how == "the active Python" and pip.obstacle() is None
         return Symptom(
             f"torch {torch.version} in {torch.where} was built with the C++ ABI of before 2011 "
             "(_GLIBCXX_USE_CXX11_ABI=0). The KIM-API hands std::string objects over, which differ "
             "between the two ABIs, so a driver linked with both would crash. torch from PyPI has "
             "the new ABI since 2.7, torch from conda-forge always had it.",
-            repair="upgrade the active Python's torch",
-            command=COMMAND,
+            # A torch from elsewhere is not ours to replace, nor a Python that forbids it.
+            repair="upgrade the active Python's torch" if ours else "",
+            command=_command() if ours else (),
             error=torch.problem,
         )
 
     def fix(self, context: Context) -> Change:
-        """A torch from elsewhere than the active Python is not ours to replace."""
-        torch = context.tools.torch
-        if torch.problem is not None and torch.how != "the active Python":
-            raise torch.problem
-        run_logged(COMMAND, title="upgrading torch", log=context.log)
+        with pip.recorded():
+            run_logged(
+                _command(), title="upgrading torch", log=context.log, failure=PackageInstallError
+            )
         return Change("torch was upgraded.")
+
+
+def _command() -> tuple[str, ...]:
+    return (*pip.install_command("--upgrade", "torch>=2.7"),)

@@ -21,8 +21,8 @@ class Change:
     """What a fix makes different in the build to come; None and empty: nothing.
 
     said: what was done, a sentence for the user.
-    places: where to look again for tools and libraries. variables: of CMake. environment: of the
-    programs that a build runs; "" removes a variable.
+    places: where to look again for tools and libraries. variables: of CMake. environment: of this
+    process while it builds, and so of all programs that it runs.
     """
 
     said: str
@@ -47,7 +47,6 @@ class Context:
     mpi: bool = False
     folder: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
     others: tuple[Finding, ...] = ()
 
     @classmethod
@@ -72,7 +71,6 @@ class Context:
             collection=change.collection or self.collection,
             mpi=self.mpi if change.mpi is None else change.mpi,
             variables={**self.variables, **change.variables},
-            environment={**self.environment, **change.environment},
             others=(),
         )
 

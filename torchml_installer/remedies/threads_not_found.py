@@ -6,11 +6,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from torchml_installer.detect import compiler as compilers
 from torchml_installer.detect import probe
-from torchml_installer.detect.programs import which_all
 from torchml_installer.errors import KnownProblemError
 from torchml_installer.process import quick_output
+from torchml_installer.remedies.other_compilers import others
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
 _EMPTY = "int main() { return 0; }\n"
@@ -95,15 +94,8 @@ def _library(cxx: Path) -> str | None:
 
 
 def _other_compiler(context: Context) -> Path | None:
-    """The first other compiler on PATH that knows torch's C++ and finds threads."""
-    standard = context.tools.torch.cxx_standard
-    for name in ("c++", "g++", "clang++"):
-        for program, how in which_all(name):
-            if program == context.tools.compiler.where:
-                continue
-            if compilers.inspect(program, how, standard).usable and cmake_finds_threads(program):
-                return program
-    return None
+    """The first other compiler that knows torch's C++ and finds threads."""
+    return next((program for program in others(context) if cmake_finds_threads(program)), None)
 
 
 def _advice(cxx: Path) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
 _IN_LOG = re.compile(
     r"Your installed Caffe2 version uses (?:CUDA|ROCm|cuDNN|CUDNN)[^.]*"
-    r"|Caffe2: (?:CUDA|Cannot find)[^\n]*"
+    r"|(?:Caffe2|PyTorch): (?:CUDA cannot be found|CUDA was explicitly|Cannot find)[^\n]*"
+    r"|PyTorch requires (?:CUDA|cuDNN) [\d.]+ or above"
     r"|Failed to find nvToolsExt"
     r"|The link interface of target \"torch[^\"]*\" contains:\s+CUDA::nv\w+"
     r"|Could not find a package configuration file provided by \"(?:Caffe2|MKL|Torch)\""

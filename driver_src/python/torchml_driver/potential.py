@@ -208,7 +208,7 @@ def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iub":
         raise Error(f"{name} has values of type {array.dtype}; expected whole numbers.")
-    return array.astype(np.int32)
+    return array.astype(np.int32, copy=False)
 
 
 def _files_of(model: Path) -> list[Path]:

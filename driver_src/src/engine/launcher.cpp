@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "engine/cores.hpp"
 #include "engine/error.hpp"
 #include "engine/forking.hpp"
 #include "engine/mpi.hpp"
@@ -33,18 +34,20 @@ struct Names {
     const char* rank;
     const char* local_rank;
     const char* local_size;
+    const char* size;  // null if it does not tell
 };
 
 // Those that only a launched process has come first. Slurm sets most of its variables in batch
 // scripts too, where they say nothing about a program started from the script; SLURM_STEP_... are
 // srun's own.
 constexpr Names known[] = {
-    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
-     "OMPI_COMM_WORLD_LOCAL_SIZE"},
-    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"},
-    {"PALS", "PALS_RANKID", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"},
-    {"MPICH", "PMI_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
-    {"Slurm", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"},
+    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+     "OMPI_COMM_WORLD_SIZE"},
+    {"MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE",
+     "MV2_COMM_WORLD_SIZE"},
+    {"PALS", "PALS_RANKID", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE", nullptr},
+    {"MPICH", "PMI_RANK", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "PMI_SIZE"},
+    {"Slurm", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"},
 };
 
 /// Flux tells how many tasks and nodes there are; tasks are spread evenly.
@@ -54,8 +57,8 @@ std::optional<Launcher> find_flux(const Environment& environment) {
     const auto size = leading_number(environment("FLUX_JOB_SIZE"));
     const auto nodes = leading_number(environment("FLUX_JOB_NNODES"));
     if (!rank || !local_rank || !size || !nodes || *nodes == 0) return std::nullopt;
-    return Launcher{"Flux", *rank, *local_rank,
-                    std::max(1, *size / *nodes + (*size % *nodes != 0))};
+    return Launcher{"Flux", *rank, *local_rank, std::max(1, *size / *nodes + (*size % *nodes != 0)),
+                    *size};
 }
 
 }  // namespace
@@ -73,14 +76,21 @@ std::optional<Launcher> find_launcher(const Environment& environment) {
         const auto local_size = leading_number(environment(names.local_size));
         if (!local_rank || !local_size || *local_size == 0) continue;
         const int rank = leading_number(environment(names.rank)).value_or(*local_rank);
-        return Launcher{names.launcher, rank, *local_rank, *local_size};
+        const auto size =
+            names.size == nullptr ? std::nullopt : leading_number(environment(names.size));
+        return Launcher{names.launcher, rank, *local_rank, *local_size, size.value_or(0)};
     }
     return find_flux(environment);
 }
 
 std::optional<Launcher> process_launcher() {
-    if (auto found = find_mpi()) return found;
-    return find_launcher(process_environment());
+    const auto told = find_launcher(process_environment());
+    const auto size = mpi_size();
+    if (!size) return told;
+    // The number tells whether it is this program that the launcher speaks of, or the shell or
+    // script that started it; it is the same on all ranks, so they all decide alike.
+    if (told && told->size == *size) return told;
+    return ask_mpi();
 }
 
 int choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
@@ -105,7 +115,8 @@ void set_threads() {
     static std::atomic<int> done{-1};  // for which process, a fork counting as another
     if (done == fork_generation()) return;
     const std::lock_guard<std::mutex> lock(mutex);
-    const auto cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+    const int cores =
+        available_cores(static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)), machine_files());
     cpu_set_t bound;
     const bool known_binding = sched_getaffinity(0, sizeof bound, &bound) == 0;
     const int allowed = known_binding ? CPU_COUNT(&bound) : cores;

@@ -29,16 +29,27 @@ bool is_our_family() {
 }  // namespace
 #endif
 
-std::optional<Launcher> find_mpi() {
+std::optional<int> mpi_size() {
 #ifdef TORCHML_MPI
     if (!is_our_family()) return std::nullopt;
     int started = 0, ended = 0;
     MPI_Initialized(&started);
     MPI_Finalized(&ended);
     if (!started || ended) return std::nullopt;
+    int size = 0;
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    return size;
+#else
+    return std::nullopt;
+#endif
+}
+
+Launcher ask_mpi() {
+#ifdef TORCHML_MPI
     static const Launcher found = [] {
         Launcher launcher;
         launcher.name = "MPI";
+        MPI_Comm_size(MPI_COMM_WORLD, &launcher.size);
         MPI_Comm_rank(MPI_COMM_WORLD, &launcher.rank);
         MPI_Comm node = MPI_COMM_NULL;
         MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, launcher.rank, MPI_INFO_NULL,
@@ -50,7 +61,7 @@ std::optional<Launcher> find_mpi() {
     }();
     return found;
 #else
-    return std::nullopt;
+    return {};
 #endif
 }
 

@@ -49,6 +49,13 @@ Path find_model_file(const std::vector<Path>& files, const std::string& name,
          ").");
 }
 
+/// Where to compute in this process, which has to be one that can: a device would complain about a
+/// fork in its own words.
+c10::Device usable_device(const std::optional<std::string>& wanted) {
+    require_not_forked_after_use();
+    return execution_device(wanted);
+}
+
 /// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system.
 void write_virial(const double* coordinates, double angstrom, const std::vector<double>& forces,
                   double unit, double* virial) {
@@ -67,6 +74,7 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
 }  // namespace
 
 struct Potential::Implementation {
+    TensorMemoryUser tensor_memory;  // goes last, after all that has tensors
     bool atomic_numbers;
     c10::Device device;
     Parameters parameters;
@@ -81,8 +89,7 @@ struct Potential::Implementation {
 
     Implementation(const std::vector<Path>& files, bool use_atomic_numbers,
                    const std::optional<std::string>& wanted_device)
-        : atomic_numbers(use_atomic_numbers), device(execution_device(wanted_device)) {
-        require_not_forked_after_use();
+        : atomic_numbers(use_atomic_numbers), device(usable_device(wanted_device)) {
         set_threads();
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
@@ -240,6 +247,13 @@ struct Potential::Implementation {
         inputs->particle_virials_from(evaluation.gradient, results.particle_virials);
         for (std::int64_t k = 0; k < 6 * system.n; ++k) {
             results.particle_virials[k] *= results.energy_unit;
+        }
+        const auto* end = results.particle_virials + 6 * system.n;
+        const auto* first = std::find_if(static_cast<const double*>(results.particle_virials), end,
+                                         [](double value) { return !std::isfinite(value); });
+        if (first != end) {
+            fail("the virial of particle ", (first - results.particle_virials) / 6,
+                 " is too large for a number. Is the model's energy that steep there?");
         }
     }
 

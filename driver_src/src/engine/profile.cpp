@@ -90,7 +90,11 @@ void Profile::print() {
 }
 
 std::string Profile::table() const {
-    constexpr const char* names[n_stages] = {"inputs", "copies", "forward", "backward", "outputs"};
+    const char* names[n_stages] = {"inputs", "copies", "forward", "backward", "outputs"};
+    if (gradient_in_forward_) {
+        names[static_cast<std::size_t>(Stage::forward)] = "forward+backward";
+        names[static_cast<std::size_t>(Stage::backward)] = nullptr;
+    }
     const auto later_steps = static_cast<double>(n_steps_ - 1);
     double all = 0.0, first = 0.0;
     for (std::size_t k = 0; k < n_stages; ++k) {
@@ -106,8 +110,9 @@ std::string Profile::table() const {
                   first);
     std::string table = line;
     for (std::size_t k = 0; k < n_stages && n_steps_ > 1; ++k) {
+        if (names[k] == nullptr) continue;
         const double time = milliseconds(times_[k]);
-        std::snprintf(line, sizeof line, "  %-9s %10.3f ms a step %6.1f %%\n", names[k],
+        std::snprintf(line, sizeof line, "  %-16s %10.3f ms a step %6.1f %%\n", names[k],
                       time / later_steps, all > 0.0 ? 100.0 * time / all : 0.0);
         table += line;
     }

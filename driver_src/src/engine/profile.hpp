@@ -41,6 +41,9 @@ class Profile {
     /// Whether anything is measured; work that is queued on a device then has to be waited for.
     bool on() const { return on_; }
 
+    /// Tells that forward computes the gradient, too, and has the time of both.
+    void gradient_in_forward() { gradient_in_forward_ = true; }
+
     /// Counts one step of `n_particles` particles, of which `n_contributing` contribute.
     void count_step(std::int64_t n_particles, std::int64_t n_contributing);
 
@@ -56,6 +59,7 @@ class Profile {
     void add(Stage stage, Clock::duration time) { times_[static_cast<std::size_t>(stage)] += time; }
 
     bool on_;
+    bool gradient_in_forward_ = false;
     std::array<Clock::duration, n_stages> times_{};
     std::array<Clock::duration, n_stages> first_step_{};  // compiles the model, so told apart
     int generation_ = 0;                                  // of forks, when the steps were counted

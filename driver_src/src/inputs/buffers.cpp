@@ -13,15 +13,6 @@ namespace torchml {
 
 namespace {
 
-template <class Value>
-at::Tensor view_of(const std::vector<Value>& buffer, at::IntArrayRef sizes, at::ScalarType type) {
-    // Torch has no read-only views; models do not write into their inputs.
-    auto* data = const_cast<Value*>(buffer.data());
-    // An empty vector has no address, and from_blob wants one.
-    if (data == nullptr) return at::empty(sizes, type);
-    return at::from_blob(data, sizes, type);
-}
-
 bool finite(double value) { return std::abs(value) <= std::numeric_limits<double>::max(); }
 
 [[noreturn]] void refuse_coordinates(const std::vector<double>& coordinates) {
@@ -49,17 +40,17 @@ void require_possible(const Neighbours& list, std::int64_t i, std::int64_t n) {
 
 }  // namespace
 
-at::Tensor view(const std::vector<double>& buffer, at::IntArrayRef sizes) {
-    return view_of(buffer, sizes, at::kDouble);
+template <class Value>
+at::Tensor Buffer<Value>::view(at::IntArrayRef sizes) const {
+    const at::ScalarType type = c10::CppTypeToScalarType<Value>::value;
+    // An empty vector has no address, and from_blob wants one.
+    if (values_->data() == nullptr) return at::empty(sizes, type);
+    return at::from_blob(values_->data(), sizes, [kept = values_](void*) {}, type);
 }
 
-at::Tensor view(const std::vector<std::int64_t>& buffer, at::IntArrayRef sizes) {
-    return view_of(buffer, sizes, at::kLong);
-}
-
-at::Tensor view(const std::vector<std::int32_t>& buffer, at::IntArrayRef sizes) {
-    return view_of(buffer, sizes, at::kInt);
-}
+template class Buffer<double>;
+template class Buffer<std::int64_t>;
+template class Buffer<std::int32_t>;
 
 void fill_coordinates(const System& system, std::vector<double>& coordinates) {
     const auto count = 3 * static_cast<std::size_t>(system.n);
@@ -75,7 +66,8 @@ void fill_coordinates(const System& system, std::vector<double>& coordinates) {
 }
 
 void NearNeighbours::clear() {
-    counts_.clear();
+    counts_.renew().clear();
+    indices_.renew();
     n_pairs_ = 0;
 }
 
@@ -84,10 +76,11 @@ void NearNeighbours::append_row(std::int64_t i, const System& system,
     const Neighbours list = system.neighbours->of(i);
     require_possible(list, i, system.n);
     const auto count = static_cast<std::size_t>(list.count);
-    if (indices_.size() < n_pairs_ + count) indices_.resize(2 * (n_pairs_ + count));
+    std::vector<std::int32_t>& indices = *indices_;
+    if (indices.size() < n_pairs_ + count) indices.resize(2 * (n_pairs_ + count));
     const double* x = coordinates.data();
     const double xi = x[3 * i], yi = x[3 * i + 1], zi = x[3 * i + 2];
-    std::int32_t* row = indices_.data() + n_pairs_;
+    std::int32_t* row = indices.data() + n_pairs_;
     std::size_t kept = 0;
     for (std::size_t k = 0; k < count; ++k) {
         const std::int64_t j = list.indices[k];
@@ -96,7 +89,7 @@ void NearNeighbours::append_row(std::int64_t i, const System& system,
         row[kept] = static_cast<std::int32_t>(j);
         kept += dx * dx + dy * dy + dz * dz < square_;  // no branch: half of a skin's pairs fail
     }
-    counts_.push_back(static_cast<std::int32_t>(kept));
+    (*counts_).push_back(static_cast<std::int32_t>(kept));
     n_pairs_ += kept;
 }
 

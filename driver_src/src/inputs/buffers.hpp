@@ -6,16 +6,37 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "engine/system.hpp"
 
 namespace torchml {
 
-/// A tensor over a buffer, without a copy; valid while the buffer keeps its memory.
-at::Tensor view(const std::vector<double>& buffer, at::IntArrayRef sizes);
-at::Tensor view(const std::vector<std::int64_t>& buffer, at::IntArrayRef sizes);
-at::Tensor view(const std::vector<std::int32_t>& buffer, at::IntArrayRef sizes);
+/// The values of one input. Tensors over them are no copies, and have a part in their memory: what
+/// a model keeps of its inputs stays as it was, and the next step takes other memory for it.
+template <class Value>
+class Buffer {
+  public:
+    Buffer() = default;
+    Buffer(Buffer&&) noexcept = default;
+    Buffer& operator=(Buffer&&) noexcept = default;
+
+    /// To be called before values are written anew.
+    std::vector<Value>& renew() {
+        if (values_.use_count() != 1) values_ = std::make_shared<std::vector<Value>>();
+        return *values_;
+    }
+
+    std::vector<Value>& operator*() { return *values_; }
+    const std::vector<Value>& operator*() const { return *values_; }
+
+    /// A tensor over the first values. Double, int64 and int32.
+    at::Tensor view(at::IntArrayRef sizes) const;
+
+  private:
+    std::shared_ptr<std::vector<Value>> values_ = std::make_shared<std::vector<Value>>();
+};
 
 /// The coordinates of all particles in Å, (n, 3). Throws Error if one of them is not finite.
 void fill_coordinates(const System& system, std::vector<double>& coordinates);
@@ -33,17 +54,19 @@ class NearNeighbours {
     /// entries than there are others.
     void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates);
 
-    std::int64_t n_rows() const { return static_cast<std::int64_t>(counts_.size()); }
+    std::int64_t n_rows() const { return static_cast<std::int64_t>((*counts_).size()); }
     std::int64_t n_pairs() const { return static_cast<std::int64_t>(n_pairs_); }
     /// (n_rows) how many neighbours each row has.
-    const std::vector<std::int32_t>& counts() const { return counts_; }
+    const std::vector<std::int32_t>& counts() const { return *counts_; }
+    at::Tensor counts_tensor() const { return counts_.view({n_rows()}); }
     /// The rows, one after the other; the first n_pairs() entries count.
-    const std::vector<std::int32_t>& indices() const { return indices_; }
+    const std::vector<std::int32_t>& indices() const { return *indices_; }
+    at::Tensor indices_tensor() const { return indices_.view({n_pairs()}); }
 
   private:
     double square_;
-    std::vector<std::int32_t> counts_;
-    std::vector<std::int32_t> indices_;
+    Buffer<std::int32_t> counts_;
+    Buffer<std::int32_t> indices_;
     std::size_t n_pairs_ = 0;
 };
 

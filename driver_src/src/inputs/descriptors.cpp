@@ -106,18 +106,19 @@ class DescriptorInputs final : public Inputs {
     }
 
     void complete() override {
-        values_.resize(centers_.size() * static_cast<std::size_t>(width_));
+        std::vector<double>& values = values_.renew();
+        values.resize(centers_.size() * static_cast<std::size_t>(width_));
         make_workers();
-        workers_.run(n_blocks(), [this](int worker, std::int64_t block) {
+        workers_.run(n_blocks(), [&](int worker, std::int64_t block) {
             Gathered& own = gathered_[static_cast<std::size_t>(worker)];
             const Surroundings surroundings = gather(block, own, /*neighbours=*/nullptr);
             descriptor_->values(surroundings, *own.scratch,
-                                values_.data() + block * block_size * width_);
+                                values.data() + block * block_size * width_);
         });
     }
 
     std::vector<at::Tensor> tensors() const override {
-        return {view(values_, {n_rows(), width_}).to(scalar_)};
+        return {values_.view({n_rows(), width_}).to(scalar_)};
     }
 
     bool has_pairs() const override { return near_.n_pairs() != 0; }
@@ -313,7 +314,7 @@ class DescriptorInputs final : public Inputs {
     std::vector<int> species_;           // (n) indices of elements
     std::vector<std::int32_t> centers_;  // (rows) contributing particles
     std::vector<std::int64_t> starts_;   // (rows + 1) of each row's neighbours
-    std::vector<double> values_;         // (rows, width)
+    Buffer<double> values_;              // (rows, width)
 
     mutable Workers workers_;
     mutable std::vector<Gathered> gathered_;  // by worker

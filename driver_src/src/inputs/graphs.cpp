@@ -31,7 +31,7 @@ class GraphInputs final : public Inputs {
     bool needs_only_contributing_neighbours() const override { return false; }
 
     void prepare(const System& system) override {
-        fill_coordinates(system, coordinates_);
+        fill_coordinates(system, coordinates_.renew());
         grow(system);
         number_particles(system);
         for (std::size_t k = 0; k < layers_.size(); ++k) write_layer(k);
@@ -39,18 +39,20 @@ class GraphInputs final : public Inputs {
 
     std::vector<at::Tensor> tensors() const override {
         const std::int64_t n = n_particles();
-        std::vector<at::Tensor> inputs = {view(species_, {n}),
-                                          view(model_coordinates(), {n, 3}).to(scalar_)};
+        std::vector<at::Tensor> inputs = {species_.view({n}),
+                                          model_coordinates().view({n, 3}).to(scalar_)};
         for (const Edges& layer : layers_) {
-            inputs.push_back(view(layer, {2, static_cast<std::int64_t>(layer.size() / 2)}));
+            inputs.push_back(layer.view({2, static_cast<std::int64_t>((*layer).size() / 2)}));
         }
-        inputs.push_back(view(not_contributing_, {n}));
+        inputs.push_back(not_contributing_.view({n}));
         return inputs;
     }
 
     bool has_pairs() const override { return near_.n_pairs() != 0; }
 
-    std::int64_t n_particles() const override { return static_cast<std::int64_t>(species_.size()); }
+    std::int64_t n_particles() const override {
+        return static_cast<std::int64_t>((*species_).size());
+    }
 
     void to_system(const double* values, int width, double* result) const override {
         scatter(values, width, 1.0, result);
@@ -61,7 +63,7 @@ class GraphInputs final : public Inputs {
     }
 
   private:
-    using Edges = std::vector<std::int64_t>;  // (2, edges)
+    using Edges = Buffer<std::int64_t>;  // (2, edges)
 
     /// Finds, ring by ring from the contributing particles outwards, every particle within reach
     /// and the neighbours of all but the last ring.
@@ -81,7 +83,7 @@ class GraphInputs final : public Inputs {
             const std::size_t end = reached_.size();
             for (; next < end; ++next) {
                 const auto first = static_cast<std::size_t>(near_.n_pairs());
-                near_.append_row(reached_[next], system, coordinates_);
+                near_.append_row(reached_[next], system, *coordinates_);
                 const auto& indices = near_.indices();
                 for (auto k = first; k < static_cast<std::size_t>(near_.n_pairs()); ++k) {
                     const std::int32_t j = indices[k];
@@ -100,29 +102,30 @@ class GraphInputs final : public Inputs {
     void number_particles(const System& system) {
         const auto n = static_cast<std::size_t>(system.n);
         renumbered_ = options_.drop_unused && ring_ends_.front() < n;
-        species_.clear();
-        not_contributing_.clear();
+        species_.renew().clear();
+        not_contributing_.renew().clear();
         if (renumbered_) {
             sort_by_ring();
             number_.resize(n);
-            kept_coordinates_.clear();
+            const double* coordinates = (*coordinates_).data();
+            std::vector<double>& kept = kept_coordinates_.renew();
+            kept.clear();
             for (std::size_t k = 0; k < original_.size(); ++k) {
                 const auto i = static_cast<std::size_t>(original_[k]);
                 number_[i] = static_cast<std::int32_t>(k);
-                kept_coordinates_.insert(kept_coordinates_.end(), &coordinates_[3 * i],
-                                         &coordinates_[3 * i] + 3);
+                kept.insert(kept.end(), coordinates + 3 * i, coordinates + 3 * i + 3);
                 append(system, i);
             }
         } else {
             for (std::size_t i = 0; i < n; ++i) append(system, i);
         }
-        n_real_ = static_cast<std::int64_t>(species_.size());
+        n_real_ = n_particles();
         if (n_real_ == 1) add_lonely_particle();
     }
 
     void append(const System& system, std::size_t i) {
-        species_.push_back(system.species[i]);
-        not_contributing_.push_back(ring_[i] == 0 ? 0 : 1);
+        (*species_).push_back(system.species[i]);
+        (*not_contributing_).push_back(ring_[i] == 0 ? 0 : 1);
     }
 
     /// Within a ring the simulator's order remains: what is near in space is near in memory.
@@ -138,15 +141,15 @@ class GraphInputs final : public Inputs {
 
     /// Many models fail on a system of one particle: they get a second, out of everything's reach.
     void add_lonely_particle() {
-        std::vector<double>& coordinates = renumbered_ ? kept_coordinates_ : coordinates_;
-        species_.push_back(species_[0]);
-        not_contributing_.push_back(1);
+        std::vector<double>& coordinates = renumbered_ ? *kept_coordinates_ : *coordinates_;
+        (*species_).push_back((*species_)[0]);
+        (*not_contributing_).push_back(1);
         for (int axis = 0; axis < 3; ++axis) {
             coordinates.push_back(coordinates[static_cast<std::size_t>(axis)] + far_away_);
         }
     }
 
-    const std::vector<double>& model_coordinates() const {
+    const Buffer<double>& model_coordinates() const {
         return renumbered_ ? kept_coordinates_ : coordinates_;
     }
 
@@ -170,7 +173,7 @@ class GraphInputs final : public Inputs {
             }
         }
         const std::size_t n_edges = n_pairs + n_turned;
-        Edges& edges = layers_[k];
+        std::vector<std::int64_t>& edges = layers_[k].renew();
         edges.resize(2 * n_edges);
         std::int64_t* center = edges.data() + (options_.receiver_row == 0 ? 0 : n_edges);
         std::int64_t* neighbour = edges.data() + (options_.receiver_row == 0 ? n_edges : 0);
@@ -205,7 +208,7 @@ class GraphInputs final : public Inputs {
 
     GraphOptions options_;
     at::ScalarType scalar_;
-    std::vector<double> coordinates_;     // of all particles
+    Buffer<double> coordinates_;          // of all particles
     NearNeighbours near_;                 // a row per reached particle, but for the last ring
     std::vector<std::int32_t> reached_;   // every particle in any graph, ring after ring
     std::vector<int> ring_;               // of each particle: hops from a contributing one
@@ -215,9 +218,9 @@ class GraphInputs final : public Inputs {
     bool renumbered_ = false;             // the model sees particles in an order of its own
     std::vector<std::int32_t> number_;    // of each particle: its number for the model
     std::vector<std::int32_t> original_;  // of each that the model sees: its own number
-    std::vector<double> kept_coordinates_;
-    std::vector<std::int64_t> species_;
-    std::vector<std::int64_t> not_contributing_;
+    Buffer<double> kept_coordinates_;
+    Buffer<std::int64_t> species_;
+    Buffer<std::int64_t> not_contributing_;
     std::int64_t n_real_ = 0;  // particles that the model sees and that exist
     double far_away_;
 };

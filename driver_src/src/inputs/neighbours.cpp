@@ -21,42 +21,44 @@ class NeighbourInputs final : public Inputs {
     bool needs_only_contributing_neighbours() const override { return true; }
 
     void prepare(const System& system) override {
-        species_.assign(system.species, system.species + system.n);
-        contributing_.resize(species_.size());
-        std::transform(system.contributing, system.contributing + system.n, contributing_.begin(),
+        n_particles_ = system.n;
+        species_.renew().assign(system.species, system.species + system.n);
+        std::vector<std::int64_t>& contributing = contributing_.renew();
+        contributing.resize(static_cast<std::size_t>(system.n));
+        std::transform(system.contributing, system.contributing + system.n, contributing.begin(),
                        [](int flag) { return flag != 0 ? 1 : 0; });
-        fill_coordinates(system, coordinates_);
+        fill_coordinates(system, coordinates_.renew());
         near_.clear();
         for (std::int64_t i = 0; i < system.n; ++i) {
-            if (system.contributing[i] != 0) near_.append_row(i, system, coordinates_);
+            if (system.contributing[i] != 0) near_.append_row(i, system, *coordinates_);
         }
     }
 
     std::vector<at::Tensor> tensors() const override {
-        return {view(species_, {n_particles()}), view(coordinates_, {n_particles(), 3}).to(scalar_),
-                view(near_.counts(), {near_.n_rows()}), view(near_.indices(), {near_.n_pairs()}),
-                view(contributing_, {n_particles()})};
+        return {species_.view({n_particles_}), coordinates_.view({n_particles_, 3}).to(scalar_),
+                near_.counts_tensor(), near_.indices_tensor(), contributing_.view({n_particles_})};
     }
 
     bool has_pairs() const override { return near_.n_pairs() != 0; }
 
-    std::int64_t n_particles() const override { return static_cast<std::int64_t>(species_.size()); }
+    std::int64_t n_particles() const override { return n_particles_; }
 
     void to_system(const double* values, int width, double* result) const override {
-        std::copy(values, values + n_particles() * width, result);
+        std::copy(values, values + n_particles_ * width, result);
     }
 
     void forces_from(const at::Tensor& gradient, double* forces) const override {
         const auto* values = gradient.data_ptr<double>();
-        for (std::size_t k = 0; k < coordinates_.size(); ++k) forces[k] = -values[k];
+        for (std::int64_t k = 0; k < 3 * n_particles_; ++k) forces[k] = -values[k];
     }
 
   private:
     at::ScalarType scalar_;
-    std::vector<std::int64_t> species_;
-    std::vector<double> coordinates_;
+    std::int64_t n_particles_ = 0;
+    Buffer<std::int64_t> species_;
+    Buffer<double> coordinates_;
     NearNeighbours near_;
-    std::vector<std::int64_t> contributing_;
+    Buffer<std::int64_t> contributing_;
 };
 
 }  // namespace

@@ -10,20 +10,37 @@ namespace {
 // Looked up in the running process: the driver must not need Python, which LAMMPS does not have.
 struct PythonFunctions {
     int (*is_initialized)() = nullptr;
-    int (*holds_lock)() = nullptr;
+    void* (*current_state)() = nullptr;
+    void* (*state_of_this_thread)() = nullptr;
+    const unsigned long* version = nullptr;
     void* (*save_thread)() = nullptr;
     void (*restore_thread)(void*) = nullptr;
 
     PythonFunctions() {
         find(is_initialized, "Py_IsInitialized");
-        find(holds_lock, "PyGILState_Check");
+        find(current_state, "_PyThreadState_UncheckedGet");
+        if (current_state == nullptr) find(current_state, "PyThreadState_GetUnchecked");
+        find(state_of_this_thread, "PyGILState_GetThisThreadState");
+        version = static_cast<const unsigned long*>(dlsym(RTLD_DEFAULT, "Py_Version"));
         find(save_thread, "PyEval_SaveThread");
         find(restore_thread, "PyEval_RestoreThread");
     }
 
     bool complete() const {
-        return is_initialized != nullptr && holds_lock != nullptr && save_thread != nullptr &&
+        return is_initialized != nullptr && current_state != nullptr &&
+               state_of_this_thread != nullptr && save_thread != nullptr &&
                restore_thread != nullptr;
+    }
+
+    /// Whether this thread does. Not by PyGILState_Check(), which says so of every thread once
+    /// there is a second interpreter.
+    bool lock_is_held() const {
+        const void* state = current_state();
+        if (state == nullptr) return false;
+        // Each thread has a current state of its own since 3.12; before, it is that of the thread
+        // which holds the lock, whichever that is.
+        const bool of_this_thread = version != nullptr && *version >= 0x030c0000;
+        return of_this_thread || state == state_of_this_thread();
     }
 
   private:
@@ -40,7 +57,7 @@ PythonFunctions python() { return {}; }
 
 PythonLockReleased::PythonLockReleased() {
     const PythonFunctions functions = python();
-    if (functions.complete() && functions.is_initialized() && functions.holds_lock()) {
+    if (functions.complete() && functions.is_initialized() && functions.lock_is_held()) {
         thread_state_ = functions.save_thread();
     }
 }

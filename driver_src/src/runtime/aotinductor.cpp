@@ -196,7 +196,7 @@ class AOTInductor final : public Runtime {
         Evaluation evaluation;
         at::Tensor total;
         {
-            // Forward and backward are one piece of code here.
+            if (differentiate) profile.gradient_in_forward();  // one piece of code
             const Profile::Measure measure(profile, Stage::forward);
             const auto outputs = whole ? whole_->run(inputs, 2) : energies_only_->run(inputs, 1);
             total = outputs[0].sum(transfer_.widest());

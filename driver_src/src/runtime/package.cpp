@@ -1,6 +1,8 @@
 #include "runtime/package.hpp"
 
 #include <caffe2/serialize/inline_container.h>
+#include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +15,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <system_error>
+#include <string>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
@@ -93,23 +95,24 @@ std::unique_ptr<PyTorchStreamReader> open(const fs::path& file) {
     }
 }
 
-void remove_quietly(const fs::path& folder) {
-    try {
-        std::error_code ignored;
-        fs::remove_all(folder, ignored);
-    } catch (...) {  // out of memory: the folder stays behind
+/// Not remove_all(), which ends the process where memory is short. There are no folders in it.
+void remove_quietly(const std::string& path) {
+    if (DIR* folder = opendir(path.c_str())) {
+        while (const dirent* entry = readdir(folder)) unlinkat(dirfd(folder), entry->d_name, 0);
+        closedir(folder);
     }
+    rmdir(path.c_str());
 }
 
 /// The temporary folders of this process, and of those that it was forked from.
 class LivingFolders {
   public:
-    void add(const fs::path& folder, pid_t owner) {
+    void add(const std::string& folder, pid_t owner) {
         const std::lock_guard<std::mutex> lock(mutex_);
         owners_[folder] = owner;
     }
 
-    void remove(const fs::path& folder) {
+    void remove(const std::string& folder) {
         const std::lock_guard<std::mutex> lock(mutex_);
         owners_.erase(folder);
     }
@@ -125,7 +128,7 @@ class LivingFolders {
 
   private:
     std::mutex mutex_;
-    std::map<fs::path, pid_t> owners_;
+    std::map<std::string, pid_t> owners_;
 };
 
 LivingFolders& living_folders() {
@@ -249,13 +252,17 @@ PackageDescription read_description(const fs::path& file) {
 TemporaryFolder::TemporaryFolder() : owner_(getpid()) {
     const char* named = std::getenv("TMPDIR");
     const std::string parent = named != nullptr && *named != '\0' ? named : "/tmp";
-    std::string name = parent + "/torchml-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) {
+    path_ = parent + "/torchml-XXXXXX";
+    if (mkdtemp(path_.data()) == nullptr) {
         fail("a compiled model has to be unpacked, but no folder could be made in ", parent, " (",
              std::strerror(errno), "). Set TMPDIR to a folder that can be written.");
     }
-    path_ = name;
-    living_folders().add(path_, owner_);
+    try {
+        living_folders().add(path_, owner_);
+    } catch (...) {
+        remove_quietly(path_);
+        throw;
+    }
 }
 
 TemporaryFolder::~TemporaryFolder() {

@@ -87,10 +87,10 @@ class TemporaryFolder {
     TemporaryFolder(const TemporaryFolder&) = delete;
     TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
-    const std::filesystem::path& path() const { return path_; }
+    std::filesystem::path path() const { return path_; }
 
   private:
-    std::filesystem::path path_;
+    std::string path_;
     pid_t owner_;
 };
 

@@ -2,15 +2,17 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <pthread.h>
-#include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
+
+#include "runtime/pages.hpp"
 
 namespace torchml {
 
@@ -20,7 +22,6 @@ namespace {
 constexpr std::size_t smallest_kept = 64 * 1024;
 // Blocks that no step wanted for so many steps go back to the system.
 constexpr std::uint64_t idle_steps = 500;
-constexpr std::size_t huge_page = 2 * 1024 * 1024;
 
 thread_local int depth = 0;  // of KeptTensorMemory on this thread
 
@@ -31,12 +32,12 @@ struct Block {
     Block* next;  // of those that are free and of this size
 };
 
-/// Sizes are rounded up to one of eight between each power of two and the next, so that neighbour
-/// counts that change a little find the same blocks, at a cost of an eighth of memory at most.
+/// Sizes are rounded up to one of eight between each power of two and the next, so that there are
+/// few of them, and blocks grow seldom. What no tensor reaches costs addresses, but no memory.
 std::size_t rounded(std::size_t size) {
     std::size_t power = smallest_kept;
     while (power <= size / 2) power *= 2;
-    const std::size_t grain = power / 8;
+    const std::size_t grain = std::max(power / 8, page_grain);
     return (size + grain - 1) / grain * grain;
 }
 
@@ -46,7 +47,7 @@ class KeepingAllocator final : public c10::Allocator {
 
     // Torch made this function non-const in 2.4; one of the two overrides.
     c10::DataPtr allocate(std::size_t size) const {
-        if (depth == 0 || size < smallest_kept) return upstream_->allocate(size);
+        if (depth == 0 || size < smallest_kept) return allocate_upstream(size);
         Block* block = take(rounded(size));
         // The context differs from the data on purpose: torch then refuses to free it by address.
         return {block->data, block, &give_back, c10::Device(c10::DeviceType::CPU)};
@@ -64,38 +65,104 @@ class KeepingAllocator final : public c10::Allocator {
         const std::lock_guard<std::mutex> lock(mutex_);
         ++step_;
         if (step_ % idle_steps != 0) return;
-        for (auto& [size, first] : free_) {
-            for (Block** place = &first; *place != nullptr;) {
-                Block* const block = *place;
-                if (block->last_step + idle_steps < step_) {
-                    *place = block->next;
-                    std::free(block->data);
-                    delete block;
-                } else {
-                    place = &block->next;
-                }
-            }
-        }
+        unmap_free([this](const Block& block) { return block.last_step + idle_steps < step_; });
+    }
+
+    void add_user() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        ++users_;
+    }
+
+    void remove_user() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (--users_ == 0) unmap_all_free();
     }
 
   private:
+    c10::DataPtr allocate_upstream(std::size_t size) const {
+        try {
+            return upstream_->allocate(size);
+        } catch (const std::exception&) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (!unmap_all_free()) throw;
+        }
+        return upstream_->allocate(size);
+    }
+
     Block* take(std::size_t size) const {
         const std::lock_guard<std::mutex> lock(mutex_);
-        // A block somewhat larger serves as well as a new one, which would have to be faulted in.
-        const auto end = free_.upper_bound(size + size / 4);
+        Block* block = take_larger(size);
+        if (block == nullptr) block = take_smaller(size);
+        return block == nullptr ? make(size) : block;
+    }
+
+    /// A block up to twice as large serves as well as a new one, which would have to be faulted in.
+    Block* take_larger(std::size_t size) const {
+        const auto end = free_.upper_bound(2 * size);
         for (auto kept = free_.lower_bound(size); kept != end; ++kept) {
-            Block* const block = kept->second;
-            if (block == nullptr) continue;
-            kept->second = block->next;
+            if (kept->second != nullptr) return take_first(kept->second);
+        }
+        return nullptr;
+    }
+
+    /// A block down to half as large is made larger. When neighbour counts grow, all tensors of
+    /// edges outgrow their blocks in the same step; new blocks for all of them would make it a long
+    /// one.
+    Block* take_smaller(std::size_t size) const {
+        for (auto kept = free_.lower_bound(size); kept != free_.begin();) {
+            --kept;
+            if (kept->first < size / 2) break;
+            if (kept->second == nullptr) continue;
+            free_.try_emplace(size, nullptr);  // so that giving back needs no memory
+            void* const data = grow_pages(kept->second->data, kept->first, size);
+            if (data == nullptr) break;
+            Block* const block = take_first(kept->second);
+            block->data = data;
+            block->size = size;
             return block;
         }
+        return nullptr;
+    }
+
+    static Block* take_first(Block*& first) {
+        Block* const block = first;
+        first = block->next;
+        return block;
+    }
+
+    Block* make(std::size_t size) const {
         auto made = std::make_unique<Block>(Block{nullptr, size, 0, nullptr});
         free_.try_emplace(size, nullptr);  // so that giving back needs no memory
-        const std::size_t alignment = size >= 2 * huge_page ? huge_page : 64;
-        if (posix_memalign(&made->data, alignment, size) != 0) throw std::bad_alloc();
-        // Fewer pages to fault in and to find; the kernel may decline.
-        if (alignment == huge_page) madvise(made->data, size, MADV_HUGEPAGE);
+        made->data = map_pages(size);
+        if (made->data == nullptr && unmap_all_free()) made->data = map_pages(size);
+        if (made->data == nullptr) throw std::bad_alloc();
         return made.release();
+    }
+
+    static void unmap(Block* block) {
+        unmap_pages(block->data, block->size);
+        delete block;
+    }
+
+    /// Returns whether there were any. The lock is held.
+    bool unmap_all_free() const {
+        return unmap_free([](const Block&) { return true; });
+    }
+
+    template <class Condition>
+    bool unmap_free(const Condition& condition) const {
+        bool any = false;
+        for (auto& [size, first] : free_) {
+            for (Block** place = &first; *place != nullptr;) {
+                if (condition(**place)) {
+                    unmap(take_first(*place));
+                    any = true;
+                } else {
+                    place = &(*place)->next;
+                }
+            }
+        }
+        return any;
     }
 
     static void give_back(void* context);
@@ -104,6 +171,7 @@ class KeepingAllocator final : public c10::Allocator {
     mutable std::mutex mutex_;
     mutable std::map<std::size_t, Block*> free_;  // by size, the one given back last first
     std::uint64_t step_ = 0;
+    std::int64_t users_ = 0;
 
     friend KeepingAllocator& allocator();
     friend void lock_for_fork();
@@ -133,6 +201,7 @@ void KeepingAllocator::give_back(void* context) {
     auto* block = static_cast<Block*>(context);
     KeepingAllocator& only = allocator();
     const std::lock_guard<std::mutex> lock(only.mutex_);
+    if (only.users_ == 0) return KeepingAllocator::unmap(block);
     block->last_step = only.step_;
     Block*& first = only.free_.find(block->size)->second;
     block->next = first;
@@ -140,6 +209,9 @@ void KeepingAllocator::give_back(void* context) {
 }
 
 }  // namespace
+
+TensorMemoryUser::TensorMemoryUser() { allocator().add_user(); }
+TensorMemoryUser::~TensorMemoryUser() { allocator().remove_user(); }
 
 KeptTensorMemory::KeptTensorMemory(Of of) : of_(of) {
     allocator();

@@ -2,6 +2,16 @@
 
 namespace torchml {
 
+/// Whoever computes with kept memory holds one; when the last of the process goes, what was kept
+/// goes back to the system.
+class TensorMemoryUser {
+  public:
+    TensorMemoryUser();
+    ~TensorMemoryUser();
+    TensorMemoryUser(const TensorMemoryUser&) = delete;
+    TensorMemoryUser& operator=(const TensorMemoryUser&) = delete;
+};
+
 /// While it lives, large CPU tensors that this thread makes get memory that is kept from step to
 /// step instead of returned to the system.
 ///

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <stdarg.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <unwind.h>
 #include <KIM_ModelDriverHeaders.hpp>
@@ -146,7 +147,7 @@ bool names_model_file(const char* path) {
         return name.size() > end.size() &&
                name.compare(name.size() - end.size(), end.size(), end) == 0;
     };
-    return ends(".param") || ends(".pt") || ends(".dat");
+    return ends(".param") || ends(".pt") || ends(".pt2") || ends(".dat");
 }
 
 void remember(int file, const char* path) {
@@ -229,11 +230,35 @@ void operator delete[](void* pointer, std::size_t) noexcept { faults::release(po
 void operator delete(void* pointer, const std::nothrow_t&) noexcept { faults::release(pointer); }
 void operator delete[](void* pointer, const std::nothrow_t&) noexcept { faults::release(pointer); }
 
-extern "C" int posix_memalign(void** pointer, std::size_t alignment, std::size_t size) noexcept {
-    static auto* const next = faults::real<int(void**, std::size_t, std::size_t)>("posix_memalign");
-    if (faults::allocation_fails(__builtin_return_address(0))) return ENOMEM;
-    return next(pointer, alignment, size);
+// What is moved by mremap needs new memory as well.
+extern "C" {
+
+void* mmap(void* place, std::size_t size, int protection, int flags, int file,
+           off_t offset) noexcept {
+    static auto* const next = faults::real<void*(void*, std::size_t, int, int, int, off_t)>("mmap");
+    if (faults::allocation_fails(__builtin_return_address(0))) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return next(place, size, protection, flags, file, offset);
 }
+
+void* mremap(void* old, std::size_t size, std::size_t larger, int flags, ...) noexcept {
+    static auto* const next =
+        faults::real<void*(void*, std::size_t, std::size_t, int, ...)>("mremap");
+    va_list rest;
+    va_start(rest, flags);
+    void* const place = (flags & MREMAP_FIXED) != 0 ? va_arg(rest, void*) : nullptr;
+    va_end(rest);
+    if (faults::allocation_fails(__builtin_return_address(0))) {
+        munmap(place, larger);  // as the kernel does
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    return next(old, size, larger, flags, place);
+}
+
+}  // extern "C"
 
 // Files.
 
@@ -301,11 +326,12 @@ std::size_t fread(void* buffer, std::size_t size, std::size_t count, FILE* file)
 
 namespace KIM {
 
-int ModelDriverCreate::GetParameterFileName(int const index, std::string const** const name) const {
+int ModelDriverCreate::GetParameterFileBasename(int const index,
+                                                std::string const** const name) const {
     static auto* const next = faults::real<int(const ModelDriverCreate*, int, std::string const**)>(
-        "_ZNK3KIM17ModelDriverCreate20GetParameterFileNameEiPPKNSt7__"
+        "_ZNK3KIM17ModelDriverCreate24GetParameterFileBasenameEiPPKNSt7__"
         "cxx1112basic_stringIcSt11char_traitsIcESaIcEEE");
-    return FAILS("GetParameterFileName") ? 1 : next(this, index, name);
+    return FAILS("GetParameterFileBasename") ? 1 : next(this, index, name);
 }
 
 int ModelDriverCreate::SetUnits(LengthUnit const length, EnergyUnit const energy,
@@ -337,6 +363,17 @@ int ModelDriverCreate::SetRoutinePointer(ModelRoutineName const name, LanguageNa
             "_ZN3KIM17ModelDriverCreate17SetRoutinePointerENS_16ModelRoutineNameENS_"
             "12LanguageNameEiPFvvE");
     return FAILS("SetRoutinePointer") ? 1 : next(this, name, language, required, routine);
+}
+
+int ModelDriverCreate::SetParameterPointer(int const extent, double* const values,
+                                           std::string const& name,
+                                           std::string const& description) {
+    static auto* const next =
+        faults::real<int(ModelDriverCreate*, int, double*, std::string const&, std::string const&)>(
+            "_ZN3KIM17ModelDriverCreate19SetParameterPointerEiPdRKNSt7__"
+            "cxx1112basic_stringIcSt11char_traitsIcESaIcEEES9_");
+    if (FAILS("SetParameterPointer")) return 1;
+    return next(this, extent, values, name, description);
 }
 
 int ModelDriverCreate::ConvertUnit(LengthUnit const from_length, EnergyUnit const from_energy,

@@ -1,13 +1,15 @@
 // A small KIM simulator that lets everything fail, once each:
 //
-//   simulator KIND SOUND_MODEL MODEL [STRIDE]
+//   simulator KIND SOUND_MODEL MODEL CUTOFF [STRIDE]
 //
-// loads MODEL, computes with it and destroys it, again and again; the first time the first fault of
-// its kind happens, then the second (or the one STRIDE further), until there are no more. Each time
-// a routine has to report failure and the driver to log why (or, where a fault can be made good,
-// the results have to be right); a model that failed to compute has to do so when asked again,
-// SOUND_MODEL has to give the same results afterwards, and no memory may stay behind.
-// KIND "mistake": the simulator hands over one thing after the other that makes no sense.
+// loads MODEL, computes with it, gives it another cutoff (CUTOFF, in A; or its own again), computes
+// once more, lets it write itself into the folder "written", and destroys it, again and again; the
+// first time the first fault of its kind happens, then the second (or the one STRIDE further),
+// until there are no more. Each time a routine has to report failure and the driver to log why (or,
+// where a fault can be made good, the results have to be right); a routine that failed has to
+// succeed when it is called again, SOUND_MODEL has to give the same results afterwards, and no
+// memory may stay behind. KIND "mistake": the simulator hands over one thing after the other that
+// makes no sense.
 
 #include <KIM_Log.hpp>
 #include <KIM_SimulatorHeaders.hpp>
@@ -15,12 +17,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "faults.hpp"
 
 namespace {
+
+constexpr double sound_cutoff = 2.5;  // that the sound model is given
 
 std::string log_text;
 constexpr std::size_t longest_log = 1 << 20;
@@ -30,21 +35,32 @@ int log_entry(const std::string& entry) {
     return 0;
 }
 
-/// What a model gave, and which routine failed if one did.
-struct Outcome {
-    std::string failed;
-    bool failed_again = false;  // without any fault
+/// What a model computed.
+struct Results {
     double energy = 0.0;
     double forces[9] = {};
     double particle_energies[3] = {};
     double virial[6] = {};
+    double particle_virials[18] = {};  // zeros if the model has none
+
+    bool operator==(const Results& other) const {
+        return energy == other.energy && std::memcmp(forces, other.forces, sizeof forces) == 0 &&
+               std::memcmp(particle_energies, other.particle_energies, sizeof particle_energies) ==
+                   0 &&
+               std::memcmp(virial, other.virial, sizeof virial) == 0 &&
+               std::memcmp(particle_virials, other.particle_virials, sizeof particle_virials) == 0;
+    }
+};
+
+/// What a model gave, and which routine failed if one did.
+struct Outcome {
+    std::string failed;
+    bool failed_again = false;  // without any fault
+    Results first;
+    Results refreshed;  // with the other cutoff
 
     bool operator==(const Outcome& other) const {
-        return failed == other.failed && energy == other.energy &&
-               std::memcmp(forces, other.forces, sizeof forces) == 0 &&
-               std::memcmp(virial, other.virial, sizeof virial) == 0 &&
-               std::memcmp(particle_energies, other.particle_energies, sizeof particle_energies) ==
-                   0;
+        return failed == other.failed && first == other.first && refreshed == other.refreshed;
     }
 };
 
@@ -82,7 +98,7 @@ int neighbours_of(void*, int, const double*, int, int particle, int* count,
     return mistake == Mistake::refusal;
 }
 
-bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Outcome& outcome) {
+bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Results& results) {
     using namespace KIM::COMPUTE_ARGUMENT_NAME;
     const int n = mistake == Mistake::particles ? -3 : 3;
     static const int contributing[] = {1, 1, 0};
@@ -94,21 +110,66 @@ bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Outcome& outco
     }
     const int species[] = {code, mistake == Mistake::species ? code + 1 : code, code};
     const auto generic = reinterpret_cast<KIM::Function*>(&neighbours_of);
+    KIM::SupportStatus virials;
+    if (arguments.GetArgumentSupportStatus(partialParticleVirial, &virials)) return false;
+    if (virials != KIM::SUPPORT_STATUS::notSupported &&
+        arguments.SetArgumentPointer(partialParticleVirial, results.particle_virials)) {
+        return false;
+    }
     return !arguments.SetArgumentPointer(numberOfParticles, &n) &&
            !arguments.SetArgumentPointer(particleSpeciesCodes, species) &&
            !arguments.SetArgumentPointer(particleContributing, contributing) &&
            !arguments.SetArgumentPointer(coordinates, coordinates_of) &&
-           !arguments.SetArgumentPointer(partialEnergy, &outcome.energy) &&
-           !arguments.SetArgumentPointer(partialForces, outcome.forces) &&
-           !arguments.SetArgumentPointer(partialParticleEnergy, outcome.particle_energies) &&
-           !arguments.SetArgumentPointer(partialVirial, outcome.virial) &&
+           !arguments.SetArgumentPointer(partialEnergy, &results.energy) &&
+           !arguments.SetArgumentPointer(partialForces, results.forces) &&
+           !arguments.SetArgumentPointer(partialParticleEnergy, results.particle_energies) &&
+           !arguments.SetArgumentPointer(partialVirial, results.virial) &&
            !arguments.SetCallbackPointer(KIM::COMPUTE_CALLBACK_NAME::GetNeighborList,
                                          KIM::LANGUAGE_NAME::cpp, generic, nullptr) &&
            !model.Compute(&arguments);
 }
 
-/// `normal`: what the model gives if nothing happens; null: it is asked once only.
-Outcome run(const std::string& name, const Outcome* normal = nullptr) {
+/// Calls `routine`; where that fails, once more without the fault, which has to succeed, and
+/// `unchanged` has to find the model as it was before.
+template <class Routine, class Unchanged>
+bool call(const char* name, Outcome& outcome, const Routine& routine, const Unchanged& unchanged) {
+    if (routine()) return true;
+    outcome.failed = name;
+    faults::disarm();
+    mistake = Mistake::none;
+    outcome.failed_again = !unchanged() || !routine();
+    return false;
+}
+
+/// The results of a model that is asked again are `expected`, if that is known.
+void use(KIM::Model& model, KIM::ComputeArguments& arguments, double cutoff, const Outcome* normal,
+         Outcome& outcome) {
+    const auto gives = [&](const Results* expected) {
+        Results again;
+        return compute(model, arguments, again) && (expected == nullptr || again == *expected);
+    };
+    const auto* first = normal == nullptr ? nullptr : &normal->first;
+    const auto* refreshed = normal == nullptr ? nullptr : &normal->refreshed;
+    const auto compute_into = [&](Results& results) {
+        return [&] { return compute(model, arguments, results); };
+    };
+    const auto refresh = [&] {
+        return !model.SetParameter(0, 0, cutoff) && !model.ClearThenRefresh();
+    };
+    const auto write = [&] { return !model.WriteParameterizedModel("written", "TorchML_written"); };
+    call("Compute", outcome, compute_into(outcome.first), [&] { return gives(first); }) &&
+        call("Refresh", outcome, refresh, [&] { return gives(first); }) &&
+        call("Compute", outcome, compute_into(outcome.refreshed),
+             [&] { return gives(refreshed); }) &&
+        call("WriteParameterizedModel", outcome, write, [&] { return gives(refreshed); });
+    // A file that could not be opened when the model was loaded is gone: KIM has removed it.
+    if (log_text.find("could not be kept when the model was loaded") != std::string::npos) {
+        outcome.failed_again = !gives(refreshed);
+    }
+}
+
+/// `normal`: what the model gives if nothing happens; null: not known yet.
+Outcome run(const std::string& name, double cutoff, const Outcome* normal = nullptr) {
     Outcome outcome;
     KIM::Model* model = nullptr;
     int accepted = 0;
@@ -122,14 +183,7 @@ Outcome run(const std::string& name, const Outcome* normal = nullptr) {
     if (model->ComputeArgumentsCreate(&arguments)) {
         outcome.failed = "ComputeArgumentsCreate";
     } else {
-        if (!compute(*model, *arguments, outcome)) {
-            outcome.failed = "Compute";
-            faults::disarm();
-            mistake = Mistake::none;
-            Outcome again;
-            outcome.failed_again =
-                normal != nullptr && (!compute(*model, *arguments, again) || !(again == *normal));
-        }
+        use(*model, *arguments, cutoff, normal, outcome);
         if (model->ComputeArgumentsDestroy(&arguments)) outcome.failed = "ComputeArgumentsDestroy";
     }
     KIM::Model::Destroy(&model);
@@ -144,17 +198,18 @@ Outcome run(const std::string& name, const Outcome* normal = nullptr) {
 
 /// Hands over each mistake once; returns how many there are.
 int make_mistakes(const std::string& sound, const Outcome& reference, const std::string& model,
-                  const Outcome& normal) {
+                  double cutoff, const Outcome& normal) {
     int number = 1;
     for (; number < static_cast<int>(Mistake::end); ++number) {
         log_text.clear();
         mistake = static_cast<Mistake>(number);
-        const Outcome outcome = run(model, &normal);
+        const Outcome outcome = run(model, cutoff, &normal);
         mistake = Mistake::none;
         if (outcome.failed != "Compute") give_up(number, "the mistake goes unnoticed");
         if (log_text.find("TorchML: ") == std::string::npos) give_up(number, "no message");
-        if (outcome.failed_again) give_up(number, "the model computes no longer");
-        if (!(run(sound) == reference)) give_up(number, "the sound model gives something else");
+        if (outcome.failed_again) give_up(number, "the model works no longer");
+        if (!(run(sound, sound_cutoff) == reference))
+            give_up(number, "the sound model gives something else");
     }
     return number - 1;
 }
@@ -173,27 +228,29 @@ faults::Kind kind_of(const std::string& name) {
 
 int main(int n_arguments, char** values) {
     const std::vector<std::string> words(values, values + n_arguments);
-    if (words.size() < 4) return 2;
+    if (words.size() < 5) return 2;
     const bool mistakes = words[1] == "mistake";
     const faults::Kind kind = mistakes ? faults::Kind::call : kind_of(words[1]);
     const std::string &sound = words[2], &model = words[3];
-    const long stride = words.size() > 4 ? std::stol(words[4]) : 1;
+    const double cutoff = std::stod(words[4]);
+    const long stride = words.size() > 5 ? std::stol(words[5]) : 1;
 
     log_text.reserve(longest_log);
     KIM::Log::PushDefaultPrintFunction(KIM::LANGUAGE_NAME::cpp,
                                        reinterpret_cast<KIM::Function*>(&log_entry));
-    const Outcome reference = run(sound);
+    std::filesystem::create_directory("written");
+    const Outcome reference = run(sound, sound_cutoff);
     if (!reference.failed.empty()) give_up(0, "the sound model fails in " + reference.failed);
     faults::watch_library("libkim-api-model-driver.so");
-    const Outcome normal = run(model);
+    const Outcome normal = run(model, cutoff);
     if (!normal.failed.empty()) give_up(0, "the model fails in " + normal.failed);
     if (mistakes) {
-        std::printf("%d mistakes\n", make_mistakes(sound, reference, model, normal));
+        std::printf("%d mistakes\n", make_mistakes(sound, reference, model, cutoff, normal));
         return 0;
     }
     // What is made once for the process has been made then, and counts as there.
     faults::arm(kind, 0);
-    run(model);
+    run(model, cutoff);
     faults::disarm();
     const long n_before = faults::n_allocated();
 
@@ -201,7 +258,7 @@ int main(int n_arguments, char** values) {
     for (long number = 1;; number += stride) {
         log_text.clear();
         faults::arm(kind, number);
-        const Outcome outcome = run(model, &normal);
+        const Outcome outcome = run(model, cutoff, &normal);
         if (!faults::disarm()) break;
         ++n_faults;
         const bool failed = !outcome.failed.empty();
@@ -211,7 +268,9 @@ int main(int n_arguments, char** values) {
             give_up(number, outcome.failed + " fails without a message of the driver's");
         }
         if (!failed && !(outcome == normal)) give_up(number, "other results");
-        if (outcome.failed_again) give_up(number, "the model computes no longer");
+        if (outcome.failed_again) {
+            give_up(number, "after a failed " + outcome.failed + " the model works no longer");
+        }
         if (!failed && kind == faults::Kind::call) {
             give_up(number, "no routine reports it");
         }
@@ -219,7 +278,8 @@ int main(int n_arguments, char** values) {
             give_up(number, std::to_string(faults::n_allocated() - n_before) +
                                 " allocations of the driver's stayed behind");
         }
-        if (!(run(sound) == reference)) give_up(number, "the sound model gives something else");
+        if (!(run(sound, sound_cutoff) == reference))
+            give_up(number, "the sound model gives something else");
     }
     std::printf("%ld faults, %ld failed routines\n", n_faults, n_failed);
     return n_faults == 0;

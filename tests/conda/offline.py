@@ -1,0 +1,82 @@
+"""The channel that this machine's packages are made into, and what our packages are made of.
+
+Whoever builds our recipes without a network takes both from here: made with other options, the
+channel would be thrown away by the next one, and with it everything that was built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import KEPT, ROOT, run
+
+#: What decides over our packages' contents: the recipes' source is the whole checkout.
+SOURCES = (
+    "LICENSE",
+    "README.md",
+    "ci/conda_packages.py",
+    "driver_src",
+    "env_templates",
+    "examples",
+    "pyproject.toml",
+    "recipes",
+    "tests/data/kliff_descriptor",
+    "torchml_installer",
+)
+#: Python's minor versions that there are recipes for, by the folders that installers give them.
+_PYTHON = re.compile(r"3\.(1[0-4])(\.\d+)?")
+
+
+def other_python(
+    base: Path = Path(sys.base_prefix), minor: int = sys.version_info.minor
+) -> tuple[str, Path] | None:
+    """Another Python beside the one in that folder, if there is one: ("3.12", its program)."""
+    found = []
+    for folder in base.parent.iterdir():
+        version = _PYTHON.fullmatch(folder.name)
+        program = folder / "bin/python"
+        if version is not None and int(version[1]) != minor and program.exists():
+            found.append((abs(int(version[1]) - minor), -int(version[1]), program))
+    if not found:
+        return None
+    _distance, other, program = min(found)
+    return f"3.{-other}", program
+
+
+def offline_folder() -> Path:
+    """Made once, and kept: a folder with channel/ and variants.yaml. Skips where it cannot be."""
+    if Path(sys.base_prefix) == Path("/usr"):
+        pytest.skip("the system's Python cannot be put into packages")
+    if shutil.which("mpichversion") is None:
+        pytest.skip("the channel's MPICH is Debian's: apt-get install libmpich-dev mpich")
+    folder = KEPT / "conda"
+    other = other_python()
+    options = ["--also-python", other[1]] if other else []
+    run([sys.executable, "-m", "ci.conda_channel", folder, *options], cwd=ROOT)
+    return folder
+
+
+def installer_folder() -> Path:
+    """Made once, and kept: one with all that torchml-installer needs. Skips where it cannot be."""
+    if Path(sys.base_prefix) == Path("/usr"):
+        pytest.skip("the system's Python cannot be put into packages")
+    folder = KEPT / "conda-installer"
+    run([sys.executable, "-m", "ci.conda_channel", folder, "--for-installer"], cwd=ROOT)
+    return folder
+
+
+def sources_digest(channel: Path, root: Path = ROOT) -> str:
+    """Changes with what our packages are made of. channel: the folder with the channel's stamp."""
+    digest = hashlib.sha256((channel / "stamp").read_bytes())
+    for name in SOURCES:
+        source = root / name
+        for path in [source] if source.is_file() else sorted(source.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,48 @@
+"""The tables that KIM_MODEL_PROFILE prints."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+_HEAD = re.compile(
+    r"^TorchML profile(.*): (\d+) steps, at last (\d+) particles, (\d+) contributing; "
+    r"first step (\S+) ms\n((?:  .+\n)*)",
+    re.MULTILINE,
+)
+_STAGE = re.compile(r"^  (\S+) +(\S+) ms a step +(\S+) %$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Of one process. rank: as the heading has it; stages: ms a step after the first one."""
+
+    rank: str
+    n_steps: int
+    n_particles: int
+    n_contributing: int
+    first_step: float
+    stages: dict[str, float]
+
+    @property
+    def whole(self) -> float:
+        """ms, of all steps."""
+        return self.first_step + (self.n_steps - 1) * sum(self.stages.values())
+
+
+def read_profiles(printed: str) -> list[Profile]:
+    """Those of all ranks, in their order. What does not add up fails."""
+    found = []
+    for rank, steps, particles, contributing, first, table in _HEAD.findall(printed):
+        rows = _STAGE.findall(table)
+        stages = {name: float(time) for name, time, _ in rows}
+        assert len(rows) == len(stages) == table.count("\n"), table
+        for name, _, percent in rows:
+            share = 100 * stages[name] / sum(stages.values())
+            assert float(percent) == pytest.approx(share, abs=1.0), table
+        assert sum(float(percent) for *_, percent in rows) == pytest.approx(100, abs=0.3), table
+        numbers = (int(steps), int(particles), int(contributing), float(first))
+        found.append(Profile(rank, *numbers, stages))
+    return sorted(found, key=lambda profile: profile.rank)

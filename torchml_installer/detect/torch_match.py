@@ -1,0 +1,42 @@
+"""Whether a library of torch operators was built for the libtorch at hand.
+
+Such a library opens with that torch alone whose symbols it was compiled against. Both say which
+these are: what the library wants and torch lacks would end in "undefined symbol".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchml_installer.detect import elf
+from torchml_installer.detect.record import version_tuple
+from torchml_installer.detect.torch import TorchFinding, shared_libraries
+
+#: Names in torch's own namespaces, its classes' tables of types and virtual functions among them.
+_TORCHS_OWN = re.compile(r"_Z(?:T[ISV])?N?K?(?:3c10|2at|5torch|6caffe2)")
+#: "2.1.2+pt213cu128": PyG's wheels name the torch that they are for.
+_FOR_TORCH = re.compile(r"\+pt(\d)(\d+)(?:cpu|cu|$)")
+
+
+def mismatch(libraries: Sequence[Path], version: str, torch: TorchFinding) -> str:
+    """Why the libraries are not for that torch; "" if they are, or if that cannot be told.
+
+    version: the package's.
+    """
+    if torch.where is None:
+        return ""
+    tag = _FOR_TORCH.search(version)
+    if tag and torch.version and (int(tag[1]), int(tag[2])) != version_tuple(torch.version)[:2]:
+        return f"it was built for torch {tag[1]}.{tag[2]}, not for {torch.version}"
+    brought = shared_libraries(torch.where)
+    for library in libraries:
+        facts = elf.facts(library)
+        wanted = [name for name in facts.undefined if _TORCHS_OWN.match(name)] if facts else []
+        if lacking := elf.missing(wanted, brought):
+            return (
+                f"it was not built for torch {torch.version} in {torch.where}, which lacks "
+                f"{lacking[0]} and {len(lacking) - 1} more of what {library.name} wants"
+            )
+    return ""

@@ -1,0 +1,145 @@
+"""The packages of the active Python: pip, or uv in an environment that uv made without it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import shlex
+import site
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml_installer import receipts
+from torchml_installer.detect.programs import which
+
+#: Of receipts: what pip brought for ``deps`` and ``driver``.
+KIND = "python-packages"
+#: Prints what a Python has: name → version, and names of what that needs. Cwd is no part of it.
+_LIST = """\
+import importlib.metadata, json, re
+plain = lambda name: re.sub(r"[-_.]+", "-", name).lower()
+found = {}
+for item in importlib.metadata.distributions():
+    if item.metadata["Name"]:
+        needs = [line for line in item.requires or () if "extra ==" not in line]
+        needs = [plain(re.match(r"[A-Za-z0-9._-]*", line)[0]) for line in needs]
+        found.setdefault(plain(item.metadata["Name"]), (item.version, needs))
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why nothing can be installed into the active Python. Both are clauses."""
+
+    reason: str
+    remedy: str
+
+
+def obstacle() -> Obstacle | None:
+    """None if packages can be installed into the active Python."""
+    if _is_managed_by_the_system():
+        return Obstacle(
+            f"the active Python {sys.executable} belongs to the system, which forbids pip",
+            "use torchml-install from a virtual environment (`python3 -m venv DIR`)",
+        )
+    if not available():
+        return Obstacle(
+            f"the active Python {sys.executable} has no pip",
+            f"`{shlex.quote(sys.executable)} -m ensurepip` brings it",
+        )
+    return None
+
+
+def available() -> bool:
+    """Whether there is a program that installs packages, be it into another folder."""
+    return importlib.util.find_spec("pip") is not None or which("uv") is not None
+
+
+def install_command(*words: str | Path) -> list[str]:
+    """What installs packages; words: options that pip and uv share, and packages.
+
+    pip where there is one: its settings (index, proxy, certificates) are those that users have.
+    """
+    said = [str(word) for word in words]
+    if importlib.util.find_spec("pip") is None and (uv := which("uv")) is not None:
+        return [str(uv[0]), "pip", "install", "--python", sys.executable, *said]
+    start = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    return [*start, *said]
+
+
+def uninstall_command(python: str, names: Sequence[str]) -> list[str]:
+    """What removes packages of a Python that may be another than the active one."""
+    if _run([python, "-c", "import pip"]).returncode != 0 and (uv := which("uv")) is not None:
+        return [str(uv[0]), "pip", "uninstall", "--python", python, *names]
+    return [python, "-m", "pip", "uninstall", "--yes", "--quiet", *names]
+
+
+def look_again() -> None:
+    """Has this process see what was installed since it began, in a user site made just now, too."""
+    importlib.invalidate_caches()
+    user_site = site.getusersitepackages()
+    if site.ENABLE_USER_SITE and Path(user_site).is_dir() and user_site not in sys.path:
+        site.addsitedir(user_site)
+
+
+def installed(python: str = sys.executable) -> dict[str, tuple[str, list[str]]] | None:
+    """What a Python has: name, as pip compares it, → (version, what that needs); None if it cannot
+    be asked."""
+    done = _run([python, "-c", _LIST])
+    if done.returncode != 0:
+        return None
+    answer = json.loads(done.stdout)
+    return {name: (str(version), list(needs)) for name, (version, needs) in answer.items()}
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[None]:
+    """Writes into a receipt what the block brings to the active Python that it did not have."""
+    before = installed()
+    try:
+        yield
+    finally:
+        look_again()
+        after = installed()
+        if before is not None and after is not None:
+            _record(_versions(before), _versions(after))
+
+
+def _record(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    own = {name for name in after if name not in before}
+    for receipt in receipts.read_all():
+        if receipt.kind == KIND and receipt.made_from.get("python") == sys.executable:
+            own |= {name for name, then in receipt.packages.items() if before.get(name) == then}
+    packages = {name: after[name] for name in sorted(own) if name in after}
+    if packages:
+        made_from = {"python": sys.executable}
+        receipts.write(receipts.Receipt(KIND, KIND, (), made_from, packages=packages))
+
+
+def _versions(packages: Mapping[str, tuple[str, list[str]]]) -> dict[str, str]:
+    return {name: version for name, (version, _needs) in packages.items()}
+
+
+def _is_managed_by_the_system() -> bool:
+    """PEP 668: the marker counts outside of virtual environments only."""
+    if sys.prefix != sys.base_prefix:
+        return False
+    return Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file()
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """From the root folder: with -c, Python finds packages in the current one."""
+    try:
+        return subprocess.run(
+            command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        return subprocess.CompletedProcess(list(command), 127, "", str(error))

@@ -1,0 +1,62 @@
+"""The compilers of this machine that could take the place of one that cannot do."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from torchml_installer import files
+from torchml_installer.detect import compiler as compilers
+from torchml_installer.detect.programs import conda_environment, which_all
+from torchml_installer.remedies.remedy import Context
+
+_PLAIN = ("c++", "g++", "clang++")
+#: As Debian, Ubuntu, Fedora and SUSE call several that are installed side by side.
+_VERSIONED = ("g++-[0-9]*", "clang++-[0-9]*")
+#: Red Hat's newer compilers, which are on PATH in a shell of theirs (`scl enable`) alone.
+_TOOLSETS = ("gcc-toolset-*/root/usr/bin/g++", "devtoolset-*/root/usr/bin/g++")
+
+
+def others(context: Context) -> Iterator[Path]:
+    """Those that know torch's C++, without the one that was found; of a kind the newest first."""
+    standard = context.tools.torch.cxx_standard
+    seen = {context.tools.compiler.where}
+    for program, how in _candidates():
+        if program in seen:
+            continue
+        seen.add(program)
+        if compilers.inspect(program, how, standard).usable:
+            yield program
+
+
+def _candidates() -> Iterator[tuple[Path, str]]:
+    for name in _PLAIN:
+        yield from which_all(name)
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        if folder:
+            yield from _versions(Path(folder), "PATH")
+    system = Path("/usr/bin")
+    for name in _PLAIN:
+        if files.is_file(system / name):
+            yield system / name, "the system"
+    yield from _versions(system, "the system")
+    for environment in (conda_environment(), os.environ.get("CONDA_PREFIX")):
+        for program in files.matching(Path(environment or "/"), "bin/*-conda-*-c++"):
+            yield program, "conda"
+    for pattern in _TOOLSETS:
+        for program in sorted(files.matching(Path("/opt/rh"), pattern), key=_number, reverse=True):
+            yield program, "a toolset"
+
+
+def _versions(folder: Path, how: str) -> Iterator[tuple[Path, str]]:
+    for pattern in _VERSIONED:
+        for program in sorted(files.matching(folder, pattern), key=_number, reverse=True):
+            yield program, how
+
+
+def _number(program: Path) -> int:
+    """Of ``g++-14`` and ``gcc-toolset-14``."""
+    found = re.findall(r"-(\d+)", str(program))
+    return int(found[-1]) if found else 0

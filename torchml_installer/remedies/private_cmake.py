@@ -1,0 +1,38 @@
+"""A CMake of our own, from PyPI, for machines whose CMake cannot do."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from torchml_installer import pip
+from torchml_installer.deps.placing import partial_beside, put_in_place
+from torchml_installer.detect.cmake import private_folder, private_program
+from torchml_installer.errors import PackageInstallError
+from torchml_installer.process import run_logged
+from torchml_installer.remedies.remedy import Change, Context
+
+
+def offer() -> str:
+    """What a repair would do, "" where nothing can be fetched."""
+    return "build with a CMake of its own from PyPI" if pip.available() else ""
+
+
+def command(folder: Path | None = None) -> tuple[str, ...]:
+    """Into a folder of its own: no Python is changed, also none that must not be."""
+    return (*pip.install_command("--upgrade", "--target", folder or private_folder(), "cmake"),)
+
+
+def fetched(context: Context) -> Change:
+    """Fetches it, unless an earlier repair has."""
+    with partial_beside(private_folder()) as partial:
+        if not private_program().is_file():
+            run_logged(
+                command(partial / "cmake"),
+                title="fetching a CMake",
+                log=context.log,
+                failure=PackageInstallError,
+            )
+            put_in_place(partial / "cmake", private_folder())
+    places = dataclasses.replace(context.places, cmake=private_program())
+    return Change(f"the build uses the CMake {private_program()}.", places=places)
