@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.compiled_models import stillinger_weber_folder
 from tests.structures import cluster, rattled_crystal
 from tests.support import ROOT, DriverEnvironment
 from tests.torch_models import Springs, SpringsSingle, SpringsWithForces, write_model
@@ -55,9 +56,24 @@ def in_child(action):
 ENERGY = 8 * -261.3538177342696
 
 
-def python(program: str, environment: DriverEnvironment, **variables: str) -> str:
+@pytest.fixture(scope="module", params=["TorchScript", "compiled"])
+def model(
+    request: pytest.FixtureRequest,
+    driver_environment: DriverEnvironment,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The folder of the example, in each of the formats."""
+    if request.param == "TorchScript":
+        return driver_environment.packed
+    return stillinger_weber_folder(tmp_path_factory.mktemp("compiled"))
+
+
+def python(
+    program: str, environment: DriverEnvironment, model: Path | None = None, **variables: str
+) -> str:
+    """What the program prints; its `model` is the example unless another is given."""
     done = subprocess.run(
-        [sys.executable, "-c", START + program, str(environment.packed)],
+        [sys.executable, "-c", START + program, str(model or environment.packed)],
         cwd=ROOT,
         env={**environment.env, "OMP_NUM_THREADS": "2", **variables},
         capture_output=True,
@@ -74,6 +90,7 @@ def child_energies(printed: str) -> list[float]:
 
 
 def test_a_fork_after_use_gives_an_error_that_says_what_to_do(
+    model: Path,
     driver_environment: DriverEnvironment,
 ) -> None:
     printed = python(
@@ -87,6 +104,7 @@ in_child(lambda: load(device="cuda"))
 print("parent:", energy(potential))
 """,
         driver_environment,
+        model,
     )
     children = [line for line in printed.splitlines() if line.startswith("child:")]
     assert len(children) == 4
@@ -113,7 +131,7 @@ in_child(lambda: descriptor.values(atoms))
     assert "forked" in printed
 
 
-def test_a_fork_before_any_use_works(driver_environment: DriverEnvironment) -> None:
+def test_a_fork_before_any_use_works(model: Path, driver_environment: DriverEnvironment) -> None:
     printed = python(
         """
 potential = load()
@@ -122,6 +140,7 @@ in_child(lambda: energy(load()))
 in_child(lambda: in_child(lambda: energy(load())) or energy(load()))
 """,
         driver_environment,
+        model,
     )
     assert child_energies(printed) == pytest.approx([ENERGY] * 4, abs=1e-8)
 
@@ -233,11 +252,11 @@ def compute(potential: Any, repeats: int = 1) -> list[Any]:
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["one each", "one for all"])
-def test_threads_compute_at_once(shared: bool, driver_environment: DriverEnvironment) -> None:
+def test_threads_compute_at_once(shared: bool, model: Path) -> None:
     import torchml_driver
 
     def load() -> Any:
-        return torchml_driver.Potential(driver_environment.packed)
+        return torchml_driver.Potential(model)
 
     common = load()
     (expected,) = compute(common)
