@@ -203,6 +203,27 @@ def assert_newer_torch_is_asked_for(built: Built, folder: Path) -> None:
     assert "torchml-install driver --torch-root" in done.stderr
 
 
+def assert_libtorch_is_missed(built: Built, work: Path) -> None:
+    """By what torch 2.7 compiled, which would else take another torch's that the loader finds."""
+    root = built.toolchain.torch_root()
+    libraries = work / "site-packages" / "torch" / "lib"
+    libraries.mkdir(parents=True)
+    for library in (root / "lib").iterdir():
+        if library.name != "libtorch.so":
+            (libraries / library.name).symlink_to(library)
+    for folder in ("nvidia", "cusparselt"):  # CUDA's libraries, by their place beside torch
+        (work / "site-packages" / folder).symlink_to(root.parent / folder)
+    model = str(work / "TorchML_Compiled_Si")
+    program = f"import torchml_driver; torchml_driver.Potential({model!r})"
+    env = {**built.env, "LD_LIBRARY_PATH": str(libraries)}
+    done = subprocess.run(
+        [built.python, "-c", program], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "TorchML_Compiled_Si.pt2 needs libtorch.so of torch 2.7.0" in done.stderr
+    assert f"(there is no {libraries / 'libtorch.so'})" in done.stderr
+
+
 def test_a_compiled_model_runs_with_its_torch_or_is_told_that_this_one_cannot(
     built: Built, tmp_path: Path
 ) -> None:
@@ -228,8 +249,6 @@ def test_a_compiled_model_runs_with_its_torch_or_is_told_that_this_one_cannot(
         run([*command, "pack", file, *kind, *options], env=env, cwd=tmp_path)
         run([*command, "install", name, "--collection", "environment"], env=env, cwd=tmp_path)
         folders.append(f"{name}={tmp_path / name}")
-    if built.toolchain.torch == "2.7.0":
-        pytest.xfail("what torch 2.7 compiled ends the driver's process by a signal when it runs")
     computing = [built.python, "-m", "tests.versions.computing", "results.npz", *folders]
     run(computing, env=env, cwd=tmp_path)
     found = np.load(tmp_path / "results.npz")
@@ -238,6 +257,8 @@ def test_a_compiled_model_runs_with_its_torch_or_is_told_that_this_one_cannot(
     for name in compiled:
         scripted = found[name.replace("Compiled", "Scripted")]
         np.testing.assert_allclose(found[name], scripted, rtol=0, atol=1e-10)
+    if built.toolchain.torch == "2.7.0":
+        assert_libtorch_is_missed(built, tmp_path)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

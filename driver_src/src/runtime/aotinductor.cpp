@@ -25,8 +25,12 @@ std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
 #include <c10/core/DeviceGuard.h>
 #include <torch/csrc/inductor/aoti_runner/model_container_runner.h>
 
+#include <fstream>
+#include <sstream>
+
 #include "runtime/compatibility.hpp"
 #include "runtime/extensions.hpp"
+#include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/package.hpp"
 #include "runtime/plan.hpp"
@@ -52,6 +56,14 @@ std::string shape_text(at::IntArrayRef sizes) {
     return "[" + text + "]";
 }
 
+/// Whether a shared library may need another by a name: it is in its table of strings.
+bool names(const std::filesystem::path& library, const std::string& other) {
+    std::ifstream stream(library, std::ios::binary);
+    std::ostringstream contents;
+    contents << stream.rdbuf();
+    return contents.str().find(std::string(1, '\0') + other + '\0') != std::string::npos;
+}
+
 /// One compiled model of a package. The files it was loaded from go as soon as they may: a process
 /// that is killed leaves none.
 class CompiledModel {
@@ -66,6 +78,7 @@ class CompiledModel {
         if (maker == runners.end()) {
             fail("this torch cannot run AOTInductor packages on the device ", device.str(), ".");
         }
+        require_libtorch(library, description.torch);
         try {
             runner_ =
                 maker->second(library.string(), static_cast<std::size_t>(n_models), device.str(),
@@ -96,6 +109,18 @@ class CompiledModel {
     }
 
   private:
+    /// Torch 2.7 links compiled models with libtorch.so, which nothing else brings into a process
+    /// without Python.
+    void require_libtorch(const std::filesystem::path& library, const std::string& torch) const {
+        if (!names(library, "libtorch.so")) return;
+        const std::string problem = open_libtorch();
+        if (problem.empty()) return;
+        fail("the compiled model in ", file_, " needs libtorch.so of torch ", torch,
+             ", which cannot be opened (", problem,
+             "). Install that torch again, with the packages that it needs; or pack the model as "
+             "TorchScript.");
+    }
+
     std::string file_;
     std::unique_ptr<TemporaryFolder> folder_;
     std::shared_ptr<AOTIModelContainerRunner> runner_;

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "engine/error.hpp"
+#include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
 
 namespace torchml {
@@ -23,14 +24,6 @@ c10::DeviceType device_type(const std::string& type) {
     if (type == "mps") return c10::DeviceType::MPS;
     if (type == "xpu") return c10::DeviceType::XPU;
     return c10::DeviceType::CPU;
-}
-
-/// The folder of the libtorch that this process uses.
-std::filesystem::path torch_folder() {
-    Dl_info found{};
-    const auto* function = reinterpret_cast<void*>(&c10::impl::device_guard_impl_registry);
-    if (dladdr(function, &found) == 0 || found.dli_fname == nullptr) return {};
-    return std::filesystem::path(found.dli_fname).parent_path();
 }
 
 /// Opens torch's library for a type; returns what is in the way, or nothing.

@@ -9,6 +9,7 @@
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
+#include "runtime/libtorch.hpp"
 
 // Paths that the build has found; empty if it was not given any.
 #ifndef TORCHML_TORCHSCATTER_LIBRARY
@@ -45,10 +46,9 @@ void open_library(const std::string& path, const std::string& wanted_by) {
     if (path.find('/') != std::string::npos && !std::filesystem::exists(path, ignored)) {
         fail(wanted_by, " ", path, ", which is not there.");
     }
-    // Such libraries need libtorch.so by that name, which only our own run path may lead to; where
-    // torch is one library or has another name there is nothing to open.
-    dlopen("libtorch.so", RTLD_NOW | RTLD_GLOBAL);
-    dlerror();
+    // Where torch is one library or has another name there is nothing to open; if it cannot be
+    // opened, the loader says so of the library, too.
+    open_libtorch();
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
         const char* message = dlerror();
         const std::string problem = message != nullptr ? message : "no reason given";

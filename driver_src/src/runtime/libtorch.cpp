@@ -1,0 +1,26 @@
+#include "runtime/libtorch.hpp"
+
+#include <c10/core/impl/DeviceGuardImplInterface.h>
+#include <dlfcn.h>
+
+#include <system_error>
+
+namespace torchml {
+
+std::filesystem::path torch_folder() {
+    Dl_info found{};
+    const auto* function = reinterpret_cast<void*>(&c10::impl::device_guard_impl_registry);
+    if (dladdr(function, &found) == 0 || found.dli_fname == nullptr) return {};
+    return std::filesystem::path(found.dli_fname).parent_path();
+}
+
+std::string open_libtorch() {
+    const auto file = torch_folder() / "libtorch.so";
+    std::error_code ignored;
+    if (!std::filesystem::exists(file, ignored)) return "there is no " + file.string();
+    if (dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return "";
+    const char* message = dlerror();
+    return message != nullptr ? message : file.string();
+}
+
+}  // namespace torchml

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace torchml {
+
+/// The folder of the libtorch that this process uses.
+std::filesystem::path torch_folder();
+
+/// Opens libtorch.so of that folder, an empty library that needs all the others: libraries made for
+/// torch may need it by that name, for which the loader may otherwise find another torch's. Two
+/// torches in a process end it. Returns what is in the way, or nothing.
+std::string open_libtorch();
+
+}  // namespace torchml
