@@ -137,7 +137,7 @@ def test_a_python_environment_that_is_full_is_named(driver: DriverRuns) -> None:
     clean = driver.clean
     clean.memory_disk("/srv/environment", "70m")
     clean.administer(f'cp -a "$root{ENVIRONMENT}/." $root/srv/environment')
-    large = {"vesin/data": bytes(90_000_000)}
+    large = {"vesin/__init__.py": b"", "vesin/data": bytes(90_000_000)}
     wheel = make_wheel(driver.folder / "wheels", "vesin", "0.9", large)
     settings = {
         **driver.environment,
