@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +22,9 @@ import torch
 from ase import Atoms
 
 from tests import graph_models
-from tests.compiled_models import compile_command, model_folder
+from tests.compiled_models import compile_command, messages_folder, model_folder
 from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import Messages, MessagesWithForces, graph_parameters, write_graph_model
+from tests.graph_models import Messages, MessagesWithForces, write_graph_model
 from tests.lammps_runs import Lammps
 from tests.operator_cases import Case, cases, fresh
 from tests.structures import CUTOFF, EXAMPLE_MODEL, STRUCTURES, cluster, rattled_crystal
@@ -175,13 +174,6 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     return {name: folder / f"{name}.pt2" for name in sources}
 
 
-def messages_folder(folder: Path, packages: Mapping[str, Path]) -> Path:
-    folder.mkdir()
-    shutil.copy(packages["messages"], folder / "model.pt2")
-    (folder / "model.param").write_text(graph_parameters("model.pt2"))
-    return folder
-
-
 class TestCompiled:
     @pytest.mark.parametrize("structure", STRUCTURES)
     def test_neighbour_lists_equal_torchscript_on_the_cpu(
@@ -199,7 +191,7 @@ class TestCompiled:
         self, structure: str, packages: Mapping[str, Path], tmp_path: Path
     ) -> None:
         slow = write_graph_model(tmp_path / "slow", Messages())
-        fast = messages_folder(tmp_path / "fast", packages)
+        fast = messages_folder(tmp_path / "fast", packages["messages"].read_bytes())
         assert_equal_on_both(slow, fast, STRUCTURES[structure]())
 
     def test_on_the_cpu_the_package_is_refused(
@@ -208,7 +200,9 @@ class TestCompiled:
         from torchml_driver import Error, Potential
 
         with pytest.raises(Error, match="KIM_MODEL_EXECUTION_DEVICE=cuda"):
-            Potential(messages_folder(tmp_path / "fast", packages), device="cpu")
+            Potential(
+                messages_folder(tmp_path / "fast", packages["messages"].read_bytes()), device="cpu"
+            )
 
     def test_nothing_stays_in_the_temporary_folder(
         self, packages: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -218,7 +212,9 @@ class TestCompiled:
         temporary = tmp_path / "temporary"
         temporary.mkdir()
         monkeypatch.setenv("TMPDIR", str(temporary))
-        potential = Potential(messages_folder(tmp_path / "fast", packages), device=DEVICE)
+        potential = Potential(
+            messages_folder(tmp_path / "fast", packages["messages"].read_bytes()), device=DEVICE
+        )
         potential.compute(*system(cluster()))
         del potential
         assert list(temporary.iterdir()) == []
@@ -253,7 +249,11 @@ def test_a_step_waits_once(name: str, packages: Mapping[str, Path], tmp_path: Pa
     from torchml_driver import Potential
 
     folder = tmp_path / "model"
-    made = messages_folder(folder, packages) if name == "compiled" else MODELS[name](folder)
+    made = (
+        messages_folder(folder, packages["messages"].read_bytes())
+        if name == "compiled"
+        else MODELS[name](folder)
+    )
     potential = Potential(made, device=DEVICE)
     events(potential, growing(4))  # memory is taken, libraries are loaded
     few, many = (waits(events(potential, growing(4) * repeats)) for repeats in (1, 3))
@@ -267,7 +267,11 @@ def test_all_copies_are_from_and_to_pinned_memory(
     from torchml_driver import Potential
 
     folder = tmp_path / "model"
-    made = messages_folder(folder, packages) if name == "compiled" else MODELS[name](folder)
+    made = (
+        messages_folder(folder, packages["messages"].read_bytes())
+        if name == "compiled"
+        else MODELS[name](folder)
+    )
     potential = Potential(made, device=DEVICE)
     events(potential, growing(2))
     seen = events(potential, growing(2))
