@@ -11,13 +11,13 @@ import shlex
 import site
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer import receipts
 from torchml_installer.detect.programs import which
+from torchml_installer.python_paths import python_path
 
 #: Of receipts: what pip brought for ``deps`` and ``driver``.
 KIND = "python-packages"
@@ -132,7 +132,7 @@ def _is_managed_by_the_system() -> bool:
     """PEP 668: the marker counts outside of virtual environments only."""
     if sys.prefix != sys.base_prefix:
         return False
-    return Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file()
+    return (python_path("stdlib") / "EXTERNALLY-MANAGED").is_file()
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

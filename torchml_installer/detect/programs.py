@@ -6,13 +6,13 @@ import os
 import shutil
 import site
 import sys
-import sysconfig
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.record import Place
+from torchml_installer.python_paths import user_path
 
 
 def python_program_folder() -> Path:
@@ -28,7 +28,7 @@ def python_program_folders() -> tuple[Path, ...]:
     """That folder, and the one where pip puts programs if it may not write there (~/.local/bin)."""
     folders = [python_program_folder()]
     if site.ENABLE_USER_SITE:
-        folders.append(Path(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))))
+        folders.append(user_path("scripts"))
     return tuple(folders)
 
 

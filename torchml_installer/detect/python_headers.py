@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import platform
 import sys
-import sysconfig
-from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
+from torchml_installer.python_paths import python_path
 
 
 def detect() -> Finding:
     """Of the active Python. Debian and its relatives pack them apart from Python itself."""
-    folder = Path(sysconfig.get_path("include"))
+    folder = python_path("include")
     found = files.is_file(folder / "Python.h")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     hint = f"`sudo apt install python{version}-dev`"
