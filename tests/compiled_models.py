@@ -17,6 +17,7 @@ from tests import descriptor_models, graph_models, torch_models
 from tests.structures import CUTOFF
 from tests.support import EXAMPLE, KEPT, ROOT
 from tests.torch_models import Springs, parameter_text
+from torchml_installer.models.aot.cpu import present_instructions
 
 #: Å, of the models here.
 MIXTURE_CUTOFF = 3.0
@@ -74,8 +75,9 @@ def compile_command(
 
 
 def compiled(name: str, *arguments: str | Path) -> Path:
-    """A package of this torch, made once."""
-    digest = hashlib.sha256(f"{torch.__version__} {sys.version} {arguments}".encode())
+    """A package of this torch for this CPU, made once."""
+    what = f"{torch.__version__} {sys.version} {sorted(present_instructions())} {arguments}"
+    digest = hashlib.sha256(what.encode())
     sources = (ROOT / "torchml_installer/models/aot").glob("*.py")
     models = (
         __file__,

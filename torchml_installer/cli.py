@@ -471,7 +471,8 @@ def model_pack(
 @click.option(
     "--cpu",
     type=click.Choice(["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]),
-    help="Instruction set (default: x86-64-v3 where there is one, else native).",
+    help="Instruction set (default: the highest level that this CPU has, else native); "
+    "x86-64-v3 also for machines without AVX-512.",
 )
 @click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
 @click.option("--no-energy-only", is_flag=True, help="Smaller file; energies cost a gradient.")

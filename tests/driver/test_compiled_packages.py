@@ -79,7 +79,7 @@ class TestMachines:
     def test_instructions_that_are_missing_are_named(self) -> None:
         message = refusal(ON_CPU, instructions={"avx", "sse2"})
         assert "this one lacks: avx2, fma." in message
-        assert "--cpu x86-64" in message
+        assert "--cpu x86-64-v3` (without AVX-512)" in message
         require(ON_CPU, instructions=set())  # where the system does not tell, nobody can know
 
     @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ void require_cpu(const std::string& name, const PackageDescription& description,
     if (missing.empty()) return;
     fail("the model in ", name,
          " was compiled for CPUs with instructions that this one lacks: ", missing,
-         ". Compile it on this machine, or for all machines: `torchml-install model "
-         "compile --cpu x86-64`.");
+         ". Compile it on this machine, or anywhere with `torchml-install model compile --cpu "
+         "x86-64-v3` (without AVX-512) or `--cpu x86-64` (for all).");
 }
 
 }  // namespace

@@ -16,6 +16,11 @@ from torchml_installer.models.aot.failure import ModelError
 #: that inductor may use on them.
 LEVELS = {"x86-64": 1, "x86-64-v2": 1, "x86-64-v3": 256, "x86-64-v4": 512}
 
+#: Those worth having, and what /proc/cpuinfo has to say for them.
+_V3 = frozenset({"avx2", "fma", "bmi2", "abm"})
+_V4 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})
+_HIGH_LEVELS = (("x86-64-v4", _V3 | _V4), ("x86-64-v3", _V3))
+
 #: The flags of /proc/cpuinfo that go by another name than the compiler's macro.
 _KERNEL_NAMES = {
     "sse3": "pni",
@@ -42,15 +47,18 @@ _NO_INSTRUCTIONS = {"sse_math", "sse2_math"}
 
 
 def default_level() -> str:
-    """What to compile for if nobody says: a level that nearly all machines of a cluster have, if
-    this one has it and torch can; elsewhere this very CPU."""
+    """What to compile for if nobody says: the highest level that this machine has, if torch can
+    compile for levels; else this very CPU.
+
+    A level, for other machines have it too. The highest, since the same model in TorchScript uses
+    all that a CPU has: with half of its registers' width, code of ours is hardly faster.
+    """
     from torch._inductor import config
 
-    if not hasattr(config.cpp, "march"):
+    if not hasattr(config.cpp, "march") or platform.machine() != "x86_64":
         return "native"
-    if platform.machine() == "x86_64" and _present() >= {"avx2", "fma", "bmi2", "abm"}:
-        return "x86-64-v3"
-    return "native"
+    present = present_instructions()
+    return next((level for level, needed in _HIGH_LEVELS if present >= needed), "native")
 
 
 def inductor_settings(level: str) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def needed_instructions(compiler: str, level: str) -> list[str]:
             "compiler", f"{compiler} cannot compile for {level}: {done.stderr.strip()[:200]}"
         )
     found = set(_flags(done.stdout.splitlines()))
-    present = _present()
+    present = present_instructions()
     if level == "native" and present:
         found &= present  # of what the kernel has no word for, nothing can be asked later
     missing = sorted(found - present) if present else []
@@ -112,7 +120,8 @@ def _flags(macros: Sequence[str]) -> list[str]:
     return flags
 
 
-def _present() -> set[str]:
+def present_instructions() -> set[str]:
+    """Flags of this CPU as the kernel names them; none where it does not tell."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
