@@ -1,16 +1,16 @@
 #include "runtime/plan.hpp"
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <mutex>
 #include <sstream>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/plan_rows.hpp"
+#include "runtime/plan_value.hpp"
 #include "runtime/tensor_memory.hpp"
 
 namespace torchml {
@@ -20,7 +20,9 @@ namespace {
 /// Less is not worth a thread's while.
 constexpr std::int64_t smallest_block = 64;
 
-std::int64_t blocks_in(std::int64_t rows, std::int64_t block) { return (rows + block - 1) / block; }
+std::int64_t quotient(std::int64_t rows, std::int64_t shares) {
+    return (rows + shares - 1) / shares;
+}
 
 /// Adds rows of `source` to those rows of `sum`, from `first` up to `last`, which `index` names.
 template <class Number>
@@ -257,32 +259,37 @@ class Plan::Reader {
 /// Runs one part, block by block.
 class Plan::Blocks {
   public:
-    Blocks(const Step& step, const Run& run, const Rows& rows, std::vector<at::Tensor>& values,
+    Blocks(const Step& step, const Run& run, const Rows& rows, std::vector<PlanValue>& values,
            Workers& workers)
-        : step_(step), run_(run), needed_(rows), values_(values), workers_(workers) {
-        for (const Input& input : step.inputs) {
-            if (!input.split) continue;
-            at::Tensor& value = values_[input.value];
-            value = value.contiguous();
-            if (rows_ < 0) rows_ = value.size(0);
-            if (value.size(0) != rows_) {
-                fail(
-                    "a compiled model wants as many rows of one tensor as of another, but is "
-                    "given ",
-                    rows_, " and ", value.size(0), ".");
-            }
-        }
-        computed_ = std::min(rows_, rows.computed(step));
+        : step_(step), run_(run), values_(values), workers_(workers) {
+        const auto first = std::find_if(step.inputs.begin(), step.inputs.end(),
+                                        [](const Input& input) { return input.split; });
+        division_.rows = values_[first->value].n_rows();
+        division_.computed = std::min(division_.rows, rows.computed(step));
         // The same number of blocks for every worker, if there are enough rows.
         const std::int64_t n_workers = Workers::count();
         const std::int64_t rounds =
-            std::max<std::int64_t>(1, blocks_in(computed_, step.block * n_workers));
-        block_ = std::clamp(blocks_in(computed_, rounds * n_workers),
-                            std::min(smallest_block, step.block), step.block);
+            std::max<std::int64_t>(1, quotient(division_.computed, step.block * n_workers));
+        division_.block = std::clamp(quotient(division_.computed, rounds * n_workers),
+                                     std::min(smallest_block, step.block), step.block);
+        for (const Input& input : step.inputs) {
+            PlanValue& value = values_[input.value];
+            input.split ? value.divide(division_) : static_cast<void>(value.whole());
+        }
+        for (const Output& output : step.outputs) {
+            if (output.made == Made::rows) {
+                values_[output.value].expect_pieces(division_, rows.read(output.value));
+            }
+        }
+        for (const Output& output : step.outputs) {
+            if (output.made != Made::sum) continue;
+            values_[output.value].whole();
+            values_[output.at].divide(division_);
+        }
     }
 
     void run() {
-        const std::int64_t count = std::max<std::int64_t>(1, blocks_in(computed_, block_));
+        const std::int64_t count = division_.blocks();
         const std::int64_t at_a_time = Workers::count();
         sources_.resize(static_cast<std::size_t>(at_a_time) * step_.outputs.size());
         for (std::int64_t first = 0; first < count; first += at_a_time) {
@@ -293,11 +300,6 @@ class Plan::Blocks {
     }
 
   private:
-    std::int64_t begin_of(std::int64_t block) const { return block * block_; }
-    std::int64_t rows_of(std::int64_t block) const {
-        return std::min(block_, computed_ - begin_of(block));
-    }
-
     at::Tensor& source(std::int64_t slot, std::size_t output) {
         return sources_[static_cast<std::size_t>(slot) * step_.outputs.size() + output];
     }
@@ -305,56 +307,36 @@ class Plan::Blocks {
     /// `slot`: where what is to be added waits.
     void run_block(std::int64_t block, std::int64_t slot) {
         const KeptTensorMemory kept_memory(KeptTensorMemory::Of::part_of_step);
-        const std::int64_t begin = begin_of(block), n = rows_of(block);
         std::vector<at::Tensor> inputs;
         inputs.reserve(step_.inputs.size());
         for (const Input& input : step_.inputs) {
-            const at::Tensor& value = values_[input.value];
-            inputs.push_back(input.split ? value.narrow(0, begin, n) : value);
+            PlanValue& value = values_[input.value];
+            inputs.push_back(input.split ? value.rows(block) : value.whole());
         }
         std::vector<at::Tensor> outputs = run_(step_.part, inputs);
         for (std::size_t k = 0; k < outputs.size(); ++k) {
             const Output& output = step_.outputs[k];
-            if (outputs[k].dim() == 0 || outputs[k].size(0) != n) {
+            if (outputs[k].dim() == 0 || outputs[k].size(0) != division_.size(block)) {
                 fail("a compiled model returned rows of another number than it was given.");
             }
+            at::Tensor rows = outputs[k].contiguous();
             if (output.made == Made::sum) {
-                source(slot, k) = outputs[k].contiguous();
+                source(slot, k) = std::move(rows);
             } else {
-                keep(output.value, block, outputs[k]);
+                values_[output.value].set_piece(block, std::move(rows));
             }
         }
-    }
-
-    void keep(std::size_t number, std::int64_t block, const at::Tensor& rows) {
-        at::Tensor& value = values_[number];
-        {
-            const std::lock_guard<std::mutex> first(making_);
-            if (!value.defined()) {
-                if (rows.size(0) == rows_) {
-                    value = rows.contiguous();
-                    return;
-                }
-                auto sizes = rows.sizes().vec();
-                sizes[0] = rows_;
-                value = at::empty(sizes, rows.options());
-                const std::int64_t read = std::min(rows_, needed_.read(number));
-                if (read > computed_) value.narrow(0, computed_, read - computed_).zero_();
-            }
-        }
-        value.narrow(0, begin_of(block), rows_of(block)).copy_(rows);
     }
 
     void add_up(std::int64_t first, std::int64_t n) {
         for (std::size_t k = 0; k < step_.outputs.size(); ++k) {
             const Output& output = step_.outputs[k];
             if (output.made != Made::sum) continue;
-            const at::Tensor& sum = values_[output.value];
+            const at::Tensor& sum = values_[output.value].whole();
             const std::int64_t size = sum.size(0);
             std::vector<at::Tensor> indices;
             for (std::int64_t block = 0; block < n; ++block) {
-                indices.push_back(
-                    values_[output.at].narrow(0, begin_of(first + block), rows_of(first + block)));
+                indices.push_back(values_[output.at].rows(first + block));
                 require_rows(sum, indices.back(), source(block, k));
             }
             // Each worker has rows of its own of the sum, so that all add in the same order.
@@ -389,12 +371,10 @@ class Plan::Blocks {
 
     const Step& step_;
     const Run& run_;
-    const Rows& needed_;
-    std::vector<at::Tensor>& values_;
+    std::vector<PlanValue>& values_;
     Workers& workers_;
     std::vector<at::Tensor> sources_;
-    std::mutex making_;
-    std::int64_t rows_ = -1, computed_ = 0, block_ = 0;
+    Division division_;
 };
 
 Plan::Plan(const std::vector<std::string>& lines, const std::vector<PackageArgument>& arguments,
@@ -445,12 +425,12 @@ std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments,
 }
 
 std::vector<at::Tensor> Plan::take_steps(const std::vector<at::Tensor>& arguments, const Run& run) {
-    std::vector<at::Tensor> values(n_values_);
-    std::copy(arguments.begin(), arguments.end(), values.begin());
+    std::vector<PlanValue> values(n_values_);
+    for (std::size_t k = 0; k < arguments.size(); ++k) values[k].set(arguments[k]);
     const Rows rows(*this, arguments);
     for (const Step& step : steps_) {
         if (step.kind == Kind::select) {
-            values[step.value] = arguments[step.argument].select(0, step.index);
+            values[step.value].set(arguments[step.argument].select(0, step.index));
         } else if (step.kind == Kind::zeros) {
             std::vector<std::int64_t> sizes;
             for (const Size& size : step.sizes) {
@@ -459,21 +439,21 @@ std::vector<at::Tensor> Plan::take_steps(const std::vector<at::Tensor>& argument
                         ? size.number
                         : arguments[static_cast<std::size_t>(size.argument)].size(size.number));
             }
-            values[step.value] = at::zeros(sizes, at::TensorOptions().dtype(step.type));
+            values[step.value].set(at::zeros(sizes, at::TensorOptions().dtype(step.type)));
         } else if (step.block > 0) {
             Blocks(step, run, rows, values, workers_).run();
         } else {
             std::vector<at::Tensor> inputs;
-            for (const Input& input : step.inputs) inputs.push_back(values[input.value]);
+            for (const Input& input : step.inputs) inputs.push_back(values[input.value].whole());
             std::vector<at::Tensor> outputs = run(step.part, inputs);
             for (std::size_t k = 0; k < outputs.size(); ++k) {
-                values[step.outputs[k].value] = outputs[k].contiguous();
+                values[step.outputs[k].value].set(outputs[k].contiguous());
             }
         }
         for (const std::size_t value : step.done) values[value].reset();
     }
     std::vector<at::Tensor> results;
-    for (const std::size_t value : results_) results.push_back(values[value]);
+    for (const std::size_t value : results_) results.push_back(values[value].whole());
     return results;
 }
 
