@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests import compiled_models
 from tests.descriptor_cases import descriptor_file
 from tests.descriptor_models import TanhNetwork
 from tests.graph_models import Messages
+from tests.kim.leaks import leaks_of_ours
 from tests.structures import CUTOFF
 from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
 from tests.torch_models import Springs, SpringsInMuchMemory, parameter_text, torchscript
@@ -107,15 +109,44 @@ def test_one_fault_is_reported_and_does_no_harm(
 ) -> None:
     env = {**os.environ, **driver_environment.env, "OMP_NUM_THREADS": "1"}
     if "TORCHML_SANITIZE" in env:  # python -m tests.sanitize: all of this process is ours
-        env["ASAN_OPTIONS"] += ":detect_leaks=1"
+        env["ASAN_OPTIONS"] += ":detect_leaks=1:fast_unwind_on_malloc=0"
         env["LSAN_OPTIONS"] = f"suppressions={SOURCES / 'leaks.supp'}:print_suppressions=0"
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     env["TMPDIR"] = str(temporary)
     names = (models["neighbours"], models[model])
     command = [simulator, kind, *names, str(MODELS[model].cutoff), str(stride)]
-    run(command, env=env, cwd=tmp_path)
+    done = subprocess.run(
+        [str(word) for word in command], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
+    leaks = "ERROR: LeakSanitizer" in done.stderr
+    assert re.search(r"^[1-9]\d* (faults|mistakes)", done.stdout), done.stdout + done.stderr
+    assert leaks_of_ours(done.stderr) == []
+    assert leaks or done.returncode == 0, done.stdout + done.stderr
+    assert "ERROR: AddressSanitizer" not in done.stderr
+    assert "runtime error:" not in done.stderr
     assert not list(temporary.iterdir())
+
+
+def test_leaks_of_kim_are_told_from_others() -> None:
+    block = """\
+Indirect leak of 24 byte(s) in 1 object(s) allocated from:
+    #0 0x7fb7df0b89cf in __interceptor_malloc ../../../../src/libsanitizer/asan_malloc_linux.cpp:69
+    #1 0x5569f18b4c6d in allocate /tests/kim/faults/faults.cpp:112
+    #2 0x7fb7de53fc29 in std::vector<int, std::allocator<int> >::reserve(unsigned long) /vector:3
+    #3 0x7fb7df79cc62 {caller}
+    #4 0x7fb7df800c65 in KIM::ModelImplementation::Create(int) (/usr/lib/libkim-api.so.2+0xc65)
+
+"""
+    kims = block.format(
+        caller="in KIM::Collections::Create(int) (/usr/lib/libkim-api.so.2+0x62c62)"
+    )
+    ours = block.format(caller="in torchml::unpack(int) /driver_src/src/runtime/archive.cpp:3")
+    nobodys = block.format(caller="(<unknown module>)")
+    assert leaks_of_ours(kims + ours + kims + nobodys) == [
+        ours.strip() + "\n",
+        nobodys.strip() + "\n",
+    ]
 
 
 def symbols(library: Path, *options: str) -> set[str]:
