@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from torchml_installer.errors import (
     NoKimApiError,
 )
 from torchml_installer.names import DEFAULT_DRIVER_NAME
+from torchml_installer.process import quick_output
 
 GCC_12 = "c++ (Debian 12.2.0-14) 12.2.0"
 GCC_8 = "g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)"
@@ -220,6 +221,31 @@ def test_pips_newer_cmake_is_used_in_place_of_the_systems_old_one(
     found = cmake.detect()
     assert found.usable
     assert (found.where, found.how) == (newer, "the active Python")
+
+
+def test_the_cmake_behind_pips_script_is_asked_without_another_python(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site-packages"
+    write(site / "cmake/__init__.py")
+    make_program(site / "cmake/data/bin/cmake", "cmake version 4.0.2")
+    script = f"#!{sys.executable}\nimport os\nos.write(1, b'cmake version 4.0.2')\n"
+    write(bare / "cmake", script, executable=True)
+    monkeypatch.syspath_prepend(site)
+    asked = []
+
+    def answer(command: Sequence[str | Path]) -> str | None:
+        asked.append(command[0])
+        return quick_output(command)
+
+    monkeypatch.setattr(cmake, "quick_output", answer)
+    found = cmake.detect()
+    assert (found.usable, found.version, found.where) == (True, "4.0.2", bare / "cmake")
+    assert asked == [site / "cmake/data/bin/cmake"]
+    # A script of another Python may have lost it.
+    write(bare / "cmake", script.replace(sys.executable, "/nowhere/python"))
+    assert isinstance(cmake.detect().problem, NoCMakeError)
+    assert asked[1:] == [bare / "cmake"]
 
 
 def test_ninja_is_preferred_and_make_is_enough(bare: Path) -> None:

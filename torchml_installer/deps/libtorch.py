@@ -13,13 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
-from torchml_installer.deps.placing import (
-    partial_beside,
-    put_in_place,
-    remove,
-    require_room,
-    writing_to,
-)
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
@@ -27,6 +20,13 @@ from torchml_installer.errors import (
     DownloadFailedError,
 )
 from torchml_installer.paths import cache_folder
+from torchml_installer.placing import (
+    partial_beside,
+    put_in_place,
+    remove,
+    require_room,
+    writing_to,
+)
 
 _BLOCK = 1 << 20
 _URL = re.compile(r"(https?|file)://")

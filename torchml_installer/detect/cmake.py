@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.programs import places, which_all
+from torchml_installer.detect.python_packages import folder_of
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
 from torchml_installer.paths import cache_folder
@@ -57,7 +60,7 @@ def private_program() -> Path:
 
 def inspect(program: Path, how: str) -> Finding:
     """Which CMake that is."""
-    text = quick_output([program, "--version"])
+    text = quick_output([_behind(program), "--version"])
     match = re.search(r"cmake version (\d+(?:\.\d+)*)", text or "")
     problem: TorchMLError | None = None
     version = match[1] if match else ""
@@ -68,6 +71,21 @@ def inspect(program: Path, how: str) -> Finding:
         message = f"The CMake {program} ({how}) is {version}; {least} or newer is needed."
         problem = CMakeTooOldError(message)
     return _finding(where=program, how=how, version=version, problem=problem)
+
+
+def _behind(program: Path) -> Path:
+    """The program that pip's cmake starts: asking that one saves the start of another Python.
+
+    Only of a script that the active Python runs, which therefore runs.
+    """
+    package = folder_of("cmake")
+    own = package / "data/bin/cmake" if package is not None else program
+    try:
+        with program.open("rb") as stream:
+            runs_here = stream.readline().strip() == b"#!" + os.fsencode(sys.executable)
+    except OSError:
+        return program
+    return own if runs_here and files.is_file(own) else program
 
 
 def _finding(
