@@ -60,7 +60,7 @@ def private_program() -> Path:
 
 def inspect(program: Path, how: str) -> Finding:
     """Which CMake that is."""
-    text = quick_output([_behind(program), "--version"])
+    text = quick_output([behind(program), "--version"])
     match = re.search(r"cmake version (\d+(?:\.\d+)*)", text or "")
     problem: TorchMLError | None = None
     version = match[1] if match else ""
@@ -73,19 +73,23 @@ def inspect(program: Path, how: str) -> Finding:
     return _finding(where=program, how=how, version=version, problem=problem)
 
 
-def _behind(program: Path) -> Path:
-    """The program that pip's cmake starts: asking that one saves the start of another Python.
+def behind(program: Path) -> Path:
+    """The program that pip's cmake starts: calling that one saves the start of another Python.
 
     Only of a script that the active Python runs, which therefore runs.
     """
     package = folder_of("cmake")
-    own = package / "data/bin/cmake" if package is not None else program
+    if package is None or not files.is_file(package / "data/bin/cmake"):
+        return program
     try:
         with program.open("rb") as stream:
-            runs_here = stream.readline().strip() == b"#!" + os.fsencode(sys.executable)
+            first = stream.readline().strip()
     except OSError:
         return program
-    return own if runs_here and files.is_file(own) else program
+    python, active = Path(os.fsdecode(first.removeprefix(b"#!"))), Path(sys.executable)
+    # python, python3 and python3.11 of an environment are links to one program.
+    same = python.parent == active.parent and files.resolved(python) == files.resolved(active)
+    return package / "data/bin/cmake" if same else program
 
 
 def _finding(
