@@ -145,6 +145,19 @@ def test_a_compiler_of_many_names_is_asked_once(bare: Path, tmp_path: Path) -> N
     assert len(asked.read_text().splitlines()) == 2
 
 
+def test_a_build_asks_no_compiler_behind_one_that_can_be_used(bare: Path, tmp_path: Path) -> None:
+    make_program(bare / "c++", GCC_12)
+    asked = tmp_path / "asked"
+    write(bare / "clang++", f"#!/bin/sh\n: >'{asked}'; echo '{CLANG_14}'\n", executable=True)
+    found = compiler.detect(None, 20, thorough=False)
+    assert (found.usable, found.where) == (True, bare / "c++")
+    assert found.newest_standard == 20
+    assert not asked.exists()
+    found = compiler.detect(None, 23, thorough=False)
+    assert isinstance(found.problem, CompilerTooOldError)
+    assert asked.exists()
+
+
 def test_a_numbered_compiler_is_better_than_none(bare: Path) -> None:
     make_program(bare / "g++-9", "g++-9 (Ubuntu 9.4.0) 9.4.0")
     make_program(bare / "g++-13", "g++-13 (Ubuntu 13.1.0) 13.1.0")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
 import shutil
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -131,6 +129,10 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
 
     Raises DownloadFailedError, and nothing else: what writes the blocks has failures of its own.
     """
+    # Here, since most runs load nothing and TLS takes a moment to be imported.
+    import http.client
+    import urllib.request
+
     done = 0
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:

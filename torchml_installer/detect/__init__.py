@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,14 +109,14 @@ DETECTORS: dict[str, Callable[[], Finding]] = {
 def toolchain(places: Places) -> Toolchain:
     """What the driver's build needs, and whether it is usable."""
     with ThreadPoolExecutor() as pool:
-        return _begin(places, pool).result()
+        return _begin(places, pool, thorough=False).result()
 
 
 def survey(places: Places) -> Survey:
     """Looks for everything."""
     with ThreadPoolExecutor() as pool:
         # What starts programs and waits for them comes first: the rest is read meanwhile.
-        begun = _begin(places, pool)
+        begun = _begin(places, pool, thorough=True)
         collections = pool.submit(_collections, begun)
         others = [
             pool.submit(_guarded, Finding, name, detector) for name, detector in DETECTORS.items()
@@ -161,7 +162,7 @@ class _Begun:
         )
 
 
-def _begin(places: Places, pool: ThreadPoolExecutor) -> _Begun:
+def _begin(places: Places, pool: ThreadPoolExecutor, *, thorough: bool) -> _Begun:
     def begin(
         kind: type[_Found], name: str, detector: Callable[..., _Found], *arguments: Any
     ) -> Future[_Found]:
@@ -172,9 +173,9 @@ def _begin(places: Places, pool: ThreadPoolExecutor) -> _Begun:
     cmake_program = begin(Finding, "cmake", cmake.detect, places.cmake)
     # Only torch tells which C++ standard the compiler has to know; it is read from files.
     libtorch = _guarded(torch.TorchFinding, "torch", torch.detect, places.torch_root, needed=True)
-    cxx = begin(
-        compiler.CompilerFinding, "compiler", compiler.detect, places.cxx, libtorch.cxx_standard
-    )
+    compilers = partial(compiler.detect, thorough=thorough)
+    standard = libtorch.cxx_standard
+    cxx = begin(compiler.CompilerFinding, "compiler", compilers, places.cxx, standard)
     return _Begun(libtorch, kim, cxx, cmake_program, make_program)
 
 
