@@ -246,6 +246,12 @@ def test_a_prefix_that_cannot_be_written_to_is_told(deps: DepsMachine) -> None:
     assert list(deps.prefix.iterdir()) == []
 
 
+def test_a_prefix_that_nobody_can_make_is_told(deps: DepsMachine) -> None:
+    outcome = deps.install(*deps.command("--prefix", "/proc/torchml"), script=deps.script)
+    assert outcome.code == NotPermittedError.exit_code
+    assert "Cannot write to /proc/torchml" in outcome.err
+
+
 def test_a_file_in_the_place_of_the_prefix_is_told(deps: DepsMachine) -> None:
     write(deps.prefix, "a file")
     outcome = deps.deps()

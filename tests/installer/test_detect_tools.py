@@ -103,6 +103,12 @@ def test_the_compiler_that_was_named_is_the_one(
     missing = compiler.detect("/no/such/g++")
     assert isinstance(missing.problem, NoCompilerError)
     assert "/no/such/g++" in missing.problem.message
+    folder = compiler.detect(str(tmp_path)).problem
+    assert folder is not None
+    assert (
+        folder.message
+        == f"The C++ compiler {tmp_path} named by --cxx is no program that can be run."
+    )
 
 
 def test_every_compiler_is_listed_with_what_it_reaches(bare: Path) -> None:

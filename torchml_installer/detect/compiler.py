@@ -144,7 +144,9 @@ def _program(word: str) -> Path | None:
 def _missing(word: str, how: str) -> CompilerFinding:
     message = "no such program"
     if how in _NAMED:
-        message = f"The C++ compiler {word} named by {how} does not exist."
+        there = os.sep in word and files.exists(Path(word))
+        what = "is no program that can be run" if there else "does not exist"
+        message = f"The C++ compiler {word} named by {how} {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 
 
