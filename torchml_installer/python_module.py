@@ -143,13 +143,14 @@ def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = Fals
     ]
     if missing:
         try:
-            with pip.recorded():
+            with pip.locked() as held, pip.recorded(missing):
                 run_logged(
                     pip.install_command(*missing),
                     title=f"installing {', '.join(missing)}",
                     log=log,
                     verbose=verbose,
                     failure=PythonModuleError,
+                    keep_open=(held.number,),
                 )
         except PythonModuleError as error:
             offline.explain(error, "pip", missing)
