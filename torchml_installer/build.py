@@ -185,14 +185,14 @@ def _names(options: DriverOptions) -> tuple[str, ...]:
 
 def _require_roots(options: DriverOptions, tools: Toolchain) -> None:
     """Raises the problem of a library that was named and cannot be used."""
-    findings = {
-        extension.variable: torch_extension.detect(extension, tools.torch)
-        for extension in EXTENSIONS.values()
-    }
-    for name in options.roots:
-        problem = (findings.get(name) or libdescriptor.detect()).problem
-        if problem is not None:
-            raise problem
+    extensions = {extension.variable: extension for extension in EXTENSIONS.values()}
+    for name, root in options.roots.items():
+        if name in extensions:
+            found = torch_extension.detect(extensions[name], tools.torch, root)
+        else:
+            found = libdescriptor.detect(root)
+        if found.problem is not None:
+            raise found.problem
 
 
 def _with_python(wanted: bool | None) -> bool:

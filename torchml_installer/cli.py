@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -867,6 +865,9 @@ def _fail(error: TorchMLError) -> int:
 
 
 def _unexpected(error: Exception) -> TorchMLError:
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     where = "could not be saved"
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torchml_installer.configure_loop import LoopWatch
 from torchml_installer.detect import Toolchain
+from torchml_installer.detect.cmake import behind
 from torchml_installer.detect.compiler import c_compiler_beside
 from torchml_installer.process import run_logged
 
@@ -80,7 +81,7 @@ class CMakeProject:
     @property
     def _program(self) -> Path:
         assert self.toolchain.cmake.where is not None, "Toolchain.require() comes first"
-        return self.toolchain.cmake.where
+        return behind(self.toolchain.cmake.where)
 
     def _compilers(self) -> dict[str, Path]:
         """KIM's packages choose the compiler that KIM itself was built with, which may not exist

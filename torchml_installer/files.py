@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_WILD = frozenset("*?[")
+
 
 def is_file(path: Path) -> bool:
     """Whether that is a file which this user can see."""
@@ -36,6 +38,8 @@ def exists(path: Path) -> bool:
 
 def matching(folder: Path, pattern: str) -> list[Path]:
     """What matches below a folder, sorted; as much of it as this user can see."""
+    if not _WILD.intersection(pattern):  # no folder has to be read for it
+        return [folder / pattern] if exists(folder / pattern) else []
     try:
         return sorted(folder.glob(pattern))
     except OSError:

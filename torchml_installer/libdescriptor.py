@@ -14,6 +14,8 @@ from torchml_installer.paths import data_folder
 VERSION = "0.2.3"
 #: Of the environment: names the root, when the driver is built and when it runs.
 VARIABLE = "LIBDESCRIPTOR_ROOT"
+#: Of ``driver``: names the root as the variable does.
+OPTION = "--libdescriptor-root"
 #: As its folder is called below a prefix.
 TITLE = f"libdescriptor-{VERSION}"
 LIBRARY = "libdescriptor.so"

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import json
+import re
 import shlex
 import site
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import receipts
+from torchml_installer import build_folder, receipts
 from torchml_installer.detect.programs import which
 from torchml_installer.python_paths import python_path
 
 #: Of receipts: what pip brought for ``deps`` and ``driver``.
 KIND = "python-packages"
+#: What another process does that is waited for.
+_WORK = "that installs packages"
 #: Prints what a Python has: name → version, and names of what that needs. Cwd is no part of it.
 _LIST = """\
 import importlib.metadata, json, re
@@ -101,27 +104,82 @@ def installed(python: str = sys.executable) -> dict[str, tuple[str, list[str]]] 
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[None]:
-    """Writes into a receipt what the block brings to the active Python that it did not have."""
+def locked() -> Iterator[build_folder.Lock]:
+    """Holds the active Python's packages for this process and the programs that inherit the lock:
+    two pips in one environment undo each other's work."""
+    with build_folder.locked(_lock(sys.prefix), _WORK) as held:
+        yield held
+
+
+@contextlib.contextmanager
+def recorded(asked: Sequence[str]) -> Iterator[None]:
+    """Writes into a receipt what the block brings to the active Python that it did not have.
+
+    asked: the packages, or requirements, that are to be installed. What a process that is killed
+    meanwhile has brought, the next one claims, or ``claim_interrupted``. Hold ``locked``.
+    """
+    pending = receipts.pending(KIND, sys.executable)
+    _claim(pending)
     before = installed()
+    if before is not None:
+        begun = {"python": sys.executable, "prefix": sys.prefix, "asked": list(map(_plain, asked))}
+        receipts.write_pending(pending, {**begun, "before": _versions(before)})
     try:
         yield
     finally:
         look_again()
         after = installed()
         if before is not None and after is not None:
-            _record(_versions(before), _versions(after))
+            had, has = _versions(before), _versions(after)
+            _record(sys.executable, has.keys() - had.keys(), had, has)
+        receipts.remove_pending(pending)
 
 
-def _record(before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    own = {name for name in after if name not in before}
+def claim_interrupted() -> None:
+    """Writes receipts for what processes have had installed that were killed before they could."""
+    for pending in receipts.all_pending(KIND):
+        begun = receipts.read_pending(pending)
+        # Waits for a pip that goes on without its parent.
+        with build_folder.locked(_lock(str(begun.get("prefix", ""))), _WORK):
+            _claim(pending)
+
+
+def _claim(pending: Path) -> None:
+    """Of what is new since, only what was asked for, and what that needs: the rest is not ours."""
+    begun = receipts.read_pending(pending)
+    python, before = str(begun.get("python", "")), begun.get("before")
+    after = installed(python) if python else None
+    if after is not None and isinstance(before, dict):
+        wanted = [str(name) for name in begun.get("asked", ())]
+        for name in wanted:  # grows as it goes
+            wanted += [needed for needed in after.get(name, ("", []))[1] if needed not in wanted]
+        own = {name for name in wanted if name in after and name not in before}
+        _record(python, own, before, _versions(after))
+    receipts.remove_pending(pending)
+
+
+def _record(
+    python: str, new: Collection[str], before: Mapping[str, str], after: Mapping[str, str]
+) -> None:
+    own = set(new)
     for receipt in receipts.read_all():
-        if receipt.kind == KIND and receipt.made_from.get("python") == sys.executable:
+        if receipt.kind == KIND and receipt.made_from.get("python") == python:
             own |= {name for name, then in receipt.packages.items() if before.get(name) == then}
     packages = {name: after[name] for name in sorted(own) if name in after}
     if packages:
-        made_from = {"python": sys.executable}
+        made_from = {"python": python}
         receipts.write(receipts.Receipt(KIND, KIND, (), made_from, packages=packages))
+
+
+def _plain(requirement: str) -> str:
+    """The name in a requirement, as pip compares names."""
+    match = re.match(r"[A-Za-z0-9._-]*", requirement)
+    return re.sub(r"[-_.]+", "-", match[0] if match else "").lower()
+
+
+def _lock(prefix: str) -> Path:
+    key = hashlib.sha256(prefix.encode(errors="surrogateescape")).hexdigest()[:12]
+    return build_folder.default_parent() / f"deps-packages-{key}"
 
 
 def _versions(packages: Mapping[str, tuple[str, list[str]]]) -> dict[str, str]:

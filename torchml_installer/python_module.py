@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import re
@@ -144,13 +143,14 @@ def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = Fals
     ]
     if missing:
         try:
-            with pip.recorded():
+            with pip.locked() as held, pip.recorded(missing):
                 run_logged(
                     pip.install_command(*missing),
                     title=f"installing {', '.join(missing)}",
                     log=log,
                     verbose=verbose,
                     failure=PythonModuleError,
+                    keep_open=(held.number,),
                 )
         except PythonModuleError as error:
             offline.explain(error, "pip", missing)
@@ -186,6 +186,8 @@ def place() -> Path | None:
 
 
 def _is_installed(name: str) -> bool:
+    import importlib.metadata
+
     try:
         importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:

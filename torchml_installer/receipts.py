@@ -11,16 +11,21 @@ A receipt is for people and for uninstalling: nothing breaks when it is deleted.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torchml_installer import __version__, files
 from torchml_installer.console import warn
 from torchml_installer.paths import data_folder
+
+#: The suffix of a note of what was there before an installation that has no receipt yet.
+_PENDING = ".pending"
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,7 @@ def write(receipt: Receipt) -> Path | None:
             "installer": __version__,
             "installed_at": now.isoformat(timespec="seconds"),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        _write(path, content)
     except OSError as error:
         warn(f"the receipt {path} could not be written: {error.strerror}")
         return None
@@ -123,6 +125,46 @@ def library_roots(name: str) -> list[Path]:
         except (OSError, ValueError, LookupError, TypeError):
             continue
     return [root for _, root in sorted(found, reverse=True)]
+
+
+def pending(kind: str, python: str) -> Path:
+    """Where it is noted what a Python had before something is installed into it."""
+    digest = hashlib.sha256(python.encode(errors="surrogateescape")).hexdigest()[:12]
+    return _folder() / f"{kind}-{digest}{_PENDING}"
+
+
+def all_pending(kind: str) -> list[Path]:
+    """The notes of installations that go on, or were killed."""
+    return files.matching(_folder(), f"{kind}-*{_PENDING}")
+
+
+def write_pending(path: Path, begun: Mapping[str, Any]) -> None:
+    """Nothing is said where that cannot be written: the receipt will say it."""
+    with contextlib.suppress(OSError):
+        _write(path, begun)
+
+
+def read_pending(path: Path) -> dict[str, Any]:
+    """What was written; nothing if there is no note, or none that can be understood."""
+    try:
+        begun = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return begun if isinstance(begun, dict) else {}
+
+
+def remove_pending(path: Path) -> None:
+    """Forgets the note, if there is one."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()  # once empty
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def _path(receipt: Receipt) -> Path:

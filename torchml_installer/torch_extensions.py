@@ -47,6 +47,11 @@ class TorchExtension:
         return self.package.replace("_", "-")
 
     @property
+    def option(self) -> str:
+        """Of ``driver``, names its root as the variable does."""
+        return f"--{self.name}-root"
+
+    @property
     def archive(self) -> str:
         """File name of the source distribution."""
         return f"{self.title}.tar.gz"

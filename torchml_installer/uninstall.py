@@ -40,6 +40,7 @@ class Removal:
 
 def installed(names: Sequence[str] = ()) -> list[Receipt]:
     """The receipts of these names, or all. Raises NotInstalledError for a name without one."""
+    pip.claim_interrupted()
     known = receipts.read_all()
     missing = sorted(set(names) - {receipt.name for receipt in known})
     if missing:

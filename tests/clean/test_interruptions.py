@@ -291,6 +291,30 @@ def test_the_next_run_waits_for_a_pip_whose_parent_was_killed(packages: Packages
     packages.require_whole()
 
 
+@pytest.mark.parametrize("then", ["uninstall", "deps"])
+def test_what_pip_brings_after_its_parent_was_killed_is_removed(
+    packages: Packages, then: str
+) -> None:
+    first = packages.start()
+    # Before that, pip would end where it prints what it does.
+    while not list(packages.clean.path("/srv/env").glob("lib/*/site-packages/vesin")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.kill()
+    assert first.wait(timeout=30) == -signal.SIGKILL
+    if then == "deps":
+        last = packages.start()
+        assert "Traceback" not in last.communicate(timeout=60)[1]
+        assert last.returncode == 0
+        packages.require_whole()
+    words = [*packages.words[:3], "uninstall", "--all"]
+    done = packages.clean.run(*words, environment=packages.environment)
+    assert done.code == 0, done.err
+    assert "vesin 0.9" in done.out
+    program = "import pip, click, importlib.util as u; print(u.find_spec('vesin'))"
+    assert packages.clean.run("/srv/env/bin/python", "-c", program).out == "None\n"
+
+
 def test_of_two_runs_at_once_the_second_waits_and_has_nothing_to_do(packages: Packages) -> None:
     runs = [packages.start() for _ in range(2)]
     said = ["", ""]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import REPOSITORY, Machine
+from tests.installer.saved_models import written_by_torch
 
 
 @pytest.fixture
@@ -31,6 +32,12 @@ def machine(tmp_path: Path) -> Machine:
             "KIM_API_PORTABLE_MODELS_DIR": str(tmp_path / "collection"),
         },
     )
+
+
+@pytest.fixture(scope="session")
+def saved() -> Path:
+    """Files as torch writes them; nothing may be changed there."""
+    return written_by_torch()
 
 
 @pytest.fixture

@@ -31,15 +31,20 @@ from torchml_installer.torch_extensions import EXTENSIONS
 
 SCATTER = EXTENSIONS["scatter"]
 
+#: As torch_scatter's project takes its variables; CMake's search for compilers is left out.
 STAND_IN = """\
 cmake_minimum_required(VERSION 3.18)
-project(torchscatter LANGUAGES C)
-include(GNUInstallDirs)
+project(torchscatter LANGUAGES NONE)
 if(WITH_CUDA OR WITH_PYTHON OR NOT EXISTS "${TORCHML_FIND_LIBTORCH}")
   message(FATAL_ERROR "not configured as it should be")
 endif()
-add_library(torchscatter SHARED library.c)
-install(TARGETS torchscatter LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+add_custom_command(OUTPUT libtorchscatter.so
+  COMMAND "${CMAKE_C_COMPILER}" -shared -fPIC "${CMAKE_CURRENT_SOURCE_DIR}/library.c"
+    -o libtorchscatter.so
+  DEPENDS library.c VERBATIM)
+add_custom_target(torchscatter ALL DEPENDS libtorchscatter.so)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/libtorchscatter.so"
+  DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 """
 GOOD = "int answer(void) { return 42; }\n"
 BAD = "int answer(void) { return fortytwo; }\n"
@@ -239,6 +244,12 @@ def test_a_prefix_that_cannot_be_written_to_is_told(deps: DepsMachine) -> None:
     assert outcome.code == NotPermittedError.exit_code
     assert str(deps.prefix) in outcome.err
     assert list(deps.prefix.iterdir()) == []
+
+
+def test_a_prefix_that_nobody_can_make_is_told(deps: DepsMachine) -> None:
+    outcome = deps.install(*deps.command("--prefix", "/proc/torchml"), script=deps.script)
+    assert outcome.code == NotPermittedError.exit_code
+    assert "Cannot write to /proc/torchml" in outcome.err
 
 
 def test_a_file_in_the_place_of_the_prefix_is_told(deps: DepsMachine) -> None:

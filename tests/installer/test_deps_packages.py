@@ -212,7 +212,16 @@ def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
     home = tmp_path / ODD_NAME
     run = {"check": True, "capture_output": True, "text": True, "cwd": tmp_path}
     python = seed(home) / "bin/python"
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(tmp_path)}
+    for name in ("vesin", "pybind11"):
+        make_wheel(tmp_path / "wheels", name, "9.9", {f"{name}/__init__.py": ""})
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(REPOSITORY),
+        "XDG_CACHE_HOME": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(tmp_path / "wheels"),
+        "PIP_CONFIG_FILE": "/dev/null",
+    }
     words = ["deps", "--with", "vesin,pybind11", "--json", "--provider", "pip"]
     done = subprocess.run([python, "-m", "torchml_installer", *words], env=env, **run)
     (step,) = json.loads(done.stdout)["packages"]

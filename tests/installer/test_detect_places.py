@@ -527,6 +527,14 @@ def test_a_package_is_where_python_would_import_it_from(packages: Path) -> None:
     assert found.looked == (Place(packages / "ase", "the active Python"),)
 
 
+@pytest.mark.parametrize("notes", ["ase-9.9-py3.11.egg-info/PKG-INFO", "ase-9.9.egg-info"])
+def test_the_version_of_what_older_tools_installed_is_read(packages: Path, notes: str) -> None:
+    write(packages / "ase/__init__.py")
+    write(packages / "ase_extras-1.0.dist-info/METADATA", "Version: 1.0\n")
+    write(packages / notes, "Metadata-Version: 1.2\nName: ase\nVersion: 9.9\n")
+    assert python_packages.detect("ase").version == "9.9"
+
+
 def test_a_half_removed_package_is_missing(packages: Path) -> None:
     (packages / "ase-9.9.dist-info").mkdir()
     (packages / "kimpy").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from torchml_installer.errors import (
     NoKimApiError,
 )
 from torchml_installer.names import DEFAULT_DRIVER_NAME
+from torchml_installer.process import quick_output
 
 GCC_12 = "c++ (Debian 12.2.0-14) 12.2.0"
 GCC_8 = "g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)"
@@ -102,6 +103,12 @@ def test_the_compiler_that_was_named_is_the_one(
     missing = compiler.detect("/no/such/g++")
     assert isinstance(missing.problem, NoCompilerError)
     assert "/no/such/g++" in missing.problem.message
+    folder = compiler.detect(str(tmp_path)).problem
+    assert folder is not None
+    assert (
+        folder.message
+        == f"The C++ compiler {tmp_path} named by --cxx is no program that can be run."
+    )
 
 
 def test_every_compiler_is_listed_with_what_it_reaches(bare: Path) -> None:
@@ -142,6 +149,19 @@ def test_a_compiler_of_many_names_is_asked_once(bare: Path, tmp_path: Path) -> N
     taken = [place.where.name for place in found.looked if "no such" not in place.refused]
     assert taken == ["c++", "g++", "clang++", "g++-12"]
     assert len(asked.read_text().splitlines()) == 2
+
+
+def test_a_build_asks_no_compiler_behind_one_that_can_be_used(bare: Path, tmp_path: Path) -> None:
+    make_program(bare / "c++", GCC_12)
+    asked = tmp_path / "asked"
+    write(bare / "clang++", f"#!/bin/sh\n: >'{asked}'; echo '{CLANG_14}'\n", executable=True)
+    found = compiler.detect(None, 20, thorough=False)
+    assert (found.usable, found.where) == (True, bare / "c++")
+    assert found.newest_standard == 20
+    assert not asked.exists()
+    found = compiler.detect(None, 23, thorough=False)
+    assert isinstance(found.problem, CompilerTooOldError)
+    assert asked.exists()
 
 
 def test_a_numbered_compiler_is_better_than_none(bare: Path) -> None:
@@ -220,6 +240,31 @@ def test_pips_newer_cmake_is_used_in_place_of_the_systems_old_one(
     found = cmake.detect()
     assert found.usable
     assert (found.where, found.how) == (newer, "the active Python")
+
+
+def test_the_cmake_behind_pips_script_is_asked_without_another_python(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site-packages"
+    write(site / "cmake/__init__.py")
+    make_program(site / "cmake/data/bin/cmake", "cmake version 4.0.2")
+    script = f"#!{sys.executable}\nimport os\nos.write(1, b'cmake version 4.0.2')\n"
+    write(bare / "cmake", script, executable=True)
+    monkeypatch.syspath_prepend(site)
+    asked = []
+
+    def answer(command: Sequence[str | Path]) -> str | None:
+        asked.append(command[0])
+        return quick_output(command)
+
+    monkeypatch.setattr(cmake, "quick_output", answer)
+    found = cmake.detect()
+    assert (found.usable, found.version, found.where) == (True, "4.0.2", bare / "cmake")
+    assert asked == [site / "cmake/data/bin/cmake"]
+    # A script of another Python may have lost it.
+    write(bare / "cmake", script.replace(sys.executable, "/nowhere/python"))
+    assert isinstance(cmake.detect().problem, NoCMakeError)
+    assert asked[1:] == [bare / "cmake"]
 
 
 def test_ninja_is_preferred_and_make_is_enough(bare: Path) -> None:

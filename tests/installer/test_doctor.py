@@ -243,7 +243,7 @@ def test_a_report_for_a_bug_tracker_names_no_user(complete: Machine) -> None:
 def test_a_detector_that_fails_is_a_finding_and_the_others_are_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(*_: object) -> detect.Finding:
+    def fail(*_: object, **_options: object) -> detect.Finding:
         raise ZeroDivisionError("of all things")
 
     monkeypatch.setitem(detect.DETECTORS, "mpi", fail)

@@ -80,7 +80,9 @@ def test_the_root_of_an_optional_library_may_be_named(
 ) -> None:
     outcome = driver.install(*driver.command(option, "nowhere"), script=driver.script)
     assert outcome.code == error.exit_code
-    assert f"{driver.folder}/nowhere" in outcome.err
+    assert f"error: {option} is {driver.folder}/nowhere" in outcome.err
+    assert f"Leave out {option}" in outcome.err
+    assert "_ROOT" not in outcome.err
     assert not (tmp_path / "cache/torchml-install/build").exists()
     if option == "--libdescriptor-root":
         return  # that must compute, see test_libdescriptor.py

@@ -14,7 +14,7 @@ import pytest
 
 from tests.installer.made_up import Machine, make_torchscript, write
 from tests.structures import REFERENCE_MODEL
-from tests.support import EXAMPLE, ROOT
+from tests.support import ROOT
 from torchml_installer.errors import (
     BadParameterFileError,
     ModelFileDamagedError,
@@ -26,20 +26,6 @@ from torchml_installer.errors import (
 from torchml_installer.models import operators
 from torchml_installer.models.inspection import inspect
 
-torch = pytest.importorskip("torch")
-
-MODEL = """
-import torch
-class Net(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(1, 8)
-        self.register_buffer("mean", torch.zeros(3))
-        self.scale = torch.nn.Parameter(torch.ones(2, 2, dtype=torch.float64))
-    def forward(self, species: torch.Tensor, coords: torch.Tensor, n_neigh: torch.Tensor,
-                nlist: torch.Tensor, contributing: torch.Tensor) -> torch.Tensor:
-        return self.layer(coords[:, :1].float()).sum() + self.scale.sum() + self.mean[0]
-"""
 PACKAGE = """\
 torchml-package 1
 torch 2.13.0
@@ -56,22 +42,6 @@ entry energies
 entry energies_and_gradient
 file data/aotinductor/energies/a.so 3 352441c2
 """
-
-
-@pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files as torch writes them: scripted, frozen, a pickled module, a state dict."""
-    folder = tmp_path_factory.mktemp("saved")
-    script = write(
-        folder / "net.py",
-        MODEL
-        + "torch.jit.script(Net()).save('scripted.pt')\n"
-        + "torch.jit.freeze(torch.jit.script(Net().eval())).save('frozen.pt')\n"
-        + "torch.save(Net(), 'pickled.pt')\n"
-        + "torch.save(Net().state_dict(), 'weights.pt')\n",
-    )
-    subprocess.run([sys.executable, script], cwd=folder, check=True, capture_output=True)
-    return folder
 
 
 def make_package(path: Path, text: str = PACKAGE) -> Path:
@@ -328,14 +298,8 @@ def test_a_name_that_is_nothing_is_told_with_what_lists_models(machine: Machine)
     assert "kim-api-collections-management list" in outcome.err
 
 
-def test_the_example_is_inspected_as_a_user_would(machine: Machine) -> None:
-    script = EXAMPLE / "make_model.py"
-    subprocess.run(
-        [sys.executable, script, "--output", machine.folder / "SW_Si.pt"],
-        check=True,
-        capture_output=True,
-    )
-    outcome = machine.install("model", "inspect", "SW_Si.pt")
+def test_the_example_is_inspected_as_a_user_would(machine: Machine, saved: Path) -> None:
+    outcome = machine.install("model", "inspect", saved / "SW_Si.pt")
     assert outcome.code == 0, outcome.err
     assert "forward(species, coords, n_neigh, nlist, contributing)" in outcome.out
     assert "neighbours" in outcome.out

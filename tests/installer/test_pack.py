@@ -341,27 +341,10 @@ def test_the_command_ends_with_the_failures_code(machine: Machine) -> None:
         assert "Traceback" not in outcome.err
 
 
-def test_signatures_are_read_from_what_torch_itself_writes(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-
-    class Inner(torch.nn.Module):  # type: ignore[misc, name-defined]
-        def forward(self, x):  # type: ignore[no-untyped-def]
-            return x * 2
-
-    class Outer(torch.nn.Module):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = Inner()
-
-        def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
-            return self.inner(coords).sum(), coords
-
-    torch.jit.script(Outer()).save(str(tmp_path / "a.pt"))
-    signature = torchscript.inspect(tmp_path / "a.pt").signature
+def test_signatures_are_read_from_what_torch_itself_writes(saved: Path) -> None:
+    signature = torchscript.inspect(saved / "nested.pt").signature
     assert signature is not None
     assert signature.arguments == ("species", "coords", "n_neigh", "nlist", "contributing")
     assert signature.returns == "Tuple[Tensor, Tensor]"
-
-    torch.save(Outer().state_dict(), tmp_path / "state.pt")
     with pytest.raises(NotTorchScriptError, match=r"torch\.save"):
-        torchscript.inspect(tmp_path / "state.pt")
+        torchscript.inspect(saved / "weights.pt")

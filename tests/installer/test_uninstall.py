@@ -20,7 +20,7 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from torchml_installer import receipts, uninstall
+from torchml_installer import pip, receipts, uninstall
 from torchml_installer.errors import NotInstalledError
 from torchml_installer.models.pack import PackOptions, pack
 
@@ -162,8 +162,10 @@ class TestReceipts:
 def test_what_was_interrupted_is_finished_the_next_time(tmp_path: Path, data: Path) -> None:
     """Killed among thousands of files: what the receipt names is removed by another run."""
     folder = tmp_path / "libtorch"
-    for number in range(20_000):
-        write(folder / f"{number % 100}/{number}", "")
+    for number in range(100):
+        (folder / f"{number}").mkdir(parents=True)
+        for file in range(50):
+            (folder / f"{number}/{file}").touch()
     receipts.write(receipts.Receipt("library", "libtorch", (folder,), {}))
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_DATA_HOME": str(data)}
     command = [sys.executable, "-m", "torchml_installer", "uninstall", "libtorch"]
@@ -178,6 +180,29 @@ def test_what_was_interrupted_is_finished_the_next_time(tmp_path: Path, data: Pa
     subprocess.run(command, env=environment, cwd=tmp_path, check=True)
     assert not folder.exists()
     assert receipts.read_all() == []
+
+
+def test_of_a_run_that_was_killed_only_what_it_was_asked_for_is_claimed(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else that is new may be the user's own."""
+    had = {"numpy": ("2.0", []), "click": ("8.1", [])}
+    monkeypatch.setattr(pip, "installed", lambda *_: had)
+    pending = receipts.pending(pip.KIND, sys.executable)
+    with pip.recorded(["Torch_Scatter>=2"]):
+        note = pending.read_text()
+    assert not pending.exists()
+    write(pending, note)  # as SIGKILL leaves it
+    new = {"torch-scatter": ("2.1", ["scipy"]), "scipy": ("1.9", ["numpy"]), "mine": ("1", [])}
+    monkeypatch.setattr(pip, "installed", lambda *_: {**had, **new})
+    pip.claim_interrupted()
+    (receipt,) = receipts.read_all()
+    assert receipt.packages == {"torch-scatter": "2.1", "scipy": "1.9"}
+    assert receipt.made_from == {"python": sys.executable}
+    assert not pending.exists()
+    write(pending, "{")
+    pip.claim_interrupted()
+    assert not pending.exists()
 
 
 def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: Path) -> None:

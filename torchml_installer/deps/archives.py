@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer import offline, pip
-from torchml_installer.deps.placing import partial_beside
 from torchml_installer.errors import DownloadFailedError
+from torchml_installer.placing import partial_beside
 from torchml_installer.process import run_logged
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from torchml_installer import build_folder, receipts
 from torchml_installer.deps.archives import Archive
-from torchml_installer.deps.placing import put_in_place, remove, writing_to
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import libdescriptor as detection
 from torchml_installer.errors import (
@@ -32,6 +31,7 @@ from torchml_installer.libdescriptor import (
     library_in,
 )
 from torchml_installer.paths import cache_folder
+from torchml_installer.placing import put_in_place, remove, writing_to
 from torchml_installer.torch_extensions import RECORD, read_record
 
 WHEEL = Archive(

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
 import shutil
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchml_installer import build_folder, console, receipts
-from torchml_installer.deps.placing import (
-    partial_beside,
-    put_in_place,
-    remove,
-    require_room,
-    writing_to,
-)
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
@@ -27,6 +18,13 @@ from torchml_installer.errors import (
     DownloadFailedError,
 )
 from torchml_installer.paths import cache_folder
+from torchml_installer.placing import (
+    partial_beside,
+    put_in_place,
+    remove,
+    require_room,
+    writing_to,
+)
 
 _BLOCK = 1 << 20
 _URL = re.compile(r"(https?|file)://")
@@ -131,6 +129,10 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
 
     Raises DownloadFailedError, and nothing else: what writes the blocks has failures of its own.
     """
+    # Here, since most runs load nothing and TLS takes a moment to be imported.
+    import http.client
+    import urllib.request
+
     done = 0
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder, offline, pip
+from torchml_installer import offline, pip
 from torchml_installer.deps import conda_conflicts, providers
 from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
@@ -120,12 +118,11 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
     is still not usable.
     """
     if not steps:
+        pip.claim_interrupted()
         return []
     log = cache_folder() / "logs" / "deps-packages.log"
-    key = hashlib.sha256(sys.prefix.encode(errors="surrogateescape")).hexdigest()[:12]
-    # Two pips in one environment undo each other's work; apt and conda have locks of their own.
-    lock = build_folder.default_parent() / f"deps-packages-{key}"
-    with build_folder.locked(lock, "that installs packages") as held:
+    # For pip's sake; apt and conda have locks of their own.
+    with pip.locked() as held:
         if held.waited:
             facts = _survey_anew(options)
             needs = [need for need in needs if not need.is_met(facts)]
@@ -133,6 +130,7 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
         log.unlink(missing_ok=True)
         for step in steps:
             _run(step, log, held.number, options)
+    pip.claim_interrupted()  # of the run that was waited for, if it was killed
     facts = _survey_anew(options)
     for need in needs:
         finding = facts.get(need.name)
@@ -148,9 +146,10 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
 
 def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
     provider = step.provider
+    packages = [name for need in step.needs for name in NEEDS[need].packages(provider.name)]
 
     def run(command: Sequence[str], title: str) -> None:
-        record = pip.recorded() if provider.name == "pip" else contextlib.nullcontext()
+        record = pip.recorded(packages) if provider.name == "pip" else contextlib.nullcontext()
         try:
             with record:
                 run_logged(
@@ -168,7 +167,6 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                 error.message += f"\n{conflict.message}"
                 error.remedy = conflict.remedy
                 raise
-            packages = [name for need in step.needs for name in NEEDS[need].packages(provider.name)]
             offline.explain(error, provider.name, packages)
             if "torch" in packages:
                 error.remedy += " For torch, a libtorch archive is enough: --libtorch FILE."

@@ -16,7 +16,6 @@ from pathlib import Path
 from torchml_installer import build_folder, console, receipts
 from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.deps.archives import Archive
-from torchml_installer.deps.placing import put_in_place, remove, writing_to
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import Toolchain, toolchain
 from torchml_installer.errors import (
@@ -25,6 +24,7 @@ from torchml_installer.errors import (
     LibraryNotLoadableError,
 )
 from torchml_installer.paths import cache_folder
+from torchml_installer.placing import put_in_place, remove, writing_to
 from torchml_installer.process import available_cores, run_logged
 from torchml_installer.resources import shared_folder
 from torchml_installer.torch_extensions import (

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,12 +109,15 @@ DETECTORS: dict[str, Callable[[], Finding]] = {
 def toolchain(places: Places) -> Toolchain:
     """What the driver's build needs, and whether it is usable."""
     with ThreadPoolExecutor() as pool:
-        return _toolchain(places, pool)
+        return _begin(places, pool, thorough=False).result()
 
 
 def survey(places: Places) -> Survey:
     """Looks for everything."""
     with ThreadPoolExecutor() as pool:
+        # What starts programs and waits for them comes first: the rest is read meanwhile.
+        begun = _begin(places, pool, thorough=True)
+        collections = pool.submit(_collections, begun)
         others = [
             pool.submit(_guarded, Finding, name, detector) for name, detector in DETECTORS.items()
         ]
@@ -121,27 +125,44 @@ def survey(places: Places) -> Survey:
             pool.submit(_guarded, Finding, name, python_packages.detect, name)
             for name in python_packages.PACKAGES
         ]
-        tools = _toolchain(places, pool)
-        collections = pool.submit(
-            _guarded, Finding, "kim-collections", kim_collections.detect, tools.kim
-        )
         extensions = [
             _guarded(
                 Finding,
                 extension.finding,
                 torch_extension.detect,
                 extension,
-                tools.torch,
+                begun.torch,
             )
             for extension in EXTENSIONS.values()
         ]
+        tools = begun.result()
         found = [future.result() for future in (collections, *others, *packages)]
         (launcher,) = (one for one in found if one.name == "mpi")
         found = [lammps.compared(one, launcher) if one.name == "lammps" else one for one in found]
         return Survey(tools, (*found, *extensions))
 
 
-def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:
+@dataclass(frozen=True)
+class _Begun:
+    """A toolchain of which all but torch may still be looked for."""
+
+    torch: torch.TorchFinding
+    kim: Future[kim_api.KimFinding]
+    compiler: Future[compiler.CompilerFinding]
+    cmake: Future[Finding]
+    build_tool: Future[build_tool.BuildToolFinding]
+
+    def result(self) -> Toolchain:
+        return Toolchain(
+            torch=self.torch,
+            kim=self.kim.result(),
+            compiler=self.compiler.result(),
+            cmake=self.cmake.result(),
+            build_tool=self.build_tool.result(),
+        )
+
+
+def _begin(places: Places, pool: ThreadPoolExecutor, *, thorough: bool) -> _Begun:
     def begin(
         kind: type[_Found], name: str, detector: Callable[..., _Found], *arguments: Any
     ) -> Future[_Found]:
@@ -152,16 +173,14 @@ def _toolchain(places: Places, pool: ThreadPoolExecutor) -> Toolchain:
     cmake_program = begin(Finding, "cmake", cmake.detect, places.cmake)
     # Only torch tells which C++ standard the compiler has to know; it is read from files.
     libtorch = _guarded(torch.TorchFinding, "torch", torch.detect, places.torch_root, needed=True)
-    cxx = begin(
-        compiler.CompilerFinding, "compiler", compiler.detect, places.cxx, libtorch.cxx_standard
-    )
-    return Toolchain(
-        torch=libtorch,
-        kim=kim.result(),
-        compiler=cxx.result(),
-        cmake=cmake_program.result(),
-        build_tool=make_program.result(),
-    )
+    compilers = partial(compiler.detect, thorough=thorough)
+    standard = libtorch.cxx_standard
+    cxx = begin(compiler.CompilerFinding, "compiler", compilers, places.cxx, standard)
+    return _Begun(libtorch, kim, cxx, cmake_program, make_program)
+
+
+def _collections(begun: _Begun) -> Finding:
+    return _guarded(Finding, "kim-collections", kim_collections.detect, begun.kim.result())
 
 
 def _guarded(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.programs import places, which_all
+from torchml_installer.detect.python_packages import folder_of
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
 from torchml_installer.paths import cache_folder
@@ -57,7 +60,7 @@ def private_program() -> Path:
 
 def inspect(program: Path, how: str) -> Finding:
     """Which CMake that is."""
-    text = quick_output([program, "--version"])
+    text = quick_output([behind(program), "--version"])
     match = re.search(r"cmake version (\d+(?:\.\d+)*)", text or "")
     problem: TorchMLError | None = None
     version = match[1] if match else ""
@@ -68,6 +71,25 @@ def inspect(program: Path, how: str) -> Finding:
         message = f"The CMake {program} ({how}) is {version}; {least} or newer is needed."
         problem = CMakeTooOldError(message)
     return _finding(where=program, how=how, version=version, problem=problem)
+
+
+def behind(program: Path) -> Path:
+    """The program that pip's cmake starts: calling that one saves the start of another Python.
+
+    Only of a script that the active Python runs, which therefore runs.
+    """
+    package = folder_of("cmake")
+    if package is None or not files.is_file(package / "data/bin/cmake"):
+        return program
+    try:
+        with program.open("rb") as stream:
+            first = stream.readline().strip()
+    except OSError:
+        return program
+    python, active = Path(os.fsdecode(first.removeprefix(b"#!"))), Path(sys.executable)
+    # python, python3 and python3.11 of an environment are links to one program.
+    same = python.parent == active.parent and files.resolved(python) == files.resolved(active)
+    return package / "data/bin/cmake" if same else program
 
 
 def _finding(

@@ -43,15 +43,22 @@ class CompilerFinding(Finding):
         return not isinstance(self.problem, NoCompilerError)
 
 
-def detect(explicit: str | None = None, cxx_standard: int = 17) -> CompilerFinding:
+def detect(
+    explicit: str | None = None, cxx_standard: int = 17, *, thorough: bool = True
+) -> CompilerFinding:
     """Looks in order at --cxx, CXX, the compilers of CONDA_PREFIX and of the active Python's conda
     environment, c++, g++, clang++ on PATH, those with a number (g++-13; the newest first), icpx
     and nvc++. The first that runs counts; the others are listed, with the standard they reach.
 
-    cxx_standard: what torch's headers demand (17, 20, ...).
+    cxx_standard: what torch's headers demand (17, 20, ...). thorough: whether those behind one
+    that can be used are asked what they reach, too.
     """
     candidates = list(_candidates(explicit))
     programs = [_program(word) for word, _ in candidates]
+    if not thorough and programs and programs[0] is not None:
+        first = inspect(programs[0], candidates[0][1], cxx_standard)
+        if first.usable and first.newest_standard is not None:
+            return replace(first, looked=(Place(programs[0], first.how),))
     # c++, g++ and g++-12 are links to one program, which is asked once.
     asked = {_behind(program): program for program in reversed(programs) if program}
     with ThreadPoolExecutor() as pool:
@@ -137,7 +144,9 @@ def _program(word: str) -> Path | None:
 def _missing(word: str, how: str) -> CompilerFinding:
     message = "no such program"
     if how in _NAMED:
-        message = f"The C++ compiler {word} named by {how} does not exist."
+        there = os.sep in word and files.exists(Path(word))
+        what = "is no program that can be run" if there else "does not exist"
+        message = f"The C++ compiler {word} named by {how} {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 
 

@@ -12,22 +12,28 @@ from torchml_installer import receipts
 from torchml_installer.detect.programs import conda_environments
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import LibdescriptorUnusableError
-from torchml_installer.libdescriptor import TITLE, VARIABLE, default_prefix, library_in
+from torchml_installer.libdescriptor import OPTION, TITLE, VARIABLE, default_prefix, library_in
 from torchml_installer.torch_extensions import read_record
 
 _INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
 
+#: How a user names one → what leaves it out.
+_UNDO = {OPTION: f"Leave out {OPTION}", VARIABLE: f"Unset {VARIABLE}"}
 
-def detect() -> Finding:
+
+def detect(explicit: Path | None = None) -> Finding:
     """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, the active Python's conda environment, and where
     ``deps`` puts it.
 
     What was found is asked for a value and a derivative, in a process of its own.
 
     A folder that the variable names is the only one considered, as in the driver's build.
+    explicit: the one that ``driver``'s option names.
     """
     looked: list[Place] = []
-    if value := os.environ.get(VARIABLE):
+    if explicit is not None:
+        places = [(explicit.absolute(), OPTION)]
+    elif value := os.environ.get(VARIABLE):
         places = [(Path(value).absolute(), VARIABLE)]
     else:
         looked.append(Place(Path(f"${VARIABLE}"), VARIABLE, "not set"))
@@ -40,10 +46,10 @@ def detect() -> Finding:
             looked.append(Place(root, how, "" if found.problem is None else found.problem.message))
             return replace(found, looked=tuple(looked))
         looked.append(Place(root, how, "no lib/libdescriptor.so"))
-        if how == VARIABLE:
+        if how in _UNDO:
             problem = LibdescriptorUnusableError(
-                f"{VARIABLE} is {root}, which has no lib/libdescriptor.so.",
-                f"Unset {VARIABLE}; {_INSTALL}.",
+                f"{how} is {root}, which has no lib/libdescriptor.so.",
+                f"{_UNDO[how]}; {_INSTALL}.",
             )
             return replace(_finding(root, how, problem=problem), looked=tuple(looked))
     return replace(_finding(), looked=tuple(looked))
@@ -78,7 +84,7 @@ def _judged(root: Path, how: str, library: Path) -> Finding:
     version = read_record(root).get("version", "")
     if problem is None:
         return _finding(root, how, version)
-    remedy = f"Unset {VARIABLE}; {_INSTALL}." if how == VARIABLE else f"{_INSTALL}."
+    remedy = f"{_UNDO[how]}; {_INSTALL}." if how in _UNDO else f"{_INSTALL}."
     return _finding(
         root,
         how,

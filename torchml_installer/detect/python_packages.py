@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from pathlib import Path
 from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
 
+_VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 #: Package → what it is good for.
 PACKAGES = {
     "numpy": "for the Python module torchml_driver",
@@ -60,12 +61,21 @@ def folder_of(name: str) -> Path | None:
 
 
 def version_of(name: str) -> str:
-    """As pip notes it; "" where it does not."""
-    try:
-        # What is half removed can lack the very file.
-        return importlib.metadata.distribution(name).metadata["Version"] or ""
-    except (importlib.metadata.PackageNotFoundError, KeyError, OSError):
+    """As pip notes it; "" where it does not.
+
+    Read as text: importlib.metadata takes longer to be imported than all else that is looked at.
+    """
+    if (notes := _notes(name)) is None:
         return ""
+    # One folder, or of old installations one file; what is half removed can lack the very file.
+    for file in (notes / "METADATA", notes / "PKG-INFO", notes):
+        try:
+            text = file.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if match := _VERSION.search(text):
+            return match[1]
+    return ""
 
 
 def places(name: str, found: Path | None) -> tuple[Place, ...]:
@@ -97,6 +107,8 @@ def _searched(name: str, found: Path | None) -> Iterator[Place]:
 
 def _notes(name: str) -> Path | None:
     """The folder in which pip keeps what it knows of a package."""
-    folders = (Path(entry).absolute() for entry in sys.path)
-    found = (notes for folder in folders for notes in files.matching(folder, f"{name}-*.*-info"))
-    return next(found, None)
+    for folder in dict.fromkeys(Path(entry).absolute() for entry in sys.path):
+        for found in sorted(files.names(folder)):
+            if found.startswith(f"{name}-") and found.endswith("-info"):
+                return folder / found
+    return None

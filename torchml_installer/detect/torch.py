@@ -96,7 +96,10 @@ def inspect(root: Path, how: str) -> TorchFinding:
     library = _library(root, f"libtorch_cpu.{_SUFFIX}")
     header = root / "include/ATen/ATen.h"
     if library is None and not files.is_file(header):
-        reason = files.obstacle(root) or "it has neither include/ATen nor lib/"
+        lacks = "it has neither include/ATen nor lib/"
+        if not files.exists(root):
+            lacks = "there is no such folder"
+        reason = files.obstacle(root) or lacks
         message = f"There is no libtorch in {root} ({how}): {reason}."
         return _finding(how=how, problem=NoTorchError(message))
     problem: TorchMLError | None = None

@@ -17,12 +17,15 @@ from torchml_installer.errors import ExtensionMissingError, TorchMLError
 from torchml_installer.torch_extensions import TorchExtension, default_prefix, read_record
 
 
-def detect(extension: TorchExtension, torch: TorchFinding) -> Finding:
+def detect(extension: TorchExtension, torch: TorchFinding, explicit: Path | None = None) -> Finding:
     """Looks at the environment variable, where ``deps`` puts what it builds, and the active Python:
     its package is told of, but it is no installation for C++.
 
     A folder that the variable names is the only one considered, as in the driver's build.
+    explicit: the one that ``driver``'s option names.
     """
+    if explicit is not None:
+        return _inspect(extension, explicit.absolute(), extension.option, torch)
     if value := os.environ.get(extension.variable):
         return _inspect(extension, Path(value).absolute(), extension.variable, torch)
     looked = [Place(Path(f"${extension.variable}"), extension.variable, "not set")]
@@ -49,23 +52,24 @@ def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFindin
     record = read_record(root)
     built_for = record.get("torch_version", "")
     rebuild = f"`torchml-install deps --with {extension.name}` builds it"
+    undo = f"Leave out {how}" if how == extension.option else f"Unset {extension.variable}"
     if library is None:
         kind = "a Python package, and " if _libraries(root) else ""
         problem = ExtensionMissingError(
             f"{how} is {root}, which is {kind}no installation for C++: it has no "
             f"lib/lib{extension.library}.so.",
-            f"Unset {extension.variable}, or set it to an installation for C++; {rebuild}.",
+            f"{undo}, or name an installation for C++ with it; {rebuild}.",
         )
     elif built_for and torch.version and built_for != torch.version:
         problem = ExtensionMissingError(
             f"The {extension.package} in {root} was built for torch {built_for}, "
             f"not for {torch.version}.",
-            f"Unset {extension.variable}; {rebuild} for this torch.",
+            f"{undo}; {rebuild} for this torch.",
         )
     elif reason := mismatch([library], "", torch):
         problem = ExtensionMissingError(
             f"The {extension.package} in {root} does not fit: {reason}.",
-            f"Unset {extension.variable}; {rebuild} for this torch.",
+            f"{undo}; {rebuild} for this torch.",
         )
     place = Place(root, how, "" if problem is None else problem.message)
     found = _finding(extension, root, how, record.get("version", ""), problem)

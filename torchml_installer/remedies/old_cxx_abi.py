@@ -28,9 +28,13 @@ class OldCxxAbi(Remedy):
         )
 
     def fix(self, context: Context) -> Change:
-        with pip.recorded():
+        with pip.locked() as held, pip.recorded(["torch"]):
             run_logged(
-                _command(), title="upgrading torch", log=context.log, failure=PackageInstallError
+                _command(),
+                title="upgrading torch",
+                log=context.log,
+                failure=PackageInstallError,
+                keep_open=(held.number,),
             )
         return Change("torch was upgraded.")
 

@@ -12,6 +12,16 @@ from pathlib import Path
 from torchml_installer import build_folder, disk
 from torchml_installer.errors import NotPermittedError
 
+#: The last: some file systems of the kernel (/proc) have no such folder, and make none.
+_REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+)
+
 
 @contextlib.contextmanager
 def writing_to(prefix: Path) -> Iterator[None]:
@@ -22,7 +32,7 @@ def writing_to(prefix: Path) -> Iterator[None]:
         raise  # of a copy, with several reasons: told apart where it ends
     except OSError as error:
         place = Path(str(error.filename2 or error.filename or prefix))
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _REFUSED:
             raise NotPermittedError(
                 f"Cannot write to {place}: {error.strerror}.",
                 "Check the owner and the permissions of that path, or name another place with "
