@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
+from ci.release.version import version_of
 from tests.support import KEPT, ROOT, run
 
 ruamel = pytest.importorskip("ruamel.yaml", reason="check-jsonschema is not installed")
 
 ACTION = ROOT / "ci/github/action.yml"
 TEMPLATE = ROOT / "ci/gitlab.yml"
+VERSION = version_of(ROOT)
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -146,7 +148,7 @@ def test_the_template_clones_the_project_and_hands_its_inputs_on(
     setup.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >given\n')
     setup.chmod(0o755)
     git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", project]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "m"], ["tag", "v0.1.0"]):
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "m"], ["tag", f"v{VERSION}"]):
         run([*git, *words])
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
@@ -216,7 +218,7 @@ def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "TORCHML_REPOSITORY": (tmp_path / "nothing.git").as_uri(),
-            "TORCHML_REF": "v0.1.0",
+            "TORCHML_REF": f"v{VERSION}",
         },
         cwd=tmp_path,
         capture_output=True,

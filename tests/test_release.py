@@ -259,6 +259,9 @@ def test_a_new_version_is_written_everywhere(clone: Callable[[str], Repository])
     assert version_of(repository.root) == "9.8.7"
     changed = repository.git("diff", "--name-only").split()
     assert sorted(changed) == sorted(place.path for place in PLACES)
+    # The CI templates, which fetch the release that they belong to, among them.
+    for name in repository.git("ls-files", "ci/github", "ci/gitlab.yml", "recipes").split():
+        assert VERSION not in (repository.root / name).read_text("utf-8"), name
     assert "is no version" in refused(repository.release("--set-version", "next"))
 
 
