@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -242,6 +244,19 @@ def test_a_failed_build_leaves_the_earlier_release(mine: Repository) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: `")  # and then the end of what that command printed
     assert "README.md" in done.stderr
+
+
+def test_a_channel_that_is_not_reached_is_told_with_a_log_that_stays(mine: Repository) -> None:
+    pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+    nobody = "http://127.0.0.1:9/none"  # the discard port
+    others = ("installer", "driver-sdist", "driver-wheel")
+    without = [word for kind in others for word in ("--without", kind)]
+    said = refused(mine.release("--draft", *without, "--conda-channel", nobody))
+    assert f"could not be reached ({nobody}" in said
+    assert "--conda-channel" in said
+    (log,) = re.findall(r"^ *All of it: (\S+)$", said, re.MULTILINE)
+    assert "Starting build" in Path(log).read_text()
+    shutil.rmtree(Path(log).parent)
 
 
 def test_other_files_in_dist_are_not_touched(clone: Callable[[str], Repository]) -> None:
