@@ -6,6 +6,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,6 +105,14 @@ def test_nothing_is_built_where_it_could_not_be(platform: str) -> None:
             "linux-64": set(NAMES),
         }[platform]
     )
+
+
+def test_looking_at_the_recipes_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert rendered("torchml-driver", {}, "linux-64")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_condition_may_be_of_a_variant() -> None:
