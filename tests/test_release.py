@@ -128,6 +128,10 @@ def test_users_can_check_the_files_with_the_command_in_the_release_notes(quick: 
     command = "sha256sum --check --ignore-missing SHA256SUMS"
     assert command in notes
     assert f"# torchml-driver {VERSION}" in notes
+    # Of what is not there, neither built nor asked for, they say nothing.
+    assert f"pip install torchml_installer-{VERSION}-py3-none-any.whl" in notes
+    assert "The folder `conda/`" not in notes
+    assert "A wheel of torchml_driver" not in notes
     assert "FAILED" not in run(command.split(), cwd=quick)
 
 
