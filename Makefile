@@ -14,6 +14,7 @@ SANITIZED = tests/kim/test_kim_faults.py tests/kim/test_kim_broken_models.py \
 	tests/kim/test_kim_write_model.py tests/kim/test_kim_particle_virials.py \
 	tests/driver/test_outputs.py tests/driver/test_graphs.py tests/driver/test_kept_inputs.py \
 	tests/driver/test_descriptor_models.py
+SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes -name '*.sh')
 CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
 
 .PHONY: demo test test-all bench sanitize fuzz lint format release provision
@@ -66,6 +67,7 @@ lint: provision
 	$(BIN)/ruff format --check
 	$(BIN)/mypy --strict torchml_installer
 	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(BIN)/shellcheck --external-sources $(SHELL_SCRIPTS)
 
 format: provision
 	$(BIN)/ruff check --fix

@@ -81,11 +81,16 @@ while IFS= read -r variable; do
 done < <(env | grep -E '^((HTTPS?|NO)_PROXY|(https?|no)_proxy|PIP_[A-Z_]+|SSL_CERT_FILE)=' | grep -v CACHE)
 
 # Packages that pip is told to find in folders of this machine are found there, too. The files of an
-# index lie beside its pages, which are in simple/.
+# index lie beside its pages, which are in simple/. Constraints are in a file of their own.
 folders=()
-while IFS= read -r folder; do
-    folder="${folder%/simple}"
-    if [ -d "$folder" ]; then folders+=("$folder"); fi
+while IFS= read -r place; do
+    place="${place%/simple}"
+    if [ -d "$place" ]; then
+        folders+=("$place")
+    elif [ -f "$place" ] && [ ! -e "$root$place" ]; then
+        mkdir -p "$(dirname "$root$place")"
+        cp "$place" "$root$place"
+    fi
 done < <({ env | grep ^PIP_ || true; cat /etc/pip.conf "$root/root/.config/pip/pip.conf" 2>/dev/null || true; } |
     grep -oE '(=|file://| )/[^ ]+' | sed -E 's|^[^/]*(file://)?||' | sort -u)
 

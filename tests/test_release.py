@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -126,6 +128,10 @@ def test_users_can_check_the_files_with_the_command_in_the_release_notes(quick: 
     command = "sha256sum --check --ignore-missing SHA256SUMS"
     assert command in notes
     assert f"# torchml-driver {VERSION}" in notes
+    # Of what is not there, neither built nor asked for, they say nothing.
+    assert f"pip install torchml_installer-{VERSION}-py3-none-any.whl" in notes
+    assert "The folder `conda/`" not in notes
+    assert "A wheel of torchml_driver" not in notes
     assert "FAILED" not in run(command.split(), cwd=quick)
 
 
@@ -244,6 +250,19 @@ def test_a_failed_build_leaves_the_earlier_release(mine: Repository) -> None:
     assert "README.md" in done.stderr
 
 
+def test_a_channel_that_is_not_reached_is_told_with_a_log_that_stays(mine: Repository) -> None:
+    pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+    nobody = "http://127.0.0.1:9/none"  # the discard port
+    others = ("installer", "driver-sdist", "driver-wheel")
+    without = [word for kind in others for word in ("--without", kind)]
+    said = refused(mine.release("--draft", *without, "--conda-channel", nobody))
+    assert f"could not be reached ({nobody}" in said
+    assert "--conda-channel" in said
+    (log,) = re.findall(r"^ *All of it: (\S+)$", said, re.MULTILINE)
+    assert "Starting build" in Path(log).read_text()
+    shutil.rmtree(Path(log).parent)
+
+
 def test_other_files_in_dist_are_not_touched(clone: Callable[[str], Repository]) -> None:
     repository = clone("other")
     (repository.root / "dist").mkdir()
@@ -259,6 +278,9 @@ def test_a_new_version_is_written_everywhere(clone: Callable[[str], Repository])
     assert version_of(repository.root) == "9.8.7"
     changed = repository.git("diff", "--name-only").split()
     assert sorted(changed) == sorted(place.path for place in PLACES)
+    # The CI templates, which fetch the release that they belong to, among them.
+    for name in repository.git("ls-files", "ci/github", "ci/gitlab.yml", "recipes").split():
+        assert VERSION not in (repository.root / name).read_text("utf-8"), name
     assert "is no version" in refused(repository.release("--set-version", "next"))
 
 

@@ -36,12 +36,18 @@ Built from commit {commit}. Check what you downloaded, in the folder it is in:
 sha256sum --check --ignore-missing {sums}
 ```
 
-`pip install torchml_installer-{version}-py3-none-any.whl` brings the command `torchml-install`. A
-wheel of torchml_driver requires the series of torch that its name says; with any other torch use
-its sdist, or `torchml-install driver`. The folder `conda/` is a channel:
-`conda install -c file://$PWD/conda -c conda-forge torchml-driver`. `{sbom}` lists what is in the
-files and what they were built with (CycloneDX).
+{kinds}
+`{sbom}` lists what is in the files and what they were built with (CycloneDX).
 """
+#: What is said of a kind of file.
+_KINDS = {
+    "installer": "`pip install torchml_installer-{version}-py3-none-any.whl` brings the command "
+    "`torchml-install`.",
+    "driver-wheel": "A wheel of torchml_driver requires the series of torch that its name says; "
+    "with any other torch use its sdist, or `torchml-install driver`.",
+    "conda": "The folder `conda/` is a channel: "
+    "`conda install -c file://$PWD/conda -c conda-forge torchml-driver`.",
+}
 
 
 def environment(epoch: int) -> dict[str, str]:
@@ -97,6 +103,9 @@ def make(root: Path, stage: Path, options: argparse.Namespace) -> str:
             changes=changes(sources, version) or "A draft, which is not to be published.",
             commit=commit.name,
             sums=SUMS,
+            kinds="\n".join(
+                _KINDS[kind].format(version=version) for kind in kinds if kind in _KINDS
+            ),
             sbom=sbom_name,
         )
         (made / "RELEASE_NOTES.md").write_text(notes, "utf-8")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ci.release.conda_archive import repack
+from ci.release.errors import ReleaseError
 from ci.release.python_packages import run
 
 
@@ -26,7 +29,10 @@ def conda_packages(
     from rattler import index
 
     work = sources.with_name("conda-build")
-    run([sys.executable, "-m", "ci.conda_packages", work, *options], sources, env)
+    try:
+        run([sys.executable, "-m", "ci.conda_packages", work, *options], sources, env)
+    except ReleaseError as error:
+        raise ReleaseError(_with_kept_logs(str(error), work)) from None
     made = []
     for package in sorted(work.glob("*/torchml-*.conda")):
         kept = output / package.parent.name / package.name
@@ -39,6 +45,15 @@ def conda_packages(
     for listing in output.glob("*/repodata.json"):
         _forget_time(listing)
     return made
+
+
+def _with_kept_logs(said: str, work: Path) -> str:
+    """What the build said, for who reads it when the folder of the build is gone."""
+    kept = Path(tempfile.mkdtemp(prefix="torchml-release-logs-"))
+    for log in work.glob("*.log"):
+        shutil.copy(log, kept)
+    advice = "A release takes what it is built with from conda-forge, or `--conda-channel URL`."
+    return f"{said.replace(str(work), str(kept))}\n{advice}"
 
 
 def _forget_time(listing: Path) -> None:

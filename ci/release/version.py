@@ -34,6 +34,8 @@ class Place:
 
 _RECIPE = r'^(  version: ")([^"]+)'
 _SPACK = r'^(    version\(")([^"]+)'
+#: As tags are called. What is included from a release fetches that release.
+_TAG = r"((?:ref|default): v|ci/github@v)(\d[\w.]*)"
 PLACES = (
     Place(SOURCE),
     Place("torchml_installer/__init__.py", r'^(__version__ = ")([^"]+)'),
@@ -43,6 +45,8 @@ PLACES = (
     Place("recipes/torchml-example-models/recipe.yaml", _RECIPE),
     Place("recipes/spack/spack_repo/torchml/packages/torchml_installer/package.py", _SPACK),
     Place("recipes/spack/spack_repo/torchml/packages/torchml_driver/package.py", _SPACK),
+    Place("ci/github/action.yml", _TAG),
+    Place("ci/gitlab.yml", _TAG),
 )
 
 

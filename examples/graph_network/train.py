@@ -1,11 +1,11 @@
 """Teach the network of graph_network.py silicon, from a published potential's energies and forces.
 
-The teacher is Stillinger and Weber's silicon as KIM publishes it, through ASE's KIM calculator:
-its answers cost nothing. It is taught on crystals, rattled and strained, some with a vacancy or
-surfaces, in a few minutes on one core.
+It is taught on crystals, rattled and strained, some with a vacancy or surfaces (../silicon.py), in
+a few minutes on one core.
 """
 
 import argparse
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,12 @@ import numpy as np
 import torch
 import vesin
 from ase import Atoms
-from ase.build import bulk
-from ase.calculators.kim import KIM
 from graph_network import GraphNetwork
+from make_model import CUTOFF, LAYERS, network, write_model
 
-TEACHER = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
-CUTOFF = 4.5  # angstrom, beyond the second neighbours at 3.84
-LAYERS = 3
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from silicon import taught_crystals
+from weights import write_weights
 
 
 @dataclass
@@ -75,26 +74,7 @@ class Graph:
 
 
 def configurations(count: int, seed: int) -> list[Graph]:
-    """Disordered silicon crystals of 8 to 64 atoms, as the teacher sees them."""
-    random = np.random.default_rng(seed)
-    teacher = KIM(TEACHER)
-    graphs = []
-    for _ in range(count):
-        repeats = random.choice(
-            [(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2)], p=[0.3, 0.3, 0.2, 0.2]
-        )
-        atoms = bulk("Si", a=5.431, cubic=True) * tuple(int(n) for n in repeats)
-        strain = random.normal(0.0, 0.02, (3, 3))
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
-        kind = random.random()
-        if kind < 0.2:
-            del atoms[int(random.integers(len(atoms)))]
-        elif kind < 0.4:  # a slab: (001) surfaces, or with the longer axis across, (100)
-            atoms.pbc = random.permuted([True, True, False])
-        atoms.positions += random.normal(0.0, random.uniform(0.02, 0.12), atoms.positions.shape)
-        atoms.calc = teacher
-        graphs.append(Graph.of(atoms))
-    return graphs
+    return [Graph.of(atoms) for atoms in taught_crystals(count, seed)]
 
 
 def predict(model: GraphNetwork, graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
@@ -155,6 +135,9 @@ def errors(model: GraphNetwork, graphs: list[Graph]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("GN_Si.pt"), metavar="FILE.pt")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE.json", help="what is learnt, for make_model.py, too"
+    )
     parser.add_argument("--epochs", type=int, default=50, metavar="N", help="default: 50")
     options = parser.parse_args()
 
@@ -167,21 +150,15 @@ def main() -> None:
     held_out = configurations(80, seed=2)
     everything = Graph.side_by_side(graphs)
 
-    model = GraphNetwork(elements=1, cutoff=CUTOFF, layers=LAYERS, features=32)
+    model = network()
     model.shift.fill_(float(everything.energies.sum() / everything.sizes.sum()))
     train(model, graphs, options.epochs, batch=4)
     print(f"{len(graphs)} configurations learnt: {errors(model, graphs)}")
     print(f"{len(held_out)} held out: {errors(model, held_out)}")
-
-    torch.jit.script(model).save(str(options.output))
-    name = options.output.stem
-    print(f"Wrote {options.output} after {time.perf_counter() - start:.0f} s. To run it:")
-    print(
-        f"  torchml-install model pack '{options.output}' --elements Si --cutoff {CUTOFF}"
-        f" --pattern graph --layers {LAYERS} --name {name}"
-    )
-    print(f"  torchml-install model install {name}")
-    print(f"  lmp -var model {name} -in in.silicon")
+    print(f"It took {time.perf_counter() - start:.0f} s.")
+    if options.weights:
+        write_weights(model, options.weights)
+    write_model(model, options.output)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ export CXXFLAGS="$CXXFLAGS -ffile-prefix-map=..=torchml-driver -ffile-prefix-map
 export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none"
 
 # KIM's CMake code would take the compilers that KIM itself was built with.
+# shellcheck disable=SC2086  # CMAKE_ARGS is words
 cmake -S driver_src -B build -G Ninja ${CMAKE_ARGS:-} \
     -DCMAKE_PREFIX_PATH="$PREFIX" \
     -DCMAKE_C_COMPILER="$CC" -DKIM_API_CMAKE_C_COMPILER="$CC" \

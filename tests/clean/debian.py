@@ -46,6 +46,11 @@ def smallest_debian(root: Path, *packages: str) -> Iterator[Path]:
             (root / "etc/apt/sources.list").unlink()
         settings, _ = pip_settings()
         (root / "etc/pip.conf").write_text(settings)
+        # Such as constraints, which stand in a file of their own.
+        for file in (Path(word) for word in re.findall(r"(?<=\s)/\S+", settings)):
+            if file.is_file() and not (root / file.relative_to("/")).exists():
+                (root / file.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, root / file.relative_to("/"))
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -29,6 +29,11 @@ SOURCES = (
     "tests/data/kliff_descriptor",
     "torchml_installer",
 )
+SYSTEM_PYTHON = (
+    "the system's own Python cannot be made into a package: Debian's looks for modules in "
+    "dist-packages, where no conda environment has any. With one in a folder of its own (pyenv, "
+    "python.org) this runs: make test PYTHON=/path/to/python3.12"
+)
 #: Python's minor versions that there are recipes for, by the folders that installers give them.
 _PYTHON = re.compile(r"3\.(1[0-4])(\.\d+)?")
 
@@ -52,7 +57,7 @@ def other_python(
 def offline_folder() -> Path:
     """Made once, and kept: a folder with channel/ and variants.yaml. Skips where it cannot be."""
     if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("the system's Python cannot be put into packages")
+        pytest.skip(SYSTEM_PYTHON)
     if shutil.which("mpichversion") is None:
         pytest.skip("the channel's MPICH is Debian's: apt-get install libmpich-dev mpich")
     folder = KEPT / "conda"
@@ -65,7 +70,7 @@ def offline_folder() -> Path:
 def installer_folder() -> Path:
     """Made once, and kept: one with all that torchml-installer needs. Skips where it cannot be."""
     if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("the system's Python cannot be put into packages")
+        pytest.skip(SYSTEM_PYTHON)
     folder = KEPT / "conda-installer"
     run([sys.executable, "-m", "ci.conda_channel", folder, "--for-installer"], cwd=ROOT)
     return folder

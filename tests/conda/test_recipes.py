@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
+pytest.importorskip("ruamel.yaml", reason="check-jsonschema is not installed")
 
 from rattler_build import PlatformConfig, RenderConfig, Stage0Recipe, VariantConfig
+from ruamel.yaml import YAML
 
 from ci.conda_packages import NAMES, RECIPES, any_true, rendered
 from tests.support import ROOT
@@ -33,6 +38,15 @@ def test_conda_build_is_given_every_recipe_in_the_order_of_their_needs() -> None
     assert all((ROOT / folder / "recipe.yaml").is_file() for folder in folders)
     assert folders == [f"recipes/{name}" for name in NAMES]
     assert words[words.index("-c") + 1] == "conda-forge"
+
+
+#: As https://docs.conda.io/projects/conda-build/en/latest/user-guide/v1-recipes.html lists them.
+CONDA_BUILD_OPTIONS = {"--channel", "--output-folder", "--override-channels", "-c", "-m"}
+
+
+def test_conda_build_is_given_options_that_it_has_for_recipes_of_this_format() -> None:
+    options = {word for word in command("conda build") if word.startswith("-")}
+    assert options <= CONDA_BUILD_OPTIONS
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,6 +107,14 @@ def test_nothing_is_built_where_it_could_not_be(platform: str) -> None:
     )
 
 
+def test_looking_at_the_recipes_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert rendered("torchml-driver", {}, "linux-64")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_condition_may_be_of_a_variant() -> None:
     variants = rendered("torchml-driver", {}, "linux-64")
     without_cuda = ['linux and torch_build == "cuda"']
@@ -142,6 +164,69 @@ def test_a_recipe_says_what_conda_forge_s_linter_asks_for(name: str) -> None:
     known = {"repository": "https://github.com/openkim/libdescriptor"}
     assert addresses == (known if name == "torchml-libdescriptor" else {})
     assert not recipe["extra"]
+
+
+def specifications(listed: Iterable[Any]) -> Iterator[str]:
+    """Of a list of requirements, with those that are so under a condition."""
+    for entry in listed:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            branches = [entry["then"], entry.get("else", [])]
+            for branch in branches:
+                yield from specifications([branch] if isinstance(branch, str) else branch)
+
+
+#: Of https://github.com/conda-forge/conda-smithy/blob/main/LINTER.md, R-001 and R-009.
+SECTIONS = (
+    "schema_version",
+    "context",
+    "package",
+    "source",
+    "build",
+    "requirements",
+    "tests",
+    "about",
+)
+ENVIRONMENTS = ("build", "host", "run")
+_SPECIFICATION = r"[a-z0-9_.-]+( [^ ]+( [^ ]+)?)?"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_written_as_conda_forge_s_linter_wants_it(name: str) -> None:
+    """conda-smithy, which it is in, is on no package index but conda's: its rules, by number."""
+    path = RECIPES / name / "recipe.yaml"
+    text = path.read_text()
+    recipe = YAML(typ="safe").load(text)
+    # Sections are in order, nothing else is there (R-000, R-001).
+    assert list(recipe) == [section for section in SECTIONS if section in recipe]
+    assert text.endswith("\n")  # R-011, R-012
+    assert not text.endswith("\n\n")
+    assert re.fullmatch(r"[a-z0-9_.-]+", recipe["package"]["name"])  # R-014
+    assert all(isinstance(value, (str, int)) for value in recipe["context"].values())  # R-040
+    # Expressions have one space inside their braces (R-025), and no selector is a comment (R1-001).
+    assert re.findall(r"\$\{\{(?! \S)|(?<!\S )\}\}|#\s*\[", text) == []
+    requirements = recipe["requirements"]
+    wanted = {
+        key: list(specifications(requirements[key])) for key in ENVIRONMENTS if key in requirements
+    }
+    assert [key for key in requirements if key in ENVIRONMENTS] == list(wanted)  # R-009
+    for specification in itertools.chain(*wanted.values()):
+        plain = re.sub(r"\$\{\{ .*? \}\}", "x", specification)
+        assert re.fullmatch(_SPECIFICATION, plain), specification  # R-021, R-022, R-048
+    compiled = any("compiler(" in entry for entry in wanted.get("build", []))
+    assert not compiled or '${{ stdlib("c") }}' in wanted["build"]  # R-033
+    # Who is built with a Python is run with it, and with any (R-023, R-024) or any newer (R-026).
+    pythons = {
+        key: [entry for entry in wanted.get(key, []) if entry.split()[0] == "python"]
+        for key in ("host", "run")
+    }
+    if recipe["build"].get("noarch") == "python":
+        lowest = "${{ python_min }}"
+        assert pythons == {"host": [f"python {lowest}.*"], "run": [f"python >={lowest}"]}  # R-047
+        assert "if:" not in text  # R1-002
+    else:
+        assert pythons in ({"host": ["python"], "run": ["python"]}, {"host": [], "run": []})
 
 
 def test_the_package_without_binary_code_is_built_with_the_oldest_python() -> None:

@@ -1,0 +1,48 @@
+"""Write the network of graph_network.py, as train.py taught it, as a TorchScript file."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from graph_network import GraphNetwork
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from weights import read_weights
+
+KIM_NAME = "TorchML_GN_Si__MO_000000000000_000"
+CUTOFF = 4.5  # angstrom, beyond the second neighbours at 3.84
+LAYERS = 3
+WEIGHTS = Path(__file__).with_name("weights.json")
+
+
+def network() -> GraphNetwork:
+    """Not trained yet."""
+    return GraphNetwork(elements=1, cutoff=CUTOFF, layers=LAYERS, features=32).double()
+
+
+def trained(path: Path = WEIGHTS) -> GraphNetwork:
+    model = network()
+    read_weights(model, path)
+    return model.eval()
+
+
+def write_model(model: GraphNetwork, path: Path) -> None:
+    torch.jit.script(model).save(str(path))
+    print(f"Wrote {path}. To make a KIM model of it and install it:")
+    print(
+        f"  torchml-install model pack '{path}' --elements Si --cutoff {CUTOFF}"
+        f" --pattern graph --layers {LAYERS} --name {KIM_NAME}"
+    )
+    print(f"  torchml-install model install {KIM_NAME}")
+    print(f"  lmp -var model {KIM_NAME} -in in.silicon")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("GN_Si.pt"), metavar="FILE.pt")
+    write_model(trained(), parser.parse_args().output)
+
+
+if __name__ == "__main__":
+    main()
