@@ -15,7 +15,13 @@ import pytest
 import torch
 
 from tests.operator_models import dense_potential, portable_model, silicon
-from tests.support import KEPT, ROOT
+from tests.structures import (
+    ENERGY_TOLERANCE,
+    EXAMPLE_MODEL,
+    FORCE_TOLERANCE,
+    REFERENCE_MODEL,
+)
+from tests.support import KEPT, ROOT, DriverEnvironment
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +51,24 @@ NO_SECOND_COPY = """
 names = [line.split("/")[-1] for line in open("/proc/self/maps") if "_scatter_cpu" in line]
 assert len(set(names)) == 1
 assert "libtorchscatter" not in open("/proc/self/maps").read()
+"""
+
+#: ASE, through KIM-API and kimpy: our model and the published one.
+THROUGH_KIM = """
+import json, sys
+{before}
+import numpy as np
+from ase.build import bulk
+from ase.calculators.kim import KIM
+found = []
+for name in sys.argv[1:]:
+    atoms = bulk("Si", cubic=True) * 2
+    atoms.rattle(0.05, seed=1)
+    atoms.calc = KIM(name)
+    found.append([atoms.get_potential_energy(), atoms.get_forces().tolist()])
+np.linalg.inv(np.random.default_rng(1).random((300, 300)))  # numpy's own threads, too
+{after}
+print(json.dumps(found))
 """
 
 
@@ -120,6 +144,19 @@ def test_the_originals_live_in_the_same_process(
     env = {**environment, "KIM_MODEL_OPERATORS": operators}
     program = PROGRAM.format(before=before, after=after)
     assert_right(sparse_tensor_model, python(env, "-c", program, str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(USE, USE), ("", USE)], ids=["imported before", "imported after"]
+)
+def test_ase_computes_through_kim_beside_the_originals(
+    before: str, after: str, environment: dict[str, str], in_collection: DriverEnvironment
+) -> None:
+    program = THROUGH_KIM.format(before=before, after=after)
+    env = {**environment, **in_collection.env}
+    ours, published = json.loads(python(env, "-c", program, EXAMPLE_MODEL, REFERENCE_MODEL))
+    assert ours[0] == pytest.approx(published[0], abs=ENERGY_TOLERANCE)
+    np.testing.assert_allclose(ours[1], published[1], rtol=0, atol=FORCE_TOLERANCE)
 
 
 def test_listed_libraries_give_a_model_the_original_operators(
