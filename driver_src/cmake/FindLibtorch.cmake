@@ -9,6 +9,9 @@
 # Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
 # Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
 
+# Whatever the project asks for: torch_scatter's asks for 3.0.
+cmake_policy(VERSION 3.18)
+
 if(NOT CMAKE_CXX_COMPILER_LOADED)
     message(FATAL_ERROR "torchml: FindLibtorch has to be included after project().")
 endif()

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, Outcome, make_kim, make_torch, write
-from tests.support import KEPT
+from tests.support import KEPT, ROOT
+from tests.versions.toolchains import active_torch
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
@@ -299,6 +300,34 @@ values, places = torch.ops.torch_scatter.scatter_max(
 )
 print(values.tolist(), places.tolist())
 """
+
+
+def test_a_project_that_asks_for_an_old_cmake_finds_torch(tmp_path: Path) -> None:
+    """torch_scatter's asks for 3.0, and so for none of the later policies."""
+    write(
+        tmp_path / "CMakeLists.txt",
+        "cmake_minimum_required(VERSION 3.0)\n"
+        "project(old LANGUAGES CXX)\n"
+        "set(CMAKE_CXX_STANDARD 14)\n"
+        "find_package(Torch REQUIRED)\n"
+        "add_library(old old.cpp)\n"
+        "target_link_libraries(old ${TORCH_LIBRARIES})\n",
+    )
+    write(tmp_path / "old.cpp", "int answer() { return 42; }\n")
+    variables = {
+        "TORCH_ROOT": active_torch(),
+        "Torch_DIR": ROOT / "torchml_installer/deps/cmake",
+        "TORCHML_FIND_LIBTORCH": ROOT / "driver_src/cmake/FindLibtorch.cmake",
+        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",
+    }
+    options = [f"-D{name}={value}" for name, value in variables.items()]
+    done = subprocess.run(
+        ["cmake", "-S", str(tmp_path), "-B", str(tmp_path / "build"), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
