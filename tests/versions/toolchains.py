@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -110,11 +111,13 @@ def active_torch() -> Path:
 
 
 def newest_torch() -> str:
-    """The newest release that pip can install here."""
-    printed = run([sys.executable, "-m", "pip", "index", "versions", "torch"])
-    found = re.search(r"^torch \(([\d.]+)", printed, re.MULTILINE)
-    assert found is not None, printed
-    return found[1]
+    """The newest release that pip installs here, where constraints may rule out newer ones."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        run([*pip, "--no-deps", "--only-binary", ":all:", "--report", report, "torch"])
+        (torch,) = json.loads(report.read_text())["install"]
+    return str(torch["metadata"]["version"])
 
 
 def whole_torch(version: str) -> Path:
