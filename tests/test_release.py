@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from ci.release import sbom
 from ci.release.sources import export
 from ci.release.version import PLACES, version_of
 from tests.conda.offline import offline_folder
 from tests.support import ROOT, run
+from tests.torch_models import torchscript
 from tests.versions.toolchains import active_torch
 from torchml_installer.deps import libdescriptor
 
@@ -292,6 +295,21 @@ def test_the_wheel_alone_brings_the_command(quick: Path, tmp_path: Path) -> None
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     said = run([tmp_path / "venv/bin/torchml-install", "--version"], env=env, cwd=tmp_path)
     assert VERSION in said
+
+
+def test_model_files_in_packages_do_not_say_where_they_were_made(tmp_path: Path) -> None:
+    """Not where torch's sources lay, either: a package is made in another folder each time."""
+    recipe = runpy.run_path(str(ROOT / "recipes/torchml-example-models/install_example.py"))
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh()).double()
+    file = tmp_path / "network.pt"
+    file.write_bytes(torchscript(network))
+    recipe["leave_out_places"](file)
+    with zipfile.ZipFile(file) as archive:
+        text = b"".join(archive.read(name) for name in archive.namelist())
+    for place in (active_torch(), ROOT, Path("torch/nn/modules/linear.py")):
+        assert os.fsencode(place) not in text
+    given = torch.ones(2, 3, dtype=torch.float64)
+    assert torch.equal(torch.jit.load(str(file))(given), network(given))
 
 
 @pytest.fixture(scope="module")

@@ -6,29 +6,35 @@ ARGUMENT: handed on to `torchml-install model pack`, with what the example's mak
 place of {CUTOFF} and the like.
 """
 
+import importlib
 import os
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 
 def facts_of(example: str) -> dict[str, Any]:
-    """What make_model.py of that folder holds.
+    """What make_model.py of that folder holds."""
+    sys.path.insert(0, str(Path("examples", example).resolve()))
+    return vars(importlib.import_module("make_model"))
 
-    TorchScript remembers where the model's source lay. Here that is nowhere in particular, so that
-    the same source gives the same file.
+
+def leave_out_places(model: Path) -> None:
+    """Takes out of a TorchScript file where its sources, and torch's, lay on this machine.
+
+    Only error messages tell those; without them the same source gives the same file.
     """
-    folder = Path("examples", example).resolve()
-    sys.path.insert(0, str(folder))
-    module = sys.modules[example] = ModuleType(example)
-    module.__file__ = f"{example}.py"
-    source = (folder / module.__file__).read_text("utf-8")
-    exec(compile(source, module.__file__, "exec"), module.__dict__)
-    import make_model
-
-    return vars(make_model)
+    places = re.compile(r".*\.debug_pkl|[^/]+/\.data/serialization_id")  # a sum over all of it
+    whole = model.with_suffix(".whole")
+    model.rename(whole)
+    with zipfile.ZipFile(whole) as original, zipfile.ZipFile(model, "w") as written:
+        for entry in original.infolist():
+            if not places.fullmatch(entry.filename):
+                written.writestr(entry, original.read(entry))
+    whole.unlink()
 
 
 def main(example: str, arguments: list[str]) -> None:
@@ -36,6 +42,7 @@ def main(example: str, arguments: list[str]) -> None:
     name, file = facts["KIM_NAME"], f"{example}.pt"
     sys.argv = ["make_model.py", "--output", file]
     facts["main"]()
+    leave_out_places(Path(file))
     more = [argument.format_map(facts) for argument in arguments]
     what = ["--elements", "Si", "--cutoff", str(facts["CUTOFF"]), "--name", name, *more]
     subprocess.run(["torchml-install", "model", "pack", file, *what], check=True)
