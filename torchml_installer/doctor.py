@@ -72,13 +72,20 @@ def show(survey: Survey, *, places: bool = False) -> None:
         elif found.symptom.repair:
             _say(f"  repair: `torchml-install driver --fix` would {found.symptom.repair}")
     print()
-    if exit_code(survey) == 0:
-        _say("Everything needed to build the driver is here: `torchml-install driver` builds it.")
-    else:
-        _say(
-            "The driver cannot be built yet; start with the first problem above, or see what\n"
-            "`torchml-install deps --dry-run` would have installed for it."
-        )
+    _say(_next_command(survey))
+
+
+def _next_command(survey: Survey) -> str:
+    problems = [one for one in survey.toolchain.findings() if one.problem is not None]
+    if not problems:
+        return "Everything needed to build the driver is here: `torchml-install driver` builds it."
+    if any(finding.named for finding in problems):
+        # `deps` installs nothing beside what somebody has named.
+        return "The driver cannot be built yet; start with the first problem above."
+    return (
+        "The driver cannot be built yet: `torchml-install deps` installs what is missing\n"
+        "(`torchml-install deps --dry-run` shows how)."
+    )
 
 
 def _say(text: str) -> None:

@@ -310,7 +310,7 @@ def test_kim_is_found_by_every_way_it_is_named(
 def test_no_kim_where_it_was_named_is_told(tmp_path: Path) -> None:
     found = kim_api.detect(tmp_path / "nowhere")
     assert isinstance(found.problem, NoKimApiError)
-    assert "libkim-api-dev" in found.next_step
+    assert found.next_step.startswith("Leave out --kim-root, or name another one")
 
 
 def test_kim_without_its_development_files_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,32 @@ def test_an_old_cmake_is_recognised_and_its_repair_offered(
     assert "3.13.4" in found.symptom.explanation
     # No Python is changed, see tests/clean/test_python_packages.py.
     assert found.symptom.command[-3:-1] == ("--target", str(cmake.private_folder()))
+
+
+def test_a_wrong_place_that_was_named_is_taken_back_and_not_installed_for(
+    complete: Machine,
+) -> None:
+    """What deps or pip would install is not looked at, as long as the name stands."""
+    torch = complete.environment["TORCH_ROOT"]
+    quoted = shlex.quote(torch)
+    outcome = complete.install("doctor", "--torch-root", "/nowhere")
+    assert outcome.code == errors.NoTorchError.exit_code
+    wanted = f"Leave out --torch-root, or name another one; usable here: --torch-root {quoted}\n"
+    assert f"  what to do: {wanted}" in outcome.out
+    assert "deps" not in outcome.out.splitlines()[-1]
+    kim = complete.environment["KIM_API_CMAKE_PREFIX_DIR"]
+    complete.environment |= {"CONDA_PREFIX": kim, "KIM_API_CMAKE_PREFIX_DIR": "/nowhere"}
+    outcome = complete.install("doctor")
+    assert outcome.code == errors.NoKimApiError.exit_code
+    wanted = f"usable here: --kim-root {shlex.quote(kim)}\n"
+    assert f"  what to do: Unset KIM_API_CMAKE_PREFIX_DIR, or name another one; {wanted}" in (
+        outcome.out
+    )
+    complete.environment |= {"KIM_API_CMAKE_PREFIX_DIR": kim, "CXX": "/nowhere/g++"}
+    outcome = complete.install("deps", "--dry-run")
+    assert outcome.code == errors.NoCompilerError.exit_code
+    cxx = shlex.quote(str(complete.folder / ODD_NAME / "bin/c++"))
+    assert f"Unset CXX, or name another one; usable here: --cxx {cxx}\n" in outcome.err
 
 
 def test_a_torch_that_was_named_is_not_replaced_by_the_repair(complete: Machine) -> None:
