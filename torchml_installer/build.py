@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchml_installer import build_folder, console, python_module, receipts
+from torchml_installer import build_folder, console, disk, python_module, receipts
 from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.collections import (
     Collection,
@@ -29,6 +29,7 @@ from torchml_installer.driver_check import (
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
+    NotPermittedError,
     SourcesMissingError,
     TorchMLError,
 )
@@ -128,6 +129,8 @@ def _install_driver(
     tools = context.tools
     tools.require()
     _require_roots(options, tools)
+    if options.build_dir is not None:
+        _require_build_dir(options.build_dir.absolute())
     sources = shared_folder("driver_src")
     assert tools.kim.collections_info is not None, "a usable KIM-API has it"
     collections = Collections(tools.kim.collections_info)
@@ -181,6 +184,19 @@ def _names(options: DriverOptions) -> tuple[str, ...]:
             f"--jobs has to be at least 1, not {options.jobs}.", "Leave it out to use all cores."
         )
     return tuple(dict.fromkeys(options.names))
+
+
+def _require_build_dir(folder: Path) -> None:
+    """Makes the folder that was chosen for the build, before anything else is made beside it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if disk.says_full(str(error)):
+            raise
+        raise NotPermittedError(
+            f"Cannot build in {folder}: {error.strerror}.",
+            "Name another folder with --build-dir, or leave it out.",
+        ) from error
 
 
 def _require_roots(options: DriverOptions, tools: Toolchain) -> None:

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -23,13 +23,35 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-_FOLDER = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A file or folder. An empty one would mean the working folder: a variable was not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Word(click.types.StringParamType):
+    """A text that names something."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_FOLDER = _Path(path_type=Path)
+_WORD = _Word()
 _COLLECTIONS = click.Choice(["user", "environment", "system"])
+
+_cxx_option = click.option("--cxx", type=_WORD, metavar="PATH", help="C++ compiler to use.")
 
 
 def _places_options(command: Command) -> Command:
     """The options that say where libtorch, the KIM-API and the compiler are."""
-    command = click.option("--cxx", metavar="PATH", help="C++ compiler to use.")(command)
+    command = _cxx_option(command)
     command = click.option(
         "--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use."
     )(command)
@@ -164,8 +186,10 @@ def doctor(
     show_default=True,
     help="Package manager.",
 )
-@click.option("--torch-index", metavar="URL", help="Index that pip takes torch from.")
-@click.option("--libtorch", metavar="FILE|URL", help="A libtorch .zip to unpack, as torch.")
+@click.option("--torch-index", type=_WORD, metavar="URL", help="Index that pip takes torch from.")
+@click.option(
+    "--libtorch", type=_WORD, metavar="FILE|URL", help="A libtorch .zip to unpack, as torch."
+)
 @click.option("--sha256", metavar="DIGITS", help="That the libtorch must have.")
 @click.option(
     "--prefix",
@@ -242,6 +266,7 @@ def deps(
 @click.option(
     "-o",
     "--output",
+    type=_WORD,
     metavar="FILE",
     help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
     " - is standard output.",
@@ -449,7 +474,7 @@ def model_pack(
 
 
 @model.command("compile", short_help="Make machine code of a Python model.")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", type=_WORD, metavar="SOURCE")
 @click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
 @click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
 @click.option(
@@ -472,7 +497,7 @@ def model_pack(
     help="Instruction set (default: the highest level that this CPU has, else native); "
     "x86-64-v3 also for machines without AVX-512.",
 )
-@click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
+@_cxx_option
 @click.option("--no-energy-only", is_flag=True, help="Smaller file; energies cost a gradient.")
 @click.option("--output", type=_FOLDER, metavar="FILE.pt2", help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there already.")
@@ -558,7 +583,7 @@ def model_compile(
 @click.argument("folder", type=_FOLDER)
 @_collection_option
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
-@click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
+@_cxx_option
 @click.option("--force", is_flag=True, help="Replace the model if it is installed already.")
 @_json_option
 @_verbose_option
@@ -595,7 +620,7 @@ def model_install(
 
 
 @model.command("inspect", short_help="Say what it is.")
-@click.argument("path", metavar="PATH|NAME")
+@click.argument("path", type=_WORD, metavar="PATH|NAME")
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
 @_json_option
 def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
@@ -738,7 +763,7 @@ def _installed_names(
 
 
 @cli.command(short_help="Remove what was installed, and nothing else.")
-@click.argument("names", nargs=-1, shell_complete=_installed_names)
+@click.argument("names", nargs=-1, type=_WORD, shell_complete=_installed_names)
 @click.option("--all", "everything", is_flag=True, help="All that was installed, and the caches.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--force", is_flag=True, help="Also files that were changed since.")

@@ -249,6 +249,26 @@ def test_the_build_folder_may_be_chosen(driver: DriverMachine, tmp_path: Path) -
     assert not (tmp_path / "cache/torchml-install/build").exists()
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "long", "below a file"])
+def test_a_build_folder_that_cannot_be_is_told(
+    driver: DriverMachine, tmp_path: Path, kind: str
+) -> None:
+    chosen = tmp_path / "chosen"
+    if kind == "link":
+        chosen.symlink_to("/nowhere")
+    elif kind == "long":
+        chosen = tmp_path / ("a" * 300)
+    else:
+        chosen.write_text("mine\n")
+    if kind == "below a file":
+        chosen /= "build"
+    outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
+    assert outcome.code == errors.NotPermittedError.exit_code, outcome.err
+    assert f"error: Cannot build in {chosen}: " in outcome.err
+    assert "--build-dir" in outcome.err
+    assert not list(tmp_path.glob("*.lock"))
+
+
 def test_a_cache_with_an_odd_path_is_no_obstacle(driver: DriverMachine, tmp_path: Path) -> None:
     driver.environment["XDG_CACHE_HOME"] = str(tmp_path / ODD_NAME)
     driver.environment["TMPDIR"] = str(tmp_path)

@@ -38,6 +38,30 @@ def test_exit_codes_are_never_given_to_another_failure() -> None:
     assert errors.InterruptedByUserError.exit_code == 130
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("doctor", "--torch-root", ""),
+        ("doctor", "--cxx", ""),
+        ("deps", "--libtorch", ""),
+        ("deps", "--prefix", ""),
+        ("driver", "--build-dir", ""),
+        ("env", "--output", ""),
+        ("model", "install", ""),
+        ("model", "inspect", ""),
+        ("uninstall", ""),
+    ],
+    ids=" ".join,
+)
+def test_what_is_empty_names_nothing(machine: Machine, words: tuple[str, ...]) -> None:
+    """A script with a variable that is not set would otherwise have meant the working folder."""
+    before = sorted(machine.folder.iterdir())
+    outcome = machine.install(*words)
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].endswith("it is empty.")
+    assert sorted(machine.folder.iterdir()) == before
+
+
 def _run_with(machine: Machine, statement: str) -> Outcome:
     """The command, with ``doctor`` replaced by a function that does ``statement``."""
     script = write(

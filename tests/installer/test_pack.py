@@ -80,7 +80,9 @@ def test_the_files_name_may_be_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "suggested"), [("my-model", "my_model"), ("2body", "M_2body"), ("Å", "_"), ("", "m")]
+    ("name", "suggested"),
+    [("my-model", "my_model"), ("2body", "M_2body"), ("Å", "_"), ("", "m"), ("a" * 201, "aaa")],
+    ids=["hyphen", "digit", "not ASCII", "empty", "long"],
 )
 def test_a_name_that_kim_refuses_is_told_with_a_legal_one(
     tmp_path: Path, name: str, suggested: str
