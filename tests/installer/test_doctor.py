@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from tests.installer.made_up import (
 )
 from torchml_installer import detect, doctor, errors, remedies, report
 from torchml_installer.detect import Places, cmake, compiler, kim_api, kim_collections, survey
+from torchml_installer.names import DEFAULT_DRIVER_NAME
 from torchml_installer.remedies.remedy import Context
 
 
@@ -50,6 +52,27 @@ def test_a_complete_machine_ends_with_0(complete: Machine) -> None:
     assert outcome.code == 0, outcome.out
     assert "Everything needed to build the driver is here" in outcome.out
     assert "\x1b[" not in outcome.out
+
+
+def test_what_nobody_needs_is_not_called_missing(complete: Machine) -> None:
+    for words in ((), ("--markdown",)):
+        outcome = complete.install("doctor", *words)
+        assert "missing" not in outcome.out
+        assert re.search(r"Enzyme[ |]+not here", outcome.out)
+    complete.environment["LIBDESCRIPTOR_ROOT"] = "/nowhere"
+    assert "| libdescriptor | not usable |" in complete.install("doctor", "--markdown").out
+    complete.environment["TORCH_ROOT"] = "/nowhere"
+    assert "| libtorch | **PROBLEM** |" in complete.install("doctor", "--markdown").out
+
+
+def test_the_next_command_is_another_one_once_the_driver_is_there(complete: Machine) -> None:
+    assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
+    collection = complete.folder / "collection"
+    (collection / DEFAULT_DRIVER_NAME).mkdir(parents=True)
+    complete.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(collection)
+    assert complete.install("doctor").out.splitlines()[-1] == (
+        "The driver is installed: `torchml-install quickstart` runs a first model with it."
+    )
 
 
 def test_the_json_output_is_as_its_schema_says(complete: Machine) -> None:

@@ -107,6 +107,20 @@ class Finding:
         return self.where is not None and self.problem is None
 
     @property
+    def absent(self) -> bool:
+        """Whether it is simply not there, which is no failure."""
+        return self.where is None and self.problem is None
+
+    @property
+    def state(self) -> str:
+        """In a word or two, for people."""
+        if self.usable:
+            return "ok"
+        if self.absent:
+            return "not here"
+        return "PROBLEM" if self.needed else "not usable"
+
+    @property
     def named(self) -> bool:
         """Whether the user has said where it is, by an option or by a variable of its own."""
         found_by = ("PATH", "CONDA_PREFIX")
