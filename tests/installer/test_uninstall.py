@@ -43,7 +43,7 @@ def installed(folder: Path, name: str = "Demo", kind: str = "driver") -> Path:
     return library
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("data", "own_temporaries")
 class TestReceipts:
     def test_an_item_goes_with_its_folder_and_its_receipt(self, tmp_path: Path) -> None:
         library = installed(tmp_path / ODD_NAME)
