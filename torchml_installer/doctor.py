@@ -136,7 +136,9 @@ def _short(path: Path) -> str:
 
 def _version(finding: Finding) -> str:
     details = ", ".join(f"{name} {value}" for name, value in finding.details.items())
-    return f"{finding.version} ({details})" if details else finding.version
+    if finding.version and details:
+        return f"{finding.version} ({details})"
+    return finding.version or details
 
 
 def _plain_line(finding: Finding) -> str:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from torchml_installer import detect, doctor, errors, remedies, report
+from torchml_installer import detect, doctor, errors, receipts, remedies, report
 from torchml_installer.detect import Places, cmake, compiler, kim_api, kim_collections, survey
 from torchml_installer.names import DEFAULT_DRIVER_NAME
 from torchml_installer.remedies.remedy import Context
@@ -73,6 +74,42 @@ def test_the_next_command_is_another_one_once_the_driver_is_there(complete: Mach
     assert complete.install("doctor").out.splitlines()[-1] == (
         "The driver is installed: `torchml-install quickstart` runs a first model with it."
     )
+
+
+def test_a_driver_whose_torch_has_gone_or_changed_is_told(
+    complete: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever upgrades torch has a driver that simulators cannot load."""
+    monkeypatch.setenv("XDG_DATA_HOME", complete.environment["XDG_DATA_HOME"])
+    library = write(complete.folder / "collection" / DEFAULT_DRIVER_NAME / "library.so", "driver")
+    complete.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(complete.folder / "collection")
+    torch = make_torch(complete.folder / "its torch", "2.7.1")
+    made_from = {"torch": f"2.7.1 in {torch}"}
+    receipts.write(receipts.Receipt("driver", DEFAULT_DRIVER_NAME, [library], made_from))
+
+    def driver() -> dict[str, Any]:
+        outcome = complete.install("doctor", "--json")
+        assert outcome.code == 0, outcome.err  # it can be built
+        answer = json.loads(outcome.out)
+        require_documented(answer)
+        found: dict[str, Any] = next(
+            finding for finding in answer["findings"] if finding["name"] == "kim-collections"
+        )
+        return found
+
+    assert driver()["usable"]
+    assert driver()["details"] == {"built with torch": f"2.7.1 in {torch}"}
+    make_torch(torch, "2.7.9")  # the same interface
+    assert driver()["usable"]
+    make_torch(torch, "2.13.0")
+    told = f"The driver in {library.parent} was built with torch 2.7.1 in {torch}, "
+    assert driver()["problem"] == f"{told}which is 2.13.0 now."
+    assert driver()["next_step"] == "`torchml-install driver` builds it again."
+    shutil.rmtree(torch)
+    assert driver()["problem"] == f"{told}which is no longer there."
+    assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
+    library.write_text("one that KIM's own command has built")
+    assert (driver()["usable"], driver()["details"]) == (True, {})
 
 
 def test_the_json_output_is_as_its_schema_says(complete: Machine) -> None:
