@@ -118,6 +118,7 @@ def test_the_json_output_is_as_its_schema_says(complete: Machine) -> None:
     assert (answer["schema"], answer["ok"], answer["exit_code"]) == (1, True, 0)
     names = [finding["name"] for finding in answer["findings"]]
     assert names[:5] == ["torch", "kim-api", "compiler", "cmake", "build-tool"]
+    assert "torchml_driver" in names
     assert len(names) == len(set(names))
     assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]
     old = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
