@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torchml_installer import build_folder, console, disk, python_module, receipts
 from torchml_installer.cmake_project import CMakeProject
@@ -86,6 +87,22 @@ class InstalledDriver:
     python_module: bool
     toolchain: Toolchain
     log: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """schema 1: what ``driver --json`` prints.
+
+        drivers: list of objects with name and folder; python_module: the Python that the module
+        was installed for, null if it was not; torch: object with version and root; log: of the
+        build.
+        """
+        torch = self.toolchain.torch
+        return {
+            "schema": 1,
+            "drivers": [{"name": one.name, "folder": str(one)} for one in self.folders],
+            "python_module": sys.executable if self.python_module else None,
+            "torch": {"version": torch.version, "root": str(torch.where)},
+            "log": str(self.log),
+        }
 
 
 def install_driver(options: DriverOptions) -> InstalledDriver:

@@ -330,6 +330,7 @@ def env(
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
 @_fix_option
 @_yes_option
+@_json_option
 @_verbose_option
 def driver(
     names: tuple[str, ...],
@@ -347,6 +348,7 @@ def driver(
     build_dir: Path | None,
     fix: bool | None,
     yes: bool,
+    as_json: bool,
     verbose: bool,
 ) -> None:
     """Builds and installs the KIM model driver and its Python module.
@@ -380,6 +382,9 @@ def driver(
             fix=True if yes and fix is None else fix,
         )
     )
+    if as_json:
+        _print_json(installed.as_json())
+        return
     for folder in installed.folders:
         click.echo(f"Installed the driver {folder.name} in {folder}")
     if installed.python_module:

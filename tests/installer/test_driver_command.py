@@ -67,6 +67,23 @@ def test_a_receipt_says_what_was_installed_from_what(driver: DriverMachine, tmp_
     assert (made_from["version"], made_from["graph"], made_from["mpi"]) == ("1.2.3", "ON", "OFF")
 
 
+def test_programs_read_what_was_installed_as_json(driver: DriverMachine) -> None:
+    words = driver.command("--name", "A", "--name", "B", "--json")
+    outcome = driver.install(*words, script=driver.script)
+    assert outcome.code == 0, outcome.err
+    answer = json.loads(outcome.out)
+    assert answer["schema"] == 1
+    assert answer["drivers"] == [
+        {"name": name, "folder": str(driver.collection / name)} for name in ("A", "B")
+    ]
+    assert answer["python_module"] is None
+    assert answer["torch"] == {
+        "version": "2.13.0+cpu",
+        "root": driver.environment["TORCH_ROOT"],
+    }
+    assert Path(answer["log"]).is_file()
+
+
 @pytest.mark.parametrize(
     ("option", "error"),
     [
