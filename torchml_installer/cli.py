@@ -16,6 +16,7 @@ import click
 
 from torchml_installer import __version__, streams
 from torchml_installer.errors import InterruptedByUserError, TorchMLError, UnexpectedError
+from torchml_installer.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
     from torchml_installer.collections import Collection
@@ -40,6 +41,22 @@ class _Word(click.types.StringParamType):
         if value == "":
             self.fail("it is empty.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class _Verb(click.Command):
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        settings["epilog"] = "Exit codes and environment: torchml-install --help"
+        super().__init__(*arguments, **settings)
+
+
+class _Verbs(click.Group):
+    """Lists its verbs in the order of the code, which is that of use."""
+
+    command_class = _Verb
+    group_class = type
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 _FOLDER = _Path(path_type=Path)
@@ -107,6 +124,7 @@ XDG_DATA_HOME and TMPDIR say where builds, receipts and temporary files go.
 
 
 @click.group(
+    cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
@@ -262,56 +280,14 @@ def deps(
         show(result)
 
 
-@cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")
-@click.option(
-    "-o",
-    "--output",
-    type=_WORD,
-    metavar="FILE",
-    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
-    " - is standard output.",
-)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
-    default="sh",
-    show_default=True,
-    help="Kind of shell.",
-)
-@_places_options
-def env(
-    output: str | None, kind: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
-) -> None:
-    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
-
-    Installed drivers and models do not need it.
-
-    \b
-    Example:
-      torchml-install env && . ./env.sh
-    """
-    import shlex
-
-    from torchml_installer import environment
-    from torchml_installer.environment_formats import FORMATS
-
-    text, path = environment.write(kind, output, _places(torch_root, kim_root, cxx))
-    if path is None:
-        click.echo(text, nl=False)
-        return
-    language = FORMATS[kind]
-    line = f"Wrote {path}."
-    if language.use:
-        parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
-        quoted = {key: shlex.quote(value) for key, value in parts.items()}
-        use, undo = language.use.format(**quoted), language.undo.format(**quoted)
-        line += f" Use it with `{use}`, undo it with `{undo}`."
-    click.echo(line)
-
-
 @cli.command(short_help="Build and install the driver and its Python module.")
-@click.option("--name", "names", multiple=True, metavar="NAME", help="KIM name; repeatable.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="KIM name; repeatable (default: TorchML__MD_173118614730_001).",
+)
 @_collection_option
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
@@ -359,7 +335,6 @@ def driver(
     """
     from torchml_installer.build import DriverOptions, install_driver
     from torchml_installer.libdescriptor import VARIABLE
-    from torchml_installer.names import DEFAULT_DRIVER_NAME
     from torchml_installer.torch_extensions import EXTENSIONS
 
     given = {
@@ -449,7 +424,6 @@ def model_pack(
     """
     from torchml_installer.models.pack import PackOptions, pack
     from torchml_installer.models.parameter_file import Pattern
-    from torchml_installer.names import DEFAULT_DRIVER_NAME
 
     packed = pack(
         PackOptions(
@@ -755,6 +729,54 @@ def quickstart(
         fix=True if yes and fix is None else fix,
     )
     run(options)
+
+
+@cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")
+@click.option(
+    "-o",
+    "--output",
+    type=_WORD,
+    metavar="FILE",
+    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
+    " - is standard output.",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
+    default="sh",
+    show_default=True,
+    help="Kind of shell.",
+)
+@_places_options
+def env(
+    output: str | None, kind: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
+) -> None:
+    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
+
+    Installed drivers and models do not need it.
+
+    \b
+    Example:
+      torchml-install env && . ./env.sh
+    """
+    import shlex
+
+    from torchml_installer import environment
+    from torchml_installer.environment_formats import FORMATS
+
+    text, path = environment.write(kind, output, _places(torch_root, kim_root, cxx))
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    language = FORMATS[kind]
+    line = f"Wrote {path}."
+    if language.use:
+        parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
+        quoted = {key: shlex.quote(value) for key, value in parts.items()}
+        use, undo = language.use.format(**quoted), language.undo.format(**quoted)
+        line += f" Use it with `{use}`, undo it with `{undo}`."
+    click.echo(line)
 
 
 def _installed_names(
