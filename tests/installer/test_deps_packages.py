@@ -349,6 +349,15 @@ class TestLibtorch:
         assert f"its sha256 is {wanted}" in bad.err
         assert (prefix / "libtorch/include/torch/script.h").is_file()
 
+    def test_a_libtorch_that_is_unpacked_already_is_named_otherwise(
+        self, bare: PackagesMachine
+    ) -> None:
+        folder = make_torch(bare.folder / "an unpacked one")
+        outcome = bare.install("deps", "--libtorch", folder)
+        assert outcome.code == DownloadFailedError.exit_code
+        assert f"error: {folder} is a folder, and no archive.\n" in outcome.err
+        assert f"`torchml-install driver --torch-root '{folder}'`" in outcome.err
+
     @pytest.mark.parametrize(
         ("content", "expected"), [(b"PK not really", "not a whole .zip"), (b"", "not a whole .zip")]
     )

@@ -103,6 +103,12 @@ def test_the_compiler_that_was_named_is_the_one(
     missing = compiler.detect("/no/such/g++")
     assert isinstance(missing.problem, NoCompilerError)
     assert "/no/such/g++" in missing.problem.message
+    flags = compiler.detect("g++ -O2").problem
+    assert flags is not None
+    assert flags.message == (
+        "The C++ compiler g++ -O2 named by --cxx does not exist: "
+        "--cxx takes one program; CXXFLAGS has its flags."
+    )
     folder = compiler.detect(str(tmp_path)).problem
     assert folder is not None
     assert (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import zipfile
 import zlib
@@ -77,6 +78,13 @@ def _checked(archive: str, sha256: str | None) -> str | None:
             )
     elif not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise BadOptionError(f"{sha256!r} is no SHA-256: that has 64 hexadecimal digits.")
+    if not _URL.match(archive) and Path(archive).is_dir():
+        root = shlex.quote(str(Path(archive).absolute()))
+        raise DownloadFailedError(
+            f"{archive} is a folder, and no archive.",
+            "A libtorch that is unpacked already can be used where it is: "
+            f"`torchml-install driver --torch-root {root}`.",
+        )
     if not _URL.match(archive) and not Path(archive).is_file():
         raise DownloadFailedError(
             f"There is no libtorch archive {archive}.",

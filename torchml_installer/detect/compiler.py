@@ -148,6 +148,8 @@ def _missing(word: str, how: str) -> CompilerFinding:
     if how in _NAMED:
         there = os.sep in word and files.exists(Path(word))
         what = "is no program that can be run" if there else "does not exist"
+        if not there and how == "--cxx" and len(word.split()) > 1:
+            what += ": --cxx takes one program; CXXFLAGS has its flags"
         message = f"The C++ compiler {word} named by {how} {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 
