@@ -811,7 +811,9 @@ def uninstall(
     if listing:
         chosen = removing.in_place(chosen)
     removals = removing.uninstall(chosen, force=force, dry_run=dry_run or listing)
-    caches = removing.remove_caches() if everything and not dry_run else []
+    caches: list[Path] = []
+    if everything:
+        caches = removing.caches() if dry_run else removing.remove_caches()
     if as_json:
         _print_json([removal.as_json() for removal in removals])
         return
@@ -824,7 +826,7 @@ def uninstall(
         for place, reason in removal.kept:
             click.echo(f"  {place} stays: it {reason}", err=True)
     for folder in caches:
-        click.echo(f"removed the caches in {folder}")
+        click.echo(f"{verb} the caches in {folder}")
     if not removals and not caches:
         click.echo("Nothing was installed.")
     elif listing:
