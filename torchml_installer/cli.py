@@ -19,6 +19,8 @@ from torchml_installer.errors import InterruptedByUserError, TorchMLError, Unexp
 from torchml_installer.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from torchml_installer.collections import Collection
     from torchml_installer.detect import Places
 
@@ -59,11 +61,21 @@ class _Verbs(click.Group):
         return list(self.commands)
 
 
+class _FileWord(_Word):
+    """A file, or something else that is written in its place; shells offer files."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return click.Path().shell_complete(ctx, param, incomplete)
+
+
 _FOLDER = _Path(path_type=Path)
 _WORD = _Word()
+_FILE = _FileWord()
 _COLLECTIONS = click.Choice(["user", "environment", "system"])
 
-_cxx_option = click.option("--cxx", type=_WORD, metavar="PATH", help="C++ compiler to use.")
+_cxx_option = click.option("--cxx", type=_FILE, metavar="PATH", help="C++ compiler to use.")
 
 
 def _places_options(command: Command) -> Command:
@@ -189,10 +201,21 @@ def doctor(
     click.get_current_context().exit(module.exit_code(facts))
 
 
+def _words_of_deps(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Completes the last of the words of ``deps --with``."""
+    from torchml_installer import deps as module
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{word}" for word in module.WORDS if word.startswith(last)]
+
+
 @cli.command(short_help="Install what is missing, or optional libraries.")
 @click.option(
     "--with",
     "words",
+    shell_complete=_words_of_deps,
     metavar="NAME[,NAME]",
     help="Only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, compiler, ...;"
     " and what the driver can use instead of its own: scatter, sparse, libdescriptor.",
@@ -206,7 +229,7 @@ def doctor(
 )
 @click.option("--torch-index", type=_WORD, metavar="URL", help="Index that pip takes torch from.")
 @click.option(
-    "--libtorch", type=_WORD, metavar="FILE|URL", help="A libtorch .zip to unpack, as torch."
+    "--libtorch", type=_FILE, metavar="FILE|URL", help="A libtorch .zip to unpack, as torch."
 )
 @click.option("--sha256", metavar="DIGITS", help="That the libtorch must have.")
 @click.option(
@@ -453,7 +476,7 @@ def model_pack(
 
 
 @model.command("compile", short_help="Make machine code of a Python model.")
-@click.argument("source", type=_WORD, metavar="SOURCE")
+@click.argument("source", type=_FILE, metavar="SOURCE")
 @click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
 @click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
 @click.option(
@@ -599,7 +622,7 @@ def model_install(
 
 
 @model.command("inspect", short_help="Say what it is.")
-@click.argument("path", type=_WORD, metavar="PATH|NAME")
+@click.argument("path", type=_FILE, metavar="PATH|NAME")
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
 @_json_option
 def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
@@ -735,7 +758,7 @@ def quickstart(
 @click.option(
     "-o",
     "--output",
-    type=_WORD,
+    type=_FILE,
     metavar="FILE",
     help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
     " - is standard output.",
