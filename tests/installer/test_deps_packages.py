@@ -303,6 +303,7 @@ class TestLibtorch:
         words = ["--libtorch", archive, "--sha256", self.digest(archive)]
         outcome = bare.install("deps", *words, "--with", "xxd")
         assert outcome.code == 0, outcome.err
+        assert "checking libtorch's archive ...\n" in outcome.err  # gigabytes take a while
         root = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install/deps/libtorch"
         assert (root / "lib/libtorch_cpu.so").is_file()
         assert f"export TORCH_ROOT={root}" in outcome.out

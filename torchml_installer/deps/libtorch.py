@@ -54,7 +54,8 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             file = Path(archive)
             if _URL.match(archive):
                 file = _download(archive, sha256 or "")
-            sha256 = _require_checksum(file, sha256)
+            with console.step("checking libtorch's archive"):
+                sha256 = _require_checksum(file, sha256)
             stage = _unpack(file, work, root)
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
