@@ -31,6 +31,7 @@ from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
     NotPermittedError,
+    OutputExistsError,
     SourcesMissingError,
     TorchMLError,
 )
@@ -214,6 +215,11 @@ def _require_build_dir(folder: Path) -> None:
             f"Cannot build in {folder}: {error.strerror}.",
             "Name another folder with --build-dir, or leave it out.",
         ) from error
+    if not build_folder.is_ours(folder) and any(folder.iterdir()):
+        raise OutputExistsError(
+            f"{folder} holds something else than a build of the driver.",
+            "Name an empty or a new one with --build-dir: a build removes what lies in its way.",
+        )
 
 
 def _require_roots(options: DriverOptions, tools: Toolchain) -> None:

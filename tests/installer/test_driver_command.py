@@ -286,6 +286,25 @@ def test_a_build_folder_that_cannot_be_is_told(
     assert not list(tmp_path.glob("*.lock"))
 
 
+def test_a_folder_with_something_else_in_it_is_not_built_in(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    """A build begins with removing what does not belong into its own folders."""
+    chosen = tmp_path / "project"
+    mine = [write(chosen / name / "mine.cpp", "mine") for name in ("source", "stage", "build")]
+    outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
+    assert all(file.is_file() for file in mine)
+    assert outcome.code == errors.OutputExistsError.exit_code
+    assert f"error: {chosen} holds something else than a build of the driver.\n" in outcome.err
+    assert "--build-dir" in outcome.err
+    assert sorted(path.name for path in chosen.iterdir()) == ["build", "source", "stage"]
+    chosen = tmp_path / "empty"
+    chosen.mkdir()
+    for _ in range(2):
+        words = driver.command("--build-dir", str(chosen))
+        assert driver.install(*words, script=driver.script).code == 0
+
+
 def test_a_cache_with_an_odd_path_is_no_obstacle(driver: DriverMachine, tmp_path: Path) -> None:
     driver.environment["XDG_CACHE_HOME"] = str(tmp_path / ODD_NAME)
     driver.environment["TMPDIR"] = str(tmp_path)
