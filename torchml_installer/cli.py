@@ -241,7 +241,7 @@ def _words_of_deps(
 @click.option("--sources", type=_FOLDER, metavar="DIR", help="Folder with downloaded archives.")
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
-@click.option("--force", is_flag=True, help="Build again what is there already.")
+@click.option("--force", is_flag=True, help="Build or install again what is there already.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, run nothing.")
 @_json_option
 @_verbose_option

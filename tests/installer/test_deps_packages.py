@@ -47,6 +47,7 @@ from torchml_installer.errors import (
     NoProviderError,
     NoTorchError,
     OldAbiTorchError,
+    OutputExistsError,
     PackageInstallError,
 )
 
@@ -349,6 +350,25 @@ class TestLibtorch:
         assert bad.code == DownloadFailedError.exit_code
         assert f"its sha256 is {wanted}" in bad.err
         assert (prefix / "libtorch/include/torch/script.h").is_file()
+
+    def test_a_libtorch_that_somebody_else_put_there_is_not_replaced(
+        self, bare: PackagesMachine, archive: Path
+    ) -> None:
+        prefix = bare.folder / "opt"
+        theirs = write(make_torch(prefix / "libtorch", "2.1.0") / "mine.txt")
+        bare.program("xxd")
+        words = ["deps", "--prefix", prefix, "--libtorch", archive, "--with", "xxd"]
+        for more in ([], ["--dry-run"]):
+            outcome = bare.install(*words, *more)
+            assert outcome.code == OutputExistsError.exit_code
+            assert f"error: {prefix}/libtorch is there already" in outcome.err
+            assert "--force" in outcome.err
+            assert f"--torch-root {prefix}/libtorch" in outcome.err
+        assert theirs.exists()
+        for more in (["--force"], []):  # the second time it is ours
+            outcome = bare.install(*words, *more)
+            assert outcome.code == 0, outcome.err
+        assert not theirs.exists()
 
     def test_a_libtorch_that_is_unpacked_already_is_named_otherwise(
         self, bare: PackagesMachine

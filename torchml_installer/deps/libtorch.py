@@ -11,12 +11,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchml_installer import build_folder, console, receipts
+from torchml_installer import build_folder, console, files, receipts
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
     BadOptionError,
     DownloadFailedError,
+    OutputExistsError,
 )
 from torchml_installer.paths import cache_folder
 from torchml_installer.placing import (
@@ -37,11 +38,15 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
 
     sha256: that it must have, in hexadecimal digits; an address needs one.
 
-    Raises BadOptionError, DownloadFailedError for an archive that is not the wanted one or none,
+    Raises BadOptionError, OutputExistsError where somebody else's libtorch lies in the prefix,
+    DownloadFailedError for an archive that is not the wanted one or none,
     the problem of a libtorch that the driver cannot use, and NotPermittedError.
     """
     sha256 = _checked(archive, sha256)
-    root = (options.prefix.absolute() / "libtorch") if options.prefix else torch.deps_folder()
+    root = torch.deps_folder()
+    if options.prefix is not None:
+        root = options.prefix.absolute() / "libtorch"
+        _require_ours(root, options)
     if options.dry_run:
         return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
     key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
@@ -60,13 +65,13 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
                 raise finding.problem
+            # Before it is in place: the next run has to know it for ours if this one is killed.
+            made_from = {"archive": archive, "sha256": sha256}
+            receipts.write(receipts.Receipt("library", "libtorch", [root], made_from))
             with writing_to(root):
                 put_in_place(stage, root)
         finally:
             remove(work)
-    receipts.write(
-        receipts.Receipt("library", "libtorch", [root], {"archive": archive, "sha256": sha256})
-    )
     return _outcome("installed", root, archive)
 
 
@@ -92,6 +97,17 @@ def _checked(archive: str, sha256: str | None) -> str | None:
             "Check the path: it is a .zip file, from https://pytorch.org/get-started/locally/.",
         )
     return sha256.lower() if sha256 else None
+
+
+def _require_ours(root: Path, options: DepsOptions) -> None:
+    """Raises OutputExistsError for what somebody else has put there."""
+    if options.force or not files.exists(root) or root in receipts.library_roots("libtorch"):
+        return
+    raise OutputExistsError(
+        f"{root} is there already, and not from torchml-install.",
+        f"Add --force to replace it, name another --prefix, or use it as it is: "
+        f"`torchml-install driver --torch-root {shlex.quote(str(root))}`.",
+    )
 
 
 def _outcome(
