@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchml_installer import build_folder, console, files, receipts
+from torchml_installer import build_folder, console, receipts
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
@@ -24,6 +24,7 @@ from torchml_installer.placing import (
     partial_beside,
     put_in_place,
     remove,
+    require_replaceable,
     require_room,
     writing_to,
 )
@@ -46,7 +47,13 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     root = torch.deps_folder()
     if options.prefix is not None:
         root = options.prefix.absolute() / "libtorch"
-        _require_ours(root, options)
+        ours = root in receipts.library_roots("libtorch")
+        try:
+            require_replaceable(root, ours=ours, force=options.force)
+        except OutputExistsError as error:
+            use = shlex.join(["torchml-install", "driver", "--torch-root", str(root)])
+            error.remedy += f" To use it as it is: `{use}`."
+            raise
     if options.dry_run:
         return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
     key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
@@ -97,17 +104,6 @@ def _checked(archive: str, sha256: str | None) -> str | None:
             "Check the path: it is a .zip file, from https://pytorch.org/get-started/locally/.",
         )
     return sha256.lower() if sha256 else None
-
-
-def _require_ours(root: Path, options: DepsOptions) -> None:
-    """Raises OutputExistsError for what somebody else has put there."""
-    if options.force or not files.exists(root) or root in receipts.library_roots("libtorch"):
-        return
-    raise OutputExistsError(
-        f"{root} is there already, and not from torchml-install.",
-        f"Add --force to replace it, name another --prefix, or use it as it is: "
-        f"`torchml-install driver --torch-root {shlex.quote(str(root))}`.",
-    )
 
 
 def _outcome(
