@@ -169,6 +169,8 @@ function(_libtorch_check_compiler standard result)
     set(CMAKE_CXX_STANDARD ${standard})
     set(CMAKE_CXX_STANDARD_REQUIRED ON)
     set(CMAKE_CXX_EXTENSIONS OFF)
+    # In a project that asks for a CMake before 3.8, as torch_scatter's does, checks heed none of these.
+    string(APPEND CMAKE_REQUIRED_FLAGS " ${CMAKE_CXX${standard}_STANDARD_COMPILE_OPTION}")
     set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
     set(CMAKE_REQUIRED_QUIET ON)
     set(source "#include <optional>
