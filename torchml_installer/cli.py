@@ -771,9 +771,15 @@ def quickstart(
     show_default=True,
     help="Kind of shell.",
 )
+@click.option("--force", is_flag=True, help="Replace a file that is from somebody else.")
 @_places_options
 def env(
-    output: str | None, kind: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
+    output: str | None,
+    kind: str,
+    force: bool,
+    torch_root: Path | None,
+    kim_root: Path | None,
+    cxx: str | None,
 ) -> None:
     """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
 
@@ -788,7 +794,8 @@ def env(
     from torchml_installer import environment
     from torchml_installer.environment_formats import FORMATS
 
-    text, path = environment.write(kind, output, _places(torch_root, kim_root, cxx))
+    places = _places(torch_root, kim_root, cxx)
+    text, path = environment.write(kind, output, places, force=force)
     if path is None:
         click.echo(text, nl=False)
         return

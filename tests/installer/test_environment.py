@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_program, make_torch, write
-from torchml_installer.errors import NoTorchError, NotPermittedError
+from torchml_installer.environment_formats import FORMATS
+from torchml_installer.errors import NoTorchError, NotPermittedError, OutputExistsError
 
 SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
 
@@ -246,13 +247,29 @@ def test_a_file_that_cannot_be_written_is_told(machine: Machine) -> None:
     assert "no/such/folder/env.sh" in outcome.err
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_of_the_users_own_is_not_replaced_unless_forced(machine: Machine, kind: str) -> None:
+    """Many a project has an env.sh."""
+    words = ["env", "--format", kind, *places(machine)]
+    own = machine.folder / FORMATS[kind].file_name
+    own.write_text("export MINE=1\n")
+    outcome = machine.install(*words)
+    assert outcome.code == OutputExistsError.exit_code
+    assert "--force" in outcome.err
+    assert own.read_text() == "export MINE=1\n"
+    for more in (["--force"], []):  # the second time it is ours
+        outcome = machine.install(*words, *more)
+        assert outcome.code == 0, outcome.err
+    assert "MINE" not in own.read_text()
+
+
 def test_what_a_link_leads_to_is_written_and_the_link_stays(machine: Machine) -> None:
     (machine.folder / "kept").mkdir()
     words = places(machine)
     for name, there in (("old.sh", True), ("new.sh", False)):
         behind = machine.folder / "kept" / name
         if there:
-            behind.write_text("old\n")
+            behind.touch()
         link = machine.folder / name
         link.symlink_to(f"kept/{name}")
         outcome = machine.install("env", "-o", name, *words)
