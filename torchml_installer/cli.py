@@ -387,6 +387,7 @@ def driver(
         click.echo(f"Installed the driver {folder.name} in {folder}")
     if installed.python_module:
         click.echo(f"Installed the Python module torchml_driver for {sys.executable}")
+    click.echo("  next: torchml-install quickstart, or model pack with a model of yours")
 
 
 @cli.group(short_help="Pack, install, check and measure models.")
@@ -752,6 +753,7 @@ def quickstart(
         fix=True if yes and fix is None else fix,
     )
     run(options)
+    click.echo("\n  next, a model of yours: torchml-install model pack --help")
 
 
 @cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")

@@ -50,6 +50,7 @@ def test_a_driver_is_installed_through_paths_with_blanks_and_quotes(driver: Driv
     assert outcome.code == 0, outcome.err
     assert driver.installed() == [DEFAULT]
     assert f"Installed the driver {DEFAULT}" in outcome.out
+    assert outcome.out.splitlines()[-1].startswith("  next: torchml-install quickstart")
     torch_root, compiler = (driver.collection / DEFAULT / "library.so").read_text().split("\n")
     assert torch_root == driver.environment["TORCH_ROOT"]
     assert Path(compiler).name == "c++"
