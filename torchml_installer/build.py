@@ -9,8 +9,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from torchml_installer import build_folder, console, python_module, receipts
+from torchml_installer import build_folder, console, disk, python_module, receipts
 from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.collections import (
     Collection,
@@ -29,6 +30,8 @@ from torchml_installer.driver_check import (
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
+    NotPermittedError,
+    OutputExistsError,
     SourcesMissingError,
     TorchMLError,
 )
@@ -86,6 +89,22 @@ class InstalledDriver:
     toolchain: Toolchain
     log: Path
 
+    def as_json(self) -> dict[str, Any]:
+        """schema 1: what ``driver --json`` prints.
+
+        drivers: list of objects with name and folder; python_module: the Python that the module
+        was installed for, null if it was not; torch: object with version and root; log: of the
+        build.
+        """
+        torch = self.toolchain.torch
+        return {
+            "schema": 1,
+            "drivers": [{"name": one.name, "folder": str(one)} for one in self.folders],
+            "python_module": sys.executable if self.python_module else None,
+            "torch": {"version": torch.version, "root": str(torch.where)},
+            "log": str(self.log),
+        }
+
 
 def install_driver(options: DriverOptions) -> InstalledDriver:
     """Builds and installs the driver under every name.
@@ -128,6 +147,8 @@ def _install_driver(
     tools = context.tools
     tools.require()
     _require_roots(options, tools)
+    if options.build_dir is not None:
+        _require_build_dir(options.build_dir.absolute())
     sources = shared_folder("driver_src")
     assert tools.kim.collections_info is not None, "a usable KIM-API has it"
     collections = Collections(tools.kim.collections_info)
@@ -181,6 +202,24 @@ def _names(options: DriverOptions) -> tuple[str, ...]:
             f"--jobs has to be at least 1, not {options.jobs}.", "Leave it out to use all cores."
         )
     return tuple(dict.fromkeys(options.names))
+
+
+def _require_build_dir(folder: Path) -> None:
+    """Makes the folder that was chosen for the build, before anything else is made beside it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if disk.says_full(str(error)):
+            raise
+        raise NotPermittedError(
+            f"Cannot build in {folder}: {error.strerror}.",
+            "Name another folder with --build-dir, or leave it out.",
+        ) from error
+    if not build_folder.is_ours(folder) and any(folder.iterdir()):
+        raise OutputExistsError(
+            f"{folder} holds something else than a build of the driver.",
+            "Name an empty or a new one with --build-dir: a build removes what lies in its way.",
+        )
 
 
 def _require_roots(options: DriverOptions, tools: Toolchain) -> None:

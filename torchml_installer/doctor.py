@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from torchml_installer.remedies.remedy import Context
 
 #: Columns that the table takes at least, to be read with ease.
 _TABLE = 72
+#: And with version and place side by side.
+_WIDE_TABLE = 100
 
 
 def exit_code(survey: Survey) -> int:
@@ -47,10 +50,13 @@ def show(survey: Survey, *, places: bool = False) -> None:
     places: also every place that was looked at, and why what is there was not taken.
     """
     width = console.columns(sys.stdout)
-    if width >= _TABLE:
-        _show_table(survey, width)
-    elif width:
-        _show_list(survey)
+    if width:
+        there = [finding for finding in survey.findings() if not finding.absent]
+        if width >= _TABLE:
+            _show_table(there, width)
+        else:
+            _show_list(there)
+        _show_absent([finding for finding in survey.findings() if finding.absent])
     else:
         for finding in survey.findings():
             print(_plain_line(finding))
@@ -72,13 +78,22 @@ def show(survey: Survey, *, places: bool = False) -> None:
         elif found.symptom.repair:
             _say(f"  repair: `torchml-install driver --fix` would {found.symptom.repair}")
     print()
-    if exit_code(survey) == 0:
-        _say("Everything needed to build the driver is here: `torchml-install driver` builds it.")
-    else:
-        _say(
-            "The driver cannot be built yet; start with the first problem above, or see what\n"
-            "`torchml-install deps --dry-run` would have installed for it."
-        )
+    _say(_next_command(survey))
+
+
+def _next_command(survey: Survey) -> str:
+    problems = [one for one in survey.toolchain.findings() if one.problem is not None]
+    if not problems and survey.get("kim-collections").usable:
+        return "The driver is installed: `torchml-install quickstart` runs a first model with it."
+    if not problems:
+        return "Everything needed to build the driver is here: `torchml-install driver` builds it."
+    if any(finding.named for finding in problems):
+        # `deps` installs nothing beside what somebody has named.
+        return "The driver cannot be built yet; start with the first problem above."
+    return (
+        "The driver cannot be built yet: `torchml-install deps` installs what is missing\n"
+        "(`torchml-install deps --dry-run` shows how)."
+    )
 
 
 def _say(text: str) -> None:
@@ -106,14 +121,6 @@ def _known_problems(survey: Survey) -> tuple[remedies.Recognised, ...]:
     return remedies.recognised(Context.of(survey))
 
 
-def _state(finding: Finding) -> str:
-    if finding.usable:
-        return "ok"
-    if finding.problem is not None:
-        return "PROBLEM" if finding.needed else "not usable"
-    return "missing"
-
-
 def _where(finding: Finding) -> str:
     if finding.where is None:
         return finding.hint
@@ -129,41 +136,52 @@ def _short(path: Path) -> str:
 
 def _version(finding: Finding) -> str:
     details = ", ".join(f"{name} {value}" for name, value in finding.details.items())
-    return f"{finding.version} ({details})" if details else finding.version
+    if finding.version and details:
+        return f"{finding.version} ({details})"
+    return finding.version or details
 
 
 def _plain_line(finding: Finding) -> str:
-    columns = [f"{finding.title:16}", f"{_state(finding):10}"]
+    columns = [f"{finding.title:16}", f"{finding.state:10}"]
     columns += [text for text in (_version(finding), _where(finding)) if text]
     return "  ".join(columns).rstrip()
 
 
-def _show_list(survey: Survey) -> None:
+def _show_absent(findings: Sequence[Finding]) -> None:
+    if findings:
+        _say("\nNot here, and not needed to build the driver:")
+    for finding in findings:
+        _say(f"  {finding.title}: {finding.hint}")
+
+
+def _show_list(findings: Sequence[Finding]) -> None:
     """For terminals that are too narrow for a table."""
-    for finding in survey.findings():
-        _say(f"{finding.title}: {_state(finding)}")
+    for finding in findings:
+        _say(f"{finding.title}: {finding.state}")
         for text in (_version(finding), _where(finding)):
             if text:
                 _say(f"  {text}")
 
 
-def _show_table(survey: Survey, width: int) -> None:
+def _show_table(findings: Sequence[Finding], width: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("looked for", "state", "version", "where, or what to do"):
+    wide = width >= _WIDE_TABLE
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("looked for", "state"):
+        table.add_column(column, no_wrap=True)
+    for column in ("version", "where") if wide else ("version, where",):
         table.add_column(column, overflow="fold")
-    colours = {"ok": "green", "PROBLEM": "bold red", "not usable": "yellow", "missing": "yellow"}
-    for finding in survey.findings():
-        state = _state(finding)
+    colours = {"ok": "green", "PROBLEM": "bold red", "not usable": "yellow"}
+    for finding in findings:
+        facts = [_version(finding), _where(finding)]
         # Text, not markup: a path may hold square brackets.
         table.add_row(
             Text(finding.title),
-            Text(state, style=colours[state]),
-            Text(_version(finding)),
-            Text(_where(finding)),
+            Text(finding.state, style=colours[finding.state]),
+            *map(Text, facts if wide else ["\n".join(filter(None, facts))]),
         )
     Console(width=width).print(table)

@@ -7,15 +7,17 @@ import os
 import tempfile
 from pathlib import Path
 
-from torchml_installer import disk
+from torchml_installer import disk, files
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
 from torchml_installer.detect.programs import python_program_folder, which
 from torchml_installer.environment_formats import FORMATS, Settings
-from torchml_installer.errors import NotPermittedError
+from torchml_installer.errors import NotPermittedError, OutputExistsError
 from torchml_installer.torch_extensions import EXTENSIONS
 
 #: Prefixes that CMake searches without being told.
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
+#: How the JSON document begins; what has comments names its origin in one.
+_JSON = b'{\n  "schema": 1,\n  "variables": {'
 
 
 def settings(tools: Toolchain) -> Settings:
@@ -55,12 +57,23 @@ def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
     )
 
 
-def write(kind: str, output: str | None, places: Places) -> tuple[str, Path | None]:
-    """Writes the environment in a language of ``FORMATS``; returns the text and the file.
+def _is_ours(file: Path) -> bool:
+    """Whether ``write`` has made a file, or nobody has put anything into it."""
+    start = files.beginning(file, 400)
+    return not start or b"`torchml-install env`" in start or start.startswith(_JSON)
 
-    output: the file to write; None: the usual one, in the working folder; "-": none.
 
-    Raises the problem of torch or the KIM-API when either is missing: the file would be of no use.
+def write(
+    kind: str, output: str | None, places: Places, *, force: bool = False
+) -> tuple[str, Path | None]:
+    """Writes the environment in a language of ``FORMATS``; returns the text that is left to print,
+    and the file that was made.
+
+    output: the file to write; None: the usual one, in the working folder; "-": none. What is no
+    file (a pipe, a device) is written to, and nothing is left to print.
+
+    Raises the problem of torch or the KIM-API when either is missing: the file would be of no use;
+    OutputExistsError where somebody else has written the file, unless ``force``.
     """
     tools = toolchain(places)
     for finding in (tools.torch, tools.kim):
@@ -70,12 +83,22 @@ def write(kind: str, output: str | None, places: Places) -> tuple[str, Path | No
     if output == "-":
         return text, None
     path = Path(output or FORMATS[kind].file_name).absolute()
+    # A path may hold bytes that are no text.
+    contents = text.encode("utf-8", errors="surrogateescape")
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-            partial = Path(folder, path.name)
-            # A path may hold bytes that are no text.
-            partial.write_text(text, encoding="utf-8", errors="surrogateescape")
-            partial.replace(path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(contents)
+            return "", None
+        if not force and files.is_file(path) and not _is_ours(path):
+            raise OutputExistsError(
+                f"{path} is there already, and not from `torchml-install env`.",
+                "Name another file with -o, or add --force to replace it.",
+            )
+        place = files.resolved(path)  # a link stays, and leads to the new file
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
+            partial = Path(folder, place.name)
+            partial.write_bytes(contents)
+            partial.replace(place)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk.full(f"Cannot write {path}", said=str(error), place=path) from error

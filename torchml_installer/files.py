@@ -6,7 +6,9 @@ own questions raise for them.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 _WILD = frozenset("*?[")
@@ -53,6 +55,23 @@ def names(folder: Path) -> list[str]:
             return [entry.name for entry in entries]
     except OSError:
         return []
+
+
+def waits(path: Path) -> bool:
+    """Whether reading may wait for somebody who writes, or never end: a pipe, a device."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def beginning(path: Path, length: int) -> bytes:
+    """At most so many bytes of a file, of which no more is read. Raises OSError."""
+    if waits(path):
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
+    with path.open("rb") as stream:
+        return stream.read(length)
 
 
 def resolved(path: Path) -> Path:

@@ -9,6 +9,8 @@ from torchml_installer.errors import BadNameError
 #: The KIM name under which published models look for this driver.
 DEFAULT_DRIVER_NAME = "TorchML__MD_173118614730_001"
 
+#: A file's name ends at 255 bytes, and KIM's build puts more around an item's name.
+_LONGEST = 200
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -17,6 +19,12 @@ def check_item_name(name: str, what: str) -> str:
 
     what: for the message, "model" or "driver".
     """
+    if len(name) > _LONGEST:
+        raise BadNameError(
+            f"The {what} name is {len(name)} characters long; more than {_LONGEST} make names of "
+            "files that are too long.",
+            f"Choose a shorter one, for example --name {legal_name(name)[:40]}",
+        )
     if _IDENTIFIER.fullmatch(name):
         return name
     legal = legal_name(name)

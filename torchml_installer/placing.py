@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchml_installer import build_folder, disk
-from torchml_installer.errors import NotPermittedError
+from torchml_installer import build_folder, disk, files
+from torchml_installer.errors import NotPermittedError, OutputExistsError
 
 #: The last: some file systems of the kernel (/proc) have no such folder, and make none.
 _REFUSED = (
@@ -59,6 +59,18 @@ def partial_beside(path: Path) -> Iterator[Path]:
             remove(leftover)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as partial:
             yield Path(partial)
+
+
+def require_replaceable(root: Path, *, ours: bool, force: bool) -> None:
+    """Raises OutputExistsError for a folder that ``put_in_place`` would take from somebody else.
+
+    ours: whether this program has put there what lies there.
+    """
+    if files.exists(root) and not ours and not force:
+        raise OutputExistsError(
+            f"{root} is there already, and not from torchml-install.",
+            "Add --force to replace it, or name another --prefix.",
+        )
 
 
 def put_in_place(stage: Path, root: Path) -> None:

@@ -127,6 +127,24 @@ def library_roots(name: str) -> list[Path]:
     return [root for _, root in sorted(found, reverse=True)]
 
 
+def made_from(kind: str, name: str, files_there: Path) -> dict[str, str]:
+    """From what an item was made whose files lie there; nothing if no receipt is of these files.
+
+    For detection: what somebody has put there since by another way is not what a receipt tells of.
+    """
+    for path in files.matching(_folder(), f"{kind}-{name}-*.json"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            digests = {Path(file): digest for file, digest in content["sha256"].items()}
+            if any(not file.is_relative_to(files_there) for file in digests):
+                continue
+            if digests and all(sha256(file) == digest for file, digest in digests.items()):
+                return {str(key): str(value) for key, value in content["made_from"].items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return {}
+
+
 def pending(kind: str, python: str) -> Path:
     """Where it is noted what a Python had before something is installed into it."""
     digest = hashlib.sha256(python.encode(errors="surrogateescape")).hexdigest()[:12]

@@ -95,9 +95,7 @@ def _system() -> str:
 
 
 def _state(finding: Finding) -> str:
-    if finding.usable:
-        return "ok"
-    return "missing" if finding.problem is None else "**not usable**"
+    return f"**{finding.state}**" if finding.problem and finding.needed else finding.state
 
 
 def _version(finding: Finding) -> str:

@@ -82,16 +82,23 @@ def uninstall(
     ]
 
 
+def caches() -> list[Path]:
+    """The folders of builds, logs and temporary files; none that lies in another one."""
+    # Builds may lie elsewhere, see ``build_folder.default_parent``.
+    cache, builds = cache_folder(), build_folder.default_parent()
+    found: list[Path] = []
+    for folder in (cache, builds, *temporary_caches()):
+        if folder.is_dir() and not any(folder.is_relative_to(other) for other in found):
+            found.append(folder)
+    return found
+
+
 def remove_caches() -> list[Path]:
     """Removes builds, logs and temporary files; returns their folders.
 
     Waits for other runs that build or download there.
     """
-    # Builds may lie elsewhere, see ``build_folder.default_parent``.
-    cache, builds = cache_folder(), build_folder.default_parent()
-    folders = dict.fromkeys([cache, builds, *temporary_caches()])
-    present = [folder for folder in folders if folder.is_dir()]
-    removed: list[Path] = []
+    present = caches()
     with contextlib.ExitStack() as held:
         # Each once: a second time this process would wait for itself.
         patterns = ("*.lock", "*/*.lock")
@@ -100,15 +107,12 @@ def remove_caches() -> list[Path]:
         for lock in sorted(locks):
             held.enter_context(build_folder.locked(lock.with_suffix("")))
         for folder in present:
-            if any(folder.is_relative_to(other) for other in removed):
-                continue
             with _permission(folder):
                 shutil.rmtree(folder)
-            removed.append(folder)
             if folder.parent.name.startswith("torchml-install-"):
                 with contextlib.suppress(OSError):
                     folder.parent.rmdir()
-    return removed
+    return present
 
 
 def _remove(receipt: Receipt, *, force: bool, dry_run: bool) -> Removal:

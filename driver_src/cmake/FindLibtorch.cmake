@@ -9,7 +9,8 @@
 # Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
 # Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
 
-# Whatever the project asks for: torch_scatter's asks for 3.0.
+# Whatever the project asks for: torch_scatter's asks for 3.0, with which if() knows no IN_LIST and
+# checks heed no CMAKE_CXX_STANDARD.
 cmake_policy(VERSION 3.18)
 
 if(NOT CMAKE_CXX_COMPILER_LOADED)

@@ -85,13 +85,14 @@ def test_a_receipt_that_finds_no_room_is_no_failure(driver: DriverRuns) -> None:
 
 def test_an_environment_file_is_written_whole_or_not_at_all(driver: DriverRuns) -> None:
     driver.clean.memory_disk("/small", "8k")
-    driver.clean.path("/small/env.sh").write_text("as it was")
+    before = "# written by `torchml-install env`, and as it was"
+    driver.clean.path("/small/env.sh").write_text(before)
     driver.clean.administer("head -c 9999 /dev/zero > $root/small/filler || true")
     outcome = driver.run("env", "-o", "/small/env.sh").plain()
     assert outcome.code == FULL, outcome.err
     assert "Cannot write /small/env.sh: no space left on /small: 0 MB are free" in outcome.err
     assert files(driver.clean, "/small") == ["env.sh", "filler"]
-    assert driver.clean.path("/small/env.sh").read_text() == "as it was"
+    assert driver.clean.path("/small/env.sh").read_text() == before
 
 
 @pytest.fixture

@@ -373,6 +373,12 @@ class TestCommand:
         assert done.returncode == ModelFileMissingError.exit_code
         assert "StillingerWeber" in done.stderr
 
+    def test_a_source_that_is_not_there_is_told_with_how_one_is_named(self) -> None:
+        done = compile_command("no_such_package.model:Network", *self.SI)
+        assert done.returncode == ModelFileMissingError.exit_code
+        assert "no_such_package.model cannot be imported: ModuleNotFoundError" in done.stderr
+        assert "what to do: Name the model as FILE.py:Name or package.module:Name" in done.stderr
+
     def test_arguments_that_do_not_fit_are_told(self, tmp_path: Path) -> None:
         (tmp_path / "network.py").write_text(NETWORK)
         source = f"{tmp_path}/network.py:Network"

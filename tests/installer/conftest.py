@@ -34,6 +34,12 @@ def machine(tmp_path: Path) -> Machine:
     )
 
 
+@pytest.fixture
+def own_temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but tmp_path holds temporary folders: /tmp has those of other runs, and they stay."""
+    monkeypatch.setattr("torchml_installer.paths._plain_temporary_parents", lambda: [tmp_path])
+
+
 @pytest.fixture(scope="session")
 def saved() -> Path:
     """Files as torch writes them; nothing may be changed there."""

@@ -63,6 +63,37 @@ class TestShells:
         receipts.write(receipts.Receipt("model", "My_Gone", (machine.folder / "gone",), {}))
         assert completed(machine, shell, "torchml-install uninstall My") == ["My_Model"]
 
+    def test_what_deps_knows_is_completed_one_after_the_other(
+        self, machine: Machine, shell: str
+    ) -> None:
+        line = "torchml-install deps --with sca"
+        assert completed(machine, shell, line) == ["scatter"]
+        if shell == "fish":  # click's script for it takes what is behind a comma for a comment
+            return
+        line = "torchml-install deps --with scatter,libd"
+        assert completed(machine, shell, line) == ["scatter,libdescriptor"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "env --output ",
+        "deps --libtorch ",
+        "driver --cxx ",
+        "model compile ",
+        "model inspect ",
+        "model pack ",
+    ],
+)
+def test_files_are_completed_by_the_shell(machine: Machine, line: str) -> None:
+    words = f"torchml-install {line}"
+    machine.environment |= {
+        "_TORCHML_INSTALL_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split())),
+    }
+    assert machine.install().out.startswith("file,")
+
 
 def test_zsh_takes_the_script(machine: Machine) -> None:
     """zsh completes in its line editor only; what can be seen without is that the name is known."""

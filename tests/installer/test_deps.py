@@ -27,6 +27,7 @@ from torchml_installer.errors import (
     DownloadFailedError,
     InterruptedByUserError,
     NotPermittedError,
+    OutputExistsError,
 )
 from torchml_installer.torch_extensions import EXTENSIONS
 
@@ -219,6 +220,19 @@ def test_leftovers_of_a_killed_run_are_removed(deps: DepsMachine) -> None:
     write(deps.prefix / f".new-{SCATTER.title}-abc" / "fresh" / "half")
     assert deps.deps().code == 0
     assert deps.leftovers() == []
+
+
+def test_sources_that_somebody_unpacked_there_are_not_replaced(deps: DepsMachine) -> None:
+    """An sdist's folder has the name of what is installed."""
+    theirs = write(deps.prefix / SCATTER.title / "setup.py")
+    for more in ([], ["--dry-run"]):
+        outcome = deps.deps(*more)
+        assert outcome.code == OutputExistsError.exit_code
+        assert f"error: {deps.prefix / SCATTER.title} is there already" in outcome.err
+    assert theirs.exists()
+    assert deps.deps("--force").code == 0
+    assert deps.library().exists()
+    assert deps.deps("--force").code == 0
 
 
 def test_an_archive_that_is_missing_or_another_is_refused(deps: DepsMachine) -> None:

@@ -47,6 +47,7 @@ from torchml_installer.errors import (
     NoProviderError,
     NoTorchError,
     OldAbiTorchError,
+    OutputExistsError,
     PackageInstallError,
 )
 
@@ -303,6 +304,7 @@ class TestLibtorch:
         words = ["--libtorch", archive, "--sha256", self.digest(archive)]
         outcome = bare.install("deps", *words, "--with", "xxd")
         assert outcome.code == 0, outcome.err
+        assert "checking libtorch's archive ...\n" in outcome.err  # gigabytes take a while
         root = Path(bare.environment["XDG_DATA_HOME"]) / "torchml-install/deps/libtorch"
         assert (root / "lib/libtorch_cpu.so").is_file()
         assert f"export TORCH_ROOT={root}" in outcome.out
@@ -348,6 +350,34 @@ class TestLibtorch:
         assert bad.code == DownloadFailedError.exit_code
         assert f"its sha256 is {wanted}" in bad.err
         assert (prefix / "libtorch/include/torch/script.h").is_file()
+
+    def test_a_libtorch_that_somebody_else_put_there_is_not_replaced(
+        self, bare: PackagesMachine, archive: Path
+    ) -> None:
+        prefix = bare.folder / "opt"
+        theirs = write(make_torch(prefix / "libtorch", "2.1.0") / "mine.txt")
+        bare.program("xxd")
+        words = ["deps", "--prefix", prefix, "--libtorch", archive, "--with", "xxd"]
+        for more in ([], ["--dry-run"]):
+            outcome = bare.install(*words, *more)
+            assert outcome.code == OutputExistsError.exit_code
+            assert f"error: {prefix}/libtorch is there already" in outcome.err
+            assert "--force" in outcome.err
+            assert f"--torch-root {prefix}/libtorch" in outcome.err
+        assert theirs.exists()
+        for more in (["--force"], []):  # the second time it is ours
+            outcome = bare.install(*words, *more)
+            assert outcome.code == 0, outcome.err
+        assert not theirs.exists()
+
+    def test_a_libtorch_that_is_unpacked_already_is_named_otherwise(
+        self, bare: PackagesMachine
+    ) -> None:
+        folder = make_torch(bare.folder / "an unpacked one")
+        outcome = bare.install("deps", "--libtorch", folder)
+        assert outcome.code == DownloadFailedError.exit_code
+        assert f"error: {folder} is a folder, and no archive.\n" in outcome.err
+        assert f"`torchml-install driver --torch-root '{folder}'`" in outcome.err
 
     @pytest.mark.parametrize(
         ("content", "expected"), [(b"PK not really", "not a whole .zip"), (b"", "not a whole .zip")]

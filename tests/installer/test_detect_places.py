@@ -548,6 +548,16 @@ def test_a_half_removed_package_is_missing(packages: Path) -> None:
     assert "half removed" in found.looked[-1].refused
 
 
+def test_the_python_module_comes_from_the_driver_and_not_from_pip(packages: Path) -> None:
+    found = python_packages.detect("torchml_driver")
+    assert not found.usable
+    assert found.next_step.startswith("`torchml-install driver` (")
+    write(packages / "torchml_driver/__init__.py")
+    write(packages / "torchml_driver-0.1.0.dist-info/METADATA", "Version: 0.1.0\n")
+    found = python_packages.detect("torchml_driver")
+    assert (found.where, found.version) == (packages / "torchml_driver", "0.1.0")
+
+
 def test_a_package_that_developers_work_on_is_found(
     packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +26,9 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from torchml_installer import detect, doctor, errors, remedies, report
+from torchml_installer import detect, doctor, errors, receipts, remedies, report
 from torchml_installer.detect import Places, cmake, compiler, kim_api, kim_collections, survey
+from torchml_installer.names import DEFAULT_DRIVER_NAME
 from torchml_installer.remedies.remedy import Context
 
 
@@ -51,12 +55,70 @@ def test_a_complete_machine_ends_with_0(complete: Machine) -> None:
     assert "\x1b[" not in outcome.out
 
 
+def test_what_nobody_needs_is_not_called_missing(complete: Machine) -> None:
+    for words in ((), ("--markdown",)):
+        outcome = complete.install("doctor", *words)
+        assert "missing" not in outcome.out
+        assert re.search(r"Enzyme[ |]+not here", outcome.out)
+    complete.environment["LIBDESCRIPTOR_ROOT"] = "/nowhere"
+    assert "| libdescriptor | not usable |" in complete.install("doctor", "--markdown").out
+    complete.environment["TORCH_ROOT"] = "/nowhere"
+    assert "| libtorch | **PROBLEM** |" in complete.install("doctor", "--markdown").out
+
+
+def test_the_next_command_is_another_one_once_the_driver_is_there(complete: Machine) -> None:
+    assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
+    collection = complete.folder / "collection"
+    (collection / DEFAULT_DRIVER_NAME).mkdir(parents=True)
+    complete.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(collection)
+    assert complete.install("doctor").out.splitlines()[-1] == (
+        "The driver is installed: `torchml-install quickstart` runs a first model with it."
+    )
+
+
+def test_a_driver_whose_torch_has_gone_or_changed_is_told(
+    complete: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever upgrades torch has a driver that simulators cannot load."""
+    monkeypatch.setenv("XDG_DATA_HOME", complete.environment["XDG_DATA_HOME"])
+    library = write(complete.folder / "collection" / DEFAULT_DRIVER_NAME / "library.so", "driver")
+    complete.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(complete.folder / "collection")
+    torch = make_torch(complete.folder / "its torch", "2.7.1")
+    made_from = {"torch": f"2.7.1 in {torch}"}
+    receipts.write(receipts.Receipt("driver", DEFAULT_DRIVER_NAME, [library], made_from))
+
+    def driver() -> dict[str, Any]:
+        outcome = complete.install("doctor", "--json")
+        assert outcome.code == 0, outcome.err  # it can be built
+        answer = json.loads(outcome.out)
+        require_documented(answer)
+        found: dict[str, Any] = next(
+            finding for finding in answer["findings"] if finding["name"] == "kim-collections"
+        )
+        return found
+
+    assert driver()["usable"]
+    assert driver()["details"] == {"built with torch": f"2.7.1 in {torch}"}
+    make_torch(torch, "2.7.9")  # the same interface
+    assert driver()["usable"]
+    make_torch(torch, "2.13.0")
+    told = f"The driver in {library.parent} was built with torch 2.7.1 in {torch}, "
+    assert driver()["problem"] == f"{told}which is 2.13.0 now."
+    assert driver()["next_step"] == "`torchml-install driver` builds it again."
+    shutil.rmtree(torch)
+    assert driver()["problem"] == f"{told}which is no longer there."
+    assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
+    library.write_text("one that KIM's own command has built")
+    assert (driver()["usable"], driver()["details"]) == (True, {})
+
+
 def test_the_json_output_is_as_its_schema_says(complete: Machine) -> None:
     answer = json.loads(complete.install("doctor", "--json").out)
     require_documented(answer)
     assert (answer["schema"], answer["ok"], answer["exit_code"]) == (1, True, 0)
     names = [finding["name"] for finding in answer["findings"]]
     assert names[:5] == ["torch", "kim-api", "compiler", "cmake", "build-tool"]
+    assert "torchml_driver" in names
     assert len(names) == len(set(names))
     assert answer["findings"][0]["where"] == complete.environment["TORCH_ROOT"]
     old = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
@@ -149,6 +211,32 @@ def test_an_old_cmake_is_recognised_and_its_repair_offered(
     assert "3.13.4" in found.symptom.explanation
     # No Python is changed, see tests/clean/test_python_packages.py.
     assert found.symptom.command[-3:-1] == ("--target", str(cmake.private_folder()))
+
+
+def test_a_wrong_place_that_was_named_is_taken_back_and_not_installed_for(
+    complete: Machine,
+) -> None:
+    """What deps or pip would install is not looked at, as long as the name stands."""
+    torch = complete.environment["TORCH_ROOT"]
+    quoted = shlex.quote(torch)
+    outcome = complete.install("doctor", "--torch-root", "/nowhere")
+    assert outcome.code == errors.NoTorchError.exit_code
+    wanted = f"Leave out --torch-root, or name another one; usable here: --torch-root {quoted}\n"
+    assert f"  what to do: {wanted}" in outcome.out
+    assert "deps" not in outcome.out.splitlines()[-1]
+    kim = complete.environment["KIM_API_CMAKE_PREFIX_DIR"]
+    complete.environment |= {"CONDA_PREFIX": kim, "KIM_API_CMAKE_PREFIX_DIR": "/nowhere"}
+    outcome = complete.install("doctor")
+    assert outcome.code == errors.NoKimApiError.exit_code
+    wanted = f"usable here: --kim-root {shlex.quote(kim)}\n"
+    assert f"  what to do: Unset KIM_API_CMAKE_PREFIX_DIR, or name another one; {wanted}" in (
+        outcome.out
+    )
+    complete.environment |= {"KIM_API_CMAKE_PREFIX_DIR": kim, "CXX": "/nowhere/g++"}
+    outcome = complete.install("deps", "--dry-run")
+    assert outcome.code == errors.NoCompilerError.exit_code
+    cxx = shlex.quote(str(complete.folder / ODD_NAME / "bin/c++"))
+    assert f"Unset CXX, or name another one; usable here: --cxx {cxx}\n" in outcome.err
 
 
 def test_a_torch_that_was_named_is_not_replaced_by_the_repair(complete: Machine) -> None:

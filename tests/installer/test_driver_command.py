@@ -50,6 +50,7 @@ def test_a_driver_is_installed_through_paths_with_blanks_and_quotes(driver: Driv
     assert outcome.code == 0, outcome.err
     assert driver.installed() == [DEFAULT]
     assert f"Installed the driver {DEFAULT}" in outcome.out
+    assert outcome.out.splitlines()[-1].startswith("  next: torchml-install quickstart")
     torch_root, compiler = (driver.collection / DEFAULT / "library.so").read_text().split("\n")
     assert torch_root == driver.environment["TORCH_ROOT"]
     assert Path(compiler).name == "c++"
@@ -65,6 +66,23 @@ def test_a_receipt_says_what_was_installed_from_what(driver: DriverMachine, tmp_
     assert made_from["torch"].startswith("2.13.0+cpu in ")
     assert made_from["cmake"].endswith("/cmake")
     assert (made_from["version"], made_from["graph"], made_from["mpi"]) == ("1.2.3", "ON", "OFF")
+
+
+def test_programs_read_what_was_installed_as_json(driver: DriverMachine) -> None:
+    words = driver.command("--name", "A", "--name", "B", "--json")
+    outcome = driver.install(*words, script=driver.script)
+    assert outcome.code == 0, outcome.err
+    answer = json.loads(outcome.out)
+    assert answer["schema"] == 1
+    assert answer["drivers"] == [
+        {"name": name, "folder": str(driver.collection / name)} for name in ("A", "B")
+    ]
+    assert answer["python_module"] is None
+    assert answer["torch"] == {
+        "version": "2.13.0+cpu",
+        "root": driver.environment["TORCH_ROOT"],
+    }
+    assert Path(answer["log"]).is_file()
 
 
 @pytest.mark.parametrize(
@@ -247,6 +265,45 @@ def test_the_build_folder_may_be_chosen(driver: DriverMachine, tmp_path: Path) -
     assert outcome.code == 0, outcome.err
     assert (chosen / "build.log").is_file()
     assert not (tmp_path / "cache/torchml-install/build").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "long", "below a file"])
+def test_a_build_folder_that_cannot_be_is_told(
+    driver: DriverMachine, tmp_path: Path, kind: str
+) -> None:
+    chosen = tmp_path / "chosen"
+    if kind == "link":
+        chosen.symlink_to("/nowhere")
+    elif kind == "long":
+        chosen = tmp_path / ("a" * 300)
+    else:
+        chosen.write_text("mine\n")
+    if kind == "below a file":
+        chosen /= "build"
+    outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
+    assert outcome.code == errors.NotPermittedError.exit_code, outcome.err
+    assert f"error: Cannot build in {chosen}: " in outcome.err
+    assert "--build-dir" in outcome.err
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_folder_with_something_else_in_it_is_not_built_in(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    """A build begins with removing what does not belong into its own folders."""
+    chosen = tmp_path / "project"
+    mine = [write(chosen / name / "mine.cpp", "mine") for name in ("source", "stage", "build")]
+    outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
+    assert all(file.is_file() for file in mine)
+    assert outcome.code == errors.OutputExistsError.exit_code
+    assert f"error: {chosen} holds something else than a build of the driver.\n" in outcome.err
+    assert "--build-dir" in outcome.err
+    assert sorted(path.name for path in chosen.iterdir()) == ["build", "source", "stage"]
+    chosen = tmp_path / "empty"
+    chosen.mkdir()
+    for _ in range(2):
+        words = driver.command("--build-dir", str(chosen))
+        assert driver.install(*words, script=driver.script).code == 0
 
 
 def test_a_cache_with_an_odd_path_is_no_obstacle(driver: DriverMachine, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_program, make_torch, write
-from torchml_installer.errors import NoTorchError, NotPermittedError
+from torchml_installer.environment_formats import FORMATS
+from torchml_installer.errors import NoTorchError, NotPermittedError, OutputExistsError
 
 SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]
 
@@ -244,3 +245,51 @@ def test_a_file_that_cannot_be_written_is_told(machine: Machine) -> None:
     outcome = machine.install("env", "-o", "no/such/folder/env.sh", *places(machine))
     assert outcome.code == NotPermittedError.exit_code
     assert "no/such/folder/env.sh" in outcome.err
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_file_of_the_users_own_is_not_replaced_unless_forced(machine: Machine, kind: str) -> None:
+    """Many a project has an env.sh."""
+    words = ["env", "--format", kind, *places(machine)]
+    own = machine.folder / FORMATS[kind].file_name
+    own.write_text("export MINE=1\n")
+    outcome = machine.install(*words)
+    assert outcome.code == OutputExistsError.exit_code
+    assert "--force" in outcome.err
+    assert own.read_text() == "export MINE=1\n"
+    for more in (["--force"], []):  # the second time it is ours
+        outcome = machine.install(*words, *more)
+        assert outcome.code == 0, outcome.err
+    assert "MINE" not in own.read_text()
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(machine: Machine) -> None:
+    (machine.folder / "kept").mkdir()
+    words = places(machine)
+    for name, there in (("old.sh", True), ("new.sh", False)):
+        behind = machine.folder / "kept" / name
+        if there:
+            behind.touch()
+        link = machine.folder / name
+        link.symlink_to(f"kept/{name}")
+        outcome = machine.install("env", "-o", name, *words)
+        assert outcome.code == 0, outcome.err
+        assert link.is_symlink()
+        assert "TORCH_ROOT" in behind.read_text()
+
+
+def test_a_pipe_is_written_to_and_not_replaced(machine: Machine) -> None:
+    """So is a device: root would otherwise lose /dev/stdout."""
+    pipe = machine.folder / "pipe"
+    words = places(machine)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        outcome = machine.install("env", "-o", pipe, *words)
+        if not pipe.is_fifo():
+            reader.kill()
+        assert pipe.is_fifo()
+        assert reader.stdout is not None
+        text = reader.stdout.read()
+    assert outcome.code == 0, outcome.err
+    assert text == machine.install("env", "-o", "-", *words).out
+    assert outcome.out == ""  # what reads the script may read this, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,43 @@ def test_exit_codes_are_never_given_to_another_failure() -> None:
     assert errors.CMakeTooOldError.exit_code == 10
     assert errors.BuildFailedError.exit_code == 20
     assert errors.InterruptedByUserError.exit_code == 130
+
+
+def test_help_names_the_verbs_in_the_order_of_use_and_where_exit_codes_are_told(
+    machine: Machine,
+) -> None:
+    text = machine.install("--help").out
+    listed = re.findall(r"^  (\w+)  +[A-Z]", text, re.MULTILINE)
+    assert listed[:5] == ["doctor", "deps", "driver", "model", "quickstart"]
+    assert sorted(listed[5:]) == ["completion", "env", "uninstall"]
+    assert "Exit codes: " in text
+    for words in (("driver",), ("model", "pack")):
+        last = machine.install(*words, "--help").out.splitlines()[-1]
+        assert last == "  Exit codes and environment: torchml-install --help"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("doctor", "--torch-root", ""),
+        ("doctor", "--cxx", ""),
+        ("deps", "--libtorch", ""),
+        ("deps", "--prefix", ""),
+        ("driver", "--build-dir", ""),
+        ("env", "--output", ""),
+        ("model", "install", ""),
+        ("model", "inspect", ""),
+        ("uninstall", ""),
+    ],
+    ids=" ".join,
+)
+def test_what_is_empty_names_nothing(machine: Machine, words: tuple[str, ...]) -> None:
+    """A script with a variable that is not set would otherwise have meant the working folder."""
+    before = sorted(machine.folder.iterdir())
+    outcome = machine.install(*words)
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].endswith("it is empty.")
+    assert sorted(machine.folder.iterdir()) == before
 
 
 def _run_with(machine: Machine, statement: str) -> Outcome:

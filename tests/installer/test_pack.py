@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import threading
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,7 @@ from torchml_installer.errors import (
     TorchMLError,
     WrongForwardError,
 )
-from torchml_installer.models import parameter_file, torchscript
+from torchml_installer.models import descriptor_file, parameter_file, torchscript
 from torchml_installer.models.install import read_folder
 from torchml_installer.models.pack import PackedModel, PackOptions, pack
 from torchml_installer.models.parameter_file import Pattern
@@ -80,7 +84,9 @@ def test_the_files_name_may_be_anything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "suggested"), [("my-model", "my_model"), ("2body", "M_2body"), ("Å", "_"), ("", "m")]
+    ("name", "suggested"),
+    [("my-model", "my_model"), ("2body", "M_2body"), ("Å", "_"), ("", "m"), ("a" * 201, "aaa")],
+    ids=["hyphen", "digit", "not ASCII", "empty", "long"],
 )
 def test_a_name_that_kim_refuses_is_told_with_a_legal_one(
     tmp_path: Path, name: str, suggested: str
@@ -244,6 +250,43 @@ def test_a_model_on_descriptors_gets_its_descriptor_file(
         "SW_demo.pt",
         "SW_demo.dat",
     ]
+
+
+@pytest.mark.parametrize("read", [descriptor_file.kind, parameter_file.read])
+def test_a_text_that_is_much_too_long_is_not_read_whole(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    """A data set by mistake, of more gigabytes than the machine has."""
+    file = tmp_path / "large.dat"
+    with file.open("wb") as stream:
+        stream.truncate(200 << 20)
+    tracemalloc.start()
+    with pytest.raises(BadParameterFileError):
+        read(file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 << 20
+
+
+@pytest.mark.parametrize(
+    ("read", "error"),
+    [
+        (descriptor_file.kind, ModelFileMissingError),
+        (parameter_file.read, BadParameterFileError),
+        (torchscript.inspect, ModelFileMissingError),
+    ],
+)
+def test_nothing_waits_for_a_pipe_that_nobody_writes_to(
+    tmp_path: Path, read: Callable[[Path], object], error: type[Exception]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Whoever waits reads nothing in the end.
+    rescue = threading.Timer(2.0, lambda: os.close(os.open(pipe, os.O_RDWR)))
+    rescue.start()
+    with pytest.raises(error, match="is a pipe or a device"):
+        read(pipe)
+    rescue.cancel()
 
 
 def test_a_model_on_descriptors_wants_a_descriptor_file_that_is_one(tmp_path: Path) -> None:

@@ -247,6 +247,7 @@ def test_temporary_files_go_elsewhere_when_tmp_is_full(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+@pytest.mark.usefixtures("own_temporaries")
 def test_a_folder_that_somebody_else_has_made_is_not_used(
     places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_folder_that_somebody_else_has_made_is_not_used(
     assert temporary_caches() == []
 
 
+@pytest.mark.usefixtures("own_temporaries")
 def test_temporary_folders_of_repairs_go_with_the_caches(
     places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

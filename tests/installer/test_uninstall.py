@@ -43,7 +43,7 @@ def installed(folder: Path, name: str = "Demo", kind: str = "driver") -> Path:
     return library
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("data", "own_temporaries")
 class TestReceipts:
     def test_an_item_goes_with_its_folder_and_its_receipt(self, tmp_path: Path) -> None:
         library = installed(tmp_path / ODD_NAME)
@@ -223,8 +223,14 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
     assert f"removed the model {NAME}" in outcome.out
     assert not place.exists()
     assert machine.install("uninstall", NAME).code == NotInstalledError.exit_code
-    assert machine.install("uninstall", "--all").code == 0
-    assert not (tmp_path / "cache/torchml-install").exists()
+    caches = tmp_path / "cache/torchml-install"
+    told = machine.install("uninstall", "--all", "--dry-run").out
+    assert f"would remove the caches in {caches}\n" in told
+    assert caches.exists()
+    outcome = machine.install("uninstall", "--all")
+    assert outcome.code == 0
+    assert f"removed the caches in {caches}\n" in outcome.out
+    assert not caches.exists()
 
 
 def test_the_python_module_is_forgotten_by_pip_too(tmp_path: Path, data: Path) -> None:

@@ -157,6 +157,23 @@ exec {compiler} "$@"
         assert "torchml-install driver --cxx PATH" in printed
         assert "-DKIM_API_CMAKE_CXX_COMPILER=PATH" in printed
 
+    def test_a_new_one_is_taken_in_projects_that_ask_for_an_old_cmake(self, tmp_path: Path) -> None:
+        """torch_scatter's does; CMake's own checks then leave out what CMAKE_CXX_STANDARD says."""
+        project = tmp_path / "CMakeLists.txt"
+        lines = [
+            "cmake_minimum_required(VERSION 3.5)",
+            "project(old CXX)",
+            "set(CMAKE_CXX_STANDARD 14)",
+            f'include("{ROOT}/driver_src/cmake/FindLibtorch.cmake")',
+            'message(STATUS "standard: ${Libtorch_CXX_STANDARD}")',
+        ]
+        write(project, "\n".join(lines) + "\n")
+        root = torch_folder(tmp_path / "torch", "2.13.0")
+        command = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DTORCH_ROOT={root}"]
+        code, printed = outcome([*command], tmp_path)
+        assert code == 0, printed
+        assert "standard: 20" in printed
+
     def test_the_installer_refuses_before_it_configures(self, gcc_9: Path, tmp_path: Path) -> None:
         code, printed = torchml_driver(tmp_path, "--cxx", gcc_9)
         assert code == errors.CompilerTooOldError.exit_code

@@ -31,7 +31,7 @@ from torchml_installer.libdescriptor import (
     library_in,
 )
 from torchml_installer.paths import cache_folder
-from torchml_installer.placing import put_in_place, remove, writing_to
+from torchml_installer.placing import put_in_place, remove, require_replaceable, writing_to
 from torchml_installer.torch_extensions import RECORD, read_record
 
 WHEEL = Archive(
@@ -82,6 +82,8 @@ def provide(_word: str, options: DepsOptions) -> Outcome:
         )
 
     _require_platform()
+    ours = options.prefix is None or bool(read_record(root))
+    require_replaceable(root, ours=ours, force=options.force)
     if options.dry_run:
         present = not options.force and _is_present(root)
         return outcome("present" if present else "planned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 import zipfile
 import zlib
@@ -16,12 +17,14 @@ from torchml_installer.detect import torch
 from torchml_installer.errors import (
     BadOptionError,
     DownloadFailedError,
+    OutputExistsError,
 )
 from torchml_installer.paths import cache_folder
 from torchml_installer.placing import (
     partial_beside,
     put_in_place,
     remove,
+    require_replaceable,
     require_room,
     writing_to,
 )
@@ -36,11 +39,21 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
 
     sha256: that it must have, in hexadecimal digits; an address needs one.
 
-    Raises BadOptionError, DownloadFailedError for an archive that is not the wanted one or none,
+    Raises BadOptionError, OutputExistsError where somebody else's libtorch lies in the prefix,
+    DownloadFailedError for an archive that is not the wanted one or none,
     the problem of a libtorch that the driver cannot use, and NotPermittedError.
     """
     sha256 = _checked(archive, sha256)
-    root = (options.prefix.absolute() / "libtorch") if options.prefix else torch.deps_folder()
+    root = torch.deps_folder()
+    if options.prefix is not None:
+        root = options.prefix.absolute() / "libtorch"
+        ours = root in receipts.library_roots("libtorch")
+        try:
+            require_replaceable(root, ours=ours, force=options.force)
+        except OutputExistsError as error:
+            use = shlex.join(["torchml-install", "driver", "--torch-root", str(root)])
+            error.remedy += f" To use it as it is: `{use}`."
+            raise
     if options.dry_run:
         return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
     key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
@@ -53,18 +66,19 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             file = Path(archive)
             if _URL.match(archive):
                 file = _download(archive, sha256 or "")
-            sha256 = _require_checksum(file, sha256)
+            with console.step("checking libtorch's archive"):
+                sha256 = _require_checksum(file, sha256)
             stage = _unpack(file, work, root)
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
                 raise finding.problem
+            # Before it is in place: the next run has to know it for ours if this one is killed.
+            made_from = {"archive": archive, "sha256": sha256}
+            receipts.write(receipts.Receipt("library", "libtorch", [root], made_from))
             with writing_to(root):
                 put_in_place(stage, root)
         finally:
             remove(work)
-    receipts.write(
-        receipts.Receipt("library", "libtorch", [root], {"archive": archive, "sha256": sha256})
-    )
     return _outcome("installed", root, archive)
 
 
@@ -77,6 +91,13 @@ def _checked(archive: str, sha256: str | None) -> str | None:
             )
     elif not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise BadOptionError(f"{sha256!r} is no SHA-256: that has 64 hexadecimal digits.")
+    if not _URL.match(archive) and Path(archive).is_dir():
+        root = shlex.quote(str(Path(archive).absolute()))
+        raise DownloadFailedError(
+            f"{archive} is a folder, and no archive.",
+            "A libtorch that is unpacked already can be used where it is: "
+            f"`torchml-install driver --torch-root {root}`.",
+        )
     if not _URL.match(archive) and not Path(archive).is_file():
         raise DownloadFailedError(
             f"There is no libtorch archive {archive}.",

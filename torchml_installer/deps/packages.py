@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -61,10 +60,7 @@ def missing(words: Sequence[str], facts: Survey) -> list[Need]:
     found = [need for need in wanted if not need.is_met(facts) and (words or need.by_default)]
     for need in found:
         finding = facts.get(need.name)
-        chosen = finding.how.startswith("--") or (
-            finding.how in os.environ and finding.how not in ("PATH", "CONDA_PREFIX")
-        )
-        if chosen and finding.problem is not None:
+        if finding.named and finding.problem is not None:
             raise finding.problem
     return found
 

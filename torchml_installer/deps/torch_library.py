@@ -24,7 +24,7 @@ from torchml_installer.errors import (
     LibraryNotLoadableError,
 )
 from torchml_installer.paths import cache_folder
-from torchml_installer.placing import put_in_place, remove, writing_to
+from torchml_installer.placing import put_in_place, remove, require_replaceable, writing_to
 from torchml_installer.process import available_cores, run_logged
 from torchml_installer.resources import shared_folder
 from torchml_installer.torch_extensions import (
@@ -40,6 +40,7 @@ def provide(word: str, options: DepsOptions) -> Outcome:
     """Installs the library unless it is there for this torch already.
 
     Raises the problems of libtorch, compiler, CMake and ninja or make (3 to 13), BadOptionError,
+    OutputExistsError where somebody else's folder of its name lies in the prefix,
     NotPermittedError, DownloadFailedError, BuildFailedError and LibraryNotLoadableError.
     """
     extension = EXTENSIONS[word]
@@ -53,6 +54,8 @@ def provide(word: str, options: DepsOptions) -> Outcome:
             raise finding.problem
     prefix = (options.prefix or default_prefix(tools.torch.version)).absolute()
     work = Work(extension, tools, prefix, options)
+    ours = options.prefix is None or bool(read_record(work.root))
+    require_replaceable(work.root, ours=ours, force=options.force)
     if options.dry_run:
         state = "present" if work.is_present() else "planned"
         commands = [] if state == "present" else work.commands()

@@ -20,7 +20,7 @@ from torchml_installer.detect.compiler_family import (
     newest_standard,
 )
 from torchml_installer.detect.programs import conda_environments, search_path, which, which_all
-from torchml_installer.detect.record import Finding, Place, version_tuple
+from torchml_installer.detect.record import Finding, Place, correction, version_tuple
 from torchml_installer.errors import CompilerTooOldError, NoCompilerError, TorchMLError
 from torchml_installer.process import quick_output
 
@@ -81,9 +81,11 @@ def detect(
         message = "No C++ compiler found: there is no c++, g++ or clang++ on PATH."
         return replace(_finding(problem=NoCompilerError(message)), looked=looked)
     judged = _asked(chosen, cxx_standard)
-    other = next((one.where for one in found if one.usable and one is not chosen), None)
-    if isinstance(judged.problem, CompilerTooOldError) and other is not None:
-        judged.problem.remedy += f" Also usable here: --cxx {shlex.quote(str(other))}"
+    others = [one.where for one in found if one.usable and one is not chosen and one.where]
+    if isinstance(judged.problem, CompilerTooOldError) and others:
+        judged.problem.remedy += f" Also usable here: --cxx {shlex.quote(str(others[0]))}"
+    elif isinstance(judged.problem, NoCompilerError) and judged.how in _NAMED:
+        judged.problem.remedy = correction(judged.how, "--cxx", others)
     return replace(judged, looked=looked)
 
 
@@ -146,6 +148,8 @@ def _missing(word: str, how: str) -> CompilerFinding:
     if how in _NAMED:
         there = os.sep in word and files.exists(Path(word))
         what = "is no program that can be run" if there else "does not exist"
+        if not there and how == "--cxx" and len(word.split()) > 1:
+            what += ": --cxx takes one program; CXXFLAGS has its flags"
         message = f"The C++ compiler {word} named by {how} {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.programs import conda_environments, which, which_all
-from torchml_installer.detect.record import Finding, Place, once, version_tuple
+from torchml_installer.detect.record import Finding, Place, correction, once, version_tuple
 from torchml_installer.errors import NoKimApiError, TorchMLError
 from torchml_installer.process import quick_output
 
@@ -34,6 +34,7 @@ def detect(explicit: Path | None = None) -> KimFinding:
     """
     chosen: KimFinding | None = None
     incomplete: KimFinding | None = None
+    others: list[Path] = []
     looked: list[Place] = []
     for place in once(_candidates(explicit)):
         if place.refused:
@@ -58,7 +59,11 @@ def detect(explicit: Path | None = None) -> KimFinding:
             continue
         if chosen is None and (finding.usable or named):
             chosen = finding
+        elif finding.usable:
+            others.append(place.where)
         incomplete = incomplete or finding
+    if chosen is not None and chosen.where is None and chosen.problem is not None:
+        chosen.problem.remedy = correction(chosen.how, "--kim-root", others)
     chosen = chosen or incomplete
     if chosen is None:
         places = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"

@@ -6,11 +6,23 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from torchml_installer import files
-from torchml_installer.collections import VARIABLES, Collection, Collections, ItemKind
+from torchml_installer import files, receipts
+from torchml_installer.collections import (
+    VARIABLES,
+    Collection,
+    Collections,
+    InstalledItem,
+    ItemKind,
+)
+from torchml_installer.detect import torch
 from torchml_installer.detect.kim_api import KimFinding
-from torchml_installer.detect.record import Finding, Place
-from torchml_installer.errors import CollectionUnsetError, NoKimApiError
+from torchml_installer.detect.record import Finding, Place, version_tuple
+from torchml_installer.errors import (
+    CollectionUnsetError,
+    LibraryNotLoadableError,
+    NoKimApiError,
+    TorchMLError,
+)
 from torchml_installer.names import DEFAULT_DRIVER_NAME
 
 #: Seconds to wait for the KIM-API's program.
@@ -40,7 +52,31 @@ def detect(kim: KimFinding) -> Finding:
         return _finding(
             looked=looked, hint="The driver is in none: `torchml-install driver` installs it."
         )
-    return _finding(where=driver.folder, how=f"the driver is there: {driver.name}", looked=looked)
+    how = f"the driver is there: {driver.name}"
+    built_with, problem = _torch_of(driver)
+    details = {"built with torch": built_with} if built_with else {}
+    return _finding(where=driver.folder, how=how, problem=problem, looked=looked, details=details)
+
+
+def _torch_of(driver: InstalledItem) -> tuple[str, TorchMLError | None]:
+    """Which torch the driver was built with, as far as that is known, and why it has no use of it.
+
+    Torch keeps its interface within a series (2.7.0, 2.7.1), and not from one to the next.
+    """
+    place = driver.folder / driver.name
+    built_with = receipts.made_from("driver", driver.name, place).get("torch", "")
+    version, separator, root = built_with.partition(" in ")
+    if not separator:
+        return "", None
+    now = torch.inspect(Path(root), "the driver")
+    if now.where is None:
+        changed = "which is no longer there"
+    elif version_tuple(now.version)[:2] != version_tuple(version)[:2]:
+        changed = f"which is {now.version} now"
+    else:
+        return built_with, None
+    message = f"The driver in {place} was built with torch {built_with}, {changed}."
+    return built_with, LibraryNotLoadableError(message, "`torchml-install driver` builds it again.")
 
 
 def _place(collections: Collections, collection: Collection, kind: ItemKind) -> Place:
@@ -59,8 +95,9 @@ def _finding(
     where: Path | None = None,
     how: str = "",
     hint: str = "",
-    problem: NoKimApiError | None = None,
+    problem: TorchMLError | None = None,
     looked: tuple[Place, ...] = (),
+    details: dict[str, str] | None = None,
 ) -> Finding:
     return Finding(
         name="kim-collections",
@@ -70,4 +107,5 @@ def _finding(
         hint=hint,
         problem=problem,
         looked=looked,
+        details=details or {},
     )

@@ -23,7 +23,7 @@ def detect() -> Finding:
     found, looked = first_with(_folders(), _lacks)
     return Finding(
         name="openkim-models",
-        title="published KIM models",
+        title="KIM's models",
         where=found.where if found else None,
         how=found.how if found else "",
         hint="`torchml-install deps --with openkim-models` (for the quickstart).",

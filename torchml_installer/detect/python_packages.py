@@ -13,8 +13,11 @@ from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
 
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
+#: The one that this program builds, and PyPI does not have.
+_OURS = "torchml_driver"
 #: Package → what it is good for.
 PACKAGES = {
+    _OURS: "to run models in ASE without KIM",
     "numpy": "for the Python module torchml_driver",
     "vesin": "for the Python module torchml_driver",
     "pybind11": "to build the Python module torchml_driver",
@@ -43,6 +46,8 @@ def detect(name: str) -> Finding:
         looked = (*places(name, None), Place(notes, "the active Python", why))
     else:
         looked = places(name, None)
+    if name == _OURS:
+        install = "torchml-install driver"
     return Finding(name=name, title=name, hint=f"`{install}` ({PACKAGES[name]}).", looked=looked)
 
 

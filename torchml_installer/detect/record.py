@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,6 +63,21 @@ def once(places: Iterable[Place]) -> Iterator[Place]:
         seen.add(place.where)
 
 
+def correction(how: str, option: str, others: Iterable[Path]) -> str:
+    """What to do where a place that the user named, by an option or a variable, holds nothing.
+
+    Installing one elsewhere would not help: nothing but what was named is looked at.
+
+    option: that names another one. others: that could be used instead, the best first.
+    """
+    undo = f"Leave out {how}" if how.startswith("--") else f"Unset {how}"
+    for other in others:
+        return f"{undo}, or name another one; usable here: {option} {shlex.quote(str(other))}"
+    return (
+        f"{undo}, or name another one with {option}; without, `torchml-install deps` installs one."
+    )
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was looked for.
@@ -89,6 +105,26 @@ class Finding:
     @property
     def usable(self) -> bool:
         return self.where is not None and self.problem is None
+
+    @property
+    def absent(self) -> bool:
+        """Whether it is simply not there, which is no failure."""
+        return self.where is None and self.problem is None
+
+    @property
+    def state(self) -> str:
+        """In a word or two, for people."""
+        if self.usable:
+            return "ok"
+        if self.absent:
+            return "not here"
+        return "PROBLEM" if self.needed else "not usable"
+
+    @property
+    def named(self) -> bool:
+        """Whether the user has said where it is, by an option or by a variable of its own."""
+        found_by = ("PATH", "CONDA_PREFIX")
+        return self.how.startswith("--") or (self.how in os.environ and self.how not in found_by)
 
     @property
     def next_step(self) -> str:

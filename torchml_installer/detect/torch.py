@@ -7,13 +7,21 @@ import importlib.machinery
 import importlib.util
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer import files, receipts
-from torchml_installer.detect.record import Finding, Place, named_by, once, version_tuple
+from torchml_installer.detect.record import (
+    Finding,
+    Place,
+    correction,
+    named_by,
+    once,
+    version_tuple,
+)
 from torchml_installer.errors import (
     IncompleteTorchError,
     NoTorchError,
@@ -84,10 +92,11 @@ def detect(explicit: Path | None = None) -> TorchFinding:
     if first is None:
         problem = NoTorchError(f"No libtorch found: looked at {_PLACES}.")
         return dataclasses.replace(_finding(problem=problem), looked=tuple(looked))
-    if first.usable or first.how in _NAMED:
-        return dataclasses.replace(first, looked=tuple(looked))
-    if alternatives and first.problem is not None:
-        first.problem.remedy += f" Also usable here: --torch-root {alternatives[0]}"
+    if first.how in _NAMED and isinstance(first.problem, NoTorchError):
+        first.problem.remedy = correction(first.how, "--torch-root", alternatives)
+    elif alternatives and first.problem is not None:
+        other = shlex.quote(str(alternatives[0]))
+        first.problem.remedy += f" Also usable here: --torch-root {other}"
     return dataclasses.replace(first, alternatives=tuple(alternatives), looked=tuple(looked))
 
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from torchml_installer import files
 from torchml_installer.elements import SYMBOLS
 from torchml_installer.errors import BadParameterFileError, ModelFileMissingError
 
@@ -26,7 +27,7 @@ def kind(path: Path) -> str:
     Raises ModelFileMissingError, BadParameterFileError.
     """
     try:
-        data = path.read_bytes()[: _LONGEST + 1]
+        data = files.beginning(path, _LONGEST + 1)
     except OSError as error:
         raise ModelFileMissingError(
             f"The descriptor file {path} cannot be read: {error.strerror}.",

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from torchml_installer import files
 from torchml_installer.elements import SYMBOLS, suggestion
 from torchml_installer.errors import BadParameterFileError
 
@@ -111,7 +112,7 @@ class Parameters:
 def read(path: Path) -> Parameters:
     """Reads and checks a parameter file. Raises BadParameterFileError, naming file and line."""
     try:
-        data = path.read_bytes()[: _LONGEST + 1]
+        data = files.beginning(path, _LONGEST + 1)
     except OSError as error:
         raise BadParameterFileError(
             f"The parameter file {path} cannot be read: {error.strerror}.",

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer import files
 from torchml_installer.errors import (
     ModelFileDamagedError,
     ModelFileMissingError,
@@ -63,6 +64,8 @@ def inspect(path: Path) -> TorchScriptFile:
         size = path.stat().st_size
         if path.is_dir():
             raise ModelFileMissingError(f"{path} is a folder, not a model file.")
+        if files.waits(path):
+            raise ModelFileMissingError(f"{path} is a pipe or a device, not a model file.")
         with path.open("rb") as stream:
             beginning = stream.read(64)
     except (FileNotFoundError, NotADirectoryError) as error:
