@@ -189,6 +189,16 @@ def programs(*names: str) -> Callable[[], bool]:
     return lambda: all(shutil.which(name) for name in names)
 
 
+def has_libfuzzer() -> bool:
+    """Debian's clang comes without its runtime libraries."""
+    clang = shutil.which("clang++")
+    if clang is None:
+        return False
+    command = [clang, "-print-runtime-dir"]
+    folder = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return any(Path(folder).glob("libclang_rt.fuzzer*")) if folder else False
+
+
 def has_lammps() -> bool:
     """conda-forge's LAMMPS has one of the longer names."""
     return any(shutil.which(name) for name in ("lmp", "lmp_mpi", "lmp_serial"))
@@ -257,6 +267,7 @@ NEEDS = (
     # The tests of the conda packages' variants repackage it, beside Open MPI.
     Need("MPICH", ("libmpich-dev", "mpich"), (), programs("mpichversion"), "test-all"),
     Need("clang", ("clang",), ("clangxx",), programs("clang++"), "test-all"),
+    Need("libFuzzer", ("libclang-rt-dev",), ("compiler-rt",), has_libfuzzer, "test-all"),
     Need("debootstrap", ("debootstrap",), (), programs("debootstrap"), "test-all"),
     Need("buildah", ("buildah",), (), programs("buildah"), "test-all"),
     Need("Slurm", ("slurm-wlm", "munge"), (), programs("slurmctld", "munged"), "test-all"),

@@ -47,7 +47,7 @@ def compiler() -> str:
     Raises NoFuzzerError where it is missing or has no libFuzzer.
     """
     clang = shutil.which("clang++")
-    advice = "On Debian: apt-get install clang libclang-rt-14-dev (the number is clang's version)."
+    advice = "On Debian: apt-get install clang libclang-rt-dev."
     if clang is None:
         raise NoFuzzerError(f"The fuzzers are built with clang, and there is no clang++. {advice}")
     with tempfile.TemporaryDirectory() as folder:

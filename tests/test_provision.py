@@ -92,7 +92,7 @@ def test_a_dry_run_installs_nothing(
     [
         ((), set()),
         (("--for", "test"), {"libtorch-dev"}),
-        (("--for", "test-all"), {"libtorch-dev", "clang", "g++-11"}),
+        (("--for", "test-all"), {"libtorch-dev", "clang", "libclang-rt-dev", "g++-11"}),
     ],
     ids=["demo", "test", "test-all"],
 )
@@ -103,7 +103,7 @@ def test_other_toolchains_come_only_with_the_tests_of_them(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lacking(provision, monkeypatch, "the oldest libtorch", "clang", "the oldest gcc")
+    lacking(provision, monkeypatch, "the oldest libtorch", "clang", "libFuzzer", "the oldest gcc")
     monkeypatch.setattr(provision, "superuser_prefix", list)
     monkeypatch.setattr(provision.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run", *purpose])
