@@ -179,6 +179,8 @@ def doctor(
     from torchml_installer import doctor as module
     from torchml_installer.detect import survey
 
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two formats: one at a time.")
     if schema:
         click.echo(module.schema(), nl=False)
         return
@@ -847,7 +849,8 @@ def uninstall(
     if everything:
         caches = removing.caches() if dry_run else removing.remove_caches()
     if as_json:
-        _print_json([removal.as_json() for removal in removals])
+        state = "present" if listing else "planned" if dry_run else "removed"
+        _print_json([removal.as_json(state) for removal in removals])
         return
     verb = "has installed" if listing else "would remove" if dry_run else "removed"
     for removal in removals:

@@ -29,10 +29,12 @@ class Removal:
     removed: tuple[Path | str, ...] = ()
     kept: tuple[tuple[Path | str, str], ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, state: str) -> dict[str, Any]:
+        """state: "present" in a list, "planned" in a dry run, or "removed"."""
         return {
             "kind": self.receipt.kind,
             "name": self.receipt.name,
+            "state": state,
             "removed": [str(place) for place in self.removed],
             "kept": {str(place): reason for place, reason in self.kept},
         }

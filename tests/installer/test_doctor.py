@@ -302,6 +302,13 @@ def test_the_active_python_s_torch_is_upgraded_where_that_is_possible(
         assert "error: old-cxx-abi could not be repaired: upgrading torch failed" in done.stderr
 
 
+def test_two_formats_at_once_are_wrong_usage(complete: Machine) -> None:
+    outcome = complete.install("doctor", "--json", "--markdown")
+    assert outcome.code == 2
+    assert "--json and --markdown" in outcome.err
+    assert outcome.out == ""
+
+
 def test_a_report_for_a_bug_tracker_names_no_user(complete: Machine) -> None:
     home = complete.folder / "home of jane"
     torch = make_torch(home / "torch")

@@ -215,8 +215,10 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
     listed = machine.install("uninstall")
     assert f"has installed the model {NAME}" in listed.out
     assert place.exists()
+    (answer,) = json.loads(machine.install("uninstall", "--json").out)
+    assert answer["state"] == "present"
     (answer,) = json.loads(machine.install("uninstall", NAME, "--dry-run", "--json").out)
-    assert answer["name"] == NAME
+    assert (answer["name"], answer["state"]) == (NAME, "planned")
     assert place.exists()
 
     outcome = machine.install("uninstall", NAME)
