@@ -98,7 +98,8 @@ def main() -> int:
         print(f"error: {problem}", file=sys.stderr)
         return 1
     arguments = sys.argv[1:] or [*TESTS, *(f"--ignore={name}" for name in NOT_THESE)]
-    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    # What a sanitizer says before it ends the process would be lost with pytest's usual capture.
+    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", *arguments]
     return subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
 
 
