@@ -19,6 +19,14 @@ DRIVER = "TorchML__MD_173118614730_001"
 CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 KEPT = CACHES / "torchml-tests"
 
+#: What programs of an environment of their own need besides it: nothing, but the sanitizers with
+#: which the driver was built (python -m tests.sanitize).
+SANITIZERS = (
+    {name: os.environ[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
+    if "TORCHML_SANITIZE" in os.environ
+    else {}
+)
+
 
 @dataclass(frozen=True)
 class DriverEnvironment:

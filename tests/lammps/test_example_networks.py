@@ -18,7 +18,7 @@ from tests.structures import (
     rattled_crystal,
     slab,
 )
-from tests.support import ROOT, DriverEnvironment, run, torchml_install
+from tests.support import ROOT, SANITIZERS, DriverEnvironment, run, torchml_install
 
 EXAMPLES = {
     "descriptor_network": "TorchML_DN_Si__MO_000000000000_000",
@@ -70,10 +70,11 @@ def example(
 
 
 def test_kim_computes_what_the_example_s_own_python_does(example: str, in_collection: None) -> None:
+    settings = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     said = run(
         [sys.executable, "-c", _DIRECTLY, example],
         cwd=ROOT / "examples" / example,
-        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"},
+        env={**settings, **SANITIZERS},
     )
     atoms = rattled_crystal()
     atoms.calc = KIM(EXAMPLES[example])

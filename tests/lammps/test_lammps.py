@@ -23,7 +23,7 @@ from tests.structures import (
     slab,
     strained_triclinic_crystal,
 )
-from tests.support import DRIVER, EXAMPLE, DriverEnvironment, install_kim_model
+from tests.support import DRIVER, EXAMPLE, SANITIZERS, DriverEnvironment, install_kim_model
 from tests.torch_models import Complains, parameter_text, torchscript
 
 STRUCTURES = [rattled_crystal, strained_triclinic_crystal, slab, cluster, isolated_atom]
@@ -123,7 +123,8 @@ def test_nothing_has_to_be_set_in_the_environment(
     write_data(folder / "data.test", rattled_crystal(), "metal")
     script = static_script(rattled_crystal(), EXAMPLE_MODEL, "metal")
     # For Open MPI, which looks for ssh on PATH unless told that it stays on this machine.
-    output = lammps.run(script, ranks=0, env={"OMPI_MCA_plm": "isolated"}, cwd=folder)
+    nothing = {"OMPI_MCA_plm": "isolated", **SANITIZERS}
+    output = lammps.run(script, ranks=0, env=nothing, cwd=folder)
     found = re.search(r"^energy (\S+)$", output, re.MULTILINE)
     assert found is not None
     assert float(found[1]) == pytest.approx(-261.3538177342696, abs=ENERGY_TOLERANCE)
