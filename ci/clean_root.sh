@@ -62,7 +62,8 @@ for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certific
     [ ! -e "$file" ] || cp -L "$file" "$root$file"
 done
 cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/"
-if [ -f /etc/apt/sources.list.d/debian.sources ]; then
+# This machine's, if they are of that Debian; otherwise the one that debootstrap has written down.
+if grep -qsw "$suite" /etc/apt/sources.list.d/debian.sources; then
     cp /etc/apt/sources.list.d/debian.sources "$root/etc/apt/sources.list.d/"
     rm -f "$root/etc/apt/sources.list"
 fi
