@@ -49,7 +49,10 @@ trap remove EXIT
 trap 'exit 130' INT TERM
 
 echo "a minimal Debian $suite in $root"
-if ! debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" \
+# A Debian that is newer than this debootstrap is made like the one in the making.
+scripts="/usr/share/debootstrap/scripts"
+[ -e "$scripts/$suite" ] && script="$scripts/$suite" || script="$scripts/sid"
+if ! debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" "$script" \
     >"$root.log" 2>&1; then
     tail -n 15 "$root.log" >&2
     echo "ci/clean_root.sh: debootstrap failed; all of it: $root.log" >&2
