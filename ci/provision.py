@@ -216,7 +216,7 @@ def has_published_models() -> bool:
         return False
     prefix = Path(program).resolve().parent.parent
     patterns = ("lib*/openkim-models", "lib*/kim-api", "lib/*/kim-api")
-    model = "portable-models/SW_StillingerWeber_1985_Si__MO_405512056662_005"
+    model = "portable-models/SW_StillingerWeber_1985_Si__MO_405512056662_*"  # of any version
     return any(any(prefix.glob(f"{pattern}/{model}")) for pattern in patterns)
 
 

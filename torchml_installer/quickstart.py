@@ -17,8 +17,7 @@ from torchml_installer.build import DriverOptions, install_driver
 from torchml_installer.collections import Collection, Collections, ItemKind
 from torchml_installer.deps import packages
 from torchml_installer.deps.record import DepsOptions
-from torchml_installer.detect import Places, Survey, survey
-from torchml_installer.detect.published_models import REFERENCE as REFERENCE_NAME
+from torchml_installer.detect import Places, Survey, published_models, survey
 from torchml_installer.errors import (
     MissingForQuickstartError,
     ResultsDifferError,
@@ -86,7 +85,7 @@ def quickstart(options: QuickstartOptions) -> list[RunResult]:
     facts.toolchain.require()
     _require_simulators(facts)
     assert facts.toolchain.kim.collections_info is not None, "a usable KIM-API has it"
-    _require_reference(Collections(facts.toolchain.kim.collections_info))
+    reference = _reference(facts, Collections(facts.toolchain.kim.collections_info))
     examples = shared_folder("examples") / "stillinger_weber"
     _log().unlink(missing_ok=True)
     driver = DriverOptions(
@@ -100,7 +99,7 @@ def quickstart(options: QuickstartOptions) -> list[RunResult]:
     scratch = Path(tempfile.mkdtemp(prefix="torchml-quickstart-"))
     try:
         _install_example(examples, scratch, options)
-        results = _run_all(examples, scratch, facts, options.verbose)
+        results = _run_all(examples, scratch, facts, reference, options.verbose)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     console.result(as_table(results))
@@ -141,13 +140,18 @@ def _require_simulators(facts: Survey) -> None:
     )
 
 
-def _require_reference(collections: Collections) -> None:
-    if collections.find(ItemKind.MODEL, REFERENCE_NAME) is None:
+def _reference(facts: Survey, collections: Collections) -> str:
+    """The name under which KIM finds the reference potential."""
+    where = facts.get("openkim-models").where
+    name = None if where is None else published_models.reference_in(where)
+    if name is None or collections.find(ItemKind.MODEL, name) is None:
+        missing = name or f"{published_models.REFERENCE}_005"
         raise MissingForQuickstartError(
-            f"KIM's reference potential {REFERENCE_NAME} is not installed.",
+            f"KIM's reference potential {missing} is not installed.",
             "`torchml-install deps --with openkim-models`, or "
-            f"`kim-api-collections-management install user {REFERENCE_NAME}`.",
+            f"`kim-api-collections-management install user {missing}`.",
         )
+    return name
 
 
 def _install_example(examples: Path, scratch: Path, options: QuickstartOptions) -> None:
@@ -176,12 +180,14 @@ def _install_example(examples: Path, scratch: Path, options: QuickstartOptions) 
     install_model(install)
 
 
-def _run_all(examples: Path, scratch: Path, facts: Survey, verbose: bool) -> list[RunResult]:
+def _run_all(
+    examples: Path, scratch: Path, facts: Survey, reference: str, verbose: bool
+) -> list[RunResult]:
     lammps = facts.get("lammps").where
     assert lammps is not None, "checked by _require_simulators"
     results = []
     for program in ("LAMMPS", "ASE"):
-        for model in (MODEL_NAME, REFERENCE_NAME):
+        for model in (MODEL_NAME, reference):
             # A copy to run in: LAMMPS takes no paths with blanks, and writes its log beside.
             folder = scratch / f"{program}-{model}"
             shutil.copytree(examples, folder)
@@ -226,24 +232,23 @@ def parse_result(output: str, program: str, model: str) -> RunResult:
 
 def _pairs(results: Sequence[RunResult]) -> Mapping[str, tuple[RunResult, RunResult]]:
     """Program → (our result, the reference's)."""
-    by_run = {(result.program, result.model): result for result in results}
-    programs = dict.fromkeys(result.program for result in results)
-    return {
-        program: (by_run[program, MODEL_NAME], by_run[program, REFERENCE_NAME])
-        for program in programs
-    }
+    ours = {one.program: one for one in results if one.model == MODEL_NAME}
+    theirs = {one.program: one for one in results if one.model != MODEL_NAME}
+    return {program: (ours[program], theirs[program]) for program in ours}
 
 
 def as_table(results: Sequence[RunResult]) -> str:
     """Energies and forces side by side, with their differences."""
+    pairs = _pairs(results)
+    (reference,) = {theirs.model for _, theirs in pairs.values()}
     lines = [
         "",
         f"  this driver: {MODEL_NAME}",
-        f"  reference:   {REFERENCE_NAME}",
+        f"  reference:   {reference}",
         "",
         f"  {'':8}{'':18}{'this driver':>22}{'reference':>22}{'difference':>14}",
     ]
-    for program, (ours, theirs) in _pairs(results).items():
+    for program, (ours, theirs) in pairs.items():
         for label, one, other in (
             ("energy (eV)", ours.energy, theirs.energy),
             ("max force (eV/Å)", ours.fmax, theirs.fmax),

@@ -476,8 +476,9 @@ def test_published_models_are_found_beside_the_kim_api_and_in_collections(
     prefix = tmp_path / "kim"
     make_program(prefix / "bin/kim-api-collections-management", "")
     monkeypatch.setenv("PATH", str(prefix / "bin"))
-    name = published_models.REFERENCE
-    assert refused(published_models.detect()) == [("beside the KIM-API", f"no {name}")]
+    potential = published_models.REFERENCE
+    name = f"{potential}_005"
+    assert refused(published_models.detect()) == [("beside the KIM-API", f"no {potential}")]
     own = tmp_path / "home/.kim-api/2.3.0/portable-models-dir"
     (own / name).mkdir(parents=True)
     found = published_models.detect()
@@ -492,10 +493,13 @@ def test_published_models_are_found_beside_the_kim_api_and_in_collections(
     assert (found.where, found.how) == (beside, "beside the KIM-API")
     assert [reason for _, reason in refused(found)] == [
         "",
-        f"no {name}",
+        f"no {potential}",
         "one before it counts",
         "one before it counts",
     ]
+    assert published_models.reference_in(beside) == name
+    (beside / "portable-models" / f"{potential}_006").mkdir()  # as in Debian forky
+    assert published_models.reference_in(beside) == f"{potential}_006"
 
 
 def test_the_newest_symbols_of_a_libstdcxx_are_compared_as_numbers(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from tests.installer.made_up import Machine
 from tests.installer.packages_machine import PackagesMachine
+from tests.structures import REFERENCE_MODEL
 from torchml_installer import errors
 from torchml_installer.quickstart import (
     MODEL_NAME,
-    REFERENCE_NAME,
     RunResult,
     as_table,
     compare,
@@ -31,7 +31,7 @@ def results(energy: float, fmax: float = 5.9) -> list[RunResult]:
         for program in ("LAMMPS", "ASE")
         for model, numbers in (
             (MODEL_NAME, (energy, fmax)),
-            (REFERENCE_NAME, (-261.353817734, 5.9)),
+            (REFERENCE_MODEL, (-261.353817734, 5.9)),
         )
     ]
 

@@ -12,7 +12,9 @@ from torchml_installer.detect.programs import which
 from torchml_installer.detect.record import Finding, Place, first_with
 from torchml_installer.paths import home_folder
 
-REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
+#: The potential's name without its version, of which any gives the same numbers: Debian 12 has 005,
+#: the testing one (forky) 006.
+REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662"
 _VARIABLE = "KIM_API_PORTABLE_MODELS_DIR"
 _FOLDERS = ("lib*/openkim-models", "lib*/kim-api", "lib/*/kim-api")
 
@@ -31,9 +33,20 @@ def detect() -> Finding:
     )
 
 
+def reference_in(folder: Path) -> str | None:
+    """The full name of the newest version in a folder that `detect` looks at."""
+    pattern = f"{REFERENCE}_[0-9][0-9][0-9]"
+    found = [
+        place.name
+        for inside in (f"portable-models/{pattern}", pattern)
+        for place in files.matching(folder, inside)
+        if files.is_dir(place)
+    ]
+    return max(found, default=None)
+
+
 def _lacks(folder: Path) -> str:
-    names = (f"portable-models/{REFERENCE}", REFERENCE)
-    return "" if any(files.is_dir(folder / name) for name in names) else f"no {REFERENCE}"
+    return f"no {REFERENCE}" if reference_in(folder) is None else ""
 
 
 def _folders() -> Iterator[Place]:
