@@ -136,6 +136,10 @@ def packages_of(wheel: Wheel, work: Path, patchelf: Path) -> list[Package]:
     return [Package(wheel.conda_name, wheel.version, wheel.build, stage, wheel.depends())]
 
 
+#: As pip writes it; the longer one where Python's path has a blank in it.
+_SHEBANG = re.compile(r"\A#!(?:.*python.*|/bin/sh\n'''exec' .*\n' ''')\n")
+
+
 def _install(wheel: Wheel, stage: Path) -> None:
     python = wheel.python.executable
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
@@ -152,7 +156,7 @@ def _install(wheel: Wheel, stage: Path) -> None:
         if path.parent == stage / "bin" and not is_elf(path):
             text = path.read_text(encoding="utf-8")
             shebang = f"#!{PREFIX_MARK}/bin/python\n"
-            path.write_text(re.sub(r"\A#!.*python.*\n", shebang, text), encoding="utf-8")
+            path.write_text(_SHEBANG.sub(shebang, text), encoding="utf-8")
 
 
 def _program_package(wheel: Wheel, stage: Path) -> Package:

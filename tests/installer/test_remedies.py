@@ -470,8 +470,9 @@ def test_a_compiler_with_a_newer_libstdcxx_is_recognised_and_the_systems_taken(
     write(
         Path(driver.environment["KIM_API_CMAKE_PREFIX_DIR"])
         / "libexec/kim-api/kim-api-shared-library-test",
-        f"#!{sys.executable}\nimport ctypes, sys\ntry:\n    ctypes.CDLL(sys.argv[1])\n"
-        "except OSError as error:\n    print(error)\n    sys.exit(3)\n",
+        f'#!/bin/sh\nexec "{sys.executable}" - "$1" <<END\n'
+        "import ctypes, sys\ntry:\n    ctypes.CDLL(sys.argv[1])\n"
+        "except OSError as error:\n    print(error)\n    sys.exit(3)\nEND\n",
         executable=True,
     )
     options = ("--cxx", str(newer_compiler(tmp_path / "conda")))

@@ -45,11 +45,12 @@ def configure(work: Path, cmake: str | Path = "cmake", **variables: str | Path) 
 
 
 def kim_install(work: Path, **env: str) -> tuple[int, str]:
-    """KIM's own command, into an empty collection."""
+    """KIM's own command, into an empty collection. It takes no path with a blank in it."""
+    (work / "driver_src").symlink_to(ROOT / "driver_src")
     for name in ("drivers", "home"):
         (work / name).mkdir()
     places = {"KIM_API_MODEL_DRIVERS_DIR": str(work / "drivers"), "HOME": str(work / "home")}
-    command = ["kim-api-collections-management", "install", "environment", ROOT / "driver_src"]
+    command = ["kim-api-collections-management", "install", "environment", work / "driver_src"]
     return outcome([*command], work, **places, **env)
 
 
