@@ -235,6 +235,8 @@ int main(int n_arguments, char** values) {
     const double cutoff = std::stod(words[4]);
     const long stride = words.size() > 5 ? std::stol(words[5]) : 1;
 
+    // LeakSanitizer ends the process before the C library would write what it holds back.
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     log_text.reserve(longest_log);
     KIM::Log::PushDefaultPrintFunction(KIM::LANGUAGE_NAME::cpp,
                                        reinterpret_cast<KIM::Function*>(&log_entry));
