@@ -379,6 +379,13 @@ class TestCommand:
         assert "no_such_package.model cannot be imported: ModuleNotFoundError" in done.stderr
         assert "what to do: Name the model as FILE.py:Name or package.module:Name" in done.stderr
 
+    def test_weights_that_are_not_there_are_told_with_the_option(self) -> None:
+        source = f"{EXAMPLE}/stillinger_weber.py:StillingerWeber"
+        done = compile_command(source, *self.SI, "--weights", "no_such.pt")
+        assert done.returncode == ModelFileMissingError.exit_code
+        assert "There is no file no_such.pt." in done.stderr
+        assert "what to do: Check the path that --weights names." in done.stderr
+
     def test_arguments_that_do_not_fit_are_told(self, tmp_path: Path) -> None:
         (tmp_path / "network.py").write_text(NETWORK)
         source = f"{tmp_path}/network.py:Network"

@@ -51,8 +51,6 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
     "not_compilable": NotCompilableError,
     "differ": CompiledModelDiffersError,
 }
-#: Of a source that names no model; the failure's own speaks of model files.
-_NAME_IT = "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel"
 
 
 @dataclass(frozen=True)
@@ -219,6 +217,5 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
         message = answer["message"]
         if kind == "not_compilable":
             message += f"\n  log: {log}"
-        remedy = answer["remedy"]
-        raise FAILURES[kind](message, _NAME_IT if remedy is None and kind == "source" else remedy)
+        raise FAILURES[kind](message, answer["remedy"])
     return answer

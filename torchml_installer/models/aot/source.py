@@ -15,6 +15,8 @@ import torch
 
 from torchml_installer.models.aot.failure import ModelError, one_line, place_in_model
 
+_NAME_IT = "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel"
+
 
 def make_model(
     source: str, arguments: Mapping[str, Any], weights: Path | None, device: str
@@ -27,10 +29,11 @@ def make_model(
     where, _, name = source.rpartition(":")
     made = getattr(_module(where, source), name, None)
     if made is None:
-        raise ModelError("source", f"There is no {name} in {where}.", _names(where))
+        raise ModelError("source", f"There is no {name} in {where}.", _names(where) or _NAME_IT)
     if not isinstance(made, torch.nn.Module):
         if not callable(made):
-            raise ModelError("source", f"{name} in {where} is neither a class nor a function.")
+            message = f"{name} in {where} is neither a class nor a function."
+            raise ModelError("source", message, _NAME_IT)
         try:
             made = made(**arguments)
         except Exception as error:
@@ -41,11 +44,14 @@ def make_model(
                 "Give the constructor's arguments as JSON: --arguments '{\"features\": 64}'",
             ) from error
     elif arguments:
-        raise ModelError("source", f"{name} in {where} is a module and takes no --arguments.")
+        message = f"{name} in {where} is a module and takes no --arguments."
+        raise ModelError("source", message, "Leave --arguments out, or name the module's class.")
     if not isinstance(made, torch.nn.Module):
-        raise ModelError("source", f"{source} made a {type(made).__name__}, not a torch.nn.Module.")
+        message = f"{source} made a {type(made).__name__}, not a torch.nn.Module."
+        raise ModelError("source", message, _NAME_IT)
     if isinstance(made, torch.jit.ScriptModule):
-        raise ModelError("source", f"{source} is TorchScript; name the Python class instead.")
+        message = f"{source} is TorchScript; name the Python class instead."
+        raise ModelError("source", message, _NAME_IT)
     if weights is not None:
         _load_weights(made, weights)
     made.eval().to(device)
@@ -56,14 +62,10 @@ def make_model(
 
 def _module(where: str, source: str) -> Any:
     if not where:
-        raise ModelError(
-            "source",
-            f"'{source}' names no file or no class.",
-            "Write FILE.py:Name or package.module:Name, for example my_model.py:MyModel",
-        )
+        raise ModelError("source", f"'{source}' names no file or no class.", _NAME_IT)
     path = Path(where).absolute()
     if where.endswith(".py") and not path.is_file():
-        raise ModelError("source", f"There is no file {where}.")
+        raise ModelError("source", f"There is no file {where}.", _NAME_IT)
     try:
         if not where.endswith(".py"):
             sys.path.insert(0, str(Path.cwd()))
@@ -76,9 +78,8 @@ def _module(where: str, source: str) -> Any:
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
     except Exception as error:
-        raise ModelError(
-            "source", f"{where} cannot be imported: {type(error).__name__}: {one_line(error)}"
-        ) from error
+        message = f"{where} cannot be imported: {type(error).__name__}: {one_line(error)}"
+        raise ModelError("source", message, _NAME_IT) from error
     return module
 
 
@@ -99,7 +100,8 @@ def _load_weights(model: torch.nn.Module, weights: Path) -> None:
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise ModelError("source", f"There is no file {weights}.") from error
+        message = f"There is no file {weights}."
+        raise ModelError("source", message, "Check the path that --weights names.") from error
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(
             "weights",
