@@ -21,7 +21,7 @@ KEPT = CACHES / "torchml-tests"
 
 #: What programs of an environment of their own need besides it: nothing, but the sanitizers with
 #: which the driver was built (python -m tests.sanitize).
-SANITIZERS = (
+SANITIZER_SETTINGS = (
     {name: os.environ[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
     if "TORCHML_SANITIZE" in os.environ
     else {}

@@ -25,7 +25,7 @@ from tests.structures import (
     cluster,
     rattled_crystal,
 )
-from tests.support import SANITIZERS, DriverEnvironment
+from tests.support import SANITIZER_SETTINGS, DriverEnvironment
 
 
 @pytest.mark.parametrize("make", STRUCTURES.values(), ids=STRUCTURES.keys())
@@ -102,7 +102,7 @@ def test_neither_kim_nor_environment_is_needed(
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={"HOME": os.environ.get("HOME", "/"), **SANITIZERS},
+        env={"HOME": os.environ.get("HOME", "/"), **SANITIZER_SETTINGS},
         capture_output=True,
         text=True,
         check=False,

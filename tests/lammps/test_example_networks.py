@@ -18,7 +18,7 @@ from tests.structures import (
     rattled_crystal,
     slab,
 )
-from tests.support import ROOT, SANITIZERS, DriverEnvironment, run, torchml_install
+from tests.support import ROOT, SANITIZER_SETTINGS, DriverEnvironment, run, torchml_install
 
 EXAMPLES = {
     "descriptor_network": "TorchML_DN_Si__MO_000000000000_000",
@@ -74,7 +74,7 @@ def test_kim_computes_what_the_example_s_own_python_does(example: str, in_collec
     said = run(
         [sys.executable, "-c", _DIRECTLY, example],
         cwd=ROOT / "examples" / example,
-        env={**settings, **SANITIZERS},
+        env={**settings, **SANITIZER_SETTINGS},
     )
     atoms = rattled_crystal()
     atoms.calc = KIM(EXAMPLES[example])

@@ -23,7 +23,7 @@ from tests.structures import (
     slab,
     strained_triclinic_crystal,
 )
-from tests.support import DRIVER, EXAMPLE, SANITIZERS, DriverEnvironment, install_kim_model
+from tests.support import DRIVER, EXAMPLE, SANITIZER_SETTINGS, DriverEnvironment, install_kim_model
 from tests.torch_models import Complains, parameter_text, torchscript
 
 STRUCTURES = [rattled_crystal, strained_triclinic_crystal, slab, cluster, isolated_atom]
@@ -123,7 +123,7 @@ def test_nothing_has_to_be_set_in_the_environment(
     write_data(folder / "data.test", rattled_crystal(), "metal")
     script = static_script(rattled_crystal(), EXAMPLE_MODEL, "metal")
     # For Open MPI, which looks for ssh on PATH unless told that it stays on this machine.
-    nothing = {"OMPI_MCA_plm": "isolated", **SANITIZERS}
+    nothing = {"OMPI_MCA_plm": "isolated", **SANITIZER_SETTINGS}
     output = lammps.run(script, ranks=0, env=nothing, cwd=folder)
     found = re.search(r"^energy (\S+)$", output, re.MULTILINE)
     assert found is not None
