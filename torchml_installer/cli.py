@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
-class _Path(click.Path):
-    """A file or folder. An empty one would mean the working folder: a variable was not set."""
+class _NotEmpty(click.ParamType):  # type: ignore[type-arg]  # only new releases take one
+    """An empty value is a script's variable that was not set; as a path it would mean the working
+    folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -36,13 +37,12 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
-class _Word(click.types.StringParamType):
+class _Path(_NotEmpty, click.Path):
+    """A file or folder."""
+
+
+class _Word(_NotEmpty, click.types.StringParamType):
     """A text that names something."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":
-            self.fail("it is empty.", param, ctx)
-        return super().convert(value, param, ctx)
 
 
 class _Verb(click.Command):
@@ -311,7 +311,7 @@ def deps(
     "names",
     multiple=True,
     metavar="NAME",
-    help="KIM name; repeatable (default: TorchML__MD_173118614730_001).",
+    help=f"KIM name; repeatable (default: {DEFAULT_DRIVER_NAME}).",
 )
 @_collection_option
 @_places_options
@@ -848,11 +848,11 @@ def uninstall(
     caches: list[Path] = []
     if everything:
         caches = removing.caches() if dry_run else removing.remove_caches()
+    state = "present" if listing else "planned" if dry_run else "removed"
     if as_json:
-        state = "present" if listing else "planned" if dry_run else "removed"
         _print_json([removal.as_json(state) for removal in removals])
         return
-    verb = "has installed" if listing else "would remove" if dry_run else "removed"
+    verb = {"present": "has installed", "planned": "would remove", "removed": "removed"}[state]
     for removal in removals:
         receipt = removal.receipt
         click.echo(f"{verb} the {receipt.kind} {receipt.name} ({receipt.installed_at})")

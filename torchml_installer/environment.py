@@ -86,7 +86,7 @@ def write(
     # A path may hold bytes that are no text.
     contents = text.encode("utf-8", errors="surrogateescape")
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
+        if files.waits(path):
             path.write_bytes(contents)
             return "", None
         if not force and files.is_file(path) and not _is_ours(path):

@@ -61,15 +61,16 @@ def partial_beside(path: Path) -> Iterator[Path]:
             yield Path(partial)
 
 
-def require_replaceable(root: Path, *, ours: bool, force: bool) -> None:
+def require_replaceable(root: Path, *, ours: bool, force: bool, instead: str = "") -> None:
     """Raises OutputExistsError for a folder that ``put_in_place`` would take from somebody else.
 
-    ours: whether this program has put there what lies there.
+    ours: whether this program has put there what lies there. instead: a sentence, what else can be
+    done.
     """
     if files.exists(root) and not ours and not force:
         raise OutputExistsError(
             f"{root} is there already, and not from torchml-install.",
-            "Add --force to replace it, or name another --prefix.",
+            f"Add --force to replace it, or name another --prefix. {instead}".rstrip(),
         )
 
 

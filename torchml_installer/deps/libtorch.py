@@ -17,7 +17,6 @@ from torchml_installer.detect import torch
 from torchml_installer.errors import (
     BadOptionError,
     DownloadFailedError,
-    OutputExistsError,
 )
 from torchml_installer.paths import cache_folder
 from torchml_installer.placing import (
@@ -48,12 +47,8 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     if options.prefix is not None:
         root = options.prefix.absolute() / "libtorch"
         ours = root in receipts.library_roots("libtorch")
-        try:
-            require_replaceable(root, ours=ours, force=options.force)
-        except OutputExistsError as error:
-            use = shlex.join(["torchml-install", "driver", "--torch-root", str(root)])
-            error.remedy += f" To use it as it is: `{use}`."
-            raise
+        instead = f"To use it as it is: `{_use(root)}`."
+        require_replaceable(root, ours=ours, force=options.force, instead=instead)
     if options.dry_run:
         return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
     key = hashlib.sha256(str(root).encode(errors="surrogateescape")).hexdigest()[:12]
@@ -82,6 +77,11 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     return _outcome("installed", root, archive)
 
 
+def _use(root: Path) -> str:
+    """The command that takes a libtorch which is there."""
+    return shlex.join(["torchml-install", "driver", "--torch-root", str(root)])
+
+
 def _checked(archive: str, sha256: str | None) -> str | None:
     if sha256 is None:
         if _URL.match(archive):
@@ -92,11 +92,10 @@ def _checked(archive: str, sha256: str | None) -> str | None:
     elif not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise BadOptionError(f"{sha256!r} is no SHA-256: that has 64 hexadecimal digits.")
     if not _URL.match(archive) and Path(archive).is_dir():
-        root = shlex.quote(str(Path(archive).absolute()))
         raise DownloadFailedError(
             f"{archive} is a folder, and no archive.",
             "A libtorch that is unpacked already can be used where it is: "
-            f"`torchml-install driver --torch-root {root}`.",
+            f"`{_use(Path(archive).absolute())}`.",
         )
     if not _URL.match(archive) and not Path(archive).is_file():
         raise DownloadFailedError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def once(places: Iterable[Place]) -> Iterator[Place]:
         seen.add(place.where)
 
 
-def correction(how: str, option: str, others: Iterable[Path]) -> str:
+def correction(how: str, option: str, others: Sequence[Path]) -> str:
     """What to do where a place that the user named, by an option or a variable, holds nothing.
 
     Installing one elsewhere would not help: nothing but what was named is looked at.
@@ -71,8 +71,9 @@ def correction(how: str, option: str, others: Iterable[Path]) -> str:
     option: that names another one. others: that could be used instead, the best first.
     """
     undo = f"Leave out {how}" if how.startswith("--") else f"Unset {how}"
-    for other in others:
-        return f"{undo}, or name another one; usable here: {option} {shlex.quote(str(other))}"
+    if others:
+        best = shlex.quote(str(others[0]))
+        return f"{undo}, or name another one; usable here: {option} {best}"
     return (
         f"{undo}, or name another one with {option}; without, `torchml-install deps` installs one."
     )
