@@ -140,6 +140,10 @@ class PythonPotential {
     std::string device() const { return potential_.device(); }
     int precision() const { return potential_.precision(); }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
+    std::vector<std::string> take_warnings() {
+        const std::lock_guard<std::mutex> alone(computing_);
+        return potential_.take_warnings();
+    }
 
     Arrays compute_particles(const Array<int>& species, const Array<double>& coordinates,
                              const Array<int>& contributing, const Array<int>& n_neighbours,
@@ -360,6 +364,8 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly("device", &PythonPotential::device)
         .def_property_readonly("precision", &PythonPotential::precision)
         .def_property_readonly("species_codes", &PythonPotential::species_codes)
+        .def("take_warnings", &PythonPotential::take_warnings,
+             py::call_guard<py::gil_scoped_release>())
         .def(
             "compute_particles",
             [](PythonPotential& p, const torchml::Array<int>& species,

@@ -318,6 +318,8 @@ def test_lists_for_contributing_particles_alone_are_refused(tmp_path: Path) -> N
         (graph_parameters("model.pt", settings="fewer_edges 1"), "unknown setting 'fewer_edges'"),
         (graph_parameters("model.pt", settings="edge_receiver_row 2"), "0 or 1"),
         (graph_parameters("model.pt", settings="drop_unused_particles 1"), "True or False"),
+        (graph_parameters("model.pt", settings="precision double"), "float64, float32, float16"),
+        (graph_parameters("model.pt", settings="atomic_numbers 14"), "True or False"),
         ("1\nSi\nNone\n3.0\nmodel.pt\nFalse\n5\nNone\nedge_receiver_row 1\n", "Graph only"),
     ],
 )

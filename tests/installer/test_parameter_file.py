@@ -9,6 +9,7 @@ import pytest
 from tests.installer.made_up import write
 from torchml_installer.errors import BadParameterFileError
 from torchml_installer.models.parameter_file import (
+    PRECISIONS,
     GraphSettings,
     Parameters,
     Pattern,
@@ -58,12 +59,26 @@ def test_what_a_graph_model_can_do_without_stands_after_the_values() -> None:
     assert parse(text, Path("x.param")) == parameters
 
 
+@pytest.mark.parametrize("pattern", [Pattern.NEIGHBOURS, Pattern.GRAPH])
+@pytest.mark.parametrize("atomic_numbers", [None, True, False])
+@pytest.mark.parametrize("precision", [None, *PRECISIONS])
+def test_what_a_model_is_given_is_recorded_after_the_values(
+    pattern: Pattern, precision: str | None, atomic_numbers: bool | None
+) -> None:
+    parameters = Parameters(
+        ("Si",), pattern, 4.5, "gnn.pt", precision=precision, atomic_numbers=atomic_numbers
+    )
+    assert parse(parameters.as_text(), Path("x.param")) == parameters
+
+
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
         ("fewer_edges 1", "unknown setting 'fewer_edges'"),
         ("edge_receiver_row 2", "0 or 1"),
         ("drop_unused_particles perhaps", "True or False"),
+        ("precision double", "float64, float32, float16 or bfloat16"),
+        ("atomic_numbers 14", "True or False"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(setting: str, reason: str) -> None:
@@ -75,6 +90,12 @@ def test_a_setting_that_makes_no_sense_is_named(setting: str, reason: str) -> No
 def test_settings_of_graphs_are_refused_for_other_models() -> None:
     with pytest.raises(BadParameterFileError, match="Graph only"):
         parse(KLIFF_STYLE + "edge_receiver_row 1", Path("x.param"))
+
+
+def test_atomic_numbers_are_refused_for_models_that_see_no_species() -> None:
+    text = Parameters(("Si",), Pattern.DESCRIPTOR, 4.5, "net.pt", n_inputs=1).as_text()
+    with pytest.raises(BadParameterFileError, match="None or Graph only"):
+        parse(text + "atomic_numbers True", Path("x.param"))
 
 
 def test_comments_and_blank_lines_do_not_count() -> None:

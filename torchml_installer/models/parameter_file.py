@@ -40,6 +40,18 @@ class Pattern(str, enum.Enum):
         return {"neighbours": "None", "descriptor": "Descriptor", "graph": "Graph"}[self.value]
 
 
+#: The settings that may follow the values, and the patterns of the models that they are for.
+_SETTINGS = {
+    "edge_receiver_row": (Pattern.GRAPH,),
+    "drop_unused_particles": (Pattern.GRAPH,),
+    "precision": tuple(Pattern),
+    "atomic_numbers": (Pattern.NEIGHBOURS, Pattern.GRAPH),
+}
+
+#: What the setting ``precision`` can be.
+PRECISIONS = ("float64", "float32", "float16", "bfloat16")
+
+
 @dataclass(frozen=True)
 class GraphSettings:
     """What a graph model can do without: less work for the same result.
@@ -68,6 +80,8 @@ class Parameters:
 
     elements: symbols, in the order of the model's species codes. cutoff: Å.
     n_layers: message-passing layers, 1 unless the pattern is a graph.
+    precision: the floating-point type of the model's inputs (one of PRECISIONS); atomic_numbers:
+    whether its species codes are atomic numbers. None: the file does not say.
     """
 
     elements: tuple[str, ...]
@@ -79,6 +93,8 @@ class Parameters:
     n_layers: int = 1
     descriptor: str = "None"
     graph: GraphSettings = GraphSettings()
+    precision: str | None = None
+    atomic_numbers: bool | None = None
 
     @property
     def influence_distance(self) -> float:
@@ -102,10 +118,17 @@ class Parameters:
             ("Descriptor", self.descriptor),
         ]
         text = "\n".join(f"# {comment}\n{value}\n" for comment, value in values)
-        if settings := self.graph.lines():
-            text += "\n".join(
-                ["", "# Settings that spare work and change no result", *settings, ""]
-            )
+        recorded = []
+        if self.precision is not None:
+            recorded.append(f"precision {self.precision}")
+        if self.atomic_numbers is not None:
+            recorded.append(f"atomic_numbers {self.atomic_numbers}")
+        for comment, settings in (
+            ("What the model is given", recorded),
+            ("Settings that spare work and change no result", self.graph.lines()),
+        ):
+            if settings:
+                text += "\n".join(["", f"# {comment}", *settings, ""])
         return text
 
 
@@ -147,7 +170,7 @@ def parse(text: str, path: Path) -> Parameters:
     n_layers = 1
     if pattern is Pattern.GRAPH:
         n_layers = lines.whole_number("the number of graph layers", most=1000)
-    return Parameters(
+    parameters = Parameters(
         elements=tuple(elements),
         pattern=pattern,
         cutoff=cutoff,
@@ -156,31 +179,39 @@ def parse(text: str, path: Path) -> Parameters:
         returns_forces=lines.truth("'returns forces'"),
         n_inputs=lines.whole_number("the number of inputs", most=10_000),
         descriptor=lines.next("the descriptor's name"),
-        graph=_graph_settings(lines, pattern),
     )
-
-
-def _graph_settings(lines: _Lines, pattern: Pattern) -> GraphSettings:
-    settings = GraphSettings()
     while (line := lines.rest()) is not None:
-        name, _, value = line.partition(" ")
-        value = value.strip()
-        if name not in ("edge_receiver_row", "drop_unused_particles"):
-            lines.reject(
-                f"unknown setting '{name}'; there are edge_receiver_row and drop_unused_particles"
-            )
-        if pattern is not Pattern.GRAPH:
-            lines.reject(f"the setting {name} is for models with preprocessing Graph only")
-        if name == "edge_receiver_row":
-            if value not in ("0", "1"):
-                lines.reject(f"edge_receiver_row is 0 or 1, not '{value}'")
-            settings = dataclasses.replace(settings, edge_receiver_row=int(value))
-        else:
-            if value.lower() not in ("true", "false"):
-                lines.reject(f"drop_unused_particles is True or False, not '{value}'")
-            drop = value.lower() == "true"
-            settings = dataclasses.replace(settings, drop_unused_particles=drop)
-    return settings
+        parameters = _with_setting(parameters, lines, line)
+    return parameters
+
+
+def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameters:
+    name, _, value = line.partition(" ")
+    value = value.strip()
+    patterns = _SETTINGS.get(name)
+    if patterns is None:
+        *others, last = _SETTINGS
+        lines.reject(f"unknown setting '{name}'; there are {', '.join(others)} and {last}")
+    if parameters.pattern not in patterns:
+        known = " or ".join(pattern.preprocessing for pattern in patterns)
+        lines.reject(f"the setting {name} is for models with preprocessing {known} only")
+    if name == "edge_receiver_row":
+        if value not in ("0", "1"):
+            lines.reject(f"edge_receiver_row is 0 or 1, not '{value}'")
+        graph = dataclasses.replace(parameters.graph, edge_receiver_row=int(value))
+        return dataclasses.replace(parameters, graph=graph)
+    if name == "precision":
+        if value not in PRECISIONS:
+            *others, last = PRECISIONS
+            lines.reject(f"precision is {', '.join(others)} or {last}, not '{value}'")
+        return dataclasses.replace(parameters, precision=value)
+    if value.lower() not in ("true", "false"):
+        lines.reject(f"{name} is True or False, not '{value}'")
+    chosen = value.lower() == "true"
+    if name == "atomic_numbers":
+        return dataclasses.replace(parameters, atomic_numbers=chosen)
+    graph = dataclasses.replace(parameters.graph, drop_unused_particles=chosen)
+    return dataclasses.replace(parameters, graph=graph)
 
 
 def _check_element(lines: _Lines, symbol: str, before: list[str]) -> None:

@@ -7,6 +7,6 @@
 """
 
 from ._core import Error, __version__
-from .potential import Potential, Result
+from .potential import ModelWarning, Potential, Result
 
-__all__ = ["Error", "Potential", "Result", "__version__"]
+__all__ = ["Error", "ModelWarning", "Potential", "Result", "__version__"]

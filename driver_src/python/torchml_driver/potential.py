@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ import numpy.typing as npt
 
 from . import _core
 from ._core import Error
+
+
+class ModelWarning(UserWarning):
+    """What a potential has to tell although it computes; the KIM driver writes it to KIM's log."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Potential:
         self._code_of_number = {
             _core.atomic_number(symbol): code for symbol, code in self._code_of.items()
         }
+        self._warn()
 
     @property
     def elements(self) -> list[str]:
@@ -133,7 +139,7 @@ class Potential:
         codes = self._codes(species)
         box, periodic = _cell(cell, pbc)
         pairs, shifts = _pairs(positions, box, periodic, self.cutoff)
-        return Result(
+        result = Result(
             *self._core.compute_periodic(
                 codes,
                 positions,
@@ -145,6 +151,8 @@ class Potential:
                 particle_virials,
             )
         )
+        self._warn()
+        return result
 
     def compute_particles(
         self,
@@ -172,7 +180,7 @@ class Potential:
         Returns:
             Forces on all n particles; the virial of the contributing particles' energy.
         """
-        return Result(
+        result = Result(
             *self._core.compute_particles(
                 _integers("codes", codes),
                 coordinates,
@@ -184,6 +192,12 @@ class Potential:
                 particle_virials,
             )
         )
+        self._warn()
+        return result
+
+    def _warn(self) -> None:
+        for text in self._core.take_warnings():
+            warnings.warn(text, ModelWarning, stacklevel=3)
 
     def _codes(
         self, species: Sequence[str] | Sequence[int] | npt.NDArray[np.integer]

@@ -6,8 +6,8 @@
 
 namespace torchml {
 
-/// Looks up an environment variable; nothing if it is not set. A parameter, so that what follows
-/// from an environment can be tested without being in it.
+/// Looks up an environment variable; nothing if it is not set or empty. A parameter, so that what
+/// follows from an environment can be tested without being in it.
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 
 /// The environment of this process.

@@ -80,33 +80,54 @@ Preprocessing preprocessing(ValueLines& lines) {
     lines.reject("the preprocessing has to be None, Descriptor or Graph, not '", text, "'.");
 }
 
+/// The value of a setting that is True or False.
+bool truth_setting(const ValueLines& lines, const std::string& name, const std::string& value) {
+    if (lower(value) == "true") return true;
+    if (lower(value) == "false") return false;
+    lines.reject(name, " has to be True or False, not '", value, "'.");
+}
+
+Precision precision_setting(const ValueLines& lines, const std::string& value) {
+    if (value == "float64") return Precision::float64;
+    if (value == "float32") return Precision::float32;
+    if (value == "float16") return Precision::float16;
+    if (value == "bfloat16") return Precision::bfloat16;
+    lines.reject("precision has to be float64, float32, float16 or bfloat16, not '", value, "'.");
+}
+
 /// Settings stand after the values, one `name value` a line, so that drivers without them still
 /// read the file.
 void read_setting(const ValueLines& lines, const std::string& line, Parameters& parameters) {
     TextStream words(line);
     std::string name, value, rest;
     words >> name >> value >> rest;
-    const bool for_graphs = name == "edge_receiver_row" || name == "drop_unused_particles";
-    if (!for_graphs) {
-        lines.reject("unknown setting '", name,
-                     "'; there are edge_receiver_row and drop_unused_particles.");
-    }
-    if (parameters.preprocessing != Preprocessing::graph) {
-        lines.reject("the setting ", name, " is for models with preprocessing Graph only.");
-    }
-    if (!rest.empty()) lines.reject("the setting ", name, " takes one value.");
+    const auto require_pattern = [&](bool fits, const char* patterns) {
+        if (fits) return;
+        lines.reject("the setting ", name, " is for models with preprocessing ", patterns,
+                     " only.");
+    };
+    const bool graph = parameters.preprocessing == Preprocessing::graph;
     if (name == "edge_receiver_row") {
+        require_pattern(graph, "Graph");
         if (value != "0" && value != "1") {
             lines.reject("edge_receiver_row has to be 0 or 1, not '", value, "'.");
         }
         parameters.graph.receivers_only = true;
         parameters.graph.receiver_row = value == "1";
+    } else if (name == "drop_unused_particles") {
+        require_pattern(graph, "Graph");
+        parameters.graph.drop_unused = truth_setting(lines, name, value);
+    } else if (name == "precision") {
+        parameters.precision = precision_setting(lines, value);
+    } else if (name == "atomic_numbers") {
+        require_pattern(parameters.preprocessing != Preprocessing::descriptor, "None or Graph");
+        parameters.atomic_numbers = truth_setting(lines, name, value);
     } else {
-        if (lower(value) != "true" && lower(value) != "false") {
-            lines.reject("drop_unused_particles has to be True or False, not '", value, "'.");
-        }
-        parameters.graph.drop_unused = lower(value) == "true";
+        lines.reject("unknown setting '", name,
+                     "'; there are edge_receiver_row, drop_unused_particles, precision and "
+                     "atomic_numbers.");
     }
+    if (!rest.empty()) lines.reject("the setting ", name, " takes one value.");
 }
 
 }  // namespace

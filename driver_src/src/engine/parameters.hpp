@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ enum class Preprocessing {
     descriptor,  ///< a descriptor per contributing particle
     graph,       ///< staged graphs, one per message-passing layer
 };
+
+/// The floating-point type of a model's inputs.
+enum class Precision { float64, float32, float16, bfloat16 };
 
 /// What a graph model can do without, beyond what all graph models can: less work for the same
 /// result. Set in the parameter file, after the values that every driver reads.
@@ -33,7 +37,11 @@ struct Parameters {
     bool returns_forces = false;  ///< the model returns (energies, forces)
     int n_inputs = 0;             ///< as the file says; the model's own signature is what counts
     std::string descriptor;       ///< "None" or the descriptor's name
+    // Settings, which may follow the values that every driver reads.
     GraphOptions graph;
+    std::optional<Precision> precision;  ///< `precision`; nothing: it is not recorded
+    std::optional<bool> atomic_numbers;  ///< `atomic_numbers`: the model's species codes are atomic
+                                         ///< numbers; nothing: it is not recorded
 
     /// Å: how far from a particle another can be and still change its energy.
     double influence_distance() const { return cutoff * n_layers; }

@@ -10,6 +10,7 @@
 #include "engine/forking.hpp"
 #include "engine/launcher.hpp"
 #include "engine/profile.hpp"
+#include "engine/warnings.hpp"
 #include "inputs/inputs.hpp"
 #include "runtime/devices.hpp"
 #include "runtime/runtime.hpp"
@@ -75,6 +76,7 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
 
 struct Potential::Implementation {
     TensorMemoryUser tensor_memory;  // goes last, after all that has tensors
+    Warnings warnings;
     bool atomic_numbers;
     c10::Device device;
     Parameters parameters;
@@ -319,6 +321,7 @@ bool Potential::defines_particle_virial() const {
     return !implementation_->parameters.returns_forces &&
            implementation_->inputs->defines_particle_virial();
 }
+std::vector<std::string> Potential::take_warnings() { return implementation_->warnings.take(); }
 void Potential::set_cutoff(double cutoff) { implementation_->set_cutoff(cutoff); }
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();

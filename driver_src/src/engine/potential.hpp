@@ -44,6 +44,9 @@ class Potential {
     /// for descriptor models, whose cutoffs stand in their descriptor file.
     void set_cutoff(double cutoff);
 
+    /// What there is to tell the user since the last call, a sentence or two each; see Warnings.
+    std::vector<std::string> take_warnings();
+
     /// Whether only contributing particles' neighbours will be asked for.
     bool needs_only_contributing_neighbours() const;
 

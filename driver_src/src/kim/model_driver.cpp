@@ -80,6 +80,14 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
     }
 }
 
+/// Puts what the potential has to tell into KIM's log.
+template <class Logger>
+void log_warnings(const Logger& logger, Potential& potential) {
+    for (const std::string& text : potential.take_warnings()) {
+        logger.LogEntry(KIM::LOG_VERBOSITY::warning, "TorchML: " + text, __LINE__, __FILE__);
+    }
+}
+
 void require(int kim_failed, const char* what) {
     if (kim_failed) fail("KIM-API refused ", what, ".");
 }
@@ -162,8 +170,11 @@ int compute(const KIM::ModelCompute* const compute,
 
         const auto alone = alone_with(model);
         model.potential.prepare(system);
-        const PythonLockReleased released;
-        model.potential.evaluate(results);
+        {
+            const PythonLockReleased released;
+            model.potential.evaluate(results);
+        }
+        log_warnings(*compute, model.potential);
     });
 }
 
@@ -225,6 +236,7 @@ std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, co
 
 void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
     std::unique_ptr<Model> model = load_model_files(*create, units);
+    log_warnings(*create, model->potential);
 
     require(create->SetUnits(units.length, units.energy, KIM::CHARGE_UNIT::unused,
                              KIM::TEMPERATURE_UNIT::unused, KIM::TIME_UNIT::unused),
