@@ -180,6 +180,9 @@ def test_unknown_settings_are_named(
     monkeypatch.setenv("KIM_MODEL_OPERATORS", "originals")
     with pytest.raises(driver.Error, match=r"'originals'.*'native'.*'extension'"):
         load(driver, sparse_tensor_model, tmp_path)
+    for value in ("", " ", " Native "):
+        monkeypatch.setenv("KIM_MODEL_OPERATORS", value)
+        load(driver, sparse_tensor_model, tmp_path)
 
 
 def test_extension_says_what_the_driver_was_built_without(

@@ -13,10 +13,6 @@ enum class DescriptorBackend {
     libdescriptor,  ///< the shared library of that name, opened at run time
 };
 
-/// The backend of that name, `native` or `libdescriptor`. `source` says in the message of the Error
-/// for any other name where it comes from.
-DescriptorBackend descriptor_backend(const std::string& name, const std::string& source);
-
 /// What the environment variable KIM_MODEL_DESCRIPTOR_BACKEND says; unset or empty: native. Throws
 /// Error for anything else.
 DescriptorBackend descriptor_backend();

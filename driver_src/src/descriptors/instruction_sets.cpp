@@ -1,10 +1,8 @@
 #include "descriptors/instruction_sets.hpp"
 
 #include <algorithm>
-#include <cstdlib>
-#include <string>
 
-#include "engine/error.hpp"
+#include "engine/variables.hpp"
 
 namespace torchml {
 namespace {
@@ -26,13 +24,13 @@ InstructionSet widest() {
 
 InstructionSet instruction_set() {
     static const InstructionSet supported = widest();
-    const char* variable = std::getenv("TORCHML_INSTRUCTION_SET");
-    const std::string name = variable == nullptr ? "" : variable;
-    if (name.empty()) return supported;
-    if (name == "baseline") return InstructionSet::baseline;
-    if (name == "avx2") return std::min(supported, InstructionSet::avx2);
-    if (name == "avx512") return std::min(supported, InstructionSet::avx512);
-    fail("TORCHML_INSTRUCTION_SET is '", name, "'; it can be baseline, avx2 or avx512");
+    constexpr InstructionSet sets[] = {InstructionSet::avx512, InstructionSet::avx2,
+                                       InstructionSet::baseline};
+    const auto chosen = choose_variable(process_environment(), "TORCHML_INSTRUCTION_SET",
+                                        {{"avx512", "or the widest that this CPU has, the default"},
+                                         {"avx2", ""},
+                                         {"baseline", "what every CPU of its kind has"}});
+    return std::min(supported, sets[chosen]);
 }
 
 }  // namespace torchml

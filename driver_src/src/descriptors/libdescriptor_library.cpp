@@ -2,13 +2,13 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <system_error>
 
 #include "engine/error.hpp"
+#include "engine/variables.hpp"
 
 // The path that the build has found; empty if it was not given any.
 #ifndef TORCHML_LIBDESCRIPTOR_LIBRARY
@@ -103,11 +103,10 @@ Functions open(const std::string& path) {
 }  // namespace
 
 std::string library_path() {
-    const char* root = std::getenv("LIBDESCRIPTOR_ROOT");
-    if (root != nullptr && *root != '\0') {
-        const std::string path = library_in(root);
+    if (const auto root = variable(process_environment(), "LIBDESCRIPTOR_ROOT")) {
+        const std::string path = library_in(*root);
         if (path.empty()) {
-            fail("the environment variable LIBDESCRIPTOR_ROOT is ", root,
+            fail("the environment variable LIBDESCRIPTOR_ROOT is ", *root,
                  ", which has no lib/libdescriptor.so.", advice);
         }
         return path;

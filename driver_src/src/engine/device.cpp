@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "engine/error.hpp"
+#include "engine/variables.hpp"
 
 namespace torchml {
 
@@ -25,9 +26,7 @@ std::string visible(const std::string& type, const Environment& environment) {
 Device choose_device(const std::optional<std::string>& wanted, const std::string& source,
                      const std::optional<Launcher>& launcher, const Environment& environment,
                      const DeviceCounter& devices) {
-    std::string type = wanted.value_or("");
-    std::transform(type.begin(), type.end(), type.begin(),
-                   [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+    std::string type = plain_word(wanted.value_or(""));
     if (type.empty() || type == "cpu") return {};
 
     std::string number;

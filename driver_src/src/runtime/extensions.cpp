@@ -2,13 +2,13 @@
 
 #include <dlfcn.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <system_error>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
+#include "engine/variables.hpp"
 #include "runtime/libtorch.hpp"
 
 // Paths that the build has found; empty if it was not given any.
@@ -22,11 +22,6 @@
 namespace torchml {
 
 namespace {
-
-std::string environment(const char* name) {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-}
 
 /// A Python extension needs Python's symbols and torch's Python library, which only a Python
 /// process has of itself.
@@ -59,16 +54,17 @@ void open_library(const std::string& path, const std::string& wanted_by) {
 }  // namespace
 
 OperatorSource operator_source() {
-    const std::string value = environment("KIM_MODEL_OPERATORS");
-    if (value.empty() || value == "native") return OperatorSource::native;
-    if (value == "extension") return OperatorSource::extension;
-    fail("the environment variable KIM_MODEL_OPERATORS is '", value,
-         "'; it can be 'native' (the driver's own operators, the default) or 'extension' (those of "
-         "the torch_scatter and torch_sparse that the driver was built for).");
+    const auto chosen =
+        choose_variable(process_environment(), "KIM_MODEL_OPERATORS",
+                        {{"native", "the driver's own operators, the default"},
+                         {"extension",
+                          "those of the torch_scatter and torch_sparse that the driver was built "
+                          "for"}});
+    return chosen == 0 ? OperatorSource::native : OperatorSource::extension;
 }
 
 void open_listed_extensions() {
-    TextStream paths(environment("KIM_MODEL_TORCH_EXTENSIONS"));
+    TextStream paths(variable(process_environment(), "KIM_MODEL_TORCH_EXTENSIONS").value_or(""));
     std::string path;
     while (std::getline(paths, path, ':')) {
         if (!path.empty()) {
