@@ -15,7 +15,7 @@ SANITIZED = tests/kim/test_kim_faults.py tests/kim/test_kim_broken_models.py \
 	tests/driver/test_outputs.py tests/driver/test_graphs.py tests/driver/test_kept_inputs.py \
 	tests/driver/test_descriptor_models.py
 SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes -name '*.sh')
-CXX_SOURCES = $$(find driver_src -name build -prune -o -name '*.[ch]pp' -print)
+CXX_SOURCES = $$(find driver_src tests -name build -prune -o -name '*.[ch]pp' -print)
 
 .PHONY: demo test test-all bench sanitize fuzz lint format release provision
 .DEFAULT_GOAL := demo

@@ -232,6 +232,10 @@ def has_system_libtorch() -> bool:
     return Path("/usr/include/ATen/ATen.h").is_file()
 
 
+def has_locale_sources() -> bool:
+    return Path("/usr/share/i18n/locales/de_DE").is_file()
+
+
 def has_lmod() -> bool:
     return Path("/usr/share/lmod/lmod/init/bash").is_file()
 
@@ -261,6 +265,8 @@ NEEDS = (
         programs("fish", "tcsh", "zsh"),
         "test",
     ),
+    # A program with a decimal comma is made of them.
+    Need("sources of locales", ("locales",), (), has_locale_sources, "test"),
     Need("Lmod", ("lmod",), ("lmod",), has_lmod, "test"),
     # Debian's is the oldest libtorch that the driver is built with.
     Need("the oldest libtorch", ("libtorch-dev",), (), has_system_libtorch, "test"),

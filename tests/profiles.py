@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pytest
 
 _HEAD = re.compile(
-    r"^TorchML profile(.*): (\d+) steps, at last (\d+) particles, (\d+) contributing; "
-    r"first step (\S+) ms\n((?:  .+\n)*)",
+    r"^TorchML profile(.*): (\d+) steps, at last (\d+) particles, (\d+) contributing, "
+    r"(\d+) threads?, (\S+) MB of tensors; first step (\S+) ms\n((?:  .+\n)*)",
     re.MULTILINE,
 )
 _STAGE = re.compile(r"^  (\S+) +(\S+) ms a step +(\S+) %$", re.MULTILINE)
@@ -23,6 +23,8 @@ class Profile:
     n_steps: int
     n_particles: int
     n_contributing: int
+    n_threads: int
+    megabytes: float
     first_step: float
     stages: dict[str, float]
 
@@ -35,7 +37,9 @@ class Profile:
 def read_profiles(printed: str) -> list[Profile]:
     """Those of all ranks, in their order. What does not add up fails."""
     found = []
-    for rank, steps, particles, contributing, first, table in _HEAD.findall(printed):
+    for rank, steps, particles, contributing, threads, megabytes, first, table in _HEAD.findall(
+        printed
+    ):
         rows = _STAGE.findall(table)
         stages = {name: float(time) for name, time, _ in rows}
         assert len(rows) == len(stages) == table.count("\n"), table
@@ -43,6 +47,6 @@ def read_profiles(printed: str) -> list[Profile]:
             share = 100 * stages[name] / sum(stages.values())
             assert float(percent) == pytest.approx(share, abs=1.0), table
         assert sum(float(percent) for *_, percent in rows) == pytest.approx(100, abs=0.3), table
-        numbers = (int(steps), int(particles), int(contributing), float(first))
-        found.append(Profile(rank, *numbers, stages))
+        numbers = (int(steps), int(particles), int(contributing), int(threads))
+        found.append(Profile(rank, *numbers, float(megabytes), float(first), stages))
     return sorted(found, key=lambda profile: profile.rank)

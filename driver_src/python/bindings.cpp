@@ -24,6 +24,7 @@
 #include "engine/launcher.hpp"
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
+#include "engine/threads.hpp"
 #include "runtime/compatibility.hpp"
 #include "runtime/package.hpp"
 #include "torch_ops/operators.hpp"
@@ -298,8 +299,8 @@ PYBIND11_MODULE(_core, module) {
         "choose_threads",
         [](const std::map<std::string, std::string>& variables, int cores, int allowed) {
             const auto environment = torchml::environment_of(variables);
-            return torchml::choose_threads(environment, torchml::find_launcher(environment), cores,
-                                           allowed);
+            const auto launcher = torchml::find_launcher(environment);
+            return torchml::choose_threads(environment, launcher, {cores, cores, allowed}).count;
         },
         py::arg("variables"), py::arg("cores"), py::arg("allowed"),
         "How many threads a model would use in an environment (0: torch's own choice) on a node of "

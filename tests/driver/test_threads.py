@@ -136,9 +136,19 @@ class TestControlGroups:
         assert _core.available_cores(16, {}) == 16
 
 
-@pytest.mark.parametrize("value", ["", "0", "-2", "many", "2.5"])
-def test_a_number_of_threads_that_is_none_is_named(value: str) -> None:
+@pytest.mark.parametrize("value", ["0", "-2", "many", "2.5", "5", "1000000000", "1e9", "2 3"])
+def test_a_number_of_threads_that_the_machine_has_no_cores_for_is_named(value: str) -> None:
     import torchml_driver
 
-    with pytest.raises(torchml_driver.Error, match="KIM_MODEL_NUM_THREADS"):
+    with pytest.raises(torchml_driver.Error, match=f"KIM_MODEL_NUM_THREADS is '{value}'.* 1 to 4"):
         choose_threads({"KIM_MODEL_NUM_THREADS": value}, 4, 4)
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_number_of_threads_counts_as_none(value: str) -> None:
+    assert choose_threads({**OPEN_MPI, "KIM_MODEL_NUM_THREADS": value}, 16, 16) == 4
+    assert choose_threads({**OPEN_MPI, "OMP_NUM_THREADS": value}, 16, 16) == 4
+
+
+def test_spaces_around_a_number_of_threads_do_not_matter() -> None:
+    assert choose_threads({"KIM_MODEL_NUM_THREADS": " 3 "}, 16, 16) == 3

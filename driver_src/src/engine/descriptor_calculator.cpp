@@ -8,7 +8,8 @@
 #include "descriptors/load.hpp"
 #include "engine/error.hpp"
 #include "engine/forking.hpp"
-#include "engine/launcher.hpp"
+#include "engine/host_state.hpp"
+#include "engine/threads.hpp"
 #include "inputs/descriptors.hpp"
 
 namespace torchml {
@@ -24,7 +25,6 @@ struct DescriptorCalculator::Implementation {
     void prepare(const System& system) const {
         require_not_forked_after_use();
         note_use();
-        set_threads();  // again if this process was forked since
         for (std::int64_t i = 0; i < system.n; ++i) {
             if (system.species[i] < 0 || system.species[i] >= n_elements) {
                 fail("particle ", i, " has the species code ", system.species[i], "; there are ",
@@ -39,7 +39,8 @@ DescriptorCalculator::DescriptorCalculator(const std::filesystem::path& file,
                                            const std::vector<std::string>& elements)
     : implementation_(std::make_unique<Implementation>()) {
     if (elements.empty()) fail("a descriptor wants at least one element.");
-    set_threads();
+    HostState host;
+    host.use_threads(process_threads().count);
     LoadedDescriptor loaded = load_descriptor(file, elements);
     Implementation& self = *implementation_;
     self.kind = loaded.kind;
@@ -64,6 +65,8 @@ int DescriptorCalculator::width() const { return implementation_->width; }
 double DescriptorCalculator::cutoff() const { return implementation_->cutoff; }
 
 void DescriptorCalculator::values(const System& system, double* values) {
+    HostState host;
+    host.use_threads(process_threads().count);
     implementation_->prepare(system);
     implementation_->inputs->complete();
     const at::Tensor computed = implementation_->inputs->tensors()[0];
@@ -72,6 +75,8 @@ void DescriptorCalculator::values(const System& system, double* values) {
 
 void DescriptorCalculator::products(const System& system, const double* weights, double* gradient,
                                     double* virial) {
+    HostState host;
+    host.use_threads(process_threads().count);
     Implementation& self = *implementation_;
     self.prepare(system);
     const at::Tensor factors = at::from_blob(const_cast<double*>(weights),  // no read-only tensors

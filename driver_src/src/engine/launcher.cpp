@@ -1,18 +1,9 @@
 #include "engine/launcher.hpp"
 
-#include <ATen/Parallel.h>
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 #include <cstdlib>
-#include <mutex>
 
-#include "engine/cores.hpp"
-#include "engine/error.hpp"
-#include "engine/forking.hpp"
 #include "engine/mpi.hpp"
 
 namespace torchml {
@@ -66,8 +57,7 @@ std::optional<Launcher> find_flux(const Environment& environment) {
 Environment process_environment() {
     return [](const std::string& name) -> std::optional<std::string> {
         const char* value = std::getenv(name.c_str());
-        return value == nullptr || *value == '\0' ? std::nullopt
-                                                  : std::optional<std::string>(value);
+        return value == nullptr ? std::nullopt : std::optional<std::string>(value);
     };
 }
 
@@ -92,46 +82,6 @@ std::optional<Launcher> process_launcher() {
     // script that started it; it is the same on all ranks, so they all decide alike.
     if (told && told->size == *size) return told;
     return ask_mpi();
-}
-
-int choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
-                   int cores, int allowed) {
-    if (const auto wanted = environment("KIM_MODEL_NUM_THREADS")) {
-        int value = 0;
-        const char* last = wanted->data() + wanted->size();
-        const auto [end, problem] = std::from_chars(wanted->data(), last, value);
-        if (problem != std::errc() || end != last || value < 1) {
-            fail(
-                "the environment variable KIM_MODEL_NUM_THREADS has to be a positive number, not '",
-                *wanted, "'.");
-        }
-        return value;
-    }
-    if (!launcher || environment("OMP_NUM_THREADS")) return 0;
-    return std::max(1, std::min(allowed, cores / launcher->local_size));
-}
-
-void set_threads() {
-    static std::mutex mutex;
-    static std::atomic<int> done{-1};  // for which process, a fork counting as another
-    if (done == fork_generation()) return;
-    const std::lock_guard<std::mutex> lock(mutex);
-    const int cores =
-        available_cores(static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)), machine_files());
-    cpu_set_t bound;
-    const bool known_binding = sched_getaffinity(0, sizeof bound, &bound) == 0;
-    const int allowed = known_binding ? CPU_COUNT(&bound) : cores;
-    const Environment environment = process_environment();
-    int threads = choose_threads(environment, process_launcher(), cores, allowed);
-    // OpenMP would wait for threads that existed before the fork. Where nobody knows whether there
-    // were any, the user may.
-    const LostThreads lost = lost_threads();
-    if (lost == LostThreads::certain ||
-        (lost == LostThreads::possible && !environment("KIM_MODEL_NUM_THREADS"))) {
-        threads = 1;
-    }
-    if (threads != 0) at::set_num_threads(threads);
-    done = fork_generation();
 }
 
 }  // namespace torchml

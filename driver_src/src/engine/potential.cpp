@@ -8,8 +8,9 @@
 #include "engine/energies.hpp"
 #include "engine/error.hpp"
 #include "engine/forking.hpp"
-#include "engine/launcher.hpp"
+#include "engine/host_state.hpp"
 #include "engine/profile.hpp"
+#include "engine/threads.hpp"
 #include "engine/warnings.hpp"
 #include "inputs/inputs.hpp"
 #include "runtime/devices.hpp"
@@ -72,6 +73,11 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
     for (int k = 0; k < 6; ++k) virial[k] = sums[k] * angstrom * unit;
 }
 
+// From where on threads save more than they cost (benchmarks/threads.py): bytes of the tensors that
+// a step makes, some 2 ms of work; and particles, where nothing is known yet, and for descriptors.
+constexpr std::size_t parallel_bytes = 4'000'000;
+constexpr std::int64_t parallel_particles = 100;
+
 }  // namespace
 
 struct Potential::Implementation {
@@ -86,13 +92,13 @@ struct Potential::Implementation {
     std::unique_ptr<Inputs> inputs;
     System system;  // the one prepared last; its arrays live until evaluate() has returned
     std::int64_t n_contributing = 0;
-    std::vector<double> forces;  // eV/Å
+    std::vector<double> forces;               // eV/Å
+    std::optional<std::size_t> tensor_bytes;  // that the last step made
     Profile profile;
 
     Implementation(const std::vector<Path>& files, bool use_atomic_numbers,
                    const std::optional<std::string>& wanted_device)
         : atomic_numbers(use_atomic_numbers), device(usable_device(wanted_device)) {
-        set_threads();
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
         for (const std::string& element : parameters.elements) {
@@ -146,11 +152,24 @@ struct Potential::Implementation {
         if (n_contributing != 0) inputs->prepare(next);
     }
 
-    void evaluate(const Results& results) {
+    /// How many threads the next evaluation uses: one, unless there is enough to do, or the user
+    /// has named the number. Threads wait for each other after each operation, by turning in a
+    /// loop; where another process has one's core, that takes as long as the other's turn, many
+    /// times what the operation takes. By what a step does, and not by the time that it takes: the
+    /// same run gives the same numbers again.
+    int threads() const {
+        const Threads all = process_threads();
+        const bool descriptor = parameters.preprocessing == Preprocessing::descriptor;
+        const bool many = n_contributing >= parallel_particles;
+        const bool worthwhile =
+            tensor_bytes ? *tensor_bytes >= parallel_bytes || (descriptor && many) : many;
+        return all.by_user || worthwhile ? all.count : 1;
+    }
+
+    void evaluate(const Results& results, int n_threads) {
         note_use();
-        set_threads();  // again if this process was forked since
         run_model(results);
-        profile.count_step(system.n, n_contributing);
+        profile.count_step({system.n, n_contributing, n_threads, tensor_bytes.value_or(0)});
     }
 
     void run_model(const Results& results) {
@@ -171,6 +190,11 @@ struct Potential::Implementation {
                            results.particle_virials != nullptr;
         request.differentiable = inputs->differentiable();
         const KeptTensorMemory kept;
+        compute(results, request);
+        tensor_bytes = kept.allocated();
+    }
+
+    void compute(const Results& results, const Request& request) {
         {
             const Profile::Measure measure(profile, Stage::inputs);
             inputs->complete();
@@ -306,9 +330,15 @@ struct Potential::Implementation {
 };
 
 Potential::Potential(const std::vector<Path>& files, bool atomic_numbers,
-                     const std::optional<std::string>& device)
-    : implementation_(std::make_unique<Implementation>(files, atomic_numbers, device)) {}
-Potential::~Potential() = default;
+                     const std::optional<std::string>& device) {
+    HostState host;
+    host.use_threads(process_threads().count);
+    implementation_ = std::make_unique<Implementation>(files, atomic_numbers, device);
+}
+Potential::~Potential() {
+    const HostState host;
+    implementation_.reset();
+}
 Potential::Potential(Potential&&) noexcept = default;
 
 const Parameters& Potential::parameters() const { return implementation_->parameters; }
@@ -322,11 +352,22 @@ bool Potential::defines_particle_virial() const {
            implementation_->inputs->defines_particle_virial();
 }
 std::vector<std::string> Potential::take_warnings() { return implementation_->warnings.take(); }
-void Potential::set_cutoff(double cutoff) { implementation_->set_cutoff(cutoff); }
+void Potential::set_cutoff(double cutoff) {
+    const HostState host;
+    implementation_->set_cutoff(cutoff);
+}
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();
 }
-void Potential::prepare(const System& system) { implementation_->prepare(system); }
-void Potential::evaluate(const Results& results) { implementation_->evaluate(results); }
+void Potential::prepare(const System& system) {
+    const HostState host;
+    implementation_->prepare(system);
+}
+void Potential::evaluate(const Results& results) {
+    HostState host;
+    const int n_threads = implementation_->threads();
+    host.use_threads(n_threads);
+    implementation_->evaluate(results, n_threads);
+}
 
 }  // namespace torchml

@@ -8,6 +8,7 @@
 
 #include "engine/forking.hpp"
 #include "engine/launcher.hpp"
+#include "engine/variables.hpp"
 
 namespace torchml {
 
@@ -61,20 +62,18 @@ Living& living() {
 }  // namespace
 
 Profile::Profile() {
-    const char* value = std::getenv("KIM_MODEL_PROFILE");
-    on_ = value != nullptr && std::string(value) != "0";
+    on_ = switch_variable(process_environment(), "KIM_MODEL_PROFILE");
     if (on_) living().add(this);
 }
 
-void Profile::count_step(std::int64_t n_particles, std::int64_t n_contributing) {
+void Profile::count_step(const Step& step) {
     if (!on_) return;
     generation_ = fork_generation();
     if (n_steps_++ == 0) {
         first_step_ = times_;
         times_ = {};
     }
-    n_particles_ = n_particles;
-    n_contributing_ = n_contributing;
+    last_step_ = step;
 }
 
 Profile::~Profile() {
@@ -101,13 +100,16 @@ std::string Profile::table() const {
         all += milliseconds(times_[k]);
         first += milliseconds(first_step_[k]);
     }
-    char line[160];
-    std::snprintf(line, sizeof line,
-                  "TorchML profile%s: %lld steps, at last %lld particles, %lld contributing; first "
-                  "step %.3f ms\n",
-                  rank().c_str(), static_cast<long long>(n_steps_),
-                  static_cast<long long>(n_particles_), static_cast<long long>(n_contributing_),
-                  first);
+    char line[240];
+    std::snprintf(
+        line, sizeof line,
+        "TorchML profile%s: %lld steps, at last %lld particles, %lld contributing, %d %s, "
+        "%.1f MB of tensors; first step %.3f ms\n",
+        rank().c_str(), static_cast<long long>(n_steps_),
+        static_cast<long long>(last_step_.n_particles),
+        static_cast<long long>(last_step_.n_contributing), last_step_.n_threads,
+        last_step_.n_threads == 1 ? "thread" : "threads",
+        1e-6 * static_cast<double>(last_step_.tensor_bytes), first);
     std::string table = line;
     for (std::size_t k = 0; k < n_stages && n_steps_ > 1; ++k) {
         if (names[k] == nullptr) continue;

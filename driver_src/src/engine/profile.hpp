@@ -44,8 +44,15 @@ class Profile {
     /// Tells that forward computes the gradient, too, and has the time of both.
     void gradient_in_forward() { gradient_in_forward_ = true; }
 
-    /// Counts one step of `n_particles` particles, of which `n_contributing` contribute.
-    void count_step(std::int64_t n_particles, std::int64_t n_contributing);
+    /// What there is to say of one step.
+    struct Step {
+        std::int64_t n_particles = 0;
+        std::int64_t n_contributing = 0;
+        int n_threads = 1;
+        std::size_t tensor_bytes = 0;  ///< of all the tensors that it made
+    };
+
+    void count_step(const Step& step);
 
     /// Writes the table, once.
     void print();
@@ -64,8 +71,7 @@ class Profile {
     std::array<Clock::duration, n_stages> first_step_{};  // compiles the model, so told apart
     int generation_ = 0;                                  // of forks, when the steps were counted
     std::int64_t n_steps_ = 0;
-    std::int64_t n_particles_ = 0;
-    std::int64_t n_contributing_ = 0;
+    Step last_step_;
 };
 
 }  // namespace torchml

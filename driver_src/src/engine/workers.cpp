@@ -10,6 +10,13 @@ namespace torchml {
 
 int Workers::count() { return std::max(at::get_num_threads(), 1); }
 
+void Workers::each(c10::function_ref<void()> work) {
+    at::Tensor numbers = at::arange(count(), at::kLong);
+    // Torch cuts as many numbers as there are threads into a piece for each thread.
+    at::TensorIterator::nullary_op(numbers).for_each(
+        [&](char**, const std::int64_t*, std::int64_t, std::int64_t) { work(); }, /*grain_size=*/1);
+}
+
 void Workers::run(std::int64_t n_pieces,
                   c10::function_ref<void(int worker, std::int64_t piece)> work) {
     const int n = count();

@@ -23,6 +23,9 @@ class Workers {
     /// work throws.
     void run(std::int64_t n_pieces, c10::function_ref<void(int worker, std::int64_t piece)> work);
 
+    /// Calls work() once on each of the threads, the calling one included.
+    static void each(c10::function_ref<void()> work);
+
   private:
     std::optional<at::TensorIterator> workers_;  ///< over their numbers
 };

@@ -23,7 +23,8 @@ constexpr std::size_t smallest_kept = 64 * 1024;
 // Blocks that no step wanted for so many steps go back to the system.
 constexpr std::uint64_t idle_steps = 500;
 
-thread_local int depth = 0;  // of KeptTensorMemory on this thread
+thread_local int depth = 0;                    // of KeptTensorMemory on this thread
+thread_local std::size_t allocated_bytes = 0;  // on this thread, ever
 
 struct Block {
     void* data;
@@ -47,6 +48,7 @@ class KeepingAllocator final : public c10::Allocator {
 
     // Torch made this function non-const in 2.4; one of the two overrides.
     c10::DataPtr allocate(std::size_t size) const {
+        allocated_bytes += size;
         if (depth == 0 || size < smallest_kept) return allocate_upstream(size);
         Block* block = take(rounded(size));
         // The context differs from the data on purpose: torch then refuses to free it by address.
@@ -213,10 +215,12 @@ void KeepingAllocator::give_back(void* context) {
 TensorMemoryUser::TensorMemoryUser() { allocator().add_user(); }
 TensorMemoryUser::~TensorMemoryUser() { allocator().remove_user(); }
 
-KeptTensorMemory::KeptTensorMemory(Of of) : of_(of) {
+KeptTensorMemory::KeptTensorMemory(Of of) : of_(of), allocated_before_(allocated_bytes) {
     allocator();
     ++depth;
 }
+
+std::size_t KeptTensorMemory::allocated() const { return allocated_bytes - allocated_before_; }
 
 KeptTensorMemory::~KeptTensorMemory() {
     if (--depth == 0 && of_ == Of::step) allocator().end_step();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 namespace torchml {
 
 /// Whoever computes with kept memory holds one; when the last of the process goes, what was kept
@@ -29,8 +31,13 @@ class KeptTensorMemory {
     KeptTensorMemory(const KeptTensorMemory&) = delete;
     KeptTensorMemory& operator=(const KeptTensorMemory&) = delete;
 
+    /// Bytes of all the CPU tensors that this thread has made since, large and small: a measure of
+    /// what a model has done, the same in each run.
+    std::size_t allocated() const;
+
   private:
     Of of_;
+    std::size_t allocated_before_;
 };
 
 }  // namespace torchml

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+#include <cfenv>
+
+namespace torchml {
+
+/// Lets torch work as it should on this thread, and leaves the thread as the program had it.
+///
+/// Torch and the libraries under it change what belongs to the program: the number of OpenMP
+/// threads, by which programs size and index arrays of their own (LAMMPS's OPENMP package does),
+/// and the floating-point environment, which a library compiled with -ffast-math sets when it is
+/// loaded. And what the program has set would change what a model computes: traps for
+/// floating-point exceptions end the process where torch divides by zero on purpose, and a Python
+/// program may be in torch's autocast or inference mode.
+///
+/// Whatever loads, runs or removes a model holds one of these.
+class HostState {
+  public:
+    HostState();
+    ~HostState();
+    HostState(const HostState&) = delete;
+    HostState& operator=(const HostState&) = delete;
+
+    /// Has torch use so many threads on this thread, until this object goes.
+    void use_threads(int count);
+
+  private:
+    std::fenv_t floating_point_;
+    int openmp_threads_;  // 0: torch has no OpenMP
+    bool traps_;          // the program has turned floating-point traps on
+    bool workers_held_ = false;
+    c10::InferenceMode no_inference_mode_{false};
+    c10::impl::ExcludeDispatchKeyGuard no_autocast_;
+};
+
+}  // namespace torchml
