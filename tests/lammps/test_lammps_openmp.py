@@ -54,10 +54,8 @@ def lmp() -> Path:
     packages = ("-DPKG_KIM=ON", "-DPKG_OPENMP=ON", "-DBUILD_MPI=ON", "-DBUILD_OMP=ON")
     without = [f"-DWITH_{name}=OFF" for name in ("JPEG", "PNG", "GZIP", "FFMPEG")]
     build = place / "build"
-    run(
-        ["cmake", "-S", source / "cmake", "-B", build, *packages, *without]
-        + ["-DDOWNLOAD_KIM=OFF", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -w"]
-    )
+    flags = ("-DDOWNLOAD_KIM=OFF", "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -w")
+    run(["cmake", "-S", source / "cmake", "-B", build, *packages, *without, *flags])
     run(["cmake", "--build", build, "--target", "lmp", "--parallel"])
     (build / "lmp").rename(program)
     for folder in (source, build, place / "lists"):

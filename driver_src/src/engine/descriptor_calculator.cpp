@@ -40,6 +40,7 @@ DescriptorCalculator::DescriptorCalculator(const std::filesystem::path& file,
     : implementation_(std::make_unique<Implementation>()) {
     if (elements.empty()) fail("a descriptor wants at least one element.");
     HostState host;
+    look_for_torch_of_host();
     host.use_threads(process_threads().count);
     LoadedDescriptor loaded = load_descriptor(file, elements);
     Implementation& self = *implementation_;

@@ -332,6 +332,7 @@ struct Potential::Implementation {
 Potential::Potential(const std::vector<Path>& files, bool atomic_numbers,
                      const std::optional<std::string>& device) {
     HostState host;
+    look_for_torch_of_host();
     host.use_threads(process_threads().count);
     implementation_ = std::make_unique<Implementation>(files, atomic_numbers, device);
 }

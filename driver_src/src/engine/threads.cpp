@@ -31,17 +31,8 @@ Cores process_cores() {
     return cores;
 }
 
-/// Whether the program itself uses torch, as a Python process does that has imported it: it may
-/// have set the number of threads, and may do so again at any time.
-bool host_uses_torch() {
-    static std::atomic<bool> found{false};
-    if (found) return true;
-    void* const library = dlopen("libtorch_python.so", RTLD_LAZY | RTLD_NOLOAD);
-    if (library == nullptr) return false;
-    dlclose(library);
-    found = true;
-    return true;
-}
+/// Whether the program itself uses torch, as a Python process does that has imported it.
+std::atomic<bool> host_uses_torch{false};
 
 /// What torch chooses on a thread on which nobody has chosen anything.
 int torchs_own_choice() {
@@ -104,10 +95,18 @@ Threads process_threads() {
     }
     Threads threads = chosen.threads;
     if (threads.count == 0) {
-        threads.count = host_uses_torch() ? at::get_num_threads() : chosen.torchs_own;
+        threads.count = host_uses_torch ? at::get_num_threads() : chosen.torchs_own;
         threads.count = std::clamp(threads.count, 1, chosen.online);
     }
     return threads;
+}
+
+void look_for_torch_of_host() {
+    if (host_uses_torch) return;
+    void* const library = dlopen("libtorch_python.so", RTLD_LAZY | RTLD_NOLOAD);
+    if (library == nullptr) return;
+    dlclose(library);
+    host_uses_torch = true;
 }
 
 }  // namespace torchml

@@ -28,8 +28,13 @@ Threads choose_threads(const Environment& environment, const std::optional<Launc
                        const Cores& cores);
 
 /// What choose_threads() says in this process; a forked process that may have lost torch's threads
-/// gets one. Where torch has the choice, so many as it would use now on the calling thread.
-/// Throws as choose_threads().
+/// gets one. Where torch has the choice, its default; or, in a program that uses torch itself and
+/// may have set the number, what it would use now on the calling thread. Throws as
+/// choose_threads().
 Threads process_threads();
+
+/// Looks whether the program uses torch itself: a Python program may import it at any time. To be
+/// called when a model is made; looking takes longer than a small model's step.
+void look_for_torch_of_host();
 
 }  // namespace torchml

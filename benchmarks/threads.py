@@ -1,0 +1,112 @@
+"""One thread or several: the time of a step with either, and with what the driver chooses, on a
+quiet machine and on one whose cores other processes use, too.
+
+Silicon, energy, forces and virial by the driver, as simulators ask for them. Each number of threads
+runs in a process of its own; on the busy machine one more process per core turns in a loop. The
+driver's Python module has to be installed (torchml-install driver).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from compiled import CASES, packed
+from measuring import machine
+
+_LOOP = "import os, time\nwhile os.getppid() != 1: sum(range(10_000))"
+_PROFILE = re.compile(r"(\d+) threads?, (\S+) MB of tensors")
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """That many other processes keep cores busy."""
+    running = [subprocess.Popen([sys.executable, "-c", _LOOP]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def step(model: Path, atoms: int, threads: int | None, seconds: float) -> tuple[float, int, float]:
+    """Milliseconds of a step (median), how many threads the last one used, MB of its tensors."""
+    env = {**os.environ, "KIM_MODEL_PROFILE": "1"}
+    for name in ("OMP_NUM_THREADS", "KIM_MODEL_NUM_THREADS"):
+        env.pop(name, None)
+    if threads is not None:
+        env["KIM_MODEL_NUM_THREADS"] = str(threads)
+    command = [sys.executable, "-m", "torchml_driver.bench", str(model), "--atoms", str(atoms)]
+    done = subprocess.run(
+        [*command, "--seconds", str(seconds), "--json"], env=env, capture_output=True, text=True
+    )
+    profile = _PROFILE.search(done.stderr)
+    if done.returncode != 0 or profile is None:
+        sys.exit(done.stderr)
+    (size,) = json.loads(done.stdout)["sizes"]
+    return size["milliseconds"], int(profile[1]), float(profile[2])
+
+
+def lines(seconds: float, sizes: tuple[int, ...]) -> Iterator[str]:
+    cores = len(os.sched_getaffinity(0))
+    yield "# One thread or several"
+    yield ""
+    yield "Milliseconds of a step (median) of silicon: with one thread, with one for each core, and as"
+    yield "the driver chooses, on a quiet machine and beside one busy process per core."
+    yield "Written by `python benchmarks/threads.py --output benchmarks/THREADS.md`."
+    yield ""
+    yield machine(f"{cores} used")
+    yield ""
+    yield (
+        f"| model | atoms | MB of tensors | 1 thread | {cores} threads | chosen | "
+        f"busy: 1 thread | busy: {cores} threads | busy: chosen |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for case in CASES:
+        with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
+            for kind, model in zip(
+                ("TorchScript", "compiled"), packed(case, Path(folder)), strict=True
+            ):
+                for atoms in sizes:
+                    cells = []
+                    for others in (0, cores):
+                        with busy(others):
+                            for threads in (1, cores, None):
+                                time, used, megabytes = step(model, atoms, threads, seconds)
+                                chosen = f" ({used})" if threads is None else ""
+                                cells.append(f"{time:.2f}{chosen}")
+                    yield (
+                        f"| {case.label}, {kind} | {atoms} | {megabytes:.1f} | "
+                        + " | ".join(cells)
+                        + " |"
+                    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each of them")
+    parser.add_argument("--atoms", default="4,32,108,256,500,2048", help="sizes of the systems")
+    options = parser.parse_args()
+    sizes = tuple(int(word) for word in options.atoms.split(","))
+    text = []
+    for line in lines(options.seconds, sizes):
+        text.append(line)
+        print(line, flush=True)
+    if options.output:
+        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
