@@ -24,11 +24,13 @@ _UNREADABLE = (OSError, ValueError, LookupError, struct.error)
 
 @dataclass(frozen=True)
 class Facts:
-    """needed: names of libraries; run_path: folders, with ``$ORIGIN`` filled in; undefined: symbols
-    that others have to bring (weak ones, which nobody has to, left out)."""
+    """needed: names of libraries; run_path: folders, with ``$ORIGIN`` filled in; run_path_first:
+    whether they count before LD_LIBRARY_PATH; undefined: symbols that others have to bring (weak
+    ones, which nobody has to, left out)."""
 
     needed: tuple[str, ...] = ()
     run_path: tuple[Path, ...] = ()
+    run_path_first: bool = False
     undefined: tuple[str, ...] = ()
 
 
@@ -36,10 +38,12 @@ def facts(path: Path) -> Facts | None:
     """None for what is no such file (a script, another system's library), or cannot be read."""
     try:
         with _opened(path) as tables:
-            folders = [*tables.texts(_RPATH), *tables.texts(_RUNPATH)]
+            first, later = list(tables.texts(_RPATH)), list(tables.texts(_RUNPATH))
+            folders = [part for text in (*first, *later) for part in text.split(":")]
             return Facts(
                 tuple(tables.texts(_NEEDED)),
-                tuple(_filled_in(part, path) for text in folders for part in text.split(":")),
+                tuple(_filled_in(part, path) for part in folders),
+                bool(first) and not later,
                 tuple(tables.undefined()),
             )
     except _UNREADABLE:
@@ -57,6 +61,13 @@ def missing(symbols: Iterable[str], libraries: Iterable[Path]) -> list[str]:
             left = [symbol for symbol in left if not tables.defines(symbol.encode())]
             read = True
     return left if read else []
+
+
+def defines(path: Path, symbol: str) -> bool:
+    """Whether a library brings a symbol; False where it cannot be read."""
+    with contextlib.suppress(*_UNREADABLE), _opened(path) as tables:
+        return tables.defines(symbol.encode())
+    return False
 
 
 def _filled_in(folder: str, path: Path) -> Path:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from torchml_installer.remedies.another_kim_api import AnotherKimApi
+from torchml_installer.remedies.another_torch import AnotherTorch
 from torchml_installer.remedies.cmake_loops import CMakeLoops, CMakeRestarts
 from torchml_installer.remedies.cmake_too_old import CMakeTooOld
 from torchml_installer.remedies.collection_not_writable import CollectionNotWritable
@@ -19,6 +21,7 @@ from torchml_installer.remedies.mixed_mpi import MixedMpi
 from torchml_installer.remedies.newer_cxx_library import NewerCxxLibrary
 from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
 from torchml_installer.remedies.old_cxx_abi import OldCxxAbi
+from torchml_installer.remedies.preloaded_libraries import PreloadedLibraries
 from torchml_installer.remedies.remedy import Context, Remedy, Symptom
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
@@ -35,6 +38,9 @@ KNOWN: tuple[Remedy, ...] = (
     ThreadsNotFound(),
     MixedMpi(),
     TwoTorches(),
+    AnotherTorch(),
+    AnotherKimApi(),
+    PreloadedLibraries(),
     LibcudaMissing(),
     CMakeLoops(),
     CMakeRestarts(),

@@ -1,0 +1,62 @@
+"""Which file the loader of Linux takes for a library, without starting the program (ld.so(8))."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from torchml_installer import files
+from torchml_installer.detect import elf
+from torchml_installer.process import quick_output
+
+_DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
+_LDCONFIG = "/sbin/ldconfig"
+
+
+def library(name: str, wanted_by: Path) -> Path | None:
+    """The file that a program or library gets for a name it was linked with; None: none."""
+    facts = elf.facts(wanted_by)
+    run_path = facts.run_path if facts else ()
+    first = facts is not None and facts.run_path_first
+    folders = [*run_path, *library_path()] if first else [*library_path(), *run_path]
+    return _found(name, folders)
+
+
+def library_path() -> list[Path]:
+    """The folders of LD_LIBRARY_PATH."""
+    value = os.environ.get("LD_LIBRARY_PATH", "")
+    return [Path(part) for part in re.split("[:;]", value) if part]
+
+
+def preloaded() -> Iterator[Path]:
+    """The libraries that LD_PRELOAD puts into every program, as far as they are there."""
+    for part in re.split(r"[:\s]+", os.environ.get("LD_PRELOAD", "")):
+        if not part:
+            continue
+        path = Path(part) if "/" in part else _found(part, library_path())
+        if path is not None and files.is_file(path):
+            yield path
+
+
+def _found(name: str, folders: list[Path]) -> Path | None:
+    for folder in folders:
+        if files.is_file(folder / name):
+            return folder / name
+    if (known := _system_libraries().get(name)) is not None:
+        return known
+    return next((Path(top, name) for top in _DEFAULT if files.is_file(Path(top, name))), None)
+
+
+@cache
+def _system_libraries() -> dict[str, Path]:
+    """What ldconfig has put into the loader's cache, the first of each name."""
+    program = shutil.which("ldconfig") or _LDCONFIG
+    text = quick_output([Path(program), "-p"], timeout=3) if Path(program).exists() else None
+    found: dict[str, Path] = {}
+    for name, path in re.findall(r"^\s+(\S+) \(.*\) => (/.*)$", text or "", re.MULTILINE):
+        found.setdefault(name, Path(path))
+    return found

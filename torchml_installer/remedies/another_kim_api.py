@@ -1,0 +1,71 @@
+"""Two KIM-APIs: LAMMPS loads one, and the driver is built for another."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from torchml_installer import files
+from torchml_installer.detect import elf, loader
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
+
+
+class AnotherKimApi(Remedy):
+    name = "another-kim-api"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        kim = context.tools.kim
+        if not context.others or kim.where is None:
+            return None
+        lammps = context.finding("lammps")
+        if lammps.where is None:
+            return None
+        loaded = _loaded_by(lammps.where.resolve())
+        own = [file.resolve() for file in _libraries(kim.where)]
+        if loaded is None or not own or loaded.resolve() in own:
+            return None
+        prefix = _prefix(loaded.resolve())
+        at_fault = loaded.parent in loader.library_path()
+        advice = f"build the driver for LAMMPS's: --kim-root {shlex.quote(str(prefix))}"
+        if at_fault:
+            advice = f"take {loaded.parent} out of LD_LIBRARY_PATH, or {advice}"
+        return Symptom(
+            f"LAMMPS ({lammps.where}) loads the KIM-API {loaded.resolve()}, and the driver is "
+            f"built for the one in {kim.where} ({kim.version or 'of unknown version'}). Each "
+            "KIM-API has collections and settings of its own: `kim init` finds no driver and no "
+            f"model there, or cannot load them. To mend it, {advice}."
+        )
+
+    def fix(self, context: Context) -> Change:
+        raise AssertionError("nothing was offered")
+
+
+def _loaded_by(program: Path) -> Path | None:
+    """The libkim-api that a program gets, by itself or through its liblammps."""
+    facts = elf.facts(program)
+    for name in facts.needed if facts else ():
+        if name.startswith("libkim-api."):
+            return loader.library(name, program)
+    for name in facts.needed if facts else ():
+        if name.startswith("liblammps") and (inner := loader.library(name, program)) is not None:
+            return _loaded_by(inner)
+    return None
+
+
+def _libraries(prefix: Path) -> list[Path]:
+    return [
+        file
+        for pattern in _FOLDERS
+        for folder in files.matching(prefix, pattern)
+        for file in files.matching(folder, "libkim-api.so*")
+    ]
+
+
+def _prefix(library: Path) -> Path:
+    """The installation that a library belongs to: /usr of /usr/lib/x86_64-linux-gnu/x.so."""
+    for folder in library.parents:
+        if folder.name in ("lib", "lib64"):
+            return folder.parent
+    return library.parent

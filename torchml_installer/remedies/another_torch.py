@@ -1,0 +1,111 @@
+"""Two torches: the driver was built with one, and this environment, or the loader, has another."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torchml_installer import files
+from torchml_installer.detect import elf, loader
+from torchml_installer.detect.record import Finding, version_tuple
+from torchml_installer.detect.torch import TorchFinding, inspect, python_torch_folder
+from torchml_installer.names import DEFAULT_DRIVER_NAME
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+
+_LIBRARY = "libkim-api-model-driver.so"
+
+
+class AnotherTorch(Remedy):
+    name = "another-torch"
+
+    def before_build(self, context: Context) -> Symptom | None:
+        if not context.others:
+            return None  # a build replaces driver and module
+        found = {one.name: one for one in context.others}
+        told = [_of_driver(found.get("kim-collections"), context.tools.torch)]
+        told.append(_of_module(found.get("torchml_driver")))
+        text = " ".join(filter(None, told))
+        return Symptom(text) if text else None
+
+    def fix(self, context: Context) -> Change:
+        raise AssertionError("nothing was offered")
+
+
+def _of_driver(installed: Finding | None, torch: TorchFinding) -> str:
+    if installed is None or installed.where is None:
+        return ""
+    driver = installed.where / DEFAULT_DRIVER_NAME / _LIBRARY
+    noted = installed.details.get("built with torch") or _by_run_path(driver)
+    version, separator, root = noted.partition(" in ")
+    if not separator:
+        return ""
+    built = f"The driver in {driver.parent} was built with torch {version} in {root}, and "
+    others = _in_library_path(Path(root), driver)
+    if others and not _looks_in_run_path_first(driver):
+        return (
+            f"{built}LD_LIBRARY_PATH leads it to another one in {others[0]}: it cannot be loaded, "
+            "and LAMMPS says 'Unable to load KIM Simulator Model'. Take that folder out of "
+            "LD_LIBRARY_PATH; or build the driver again with `torchml-install driver`, which makes "
+            "one that finds its own torch first."
+        )
+    if torch.where is None or torch.how == "--torch-root" or _alike(torch.version, version):
+        return ""
+    return (
+        f"{built}the torch of this environment is {torch.version} in {torch.where} ({torch.how}). "
+        "LAMMPS is served by either; but a Python that imports the one and computes through KIM "
+        "with the other, as ASE does, ends with an error. `torchml-install driver` builds the "
+        "driver for this environment's."
+    )
+
+
+def _by_run_path(driver: Path) -> str:
+    """The torch that a driver without a receipt looks for first, "" if that cannot be told."""
+    facts = elf.facts(driver)
+    for folder in facts.run_path if facts else ():
+        if files.is_file(folder / "libtorch_cpu.so"):
+            found = inspect(folder.parent, "the driver")
+            return f"{found.version} in {folder.parent}" if found.version else ""
+    return ""
+
+
+def _of_module(module: Finding | None) -> str:
+    if module is None or module.where is None:
+        return ""
+    try:
+        text = (module.where / "built_for.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # an older module does not say
+        return ""
+    built = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
+    package = python_torch_folder()
+    if built is None or package is None:
+        return ""
+    present = inspect(package, "the active Python").version
+    if not present or _alike(present, built[1]):
+        return ""
+    return (
+        f"The Python module in {module.where} was built for torch {built[1]}, and this Python "
+        f"imports torch {present} in {package}: the module cannot be imported, or ends the "
+        "process. `torchml-install driver` builds it again."
+    )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Torch keeps its interface within a series."""
+    return version_tuple(one)[:2] == version_tuple(other)[:2]
+
+
+def _in_library_path(root: Path, driver: Path) -> list[Path]:
+    """Folders of LD_LIBRARY_PATH in which the driver would find a torch that is not in ``root``."""
+    facts = elf.facts(driver)
+    names = [name for name in (facts.needed if facts else ()) if name.startswith("libtorch")]
+    found = []
+    for folder in loader.library_path():
+        libraries = [folder / name for name in names if files.is_file(folder / name)]
+        if any(not one.resolve().is_relative_to(root.resolve()) for one in libraries):
+            found.append(folder)
+    return found
+
+
+def _looks_in_run_path_first(driver: Path) -> bool:
+    facts = elf.facts(driver)
+    return facts is None or facts.run_path_first
