@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import resource
+import struct
 import sys
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tests.compiled_models import messages, messages_folder
+from tests.compiled_models import (
+    messages,
+    messages_folder,
+    stillinger_weber_folder,
+)
 from tests.descriptor_models import TanhNetwork, write_descriptor_model
 from tests.example_network import CUTOFF as NETWORK_CUTOFF
 from tests.example_network import example_network
@@ -283,3 +292,83 @@ def test_kept_memory_is_given_up_where_memory_is_short(
     model = write_model(tmp_path, SpringsInMemoryForEach())
     call = f"energy_in_little_memory(sys.argv[1], {n})"
     assert in_process_of_its_own(call, model, driver_environment) == 0.0
+
+
+def mappings() -> int:
+    return len(Path("/proc/self/maps").read_text().splitlines())
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def left_by_loading(folder: str, times: int) -> dict[str, int]:
+    """What a process has more of after it has loaded, used and dropped a potential many times."""
+    step = crystal(1, MESSAGES_CUTOFF)
+    for _ in range(3):
+        potential_of(folder).compute_particles(*step)
+    before = {"mappings": mappings(), "files": open_files(), "KiB": resident()}
+    for _ in range(times):
+        potential_of(folder).compute_particles(*step)
+    after = {"mappings": mappings(), "files": open_files(), "KiB": resident()}
+    return {name: after[name] - before[name] for name in before}
+
+
+def stillinger_weber_model(folder: Path) -> Path:
+    return stillinger_weber_folder(folder / "compiled")
+
+
+@pytest.mark.parametrize("write", [MODELS["neighbour lists"], stillinger_weber_model])
+def test_loading_a_model_again_and_again_needs_no_more_memory(
+    write: Callable[[Path], Path], driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """The loader does not unmap compiled code, which took a megabyte each time."""
+    call = "left_by_loading(sys.argv[1], 40)"
+    left = in_process_of_its_own(call, write(tmp_path), driver_environment)
+    assert left["mappings"] <= 2
+    assert left["files"] == 0
+    assert left["KiB"] < 4096
+
+
+LAMBDA = 45.5322  # eV, of the Stillinger-Weber model: its energy is linear in it
+
+
+def with_number_changed(package: bytes, old: float, new: float) -> bytes:
+    """The package with another float64 in its machine code, and its checksums set right."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as archive, zipfile.ZipFile(written, "w") as made:
+        contents = {info.filename: archive.read(info) for info in archive.infolist()}
+        (text_name,) = (name for name in contents if name.endswith("extra/torchml.txt"))
+        text = contents.pop(text_name).decode()
+        for name, data in contents.items():
+            if name.endswith(".so"):
+                assert struct.pack("<d", old) in data
+                data = data.replace(struct.pack("<d", old), struct.pack("<d", new))
+                record = name.partition("/")[2]
+                line = f"file {record} {len(data)} {zlib.crc32(data):08x}"
+                text, count = re.subn(rf"^file {re.escape(record)} .*$", line, text, flags=re.M)
+                assert count == 1
+            made.writestr(name, data)
+        made.writestr(text_name, text)
+    return written.getvalue()
+
+
+def test_a_package_that_replaces_another_is_another_model(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    """Of the same name and size, while the one before lives and after it."""
+    folder = stillinger_weber_model(tmp_path)
+    package = folder / "model.pt2"
+    original, step = package.read_bytes(), crystal(1, CUTOFF)
+    alive, energies = [], []
+    for factor in (1.0, 2.0, 3.0, 1.0):
+        package.write_bytes(with_number_changed(original, LAMBDA, factor * LAMBDA))
+        alive.append(potential_of(folder))
+        energies.append(float(alive[-1].compute_particles(*step).energy))
+    assert energies[3] == energies[0]
+    assert energies[1] - energies[0] > 1e-3
+    assert energies[2] - energies[0] == pytest.approx(2.0 * (energies[1] - energies[0]), rel=1e-9)
+    again = [float(potential.compute_particles(*step).energy) for potential in alive]
+    assert again == energies
+    alive.clear()
+    assert float(potential_of(folder).compute_particles(*step).energy) == energies[0]

@@ -28,6 +28,7 @@ std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
 #include <fstream>
 #include <sstream>
 
+#include "runtime/code_files.hpp"
 #include "runtime/compatibility.hpp"
 #include "runtime/extensions.hpp"
 #include "runtime/libtorch.hpp"
@@ -72,7 +73,7 @@ class CompiledModel {
     CompiledModel(const std::filesystem::path& file, const PackageDescription& description,
                   const std::string& name, c10::Device device, int n_models = 1)
         : file_(file.filename().string()), folder_(std::make_unique<TemporaryFolder>()) {
-        const auto library = unpack(file, description, name, folder_->path());
+        const auto library = unpack(read_entry(file, description, name), device);
         auto& runners = torch::inductor::getAOTIModelRunnerRegistry();
         const auto maker = runners.find(c10::DeviceTypeName(device.type(), /*lower_case=*/true));
         if (maker == runners.end()) {
@@ -109,6 +110,18 @@ class CompiledModel {
     }
 
   private:
+    /// Returns the library.
+    std::filesystem::path unpack(const std::vector<EntryFile>& files, c10::Device device) {
+        std::filesystem::path library;
+        for (const EntryFile& one : files) {
+            const bool shared = one.is_library() && device.is_cpu();
+            if (one.is_library()) library = folder_->path() / one.name;
+            if (shared) library_ = std::make_unique<LibraryFile>(one, folder_->path());
+            if (!shared) one.write(folder_->path());
+        }
+        return library;
+    }
+
     /// Torch 2.7 links compiled models with libtorch.so, which nothing else brings into a process
     /// without Python.
     void require_libtorch(const std::filesystem::path& library, const std::string& torch) const {
@@ -123,6 +136,7 @@ class CompiledModel {
 
     std::string file_;
     std::unique_ptr<TemporaryFolder> folder_;
+    std::unique_ptr<LibraryFile> library_;  // goes after what closes it
     std::shared_ptr<AOTIModelContainerRunner> runner_;
 };
 

@@ -16,6 +16,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
@@ -140,19 +142,6 @@ LivingFolders& living_folders() {
     return *only;
 }
 
-void write(const fs::path& path, const void* data, std::size_t size) {
-    errno = 0;
-    std::ofstream stream(path, std::ios::binary);
-    stream.write(static_cast<const char*>(data), static_cast<std::streamsize>(size));
-    stream.close();
-    if (!stream) {
-        const int code = errno;
-        fail("a compiled model could not be unpacked: ", path.string(), " could not be written (",
-             code != 0 ? std::strerror(code) : "no reason given", "; ", size,
-             " bytes). Free some space there, or set TMPDIR to another folder.");
-    }
-}
-
 }  // namespace
 
 std::optional<at::ScalarType> scalar_type_called(const std::string& name) {
@@ -271,39 +260,52 @@ TemporaryFolder::~TemporaryFolder() {
     remove_quietly(path_);
 }
 
-fs::path unpack(const fs::path& file, const PackageDescription& description,
-                const std::string& entry, const fs::path& folder) {
+void EntryFile::write(const fs::path& folder) const {
+    const fs::path path = folder / name;
+    errno = 0;
+    std::ofstream stream(path, std::ios::binary);
+    stream.write(static_cast<const char*>(data.get()), static_cast<std::streamsize>(size));
+    stream.close();
+    if (!stream) {
+        const int code = errno;
+        fail("a compiled model could not be unpacked: ", path.string(), " could not be written (",
+             code != 0 ? std::strerror(code) : "no reason given", "; ", size,
+             " bytes). Free some space there, or set TMPDIR to another folder.");
+    }
+}
+
+std::vector<EntryFile> read_entry(const fs::path& file, const PackageDescription& description,
+                                  const std::string& entry) {
     const std::string name = file.filename().string();
     const auto reader = open(file);
     const std::string prefix = "data/aotinductor/" + entry + "/";
-    fs::path library;
+    std::vector<EntryFile> files;
     for (const PackageFile& wanted : description.files) {
         if (wanted.record.rfind(prefix, 0) != 0) continue;
-        const std::string base = wanted.record.substr(prefix.size());
-        if (base.empty() || base.find('/') != std::string::npos) {
+        EntryFile one;
+        one.name = wanted.record.substr(prefix.size());
+        if (one.name.empty() || one.name.find('/') != std::string::npos) {
             fail("package ", name, " holds a file of the impossible name ", wanted.record, ".");
         }
         try {
-            const auto [data, size] = reader->getRecord(wanted.record);
-            // Torch's reader does not look at checksums, and damaged code would run.
-            if (size != wanted.size ||
-                crc32(static_cast<const unsigned char*>(data.get()), size) != wanted.crc) {
-                fail("model file ", name, " is damaged: ", wanted.record,
-                     " is not as it was written. Copy the file again.");
-            }
-            write(folder / base, data.get(), size);
-        } catch (const Error&) {
-            throw;
+            std::tie(one.data, one.size) = reader->getRecord(wanted.record);
         } catch (const std::exception& problem) {
             fail("model file ", name, " is damaged: ", wanted.record, " cannot be read (",
                  essence(problem), "). Copy the file again.");
         }
-        if (fs::path(base).extension() == ".so") library = folder / base;
+        // Torch's reader does not look at checksums, and damaged code would run.
+        if (one.size != wanted.size ||
+            crc32(static_cast<const unsigned char*>(one.data.get()), one.size) != wanted.crc) {
+            fail("model file ", name, " is damaged: ", wanted.record,
+                 " is not as it was written. Copy the file again.");
+        }
+        files.push_back(std::move(one));
     }
-    if (library.empty()) {
+    if (std::none_of(files.begin(), files.end(),
+                     [](const EntryFile& one) { return one.is_library(); })) {
         fail("package ", name, " has no library for '", entry, "'. ", compile_again);
     }
-    return library;
+    return files;
 }
 
 }  // namespace torchml

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <c10/core/Allocator.h>
 #include <c10/core/ScalarType.h>
 #include <sys/types.h>
 
@@ -94,10 +95,21 @@ class TemporaryFolder {
     pid_t owner_;
 };
 
-/// Writes an entry's files into a folder and returns its shared library. Throws Error if a file is
-/// missing or not as it was written, or the disk is full.
-std::filesystem::path unpack(const std::filesystem::path& file,
-                             const PackageDescription& description, const std::string& entry,
-                             const std::filesystem::path& folder);
+/// A file of an entry, in memory.
+struct EntryFile {
+    std::string name;  ///< without a folder
+    at::DataPtr data;
+    std::size_t size = 0;
+
+    bool is_library() const { return std::filesystem::path(name).extension() == ".so"; }
+
+    /// Throws Error if the disk is full, or the folder cannot be written.
+    void write(const std::filesystem::path& folder) const;
+};
+
+/// Reads an entry's files; one of them is its shared library. Throws Error if a file is missing or
+/// not as it was written.
+std::vector<EntryFile> read_entry(const std::filesystem::path& file,
+                                  const PackageDescription& description, const std::string& entry);
 
 }  // namespace torchml
