@@ -26,6 +26,7 @@
 #include "engine/potential.hpp"
 #include "engine/threads.hpp"
 #include "runtime/compatibility.hpp"
+#include "runtime/libtorch.hpp"
 #include "runtime/package.hpp"
 #include "torch_ops/operators.hpp"
 
@@ -334,6 +335,10 @@ PYBIND11_MODULE(_core, module) {
             return std::make_tuple(names.scatter, names.sparse);
         },
         "The namespaces in torch.ops of our operators for torch_scatter's and torch_sparse's.");
+    module.def(
+        "libtorch",
+        [] { return std::make_tuple(torchml::running_torch(), torchml::torch_folder()); },
+        "Version and folder of the libtorch that this process computes with.");
     module.def(
         "require_compatible",
         [](const std::string& text, const std::string& torch, const std::string& device,

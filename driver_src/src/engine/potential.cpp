@@ -14,6 +14,7 @@
 #include "engine/warnings.hpp"
 #include "inputs/inputs.hpp"
 #include "runtime/devices.hpp"
+#include "runtime/process.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/tensor_memory.hpp"
 
@@ -55,6 +56,7 @@ Path find_model_file(const std::vector<Path>& files, const std::string& name,
 /// fork in its own words.
 c10::Device usable_device(const std::optional<std::string>& wanted) {
     require_not_forked_after_use();
+    require_one_torch();
     return execution_device(wanted);
 }
 
@@ -99,6 +101,7 @@ struct Potential::Implementation {
     Implementation(const std::vector<Path>& files, bool use_atomic_numbers,
                    const std::optional<std::string>& wanted_device)
         : atomic_numbers(use_atomic_numbers), device(usable_device(wanted_device)) {
+        check_linear_algebra(warnings);
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
         for (const std::string& element : parameters.elements) {

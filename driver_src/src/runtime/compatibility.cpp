@@ -13,23 +13,6 @@ namespace torchml {
 
 namespace {
 
-/// The torch in this process, which may be another than the one the driver was built for: a Python
-/// process has imported its own.
-std::string running_torch() {
-    const std::string config = at::show_config();
-    const std::string key = "TORCH_VERSION=";
-    const auto found = config.find(key);
-    if (found == std::string::npos) return TORCHML_LIBTORCH_VERSION;
-    const auto start = found + key.size();
-    return config.substr(start, config.find_first_not_of("0123456789.", start) - start);
-}
-
-/// 2.13 of 2.13.0: code that was compiled for one of these runs with all of them.
-std::string series(const std::string& version) {
-    const auto dot = version.find('.');
-    return version.substr(0, dot == std::string::npos ? dot : version.find('.', dot + 1));
-}
-
 /// What the CPU can do, in the words of the Linux kernel; empty where it does not say.
 std::set<std::string> instructions() {
     std::ifstream file("/proc/cpuinfo");
@@ -93,6 +76,20 @@ void require_cpu(const std::string& name, const PackageDescription& description,
 }
 
 }  // namespace
+
+std::string running_torch() {
+    const std::string config = at::show_config();
+    const std::string key = "TORCH_VERSION=";
+    const auto found = config.find(key);
+    if (found == std::string::npos) return TORCHML_LIBTORCH_VERSION;
+    const auto start = found + key.size();
+    return config.substr(start, config.find_first_not_of("0123456789.", start) - start);
+}
+
+std::string series(const std::string& version) {
+    const auto dot = version.find('.');
+    return version.substr(0, dot == std::string::npos ? dot : version.find('.', dot + 1));
+}
 
 Machine this_machine(c10::Device device) {
     Machine machine;

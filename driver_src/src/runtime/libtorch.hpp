@@ -8,6 +8,10 @@ namespace torchml {
 /// The folder of the libtorch that this process uses.
 std::filesystem::path torch_folder();
 
+/// The torch that the driver was built for: "torch 2.13.0 in /folder", without a folder if it may
+/// be anywhere.
+std::string torch_built_for();
+
 /// Opens libtorch.so of that folder, an empty library that needs all the others: libraries made for
 /// torch may need it by that name, for which the loader may otherwise find another torch's. Two
 /// torches in a process end it. Returns what is in the way, or nothing.

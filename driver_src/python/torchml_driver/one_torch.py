@@ -1,0 +1,110 @@
+"""Says so where a process has another torch than the one that the engine was built for.
+
+A process has one library of a name: whoever comes first brings libtorch_cpu.so, and the others get
+it, too, if they fit it or not.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from . import built_for
+
+_ADVICE = (
+    "Use one torch: run the Python whose torch the module was built for, or build the module for "
+    "this one with `torchml-install driver`. `torchml-install doctor` shows which is which."
+)
+
+
+def explained(problem: ImportError) -> ImportError:
+    """The error of importing the engine, with the torches that are involved."""
+    wanted = f"torch {built_for.VERSION} in {_own_folder()}"
+    said = str(problem).rstrip(".")
+    here = _loaded_libraries()
+    if here:
+        found = " and ".join(_described(library) for library in here)
+        text = (
+            f"The engine of torchml_driver was built for {wanted}, and this process has {found} "
+            f"({said}). {_ADVICE}"
+        )
+    elif "libtorch" in said or "libc10" in said:
+        text = (
+            f"The engine of torchml_driver was built for {wanted}, which cannot be loaded "
+            f"({said}). Install that torch again, or build the module for another one with "
+            "`torchml-install driver`."
+        )
+    else:
+        return problem
+    return ImportError(text, name=problem.name, path=problem.path)
+
+
+def warn_of_another(version: str, folder: Path) -> None:
+    """Warns if ``import torch`` would bring, or has brought, another release of torch.
+
+    version, folder: of the libtorch that this process computes with.
+    """
+    package = _python_package()
+    if package is None or not (other := _version(package)):
+        return
+    if _series(other) != _series(version):
+        warnings.warn(
+            f"torchml_driver computes with torch {version} in {folder}, and `import torch` means "
+            f"torch {other} in {package}: a process that uses both ends with an error or crashes. "
+            f"{_ADVICE}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _own_folder() -> Path:
+    """Where the module looks for libtorch."""
+    first = built_for.FOLDER.partition(";")[0].partition(":")[0]
+    return Path(os.path.normpath(first.replace("$ORIGIN", str(Path(__file__).parent))))
+
+
+def _loaded_libraries() -> list[Path]:
+    try:
+        lines = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    paths = [Path(line.split(maxsplit=5)[5]) for line in lines if "/libtorch_cpu.so" in line]
+    return list(dict.fromkeys(paths))
+
+
+def _described(library: Path) -> str:
+    folder = library.parent
+    version = _version(folder.parent)
+    return f"torch {version} in {folder}" if version else f"a torch in {folder}"
+
+
+def _python_package() -> Path | None:
+    """The folder of the package torch, imported or not."""
+    if (torch := sys.modules.get("torch")) is not None:
+        file = getattr(torch, "__file__", None)
+        return Path(file).parent if file else None
+    try:
+        spec = importlib.util.find_spec("torch")
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _version(package: Path) -> str:
+    """Of a Python package of torch, "" if it does not say."""
+    try:
+        text = (package / "version.py").read_text(errors="replace")
+    except OSError:
+        return ""
+    found = re.search(r"^__version__\b[^=\n]*=\s*['\"]([^'\"]+)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _series(version: str) -> list[str]:
+    return version.split(".")[:2]
