@@ -50,13 +50,19 @@ struct Wanted {
     bool particle_virials = false;
 };
 
+/// As Python writes it: "(2, 3)", "(2,)", "()".
+std::string shape_text(const std::vector<py::ssize_t>& shape) {
+    std::string text;
+    for (const auto size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+    return "(" + text + (shape.size() == 1 ? ",)" : ")");
+}
+
 template <class Value>
-void require_shape(const Array<Value>& array, const char* name, std::vector<py::ssize_t> shape) {
+void require_shape(const Array<Value>& array, const char* name,
+                   const std::vector<py::ssize_t>& shape) {
     if (std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()) == shape) return;
-    std::string expected, found;
-    for (const auto size : shape) expected += std::to_string(size) + ", ";
-    for (py::ssize_t k = 0; k < array.ndim(); ++k) found += std::to_string(array.shape(k)) + ", ";
-    fail(name, " has the shape (", found, "); expected (", expected, ").");
+    const std::vector<py::ssize_t> found(array.shape(), array.shape() + array.ndim());
+    fail(name, " has the shape ", shape_text(found), "; expected ", shape_text(shape), ".");
 }
 
 /// An environment made up of `variables`, which have to outlive it.
@@ -141,6 +147,7 @@ class PythonPotential {
     const Parameters& parameters() const { return potential_.parameters(); }
     std::string device() const { return potential_.device(); }
     int precision() const { return potential_.precision(); }
+    bool defines_particle_virials() const { return potential_.defines_particle_virial(); }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
     std::vector<std::string> take_warnings() {
         const std::lock_guard<std::mutex> alone(computing_);
@@ -294,8 +301,12 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__version__") = TORCHML_VERSION;
     py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError).doc() =
         "A model or its input is not what the engine can work with; the message says what to do.";
+    py::register_exception<torchml::NotDefined>(module, "NotDefinedError", module.attr("Error"))
+        .doc() = "The model does not compute what was asked for, whatever the system is.";
     module.def("atomic_number", &torchml::atomic_number, py::arg("symbol"),
                "Atomic number of an element's symbol, 0 if there is no such element.");
+    module.def("element_symbol", &torchml::element_symbol, py::arg("atomic_number"),
+               "Symbol of the element with an atomic number, empty if there is no such element.");
     module.def(
         "choose_threads",
         [](const std::map<std::string, std::string>& variables, int cores, int allowed) {
@@ -369,6 +380,15 @@ PYBIND11_MODULE(_core, module) {
             [](const PythonPotential& p) { return p.parameters().influence_distance(); })
         .def_property_readonly("device", &PythonPotential::device)
         .def_property_readonly("precision", &PythonPotential::precision)
+        .def_property_readonly("model_file",
+                               [](const PythonPotential& p) { return p.parameters().model_file; })
+        .def_property_readonly("has_descriptor",
+                               [](const PythonPotential& p) {
+                                   return p.parameters().preprocessing ==
+                                          torchml::Preprocessing::descriptor;
+                               })
+        .def_property_readonly("defines_particle_virials",
+                               &PythonPotential::defines_particle_virials)
         .def_property_readonly("species_codes", &PythonPotential::species_codes)
         .def("take_warnings", &PythonPotential::take_warnings,
              py::call_guard<py::gil_scoped_release>())

@@ -9,11 +9,11 @@
 from . import one_torch
 
 try:
-    from ._core import Error, __version__, libtorch
+    from ._core import Error, NotDefinedError, __version__, libtorch
 except ImportError as problem:
     raise one_torch.explained(problem) from problem
 one_torch.warn_of_another(*libtorch())
 
 from .potential import ModelWarning, Potential, Result  # noqa: E402 (what it imports is there now)
 
-__all__ = ["Error", "ModelWarning", "Potential", "Result", "__version__"]
+__all__ = ["Error", "ModelWarning", "NotDefinedError", "Potential", "Result", "__version__"]

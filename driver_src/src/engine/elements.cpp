@@ -26,6 +26,11 @@ int atomic_number(const std::string& symbol) {
     return found == symbols.end() ? 0 : static_cast<int>(found - symbols.begin()) + 1;
 }
 
+std::string element_symbol(int atomic_number) {
+    if (atomic_number < 1 || static_cast<std::size_t>(atomic_number) > symbols.size()) return {};
+    return std::string(symbols[static_cast<std::size_t>(atomic_number) - 1]);
+}
+
 std::string similar_element(const std::string& text) {
     std::string candidate = text;
     for (std::size_t i = 0; i < candidate.size(); ++i) {

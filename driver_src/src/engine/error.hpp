@@ -13,6 +13,12 @@ class Error : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// What a model does not compute at all, whatever the system is; its other results can be had.
+class NotDefined : public Error {
+  public:
+    using Error::Error;
+};
+
 /// Throws an Error whose message is the concatenation of `parts`.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {

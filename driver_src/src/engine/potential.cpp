@@ -255,8 +255,9 @@ struct Potential::Implementation {
 
     void write_particle_energies(const Energies& energies, const Results& results) const {
         if (energies.owners == EnergyOwners::system) {
-            fail("energies of single particles were asked for, but the model returns their sum ",
-                 "only.");
+            throw NotDefined(
+                "energies of single particles were asked for, but the model returns their sum "
+                "only.");
         }
         std::fill_n(results.particle_energies, system.n, 0.0);
         to_particles(energies, results.particle_energies);
@@ -267,8 +268,8 @@ struct Potential::Implementation {
 
     void write_particle_virials(const Evaluation& evaluation, const Results& results) const {
         if (evaluation.forces.defined() || !inputs->defines_particle_virial()) {
-            fail(
-                "virials of single particles were asked for, but this model does not define them: ",
+            throw NotDefined(
+                "virials of single particles were asked for, but this model does not define them: "
                 "its gradient tells the forces on particles, not which of them they come from.");
         }
         std::fill_n(results.particle_virials, 6 * system.n, 0.0);
