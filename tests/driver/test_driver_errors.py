@@ -126,8 +126,8 @@ def test_a_model_that_fails_at_work(
     [
         ({"species": ["Si"], "coordinates": [[0, 0, 0], [2, 0, 0]]}, ""),
         ({"species": ["Si"], "coordinates": [[0, 0]]}, "shape"),
-        ({"species": ["C"], "coordinates": [[0, 0, 0]]}, "'C'"),
-        ({"species": [6], "coordinates": [[0, 0, 0]]}, "6"),
+        ({"species": ["C"], "coordinates": [[0, 0, 0]]}, "particle 0 is C, which"),
+        ({"species": [6], "coordinates": [[0, 0, 0]]}, "particle 0 is C, which"),
         ({"species": ["Si"], "coordinates": [[0, 0, np.nan]]}, "finite"),
         ({"species": ["Si"], "coordinates": [[0, 0, 0]], "pbc": True}, "cell"),
         ({"species": ["Si"], "coordinates": [[0, 0, 0]], "cell": np.eye(2), "pbc": True}, "cell"),

@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arrays import floats
 from ._core import Error
-from .potential import _cell, _pairs
+from ._neighbours import find_pairs, full_cell
 
 
 class Structure(Protocol):
@@ -77,7 +78,15 @@ class Descriptor:
     """
 
     def __init__(self, file: str | os.PathLike[str], elements: Sequence[str]):
-        self._elements = list(elements)
+        if isinstance(elements, str):
+            raise Error(
+                f"elements is the single text {str(elements)!r}; expected a list of symbols, "
+                "such as ['Si', 'C']."
+            )
+        self._elements = [str(element) for element in elements]
+        for element in self._elements:
+            if self._elements.count(element) > 1:
+                raise Error(f"elements names {element} twice.")
         self._core = _core.Descriptor(Path(file), self._elements)
         self._code_of = {element: code for code, element in enumerate(self._elements)}
 
@@ -117,9 +126,10 @@ class Descriptor:
             weights: (n, width), for instance the derivatives of an energy by the descriptors.
 
         Raises:
-            Error: as values, and for weights of another shape.
+            Error: as values, and for weights of another shape or that are not finite.
         """
-        return Products(*self._core.products(*self._arrays(atoms), weights))
+        checked = floats("weights", weights, finite=True)
+        return Products(*self._core.products(*self._arrays(atoms), checked))
 
     def _arrays(
         self, atoms: Structure
@@ -138,10 +148,10 @@ class Descriptor:
                     f"there is one for {', '.join(self._elements)}."
                 )
         codes = np.array([self._code_of[symbol] for symbol in symbols], dtype=np.int32)
-        positions = np.ascontiguousarray(atoms.positions, dtype=np.float64)
-        if not np.isfinite(positions).all():
-            raise Error("the positions have values that are not finite (nan or inf).")
-        box, periodic = _cell(np.asarray(atoms.cell), np.asarray(atoms.pbc))
+        positions = floats("positions", atoms.positions, finite=True)
+        if positions.shape != (len(symbols), 3):
+            raise Error(f"positions has the shape {positions.shape}; expected ({len(symbols)}, 3).")
+        box, periodic = full_cell(np.asarray(atoms.cell), atoms.pbc)
         # A little more than the cutoff: atoms exactly there count.
-        pairs, shifts = _pairs(positions, box, periodic, self.cutoff * (1.0 + 1e-9))
+        pairs, shifts = find_pairs(positions, box, periodic, self.cutoff * (1.0 + 1e-9))
         return codes, positions, box, pairs, shifts

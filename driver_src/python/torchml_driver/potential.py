@@ -12,7 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _core
+from ._arrays import as_array, floats, integers, plain
 from ._core import Error
+from ._neighbours import find_pairs, full_cell
+
+_N_ELEMENTS = 118
 
 
 class ModelWarning(UserWarning):
@@ -67,12 +71,14 @@ class Potential:
     ):
         if atomic_numbers is None:
             atomic_numbers = "KIM_MODEL_ELEMENTS_MAP" in os.environ
+        if device is not None:
+            device = str(device)  # also a torch.device
         self._core = _core.Potential(_files_of(Path(model)), atomic_numbers, device)
         self._code_of = dict(zip(self._core.elements, self._core.species_codes, strict=True))
         # Atomic numbers come as integers from ASE and files alike; both names lead to the code.
-        self._code_of_number = {
-            _core.atomic_number(symbol): code for symbol, code in self._code_of.items()
-        }
+        self._code_of_number = np.full(_N_ELEMENTS + 1, -1, dtype=np.int32)
+        for symbol, code in self._code_of.items():
+            self._code_of_number[_core.atomic_number(symbol)] = code
         self._warn()
 
     @property
@@ -84,6 +90,11 @@ class Potential:
     def species_codes(self) -> npt.NDArray[np.int32]:
         """The species code of each element, in the order of ``elements``."""
         return np.array(self._core.species_codes, dtype=np.int32)
+
+    @property
+    def defines_particle_virials(self) -> bool:
+        """Whether ``particle_virials`` can be asked for."""
+        return bool(self._core.defines_particle_virials)
 
     @property
     def cutoff(self) -> float:
@@ -129,16 +140,22 @@ class Potential:
                 descriptors define it.
 
         Raises:
+            NotDefinedError: if the model defines no energies or virials of particles.
             Error: if the arrays do not fit each other or the model, or the model fails.
         """
-        positions = np.ascontiguousarray(coordinates, dtype=np.float64)
+        positions = floats("coordinates", coordinates, finite=True)
+        if positions.size == 0:
+            positions = positions.reshape(0, 3)
         if positions.ndim != 2 or positions.shape[1] != 3:
             raise Error(f"coordinates has the shape {positions.shape}; expected (n, 3).")
-        if not np.isfinite(positions).all():
-            raise Error("coordinates has values that are not finite (nan or inf).")
         codes = self._codes(species)
-        box, periodic = _cell(cell, pbc)
-        pairs, shifts = _pairs(positions, box, periodic, self.cutoff)
+        if len(codes) != len(positions):
+            raise Error(
+                f"species has {len(codes)} entries and coordinates has {len(positions)} rows; "
+                "expected the same number of both."
+            )
+        box, periodic = full_cell(cell, pbc)
+        pairs, shifts = find_pairs(positions, box, periodic, self.cutoff)
         result = Result(
             *self._core.compute_periodic(
                 codes,
@@ -182,11 +199,11 @@ class Potential:
         """
         result = Result(
             *self._core.compute_particles(
-                _integers("codes", codes),
-                coordinates,
-                _integers("contributing", contributing),
-                _integers("n_neigh", n_neigh),
-                _integers("nlist", nlist),
+                integers("codes", codes),
+                floats("coordinates", coordinates),
+                integers("contributing", contributing),
+                integers("n_neigh", n_neigh),
+                integers("nlist", nlist),
                 forces,
                 particle_energies,
                 particle_virials,
@@ -202,27 +219,60 @@ class Potential:
     def _codes(
         self, species: Sequence[str] | Sequence[int] | npt.NDArray[np.integer]
     ) -> npt.NDArray[np.int32]:
+        if isinstance(species, str):
+            raise Error(
+                f"species is the single text {str(species)!r}; expected one element symbol or "
+                "atomic number for each particle, such as ['Si', 'C']."
+            )
+        if hasattr(species, "__array__"):
+            array = as_array("species", species)
+            if array.ndim != 1:
+                raise Error(f"species has the shape {array.shape}; expected (n,).")
+            if array.dtype.kind in "iu":
+                return self._codes_of_numbers(array)
+            species = array.tolist()
         codes = np.empty(len(species), dtype=np.int32)
         for index, kind in enumerate(species):
-            code = (
-                self._code_of.get(kind)
-                if isinstance(kind, str)
-                else self._code_of_number.get(int(kind))
-            )
-            if code is None:
+            if isinstance(kind, str):
+                code = self._code_of.get(kind, -1)
+            elif isinstance(kind, (int, np.integer)) and not isinstance(kind, bool):
+                code = self._code_of_number[kind] if 0 <= kind <= _N_ELEMENTS else -1
+            else:
                 raise Error(
-                    f"particle {index} is {kind!r}, which the model does not know; "
-                    f"it knows {', '.join(self.elements)}."
+                    f"particle {index} has the species {plain(kind)}; expected an element's symbol "
+                    "or its atomic number, a whole number."
                 )
+            if code < 0:
+                raise Error(self._unknown(index, kind))
             codes[index] = code
         return codes
 
+    def _codes_of_numbers(self, numbers: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+        elements = (numbers >= 0) & (numbers <= _N_ELEMENTS)
+        codes = self._code_of_number[np.where(elements, numbers, 0).astype(np.intp)]
+        if (codes < 0).any():
+            index = int(np.argmax(codes < 0))
+            raise Error(self._unknown(index, int(numbers[index])))
+        return codes
 
-def _integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    array = np.asarray(values)
-    if array.size and array.dtype.kind not in "iub":
-        raise Error(f"{name} has values of type {array.dtype}; expected whole numbers.")
-    return array.astype(np.int32, copy=False)
+    def _unknown(self, index: int, kind: str | int) -> str:
+        known = ", ".join(self.elements)
+        if isinstance(kind, str):
+            symbol, meant = str(kind), str(kind).strip().capitalize()
+            if _core.atomic_number(symbol) == 0:
+                guess = f" Did you mean {meant}?" if meant in self._code_of else ""
+                return (
+                    f"particle {index} is {symbol!r}, which is not an element's symbol; the model "
+                    f"knows {known}.{guess}"
+                )
+        else:
+            symbol = _core.element_symbol(int(kind)) if 0 < kind <= _N_ELEMENTS else ""
+            if not symbol:
+                return (
+                    f"particle {index} has the atomic number {int(kind)}, which no element has; "
+                    f"the model knows {known}."
+                )
+        return f"particle {index} is {symbol}, which the model does not know; it knows {known}."
 
 
 def _files_of(model: Path) -> list[Path]:
@@ -241,45 +291,3 @@ def _files_of(model: Path) -> list[Path]:
     if model.exists():
         raise Error(f"{model} is neither a portable-model folder nor a *.param file.")
     raise Error(f"{model} is not there; give a portable-model folder or a *.param file.")
-
-
-def _cell(
-    cell: npt.ArrayLike | None, pbc: bool | Sequence[bool]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """A cell of full rank and three flags; directions that do not repeat get unit vectors.
-
-    Simulators leave those vectors zero, or give anything; the neighbour list wants three that span
-    space, and must not see an atom twice because of them.
-    """
-    periodic = np.array(np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)))
-    box = np.zeros((3, 3)) if cell is None else np.array(cell, dtype=np.float64)
-    if box.shape == (3,):
-        box = np.diag(box)
-    if box.shape != (3, 3):
-        raise Error(f"cell has the shape {box.shape}; expected (3, 3) or three lengths.")
-    if not np.isfinite(box).all():
-        raise Error("cell has values that are not finite (nan or inf).")
-    rank = np.linalg.matrix_rank(box[periodic]) if periodic.any() else 0
-    if rank != periodic.sum():
-        raise Error("pbc asks for a direction that repeats, but cell has no vector for it.")
-    if not periodic.all():
-        # The rows of v beyond the periodic vectors' rank are orthogonal to them all.
-        _, _, v = np.linalg.svd(box[periodic]) if rank else (None, None, np.eye(3))
-        box[~periodic] = v[rank:]
-    return box, periodic
-
-
-def _pairs(
-    positions: npt.NDArray[np.float64],
-    box: npt.NDArray[np.float64],
-    periodic: npt.NDArray[np.bool_],
-    cutoff: float,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """All pairs nearer than the cutoff, in both directions, and the cells between them."""
-    import vesin  # slow to import, and compute_particles() does without
-
-    if len(positions) == 0:
-        return np.empty((0, 2), dtype=np.int64), np.empty((0, 3), dtype=np.int32)
-    neighbours = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    pairs, shifts = neighbours.compute(positions, box, periodic, quantities="PS", copy=True)
-    return pairs.view(np.int64), shifts
