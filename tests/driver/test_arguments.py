@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import pickle
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import torch
 from ase import Atoms
 
 from tests.descriptor_cases import descriptor_file
+from tests.structures import rattled_crystal
 from tests.support import DriverEnvironment
 from tests.torch_models import SpringsTotal, write_model
 
@@ -345,3 +348,41 @@ def test_descriptors_refuse_what_means_nothing(module: Any) -> None:
             descriptor.products(atoms, weights)
     with pytest.raises(module.Error, match="too coarse"):
         descriptor.values(Atoms("Si2", POSITIONS + 1e12))
+
+
+def test_a_pickled_descriptor_computes_or_says_why_not(module: Any, tmp_path: Path) -> None:
+    descriptor_class = importlib.import_module("torchml_driver.descriptors").Descriptor
+    file = Path(shutil.copy(descriptor_file("every_kind"), tmp_path / "descriptor.dat"))
+    descriptor = descriptor_class(file, ["Si"])
+    atoms = rattled_crystal()
+    expected = descriptor.values(atoms)
+    pickled = pickle.dumps(descriptor)
+    np.testing.assert_array_equal(pickle.loads(pickled).values(atoms), expected)
+    file.write_bytes(descriptor_file("every_kind_short").read_bytes())
+    with pytest.raises(module.Error, match=r"descriptor\.dat has changed since"):
+        pickle.loads(pickled).values(atoms)
+    with pytest.raises(module.Error, match="cannot be pickled"):
+        pickle.dumps(descriptor)
+    file.unlink()
+    unpickled = pickle.loads(pickled)
+    assert unpickled.elements == ["Si"]
+    with pytest.raises(module.Error, match=r"descriptor\.dat is gone"):
+        unpickled.values(atoms)
+
+
+def test_a_pickled_potential_computes_what_the_first_one_does(
+    module: Any, driver_environment: DriverEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment would decide otherwise, and the folder is another."""
+    monkeypatch.chdir(driver_environment.packed.parent)
+    potential = module.Potential(driver_environment.packed.name)
+    pickled = pickle.dumps(potential)
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "yes")
+    again = pickle.loads(pickled)
+    assert again.model == potential.model == driver_environment.packed
+    assert again.atomic_numbers is potential.atomic_numbers is False
+    assert list(again.species_codes) == [0]
+    assert again.compute(SYMBOLS, POSITIONS).energy == potential.compute(SYMBOLS, POSITIONS).energy
+    with pytest.raises(AttributeError, match="no attribute 'cut_off'"):
+        _ = again.cut_off

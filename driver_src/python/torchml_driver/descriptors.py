@@ -13,10 +13,11 @@ The same code as in a simulation: what a model is trained on is what it is later
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,9 @@ from . import _core
 from ._arrays import floats
 from ._core import Error
 from ._neighbours import find_pairs, full_cell
+from ._sources import LoadedFiles, require_same
+
+_loading = threading.RLock()
 
 
 class Structure(Protocol):
@@ -75,6 +79,10 @@ class Descriptor:
 
     Uses torch's number of threads; results do not depend on it. Threads that share an object
     compute one after the other.
+
+    A pickle holds where the file is and what it was, not its contents: another process loads it
+    when it first needs it, and raises Error if the file is gone or no longer the same. Copies
+    share what was loaded.
     """
 
     def __init__(self, file: str | os.PathLike[str], elements: Sequence[str]):
@@ -87,8 +95,43 @@ class Descriptor:
         for element in self._elements:
             if self._elements.count(element) > 1:
                 raise Error(f"elements names {element} twice.")
-        self._core = _core.Descriptor(Path(file), self._elements)
+        self._file = Path(file).absolute()
+        loaded_file = LoadedFiles([self._file])
+        self._core = _core.Descriptor(self._file, self._elements)
+        self._loaded_file = loaded_file
         self._code_of = {element: code for code, element in enumerate(self._elements)}
+
+    def __copy__(self) -> Descriptor:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Descriptor:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "_pickled" in self.__dict__:  # not loaded yet
+            return dict(self._pickled)
+        return {
+            "file": str(self._file),
+            "elements": self._elements,
+            "digests": self._loaded_file.digests(self._file),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._pickled = state
+        self._file = Path(state["file"])
+        self._elements = state["elements"]
+
+    def __getattr__(self, name: str) -> Any:
+        """Loads the file of an object that was unpickled; as in Potential."""
+        if name not in ("_core", "_loaded_file", "_code_of") or "_file" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _loading:
+            if "_pickled" in self.__dict__:
+                files = [self._file] if self._file.is_file() else []
+                require_same(self._file, files, self._pickled["digests"])
+                Descriptor.__init__(self, self._file, self._elements)
+                del self._pickled
+        return self.__dict__[name]
 
     @property
     def kind(self) -> str:

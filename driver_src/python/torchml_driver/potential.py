@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,13 @@ from . import _core
 from ._arrays import as_array, floats, integers, plain
 from ._core import Error
 from ._neighbours import find_pairs, full_cell
+from ._sources import LoadedFiles, require_same
 
 _N_ELEMENTS = 118
+
+#: What an object has from loading its model, and one that was just unpickled has not.
+_FROM_LOADING = frozenset({"_core", "_files", "_code_of", "_code_of_number"})
+_loading = threading.RLock()
 
 
 class ModelWarning(UserWarning):
@@ -60,6 +67,10 @@ class Potential:
             there.
 
     Threads that share an object compute one after the other; with one each, at the same time.
+
+    A pickle holds where the model is and what its files are, not the model: another process loads
+    it when it first needs it, and raises Error if the files are gone or no longer the same.
+    Copies share the loaded model.
     """
 
     def __init__(
@@ -71,15 +82,74 @@ class Potential:
     ):
         if atomic_numbers is None:
             atomic_numbers = "KIM_MODEL_ELEMENTS_MAP" in os.environ
-        if device is not None:
-            device = str(device)  # also a torch.device
-        self._core = _core.Potential(_files_of(Path(model)), atomic_numbers, device)
+        files = _files_of(Path(model))
+        loaded_files = LoadedFiles(files)
+        self._model = Path(model).absolute()
+        self._device = None if device is None else str(device)  # also a torch.device
+        self._core = _core.Potential(files, atomic_numbers, self._device)
+        self._files = loaded_files.only(self._is_part_of_the_model)
         self._code_of = dict(zip(self._core.elements, self._core.species_codes, strict=True))
         # Atomic numbers come as integers from ASE and files alike; both names lead to the code.
         self._code_of_number = np.full(_N_ELEMENTS + 1, -1, dtype=np.int32)
         for symbol, code in self._code_of.items():
             self._code_of_number[_core.atomic_number(symbol)] = code
+        self._atomic_numbers = min(self._code_of.values()) > 0  # the other codes begin with 0
         self._warn()
+
+    def _is_part_of_the_model(self, file: Path) -> bool:
+        return (
+            file.suffix == ".param"
+            or file.name == self._core.model_file
+            or (file.suffix == ".dat" and self._core.has_descriptor)
+        )
+
+    def __copy__(self) -> Potential:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Potential:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        if "_pickled" in self.__dict__:  # not loaded yet
+            return dict(self._pickled)
+        return {
+            "model": str(self._model),
+            # What was decided here: a process with another environment has to decide the same.
+            "atomic_numbers": self._atomic_numbers,
+            "device": self._device,
+            "digests": self._files.digests(self._model),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._pickled = state
+        self._model = Path(state["model"])
+        self._atomic_numbers = state["atomic_numbers"]
+        self._device = state["device"]
+
+    def __getattr__(self, name: str) -> Any:
+        """Loads the model of an object that was unpickled, which lacks what comes from loading.
+
+        Not at once: a worker of multiprocessing that fails to unpickle its task never answers.
+        """
+        if name not in _FROM_LOADING or "_model" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _loading:
+            if "_pickled" in self.__dict__:
+                state = self._pickled
+                require_same(self._model, _files_of(self._model), state["digests"])
+                Potential.__init__(
+                    self,
+                    self._model,
+                    atomic_numbers=state["atomic_numbers"],
+                    device=state["device"],
+                )
+                del self._pickled
+        return self.__dict__[name]
+
+    @property
+    def model(self) -> Path:
+        """The folder or parameter file that the model comes from; an absolute path."""
+        return self._model
 
     @property
     def elements(self) -> list[str]:
@@ -90,6 +160,11 @@ class Potential:
     def species_codes(self) -> npt.NDArray[np.int32]:
         """The species code of each element, in the order of ``elements``."""
         return np.array(self._core.species_codes, dtype=np.int32)
+
+    @property
+    def atomic_numbers(self) -> bool:
+        """Whether the species codes are atomic numbers."""
+        return bool(self._atomic_numbers)
 
     @property
     def defines_particle_virials(self) -> bool:
