@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 from ase.build import bulk, diamond100, make_supercell
 
@@ -79,3 +80,8 @@ STRUCTURES = {
         isolated_atom,
     )
 }
+
+
+def energy_and_forces(atoms: Atoms) -> tuple[float, npt.NDArray[np.float64]]:
+    """For pools of processes, which import this module and not that of a test."""
+    return atoms.get_potential_energy(), atoms.get_forces()

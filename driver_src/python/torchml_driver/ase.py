@@ -6,24 +6,68 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import (
+    Calculator,
+    CalculatorSetupError,
+    InputError,
+    Parameters,
+    PropertyNotImplementedError,
+    all_changes,
+)
 
+from ._core import NotDefinedError
 from .potential import Potential
+
+_NO_PARTICLE_VIRIALS = (
+    "this model does not define stresses of single atoms, only that of the cell; models of "
+    "descriptors do."
+)
 
 
 class TorchMLCalculator(Calculator):
-    """Energies, forces and stress of a portable model.
+    """Energies, forces and stress of a portable model, and those of single atoms where it has them.
 
     Args:
-        model: a portable-model folder or its ``*.param`` file; or a Potential.
-        atomic_numbers, device: as in Potential.
+        model: a portable-model folder or its ``*.param`` file; or a Potential, which calculators
+            can share.
+        atomic_numbers, device: as in Potential; not with a Potential, which has its own.
+        atoms, directory, label: as for every ASE calculator.
+
+    Raises:
+        InputError: for a keyword that is none of these.
+        Error: as Potential.
+
+    ``energies`` are those of single atoms, eV. ``stresses`` are each atom's part of the stress,
+    (n, 6) eV/Å^3, whose sum is the stress; only models of descriptors define them. The stress is
+    defined where the cell has a volume, whether or not it repeats. ``free_energy`` is the energy.
+
+    ``set`` takes the same arguments and loads the model again where they change. Threads can share
+    a calculator: they compute one after the other. Copies (``copy.deepcopy(atoms)``) share the
+    loaded model; pickles hold where it is, as those of a Potential do.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "energies", "stress"]
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "forces",
+        "energies",
+        "stress",
+        "stresses",
+    ]
+    default_parameters: ClassVar[dict[str, Any]] = {
+        "model": None,
+        "atomic_numbers": None,
+        "device": None,
+    }
+    ignored_changes: ClassVar[set[str]] = {"initial_charges", "initial_magmoms"}
 
     def __init__(
         self,
@@ -31,12 +75,99 @@ class TorchMLCalculator(Calculator):
         *,
         atomic_numbers: bool | None = None,
         device: str | None = None,
+        atoms: Atoms | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        if not isinstance(model, Potential):
-            model = Potential(model, atomic_numbers=atomic_numbers, device=device)
-        self.potential = model
+        self._alone = threading.RLock()
+        super().__init__(model=model, atomic_numbers=atomic_numbers, device=device, **kwargs)
+        if atoms is not None:
+            atoms.calc = self  # not before the model is loaded
+
+    def set(self, **kwargs: Any) -> dict[str, Any]:
+        """Changes parameters, loads the model again if any is another; returns those changed.
+
+        Raises:
+            InputError, Error: as the constructor; the calculator then stays as it was.
+        """
+        if isinstance(kwargs.get("model"), (str, os.PathLike)):
+            kwargs["model"] = str(Path(kwargs["model"]).absolute())
+        with self._alone:
+            before = Parameters(self.parameters)
+            changed: dict[str, Any] = super().set(**kwargs)
+            if changed:
+                try:
+                    self._load(changed)
+                except BaseException:
+                    self.parameters = before
+                    raise
+        return changed
+
+    def _load(self, changed: dict[str, Any]) -> None:
+        if unknown := sorted(set(changed) - set(self.default_parameters)):
+            raise InputError(
+                f"{type(self).__name__} has no parameter {', '.join(unknown)}; it has "
+                f"{', '.join(self.default_parameters)}."
+            )
+        settings = dict(self.parameters)
+        potential = settings.pop("model")
+        if isinstance(potential, Potential):
+            for name in settings:
+                if changed.get(name) is not None:
+                    raise InputError(
+                        f"{name} cannot be given together with a Potential, which has its own; "
+                        f"write Potential(model, {name}={changed[name]!r})."
+                    )
+            self.parameters.update(
+                model=str(potential.model),
+                atomic_numbers=potential.atomic_numbers,
+                device=potential._device,
+            )
+        else:
+            potential = Potential(potential, **settings)
+        self.potential = potential
+        self._undefined: dict[str, str] = {}
+        if not potential.defines_particle_virials:
+            self._undefined["stresses"] = _NO_PARTICLE_VIRIALS
+        self.implemented_properties = [  # type: ignore[misc]
+            name for name in type(self).implemented_properties if name not in self._undefined
+        ]
+        self.reset()
+
+    def todict(self, skip_default: bool = True) -> dict[str, Any]:
+        """The parameters, as databases and trajectories record them: with these, and this version
+        of the model, another calculator gives the same."""
+        found: dict[str, Any] = super().todict(skip_default)
+        # What was decided, where it was left to the model and the environment.
+        found["atomic_numbers"] = self.potential.atomic_numbers
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        del state["_alone"]
+        for name in ("parameters", "results", "implemented_properties", "_undefined"):
+            state[name] = copy.copy(state[name])  # copy.copy() of the calculator does not
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._alone = threading.RLock()
+
+    def get_property(
+        self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
+    ) -> Any:
+        with self._alone:  # what is computed for one thread is what it is given
+            if allow_calculation:
+                self._require_defined(name, self.atoms if atoms is None else atoms)
+            return super().get_property(name, atoms, allow_calculation)
+
+    def _require_defined(self, name: str, atoms: Atoms | None) -> None:
+        if name in self._undefined:
+            raise PropertyNotImplementedError(f"{name}: {self._undefined[name]}")
+        if name in ("stress", "stresses") and atoms is not None and _volume(atoms) is None:
+            raise PropertyNotImplementedError(
+                f"{name}: not defined without a volume; the cell needs three vectors that do not "
+                "lie in one plane."
+            )
 
     def calculate(
         self,
@@ -44,19 +175,45 @@ class TorchMLCalculator(Calculator):
         properties: list[str] | tuple[str, ...] = ("energy",),
         system_changes: list[str] = all_changes,
     ) -> None:
-        super().calculate(atoms, properties, system_changes)
-        result = self.potential.compute(
-            self.atoms.numbers,
-            self.atoms.positions,
-            self.atoms.cell.array,
-            self.atoms.pbc,
-            forces="forces" in properties or "stress" in properties,
-            particle_energies="energies" in properties,
-        )
-        self.results = {"energy": result.energy}
-        if result.forces is not None:
-            self.results["forces"] = result.forces
-            if self.atoms.cell.rank == 3:
-                self.results["stress"] = result.virial / self.atoms.get_volume()
-        if result.particle_energies is not None:
-            self.results["energies"] = result.particle_energies
+        with self._alone:
+            if atoms is None and self.atoms is None:
+                raise CalculatorSetupError(
+                    "the calculator has no atoms yet; give it some, as in atoms.calc = calculator."
+                )
+            if system_changes:
+                self.results = {}  # of other atoms, even if the model fails for these
+            super().calculate(atoms, properties, system_changes)
+            stresses = "stresses" in properties and "stresses" not in self._undefined
+            try:
+                result = self.potential.compute(
+                    self.atoms.numbers,
+                    self.atoms.positions,
+                    self.atoms.cell.array,
+                    self.atoms.pbc,
+                    forces=stresses or "forces" in properties or "stress" in properties,
+                    particle_energies="energies" in properties,
+                    particle_virials=stresses,
+                )
+            except NotDefinedError as error:  # of energies known only when the model has been run
+                name = "stresses" if stresses and "virials" in str(error) else "energies"
+                self._undefined[name] = str(error)
+                self.implemented_properties.remove(name)
+                raise PropertyNotImplementedError(f"{name}: {error}") from error
+            # Beside what there is for the same atoms: one property does not cost another.
+            self.results.update(energy=result.energy, free_energy=result.energy)
+            volume = _volume(self.atoms)
+            if result.forces is not None:
+                self.results["forces"] = result.forces
+                if volume is not None:
+                    self.results["stress"] = result.virial / volume
+            if result.particle_energies is not None:
+                self.results["energies"] = result.particle_energies
+            if result.particle_virials is not None and volume is not None:
+                self.results["stresses"] = result.particle_virials / volume
+
+
+def _volume(atoms: Atoms) -> float | None:
+    """Å^3; None if the cell has none: vectors that are zero, or in one plane to rounding."""
+    volume = abs(float(np.linalg.det(atoms.cell.array)))
+    largest = float(np.prod(atoms.cell.lengths()))
+    return volume if volume > 1e-12 * largest else None
