@@ -237,6 +237,18 @@ class SpeciesAsEnergy(Springs):
         return codes.to(coords.dtype) + 0.0 * coords.sum()
 
 
+class SpringsOfTwoSpecies(Springs):
+    """Each has a row in a table; there is none for other codes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Embedding.from_pretrained(torch.ones(2, 1, dtype=torch.float64))
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        own = species.index_select(0, contributing.nonzero().view(-1))
+        return self.scale(own)[:, 0] * self.energies(coords, n_neigh, nlist, contributing)
+
+
 class NotFinite(Springs):
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         return self.energies(coords, n_neigh, nlist, contributing) / 0.0 * 0.0

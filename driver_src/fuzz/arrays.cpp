@@ -118,7 +118,7 @@ std::vector<Model> load_models() {
             files.push_back(entry.path());
         }
         Model model;
-        model.potential = std::make_unique<Potential>(files, /*atomic_numbers=*/false);
+        model.potential = std::make_unique<Potential>(files);
         model.reference = compute_sound(*model.potential);
         models.push_back(std::move(model));
     }

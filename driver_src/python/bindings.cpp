@@ -140,8 +140,8 @@ class LockReleased {
 
 class PythonPotential {
   public:
-    PythonPotential(const std::vector<std::filesystem::path>& files, bool atomic_numbers,
-                    const std::optional<std::string>& device)
+    PythonPotential(const std::vector<std::filesystem::path>& files,
+                    std::optional<bool> atomic_numbers, const std::optional<std::string>& device)
         : potential_(files, atomic_numbers, device) {}
 
     const Parameters& parameters() const { return potential_.parameters(); }
@@ -149,6 +149,11 @@ class PythonPotential {
     int precision() const { return potential_.precision(); }
     bool defines_particle_virials() const { return potential_.defines_particle_virial(); }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
+    void set_species_codes(const std::vector<int>& codes) {
+        const std::lock_guard<std::mutex> alone(computing_);
+        potential_.set_species_codes(codes);
+    }
+    bool atomic_numbers() const { return potential_.atomic_numbers(); }
     std::vector<std::string> take_warnings() {
         const std::lock_guard<std::mutex> alone(computing_);
         return potential_.take_warnings();
@@ -367,7 +372,7 @@ PYBIND11_MODULE(_core, module) {
         .def(py::init<>())
         .def_property_readonly("path", &torchml::TemporaryFolder::path);
     py::class_<PythonPotential>(module, "Potential")
-        .def(py::init<const std::vector<std::filesystem::path>&, bool,
+        .def(py::init<const std::vector<std::filesystem::path>&, std::optional<bool>,
                       const std::optional<std::string>&>(),
              py::arg("files"), py::arg("atomic_numbers"), py::arg("device"),
              py::call_guard<py::gil_scoped_release>())
@@ -389,7 +394,12 @@ PYBIND11_MODULE(_core, module) {
                                })
         .def_property_readonly("defines_particle_virials",
                                &PythonPotential::defines_particle_virials)
-        .def_property_readonly("species_codes", &PythonPotential::species_codes)
+        .def_property("species_codes", &PythonPotential::species_codes,
+                      &PythonPotential::set_species_codes)
+        .def_property_readonly("atomic_numbers", &PythonPotential::atomic_numbers)
+        .def_property_readonly(
+            "recorded_atomic_numbers",
+            [](const PythonPotential& p) { return p.parameters().atomic_numbers; })
         .def("take_warnings", &PythonPotential::take_warnings,
              py::call_guard<py::gil_scoped_release>())
         .def(

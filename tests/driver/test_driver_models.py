@@ -18,6 +18,7 @@ from tests.torch_models import (
     SpringsAllParticlesColumn,
     SpringsColumn,
     SpringsOfAnotherName,
+    SpringsOfTwoSpecies,
     SpringsSingle,
     SpringsTotal,
     SpringsTotalInList,
@@ -149,6 +150,66 @@ def test_species_codes_are_atomic_numbers_where_the_user_wants_that(
     for potential in (chosen, torchml_driver.Potential(model)):
         result = potential.compute(["C", "Si"], positions, particle_energies=True)
         assert list(result.particle_energies) == [6, 14]
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_package_that_records_its_species_codes_needs_nothing_else(
+    recorded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchml_driver
+
+    def total(**options: bool) -> float:
+        potential = torchml_driver.Potential(tmp_path, **options)
+        assert potential.atomic_numbers is recorded
+        return float(potential.compute(["C", "Si"], [[0, 0, 0], [2, 0, 0]]).energy)
+
+    write_model(tmp_path, SpeciesAsEnergy(), elements="2\nSi C")
+    with (tmp_path / "model.param").open("a") as text:
+        text.write(f"atomic_numbers {recorded}\n")
+    monkeypatch.delenv("KIM_MODEL_ELEMENTS_MAP", raising=False)
+    expected = 20.0 if recorded else 1.0
+    assert total() == expected
+    assert total(atomic_numbers=recorded) == expected
+    message = rf"model\.param .*'atomic_numbers {recorded}'.*atomic_numbers={not recorded}"
+    with pytest.raises(torchml_driver.Error, match=message):
+        total(atomic_numbers=not recorded)
+    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "0" if recorded else "yes")
+    with pytest.raises(torchml_driver.Error, match=r"model\.param .*KIM_MODEL_ELEMENTS_MAP="):
+        total()
+    assert total(atomic_numbers=recorded) == expected  # the caller knows better
+
+
+@pytest.mark.parametrize("value", ["0", "no", "FALSE", "Off"])
+def test_a_variable_that_says_no_means_it(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchml_driver
+
+    write_model(tmp_path, SpeciesAsEnergy(), elements="2\nSi C")
+    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", value)
+    with pytest.warns(torchml_driver.ModelWarning, match=f"KIM_MODEL_ELEMENTS_MAP is '{value}'"):
+        potential = torchml_driver.Potential(tmp_path)
+    assert not potential.atomic_numbers
+
+
+def test_a_failure_that_species_codes_explain_names_who_chose_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchml_driver
+
+    write_model(tmp_path, SpringsOfTwoSpecies(), elements="2\nSi C")
+
+    def message(**options: bool) -> str:
+        potential = torchml_driver.Potential(tmp_path, **options)
+        with pytest.raises(torchml_driver.Error) as caught:
+            potential.compute(["C", "Si"], [[0, 0, 0], [2, 0, 0]])
+        return str(caught.value)
+
+    assert "as the caller asked" in message(atomic_numbers=True)
+    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "yes")
+    told = message()
+    assert "index out of range" in told
+    assert "the environment variable KIM_MODEL_ELEMENTS_MAP is set" in told
 
 
 def test_all_elements_have_their_atomic_numbers(tmp_path: Path) -> None:

@@ -207,5 +207,5 @@ def test_the_model_knows_its_elements_and_no_others() -> None:
 def test_species_codes_are_atomic_numbers_where_the_user_wants_that(
     in_collection: DriverEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "")
+    monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "yes")
     assert Simulator(EXAMPLE_MODEL).species_code("Si") == 14

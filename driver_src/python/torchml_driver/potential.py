@@ -57,14 +57,15 @@ class Potential:
         model: a portable-model folder, as ``torchml-install model pack`` writes it, or its
             ``*.param`` file.
         atomic_numbers: whether the model wants atomic numbers as species codes instead of 0, 1, …
-            in the order of its elements. By default this is so if the environment variable
-            ``KIM_MODEL_ELEMENTS_MAP`` is set, as in the KIM driver.
+            in the order of its elements. Needed for packages that do not record it only; by default
+            the environment variable ``KIM_MODEL_ELEMENTS_MAP`` decides for them, as in the KIM
+            driver.
         device: ``cpu``, ``cuda``, ``cuda:N``, and ``mps`` or ``xpu`` where torch has them. By
             default what the environment variable ``KIM_MODEL_EXECUTION_DEVICE`` says, or the CPU.
 
     Raises:
-        Error: if the model is not there, not complete, cannot be loaded, or its device is not
-            there.
+        Error: if the model is not there, not complete, cannot be loaded, its device is not there,
+            or ``atomic_numbers`` or the variable contradicts what the package records.
 
     Threads that share an object compute one after the other; with one each, at the same time.
 
@@ -80,21 +81,27 @@ class Potential:
         atomic_numbers: bool | None = None,
         device: str | None = None,
     ):
-        if atomic_numbers is None:
-            atomic_numbers = "KIM_MODEL_ELEMENTS_MAP" in os.environ
         files = _files_of(Path(model))
         loaded_files = LoadedFiles(files)
         self._model = Path(model).absolute()
         self._device = None if device is None else str(device)  # also a torch.device
         self._core = _core.Potential(files, atomic_numbers, self._device)
         self._files = loaded_files.only(self._is_part_of_the_model)
+        self._atomic_numbers = bool(self._core.atomic_numbers)
+        self._read_codes()
+        self._warn()
+
+    def _read_codes(self) -> None:
         self._code_of = dict(zip(self._core.elements, self._core.species_codes, strict=True))
         # Atomic numbers come as integers from ASE and files alike; both names lead to the code.
         self._code_of_number = np.full(_N_ELEMENTS + 1, -1, dtype=np.int32)
         for symbol, code in self._code_of.items():
             self._code_of_number[_core.atomic_number(symbol)] = code
-        self._atomic_numbers = min(self._code_of.values()) > 0  # the other codes begin with 0
-        self._warn()
+
+    def _use_codes(self, codes: Sequence[int]) -> None:
+        """Gives the elements other species codes, to find out which ones the model was made for."""
+        self._core.species_codes = list(codes)
+        self._read_codes()
 
     def _is_part_of_the_model(self, file: Path) -> bool:
         return (
@@ -163,7 +170,7 @@ class Potential:
 
     @property
     def atomic_numbers(self) -> bool:
-        """Whether the species codes are atomic numbers."""
+        """Whether species codes are atomic numbers, as the package records or was asked for."""
         return bool(self._atomic_numbers)
 
     @property

@@ -19,12 +19,18 @@ class NotDefined : public Error {
     using Error::Error;
 };
 
-/// Throws an Error whose message is the concatenation of `parts`.
-template <class... Parts>
+/// What a model itself raised while it was evaluated.
+class ModelError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// Throws an Error (or another Kind) whose message is the concatenation of `parts`.
+template <class Kind = Error, class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
     std::ostringstream message;
     (message << ... << parts);
-    throw Error(message.str());
+    throw Kind(message.str());
 }
 
 }  // namespace torchml

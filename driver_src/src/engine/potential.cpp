@@ -10,6 +10,7 @@
 #include "engine/forking.hpp"
 #include "engine/host_state.hpp"
 #include "engine/profile.hpp"
+#include "engine/species_codes.hpp"
 #include "engine/threads.hpp"
 #include "engine/warnings.hpp"
 #include "inputs/inputs.hpp"
@@ -85,9 +86,9 @@ constexpr std::int64_t parallel_particles = 100;
 struct Potential::Implementation {
     TensorMemoryUser tensor_memory;  // goes last, after all that has tensors
     Warnings warnings;
-    bool atomic_numbers;
     c10::Device device;
     Parameters parameters;
+    SpeciesCodes kind_of_codes;
     std::vector<int> codes;
     std::vector<bool> known_code;  // by code
     std::unique_ptr<Runtime> runtime;
@@ -98,23 +99,45 @@ struct Potential::Implementation {
     std::optional<std::size_t> tensor_bytes;  // that the last step made
     Profile profile;
 
-    Implementation(const std::vector<Path>& files, bool use_atomic_numbers,
+    Implementation(const std::vector<Path>& files, std::optional<bool> atomic_numbers,
                    const std::optional<std::string>& wanted_device)
-        : atomic_numbers(use_atomic_numbers), device(usable_device(wanted_device)) {
+        : device(usable_device(wanted_device)) {
         check_linear_algebra(warnings);
         const Path parameter_file = find_parameter_file(files);
         parameters = read_parameters(parameter_file);
+        kind_of_codes = choose_species_codes(parameters, parameter_file.filename().string(),
+                                             atomic_numbers, process_environment(), warnings);
+        std::vector<int> chosen;
         for (const std::string& element : parameters.elements) {
-            codes.push_back(atomic_numbers ? atomic_number(element)
-                                           : static_cast<int>(codes.size()));
+            chosen.push_back(kind_of_codes.atomic_numbers ? atomic_number(element)
+                                                          : static_cast<int>(chosen.size()));
         }
-        known_code.resize(static_cast<std::size_t>(*std::max_element(codes.begin(), codes.end())) +
-                          1);
-        for (const int code : codes) known_code[static_cast<std::size_t>(code)] = true;
+        use_codes(std::move(chosen));
         runtime = load_model(find_model_file(files, parameters.model_file, parameter_file),
                              parameters.returns_forces, device);
         inputs = make_inputs({parameters, codes, files, runtime->scalar_type()});
         runtime->check_arguments(inputs->argument_names());
+    }
+
+    void use_codes(std::vector<int> chosen) {
+        const auto largest = *std::max_element(chosen.begin(), chosen.end());
+        known_code.assign(static_cast<std::size_t>(largest) + 1, false);
+        for (const int code : chosen) known_code[static_cast<std::size_t>(code)] = true;
+        codes = std::move(chosen);
+    }
+
+    void set_species_codes(const std::vector<int>& chosen) {
+        if (parameters.preprocessing == Preprocessing::descriptor) {
+            fail("a descriptor model sees no species codes.");
+        }
+        if (chosen.size() != codes.size()) {
+            fail("there are ", codes.size(), " elements, but ", chosen.size(), " species codes.");
+        }
+        if (std::any_of(chosen.begin(), chosen.end(), [](int code) { return code < 0; })) {
+            fail("species codes cannot be negative.");
+        }
+        kind_of_codes.source = SpeciesCodes::Source::trial;
+        use_codes(chosen);
     }
 
     void set_cutoff(double cutoff) {
@@ -207,7 +230,7 @@ struct Potential::Implementation {
             const Profile::Measure measure(profile, Stage::copies);
             tensors = inputs->tensors();
         }
-        const Evaluation evaluation = runtime->evaluate(std::move(tensors), request, profile);
+        const Evaluation evaluation = evaluated(std::move(tensors), request);
         const Profile::Measure measure(profile, Stage::outputs);
         const Energies energies =
             read_energies(evaluation.energies, inputs->n_particles(), n_contributing);
@@ -219,6 +242,22 @@ struct Potential::Implementation {
             write_forces(results);
         }
         if (results.particle_virials != nullptr) write_particle_virials(evaluation, results);
+    }
+
+    Evaluation evaluated(std::vector<at::Tensor> tensors, const Request& request) {
+        try {
+            return runtime->evaluate(std::move(tensors), request, profile);
+        } catch (const ModelError& problem) {
+            const std::string doubt = doubt_of_codes();
+            if (doubt.empty()) throw;
+            const std::string text = problem.what();
+            fail<ModelError>(text, text.back() == '.' ? "" : ".", doubt);
+        }
+    }
+
+    /// See SpeciesCodes::doubt().
+    std::string doubt_of_codes() const {
+        return parameters.preprocessing == Preprocessing::descriptor ? "" : kind_of_codes.doubt();
     }
 
     /// Says which energy is not finite; called if their sum is not.
@@ -235,10 +274,7 @@ struct Potential::Implementation {
         }
         fail("the model's energy", whose, " is not finite (nan or inf); there are ", system.n,
              " particles, ", n_contributing, " of them contributing. ",
-             "Are two of them at the same place?",
-             atomic_numbers ? ""
-                            : " Or does the model want atomic numbers as species codes? Then set "
-                              "the environment variable KIM_MODEL_ELEMENTS_MAP.");
+             "Are two of them at the same place?", doubt_of_codes());
     }
 
     /// Writes each energy (eV) to the particle that it belongs to, and to no others.
@@ -333,7 +369,7 @@ struct Potential::Implementation {
     }
 };
 
-Potential::Potential(const std::vector<Path>& files, bool atomic_numbers,
+Potential::Potential(const std::vector<Path>& files, std::optional<bool> atomic_numbers,
                      const std::optional<std::string>& device) {
     HostState host;
     look_for_torch_of_host();
@@ -348,6 +384,10 @@ Potential::Potential(Potential&&) noexcept = default;
 
 const Parameters& Potential::parameters() const { return implementation_->parameters; }
 const std::vector<int>& Potential::species_codes() const { return implementation_->codes; }
+void Potential::set_species_codes(const std::vector<int>& codes) {
+    implementation_->set_species_codes(codes);
+}
+bool Potential::atomic_numbers() const { return implementation_->kind_of_codes.atomic_numbers; }
 int Potential::precision() const {
     return static_cast<int>(8 * c10::elementSize(implementation_->runtime->scalar_type()));
 }

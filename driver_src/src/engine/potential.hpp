@@ -19,10 +19,13 @@ namespace torchml {
 class Potential {
   public:
     /// Loads a portable model from its files, in any order: one `*.param` and the model file that
-    /// it names. `atomic_numbers`: species codes are atomic numbers instead of 0, 1, 2, ...
-    /// `device`: as KIM_MODEL_EXECUTION_DEVICE, which decides if it is not given. Throws Error.
-    Potential(const std::vector<std::filesystem::path>& files, bool atomic_numbers,
-              const std::optional<std::string>& device = std::nullopt);
+    /// it names. `atomic_numbers`: whether species codes are atomic numbers instead of 0, 1, 2,
+    /// ...; if it is not given, the package decides, or KIM_MODEL_ELEMENTS_MAP (see
+    /// species_codes.hpp). `device`: as KIM_MODEL_EXECUTION_DEVICE, which decides if it is not
+    /// given. Throws Error.
+    explicit Potential(const std::vector<std::filesystem::path>& files,
+                       std::optional<bool> atomic_numbers = std::nullopt,
+                       const std::optional<std::string>& device = std::nullopt);
     ~Potential();
     Potential(Potential&&) noexcept;
 
@@ -30,6 +33,14 @@ class Potential {
 
     /// The species code of each element, in the order of parameters().elements.
     const std::vector<int>& species_codes() const;
+
+    /// Gives the elements other codes, one each, to find out which ones a model was made for.
+    /// Throws Error for a number of codes that is not that of the elements, for negative ones, and
+    /// for descriptor models, which see none.
+    void set_species_codes(const std::vector<int>& codes);
+
+    /// Whether species codes are atomic numbers.
+    bool atomic_numbers() const;
 
     /// The bits of the model's floating-point type: 64, 32 or 16.
     int precision() const;

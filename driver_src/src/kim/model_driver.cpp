@@ -3,7 +3,6 @@
 
 #include <KIM_LogVerbosity.hpp>
 #include <KIM_ModelDriverHeaders.hpp>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -25,9 +24,8 @@ constexpr int failure = 1;
 
 /// What KIM keeps for us between calls.
 struct Model {
-    Model(const std::vector<std::filesystem::path>& paths, bool atomic_numbers,
-          const Units& simulators)
-        : potential(paths, atomic_numbers), files(paths), units(simulators) {
+    Model(const std::vector<std::filesystem::path>& paths, const Units& simulators)
+        : potential(paths), files(paths), units(simulators) {
         published_cutoff = potential.parameters().cutoff * units.length_per_angstrom;
         use_published_cutoff();
         only_contributing_neighbours = potential.needs_only_contributing_neighbours();
@@ -230,8 +228,7 @@ std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, co
         require(create.GetParameterFileBasename(index, &name), "a parameter file's name");
         files.push_back(std::filesystem::path(*folder) / *name);
     }
-    const bool atomic_numbers = std::getenv("KIM_MODEL_ELEMENTS_MAP") != nullptr;
-    return std::make_unique<Model>(files, atomic_numbers, units);
+    return std::make_unique<Model>(files, units);
 }
 
 void create_model(KIM::ModelDriverCreate* const create, const Units& units) {

@@ -100,7 +100,7 @@ class CompiledModel {
         try {
             outputs = runner_->run(inputs);
         } catch (const std::exception& problem) {
-            fail("the model in ", file_, " failed: ", essence(problem));
+            fail<ModelError>("the model in ", file_, " failed: ", essence(problem));
         }
         if (outputs.size() != count) {
             fail("the compiled model in ", file_, " returned ", outputs.size(),

@@ -420,7 +420,8 @@ std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments,
     } catch (const Error&) {
         throw;
     } catch (const std::exception& problem) {
-        fail("the steps of the compiled model in ", file_, " failed: ", essence(problem));
+        fail<ModelError>("the steps of the compiled model in ", file_,
+                         " failed: ", essence(problem));
     }
 }
 

@@ -133,7 +133,7 @@ class TorchScript final : public Runtime {
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
         } catch (const std::exception& problem) {
-            fail("the model in ", name_, " failed: ", essence(problem));
+            fail<ModelError>("the model in ", name_, " failed: ", essence(problem));
         }
     }
 
