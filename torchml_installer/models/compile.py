@@ -189,6 +189,7 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
         "width": options.width or 1,
         "cutoff": options.cutoff,
         "codes": numbers if options.atomic_numbers else list(range(len(numbers))),
+        "atomic_numbers": options.atomic_numbers,
         "device": options.device,
         "cpu": options.cpu,
         "returns_forces": options.returns_forces,

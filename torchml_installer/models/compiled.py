@@ -37,7 +37,8 @@ class Package:
 
     torch: the version it needs; device: cpu or cuda; machine: as ``uname -m`` says it;
     instructions: flags of /proc/cpuinfo that the code needs; capability: of the GPU, "" on a CPU;
-    entries: what it can be asked for.
+    entries: what it can be asked for. atomic_numbers: whether it was compiled for species codes
+    that are atomic numbers; None: that was not said.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Package:
     instructions: tuple[str, ...] = ()
     capability: str = ""
     entries: tuple[str, ...] = ()
+    atomic_numbers: bool | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -116,4 +118,5 @@ def _parse(text: str, path: Path, size: int) -> Package:
         ),
         capability=single.get("capability", ""),
         entries=tuple(words[1] for words in facts if words[0] == "entry" and len(words) > 1),
+        atomic_numbers=True if single.get("species") == "atomic_numbers" else None,
     )

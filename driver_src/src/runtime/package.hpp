@@ -43,6 +43,8 @@ struct PackageFile {
 ///     argument coords float64 * 3     in order: name, type, sizes, * for any
 ///     gradient coords                 the argument by which the energy is differentiated; or
 ///     forces                          the model returns forces
+///     species atomic_numbers          species codes are atomic numbers (for `model pack`, which
+///                                     records it; the driver passes it over)
 ///     entry energies                  runs without gradient; may be missing
 ///     entry energies_and_gradient     or energies_and_forces
 ///     entry ENTRY.one_thread          the same as ENTRY, for one thread; may be missing

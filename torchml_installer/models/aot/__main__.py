@@ -125,7 +125,15 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
                 serial = _ONE_THREAD if part.block else {}
                 jobs[part.name] = (exported, {**chosen, **serial})
         models = _compiled(jobs)
-        package.write(made, models, called, target, request["returns_forces"], plans)
+        package.write(
+            made,
+            models,
+            called,
+            target,
+            request["returns_forces"],
+            request["atomic_numbers"],
+            plans,
+        )
         loaded = {name: package.load(work, name, files) for name, files in models.items()}
         difference = 0.0
         for name in sorted(functions):  # energies, energies_and_...

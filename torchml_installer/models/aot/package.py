@@ -48,11 +48,13 @@ def write(
     called: Convention,
     target: Target,
     returns_forces: bool,
+    atomic_numbers: bool,
     plans: Mapping[str, Plan],
 ) -> None:
     """Packs what torch._inductor.aot_compile returned.
 
     models: by names; those of entries, and of the parts of ``plans``, which are entries, too.
+    atomic_numbers: that the species codes are atomic numbers, as the user said.
     """
     from torch._inductor.package import package_aoti
 
@@ -60,6 +62,8 @@ def write(
     package_aoti(str(raw), dict(models))
     parts = {part.name for plan in plans.values() for part in plan.parts()}
     facts = _facts(called, target, returns_forces, [*sorted(set(models) - parts), *plans])
+    if atomic_numbers:
+        facts.append("species atomic_numbers")
     for entry, plan in plans.items():
         facts[0] = "torchml-package 2"
         facts += plan.lines(entry)
