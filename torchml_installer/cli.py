@@ -125,7 +125,7 @@ def _print_json(value: object) -> None:
 
 _EPILOG = """\
 Exit codes: 0 done; 2 wrong usage; 3 to 19 something needed is missing or cannot be used; 20 to 29
-building or installing failed; 30 to 45 a model is not as it has to be; 70 a fault of this program;
+building or installing failed; 30 to 46 a model is not as it has to be; 70 a fault of this program;
 130 interrupted. Each failure has its own, see torchml_installer/errors.py.
 
 Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS say what to build with;
@@ -426,6 +426,12 @@ def model() -> None:
 @click.option(
     "--all-edges", is_flag=True, help="Do not try whether a graph model can do with fewer edges."
 )
+@click.option(
+    "--atomic-numbers/--species-codes",
+    default=None,
+    help="Species are atomic numbers, or 0, 1, … (default: find out).",
+)
+@click.option("--unchecked", is_flag=True, help="Pack it without evaluating it first.")
 @_json_option
 def model_pack(
     file: Path,
@@ -440,9 +446,13 @@ def model_pack(
     output: Path,
     force: bool,
     all_edges: bool,
+    atomic_numbers: bool | None,
+    unchecked: bool,
     as_json: bool,
 ) -> None:
     """Makes a folder that KIM installs from a TorchScript FILE (.pt) or a compiled one (.pt2).
+
+    The model is evaluated on a few atoms, and refused where a simulation with it would be wrong.
 
     \b
     Example:
@@ -465,6 +475,8 @@ def model_pack(
             output=output,
             force=force,
             find_graph_settings=not all_edges,
+            atomic_numbers=atomic_numbers,
+            check=not unchecked,
         )
     )
     if as_json:
@@ -473,6 +485,8 @@ def model_pack(
         import shlex
 
         click.echo(f"Packed the model {packed.name} into {packed.folder}")
+        if (numbers := packed.parameters.atomic_numbers) is not None:
+            click.echo(f"  species codes: {'atomic numbers' if numbers else '0, 1, …'}")
         for setting in packed.parameters.graph.lines():
             click.echo(f"  same results, less work: {setting}")
         click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")

@@ -355,6 +355,16 @@ class UnphysicalModelError(TorchMLError):
     )
 
 
+class UnsoundModelError(TorchMLError):
+    """A model that a simulation would get wrong results from, or that fails; nothing is packed."""
+
+    exit_code = 46
+    default_remedy = (
+        "Correct the model: README.md says what it has to return. To pack it all the same, add "
+        "--unchecked; `torchml-install model verify` then shows all checks."
+    )
+
+
 # --- compiling models ----------------------------------------------------------------------
 
 

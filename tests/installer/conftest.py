@@ -10,6 +10,7 @@ import pytest
 
 from tests.installer.made_up import REPOSITORY, Machine
 from tests.installer.saved_models import written_by_torch
+from torchml_installer.errors import PythonModuleError
 
 
 @pytest.fixture
@@ -38,6 +39,16 @@ def machine(tmp_path: Path) -> Machine:
 def own_temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but tmp_path holds temporary folders: /tmp has those of other runs, and they stay."""
     monkeypatch.setattr("torchml_installer.paths._plain_temporary_parents", lambda: [tmp_path])
+
+
+@pytest.fixture(autouse=True)
+def _without_the_python_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made-up models cannot be evaluated, and packing asks for that only where the module is."""
+
+    def absent(*_arguments: object, **_options: object) -> object:
+        raise PythonModuleError("The driver's Python module is not installed.", "Install it.")
+
+    monkeypatch.setattr("torchml_installer.models.engine.answer", absent)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.installer.made_up import Machine, make_torchscript, write
 from tests.structures import REFERENCE_MODEL
 from tests.support import ROOT
 from torchml_installer.errors import (
+    BadOptionError,
     BadParameterFileError,
     ModelFileDamagedError,
     ModelFileMissingError,
@@ -24,7 +26,9 @@ from torchml_installer.errors import (
     WrongForwardError,
 )
 from torchml_installer.models import operators
-from torchml_installer.models.inspection import inspect
+from torchml_installer.models.inspection import inspect, lines
+from torchml_installer.models.pack import PackOptions, pack
+from torchml_installer.models.parameter_file import Pattern
 
 PACKAGE = """\
 torchml-package 1
@@ -49,6 +53,37 @@ def make_package(path: Path, text: str = PACKAGE) -> Path:
         archive.writestr("model/data/aotinductor/energies/a.so", b"abc")
         archive.writestr("model/extra/torchml.txt", text)
     return path
+
+
+def test_what_a_package_was_compiled_for_is_recorded_when_it_is_packed(tmp_path: Path) -> None:
+    file = make_package(tmp_path / "m.pt2", PACKAGE + "species atomic_numbers\n")
+    assert inspect(str(file)).as_json()["atomic_numbers"] is True
+    options = PackOptions(
+        file, ("Si",), 4.0, pattern=Pattern.GRAPH, n_layers=2, output=tmp_path / "out"
+    )
+    packed = pack(replace(options, find_graph_settings=False))
+    assert packed.parameters.atomic_numbers is True
+    with pytest.raises(BadOptionError, match="compiled with --atomic-numbers"):
+        pack(replace(options, atomic_numbers=False))
+
+
+@pytest.mark.parametrize(
+    ("setting", "known", "shown"),
+    [
+        ("atomic_numbers True", True, "species      atomic numbers"),
+        ("atomic_numbers False", False, "species      0, 1, … in the order"),
+        ("", None, "KIM_MODEL_ELEMENTS_MAP"),
+    ],
+)
+def test_the_kind_of_species_codes_is_shown(
+    machine: Machine, saved: Path, setting: str, known: bool | None, shown: str
+) -> None:
+    folder = packed(machine, saved / "scripted.pt")
+    with (folder / "Net.param").open("a") as text:
+        text.write(f"{setting}\n")
+    found = inspect(str(folder))
+    assert found.as_json()["atomic_numbers"] is known
+    assert any(shown in line for line in lines(found))
 
 
 def as_json(machine: Machine, path: Path | str, code: int = 0) -> dict[str, Any]:
@@ -216,6 +251,7 @@ def test_a_pickle_that_would_run_something_runs_nothing(tmp_path: Path) -> None:
 
 def packed(machine: Machine, file: Path, *options: str) -> Path:
     words = ("--elements", "Si,C", "--cutoff", "3.5", "--name", "Net", *options)
+    words += ("--unchecked",)  # it sums coordinates: no potential
     outcome = machine.install("model", "pack", file, *words)
     assert outcome.code == 0, outcome.err
     return machine.folder / "Net"

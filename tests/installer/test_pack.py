@@ -32,6 +32,7 @@ from torchml_installer.errors import (
     NotTorchScriptError,
     OutputExistsError,
     TorchMLError,
+    UnsoundModelError,
     WrongForwardError,
 )
 from torchml_installer.models import descriptor_file, parameter_file, torchscript
@@ -220,6 +221,72 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
         pack_in(tmp_path, file, pattern=Pattern.GRAPH)
     with pytest.raises(BadOptionError, match="only for graph models"):
         pack_in(tmp_path, file, n_layers=2)
+
+
+def test_what_is_not_known_of_a_model_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the Python module nothing is evaluated, and nothing recorded that nobody said."""
+    file = make_torchscript(tmp_path / "a.pt")
+    packed = pack_in(tmp_path / "out", file)
+    assert (packed.checked, packed.parameters.atomic_numbers) == (False, None)
+    told = capsys.readouterr().err
+    assert "The model was not checked: " in told
+    assert "KIM_MODEL_ELEMENTS_MAP decides" in told
+    for chosen in (True, False):
+        pack_in(tmp_path / "out", file, atomic_numbers=chosen, force=True)
+        recorded = parameter_file.read(packed.folder / "SW_demo.param").atomic_numbers
+        assert recorded is chosen
+        assert "KIM_MODEL_ELEMENTS_MAP" not in capsys.readouterr().err
+
+
+def test_a_model_on_descriptors_has_no_species_codes(tmp_path: Path) -> None:
+    file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
+    described = DESCRIPTORS / "set51.kliff.dat"
+    with pytest.raises(BadOptionError, match="sees no species codes"):
+        pack_in(
+            tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=described, atomic_numbers=True
+        )
+
+
+def _answering(answer: dict[str, Any]) -> Callable[..., object]:
+    return lambda *_arguments, **_options: answer
+
+
+def _check(name: str, serious: bool) -> dict[str, Any]:
+    numbers = {"deviation": 0.5, "tolerance": 1e-9, "unit": "eV"}
+    return {"name": name, "passed": False, **numbers, "explanation": "it jumps", "serious": serious}
+
+
+EITHER = {"outcome": "either", "energies": [1.0, 1.0], "atoms": 16}
+
+
+def test_a_model_that_fails_a_serious_check_is_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = make_torchscript(tmp_path / "a.pt")
+    answer = {"species": EITHER, "checks": [_check("net force", serious=True)]}
+    monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
+    with pytest.raises(UnsoundModelError, match="net force: it jumps") as caught:
+        pack_in(tmp_path / "out", file)
+    assert "--unchecked" in caught.value.remedy
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not pack_in(tmp_path / "out", file, check=False).checked
+
+    answer["checks"] = [_check("cutoff", serious=False)]
+    capsys.readouterr()
+    assert pack_in(tmp_path / "out", file, name="jumps").checked
+    assert "warning: cutoff: it jumps (off by 0.5 eV" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_loaded_here_is_packed_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have been compiled for the GPUs of another machine."""
+    answer = {"not_loaded": "there is no GPU here."}
+    monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
+    assert not pack_in(tmp_path, make_torchscript(tmp_path / "a.pt")).checked
+    assert "cannot be loaded here (there is no GPU here)" in capsys.readouterr().err
 
 
 DESCRIPTORS = ROOT / "tests" / "data" / "descriptors"

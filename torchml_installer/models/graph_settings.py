@@ -34,6 +34,8 @@ def find(path: Path) -> Parameters:
             [sys.executable, "-m", f"{MODULE}.graph_settings", path],
             title="finding out what the model can do without",
             log=cache_folder() / "logs" / "graph-settings.log",
+            # Which codes the model gets is its package's word; empty is as good as not set.
+            environment={"KIM_MODEL_ELEMENTS_MAP": ""},
             failure=RunFailedError,
         )
     except RunFailedError as error:

@@ -35,6 +35,11 @@ from torchml_installer.models.pack import check_package, check_signature, expect
 from torchml_installer.models.parameter_file import Parameters, Pattern
 
 _UNITS = {"length": "Å", "energy": "eV"}
+_SPECIES = {
+    True: "atomic numbers",
+    False: "0, 1, … in the order of the elements",
+    None: "not recorded: atomic numbers where KIM_MODEL_ELEMENTS_MAP is set, else 0, 1, …",
+}
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,13 @@ class Inspection:
         constants: numbers by type, null if unknown; devices: where the model was when it was
         saved; operators: objects with name and in_driver (nothing else is needed for it).
         compiled: bytes, torch, device, machine, instructions, capability, arguments (objects with
-        name, dtype, sizes), returns_forces, entries, patterns.
+        name, dtype, sizes), returns_forces, entries, atomic_numbers (true: it was compiled for
+        them; null: that was not said), patterns.
         portable-model, installed-model: name, driver, driver_found (its folder or null),
         collection (in KIM's words, null for a folder), files, elements, cutoff,
-        influence_distance, units, pattern, n_layers, returns_forces, graph_settings, descriptor
-        (null, or file, kind, functions, cutoff), model (null, or the fields of its kind).
+        influence_distance, units, pattern, n_layers, returns_forces, graph_settings,
+        atomic_numbers (whether species codes are; null: not recorded), descriptor (null, or file,
+        kind, functions, cutoff), model (null, or the fields of its kind).
         """
         return {
             "schema": 1,
@@ -295,6 +302,7 @@ def _folder(
         "n_layers": parameters.n_layers,
         "returns_forces": parameters.returns_forces,
         "graph_settings": parameters.graph.lines(),
+        "atomic_numbers": parameters.atomic_numbers,
         "descriptor": descriptor,
         "model": model_facts,
     }
@@ -378,6 +386,8 @@ def lines(inspection: Inspection) -> list[str]:
             ("cutoff", f"{facts['cutoff']} Å (influence distance {facts['influence_distance']} Å)"),
             ("called with", facts["pattern"] + graph),
         ]
+        if facts["pattern"] != "descriptor":
+            shown.append(("species", _SPECIES[facts["atomic_numbers"]]))
         shown += [("setting", setting) for setting in facts["graph_settings"]]
         if facts["descriptor"] is not None:
             shown.append(("descriptor", _descriptor_text(facts["descriptor"])))

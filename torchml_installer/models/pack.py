@@ -3,6 +3,7 @@ that KIM installs."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import shutil
 import tempfile
@@ -17,7 +18,13 @@ from torchml_installer.errors import (
     OutputExistsError,
     WrongForwardError,
 )
-from torchml_installer.models import compiled, descriptor_file, graph_settings, torchscript
+from torchml_installer.models import (
+    compiled,
+    descriptor_file,
+    graph_settings,
+    torchscript,
+    trial,
+)
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
 
@@ -49,7 +56,8 @@ class PackOptions:
     descriptor: the descriptor file (``*.dat``) of a model on descriptors.
     find_graph_settings: find out what a graph model can do without, by evaluating it both ways.
     name: KIM name of the model, None: made from the file's name. output: folder in which the
-    portable-model folder is made.
+    portable-model folder is made. atomic_numbers: whether species codes are atomic numbers, None:
+    to be found out. check: evaluate the model, and refuse it where a simulation would be wrong.
     """
 
     file: Path
@@ -64,17 +72,20 @@ class PackOptions:
     output: Path = Path()
     force: bool = False
     find_graph_settings: bool = True
+    atomic_numbers: bool | None = None
+    check: bool = True
 
 
 @dataclass(frozen=True)
 class PackedModel:
-    """The folder that was made."""
+    """The folder that was made. checked: whether the model was evaluated for it."""
 
     folder: Path
     name: str
     driver: str
     parameters: Parameters
     size: int
+    checked: bool
 
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``model pack --json`` prints."""
@@ -91,6 +102,8 @@ class PackedModel:
             "descriptor": self.parameters.descriptor,
             "graph_settings": self.parameters.graph.lines(),
             "returns_forces": self.parameters.returns_forces,
+            "atomic_numbers": self.parameters.atomic_numbers,
+            "checked": self.checked,
             "model_bytes": self.size,
         }
 
@@ -98,19 +111,27 @@ class PackedModel:
 def pack(options: PackOptions) -> PackedModel:
     """Checks everything, then writes the folder in one step.
 
-    Raises the model errors of errors.py (30 to 36), NotPermittedError, OSError (disk full).
+    Raises the model errors of errors.py (30 to 36, 46), NotPermittedError, OSError (disk full).
     """
     check_elements(options.elements)
     check_cutoff(options.cutoff)
     n_layers = _n_layers(options)
     descriptor = _descriptor(options)
+    _check_species(options)
     name = options.name if options.name is not None else legal_name(options.file.stem)
     check_item_name(name, "model")
     check_item_name(options.driver, "driver")
     expected = expected_inputs(options.pattern, n_layers)
+    atomic_numbers = options.atomic_numbers
     if options.file.suffix == compiled.SUFFIX:
         package = compiled.inspect(options.file)
         check_package(package, options.pattern, expected, options.returns_forces)
+        if package.atomic_numbers and atomic_numbers is False:
+            raise BadOptionError(
+                f"{options.file} was compiled with --atomic-numbers.", "Leave out --species-codes."
+            )
+        if atomic_numbers is None and options.pattern is not Pattern.DESCRIPTOR:
+            atomic_numbers = package.atomic_numbers
         size = package.size
     else:
         model = torchscript.inspect(options.file)
@@ -125,11 +146,12 @@ def pack(options: PackOptions) -> PackedModel:
         returns_forces=options.returns_forces,
         n_inputs=len(expected),
         descriptor=descriptor,
+        atomic_numbers=atomic_numbers,
     )
     folder = options.output.absolute() / name
     _check_output(folder, options.force)
-    parameters = _write(folder, name, options, parameters)
-    return PackedModel(folder, name, options.driver, parameters, size)
+    tried = _write(folder, name, options, parameters)
+    return PackedModel(folder, name, options.driver, tried.parameters, size, tried.checked)
 
 
 def check_elements(elements: tuple[str, ...]) -> None:
@@ -183,6 +205,14 @@ def _n_layers(options: PackOptions) -> int:
     if options.n_layers is not None:
         raise BadOptionError("--layers is only for graph models.", "Leave it out.")
     return 1
+
+
+def _check_species(options: PackOptions) -> None:
+    if options.pattern is Pattern.DESCRIPTOR and options.atomic_numbers is not None:
+        raise BadOptionError(
+            "A model on descriptors sees no species codes.",
+            "Leave out --atomic-numbers and --species-codes.",
+        )
 
 
 def _descriptor(options: PackOptions) -> str:
@@ -269,10 +299,10 @@ def _suffix(file: Path) -> str:
     return compiled.SUFFIX if file.suffix == compiled.SUFFIX else ".pt"
 
 
-def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> Parameters:
+def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> trial.Trial:
     """Makes the folder beside its place and renames it; a folder it replaces is kept till then.
 
-    Returns the parameters as written, which for a graph model say what it can do without.
+    Returns the parameters as written, with what evaluating the model showed.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -291,8 +321,13 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
         listed = " ".join(f'"{file}"' for file in files)
         cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver, files=listed)
         (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
+        if options.check:
+            tried = trial.run(fresh / f"{name}.param")
+        else:
+            tried = trial.skipped(parameters, "--unchecked was given.")
         if options.pattern is Pattern.GRAPH and options.find_graph_settings:
-            parameters = graph_settings.find(fresh / f"{name}.param")
+            found = graph_settings.find(fresh / f"{name}.param")
+            tried = dataclasses.replace(tried, parameters=found)
         replaced = work / "replaced"
         try:
             if folder.exists():
@@ -304,4 +339,4 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
             raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return parameters
+    return tried

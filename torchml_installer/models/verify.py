@@ -12,7 +12,8 @@ from torchml_installer.models import engine
 class Check:
     """One property of a potential; see ``torchml_driver.verify``, which fills it.
 
-    deviation: the largest found; tolerance: what would have passed; both in ``unit``.
+    deviation: the largest found; tolerance: what would have passed; both in ``unit``. serious:
+    whether results are wrong without it.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Check:
     tolerance: float
     unit: str
     explanation: str
+    serious: bool = True
 
 
 def verify(folder: Path) -> list[Check]:

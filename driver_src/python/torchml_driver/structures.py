@@ -1,4 +1,5 @@
-"""Crystals for trying a potential out: made of what it knows, as dense as its cutoff suggests."""
+"""Crystals and clusters for trying a potential out: made of what it knows, as dense as its cutoff
+suggests."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .potential import Potential
+from .potential import Potential, Result
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,7 +38,7 @@ def shaken_crystal(
     The same arguments give the same crystal.
     """
     random = np.random.default_rng(seed)
-    distance = min(max(0.62 * potential.cutoff, 1.6), 3.0)
+    distance = _distance(potential)
     side = np.sqrt(2.0) * distance
     numbers = np.arange(repeat)
     corners = np.stack(np.meshgrid(*[numbers] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
@@ -47,3 +48,74 @@ def shaken_crystal(
     shear = np.array([[1.0, 0.0, 0.0], [0.1, 1.0, 0.0], [-0.05, 0.1, 1.0]])
     species = [str(name) for name in random.choice(potential.elements, size=len(positions))]
     return Structure(species, positions @ shear, repeat * side * shear, periodic)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Particles in open space as a simulator hands them over, of which some are another rank's or
+    periodic images.
+
+    elements: (n,) indices into the potential's elements. positions: (n, 3) Å. contributing: (n,)
+    1 = its energy counts, 0 = it does not; those that count come first, as in all simulators.
+    """
+
+    elements: npt.NDArray[np.intp]
+    positions: Floats
+    contributing: npt.NDArray[np.intp]
+
+    def compute(
+        self,
+        potential: Potential,
+        positions: Floats | None = None,
+        contributing: npt.NDArray[np.intp] | None = None,
+        *,
+        forces: bool = False,
+    ) -> Result:
+        """With other positions or contributing particles, if they are given."""
+        n = len(self.elements)
+        everybody = np.arange(n)
+        return potential.compute_particles(
+            potential.species_codes[self.elements],
+            self.positions if positions is None else positions,
+            self.contributing if contributing is None else contributing,
+            np.full(n, n - 1),
+            np.concatenate([np.delete(everybody, particle) for particle in everybody]),
+            forces=forces,
+        )
+
+
+def cluster(potential: Potential, size: int, room: float = 0.0) -> Cluster:
+    """A shaken piece of a face-centred cubic crystal, of which half of the particles contribute.
+
+    room: Å by which no distance between two particles is nearer to the cutoff than, so that none
+    crosses it when particles are moved a little. For much room there are fewer particles.
+    The same arguments give the same cluster.
+    """
+    distance = _distance(potential)
+    layers = int(np.ceil(size ** (1 / 3)))
+    numbers = np.arange(-layers, layers + 1)
+    grid = np.stack(np.meshgrid(*[numbers] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    sites = grid[grid.sum(axis=1) % 2 == 0]
+    order = np.argsort((sites**2).sum(axis=1), kind="stable")
+    sites = sites[order] * distance / np.sqrt(2.0)
+    random = np.random.default_rng(6)
+    best, widest = sites[:2], -1.0
+    while widest < room and size > 1:
+        for _ in range(200):
+            positions = sites[:size] + random.normal(scale=0.05 * distance, size=(size, 3))
+            between = np.linalg.norm(positions[:, None] - positions[None, :], axis=2)
+            free = np.abs(between - potential.cutoff)[np.triu_indices(size, 1)].min()
+            if free > widest:
+                best, widest = positions, float(free)
+            if widest >= room:
+                break
+        size -= 1 if size <= 4 else 2
+    shuffled = best[random.permutation(len(best))]
+    n = len(shuffled)
+    elements = random.permutation(np.arange(n) % len(potential.elements))
+    return Cluster(elements, shuffled, (np.arange(n) < (n + 1) // 2).astype(np.intp))
+
+
+def _distance(potential: Potential) -> float:
+    """Å between nearest neighbours."""
+    return min(max(0.62 * potential.cutoff, 1.6), 3.0)

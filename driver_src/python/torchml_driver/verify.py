@@ -1,12 +1,17 @@
 """Checks a portable model against what any potential has to obey, whatever it describes.
 
-    python -m torchml_driver.verify MODEL [--json]
+    python -m torchml_driver.verify MODEL [--quick] [--json]
 
 Forces are the negative gradient of the energy, the virial is its derivative by the strain, nothing
 depends on where a system stands, how it is turned, in which order its particles are listed or how
 many copies of its cell are spelt out, parts that do not reach each other do not know of each other,
-and the energy does not jump where a pair comes within the cutoff. The model is run by the engine
-that simulators run it with; structures are crystals shaken at random, always the same ones.
+and the energy does not jump where a pair comes within the cutoff. What a simulator divides among
+ranks adds up: particles of another rank and periodic images get the forces that are theirs. The
+model is run by the engine that simulators run it with; structures are crystals and clusters shaken
+at random, always the same ones.
+
+With --quick, what `torchml-install model pack` asks for: a few particles in open space, in seconds
+whatever the model, and nothing refused that single precision explains.
 """
 
 from __future__ import annotations
@@ -15,20 +20,27 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ._core import Error
 from .potential import Potential, Result
-from .structures import Floats, Structure, shaken_crystal
+from .species_codes import find
+from .structures import Cluster, Floats, Structure, cluster, shaken_crystal
 
 #: By the bits of the model's floating-point type: the step of finite differences (Å), what they may
 #: be off, and what may differ between two ways to the same number, both relative.
 _STEP = {64: 1e-4, 32: 2e-2, 16: 1e-1}
 _DIFFERENCES = {64: 1e-5, 32: 3e-2, 16: 3e-1}
 _ROUNDING = {64: 1e-9, 32: 1e-4, 16: 3e-2}
+
+#: Checks that a model may fail and still be packed: the user is warned.
+NOT_SERIOUS = ("cutoff",)
+
+_DIVIDED_SIZE = 14
 
 _VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
@@ -38,6 +50,7 @@ class Check:
     """One property.
 
     deviation: the largest one found; tolerance: what would have passed, in the same unit.
+    serious: whether results are wrong without it; a model is not packed then.
     """
 
     name: str
@@ -46,6 +59,7 @@ class Check:
     tolerance: float
     unit: str
     explanation: str
+    serious: bool = True
 
 
 def verify(potential: Potential) -> list[Check]:
@@ -56,6 +70,13 @@ def verify(potential: Potential) -> list[Check]:
     """
     checks = []
     for name, unit, explanation, run in (
+        (
+            "species codes",
+            "eV",
+            "the package does not say whether species codes are 0, 1, … or atomic numbers, which "
+            "makes a difference: pack it with --atomic-numbers or --species-codes",
+            _species_codes,
+        ),
         ("repeatable", "eV", "the same system twice gives two energies", _repeatable),
         ("forces", "eV/Å", "forces are not the negative gradient of the energy", _forces),
         ("virial", "eV", "the virial is not the energy's derivative by the strain", _virial),
@@ -71,13 +92,48 @@ def verify(potential: Potential) -> list[Check]:
             _locality,
         ),
         ("cutoff", "eV", "the energy jumps where a pair comes within the cutoff", _cutoff),
+        *((*words, partial(run, bits=potential.precision)) for words, run in _AMONG_RANKS),
     ):
         deviation, tolerance = run(potential)
-        passed = bool(deviation <= tolerance)
-        checks.append(
-            Check(name, passed, deviation, tolerance, unit, "" if passed else explanation)
-        )
+        checks.append(_check(name, unit, explanation, deviation, tolerance))
     return checks
+
+
+def verify_quickly(potential: Potential) -> list[Check]:
+    """Runs the checks of QUICK, in seconds whatever the model.
+
+    Raises:
+        Error: if the model fails on an ordinary structure.
+    """
+    checks = []
+    for (name, unit, explanation), run in _QUICK:
+        # A model that takes float64 may compute in less; what that explains is no fault.
+        for bits in sorted({potential.precision, min(potential.precision, 32)}, reverse=True):
+            try:
+                deviation, tolerance = run(potential, bits)
+            except Error as error:
+                if name not in NOT_SERIOUS:
+                    raise
+                check = Check(name, False, 0.0, 0.0, unit, str(error), serious=False)
+                break
+            check = _check(name, unit, explanation, deviation, tolerance)
+            if check.passed:
+                break
+        checks.append(check)
+    return checks
+
+
+def _check(name: str, unit: str, explanation: str, deviation: float, tolerance: float) -> Check:
+    passed = bool(deviation <= tolerance)
+    return Check(
+        name,
+        passed,
+        deviation,
+        tolerance,
+        unit,
+        "" if passed else explanation,
+        name not in NOT_SERIOUS,
+    )
 
 
 def _compute(potential: Potential, structure: Structure, **wanted: bool) -> Result:
@@ -96,22 +152,49 @@ def _moved(structure: Structure, positions: Floats, cell: Floats | None = None) 
     return Structure(structure.species, positions, cell, structure.periodic)
 
 
-def _rounding(potential: Potential, energy: float) -> float:
-    return _ROUNDING[potential.precision] * max(abs(energy), 1.0)
+def _rounding(potential: Potential, energy: float, bits: int | None = None) -> float:
+    return _ROUNDING[bits or potential.precision] * max(abs(energy), 1.0)
 
 
-def _derivative(potential: Potential, energy: Callable[[float], float]) -> float:
+def _derivative(
+    potential: Potential, energy: Callable[[float], float], bits: int | None = None
+) -> float:
     """Of fourth order in the step."""
-    h = _STEP[potential.precision]
+    h = _STEP[bits or potential.precision]
     near, far = energy(h) - energy(-h), energy(2 * h) - energy(-2 * h)
     return (8 * near - far) / (12 * h)
 
 
-def _difference_tolerance(potential: Potential, scale: float, energy: float) -> float:
+def _difference_tolerance(
+    potential: Potential, scale: float, energy: float, bits: int | None = None
+) -> float:
     """Of a derivative; differences of energies know it no better than their last digits."""
-    bits = {64: 2.0**-52, 32: 2.0**-23, 16: 2.0**-10}[potential.precision]
-    noise = 10 * bits * max(abs(energy), 1.0) / _STEP[potential.precision]
-    return _DIFFERENCES[potential.precision] * max(scale, 1e-2) + noise
+    bits = bits or potential.precision
+    last_digit = {64: 2.0**-52, 32: 2.0**-23, 16: 2.0**-10}[bits]
+    noise = 10 * last_digit * max(abs(energy), 1.0) / _STEP[bits]
+    return _DIFFERENCES[bits] * max(scale, 1e-2) + noise
+
+
+def _species_codes(potential: Potential) -> tuple[float, float]:
+    """Of packages that do not record them."""
+    if potential._core.recorded_atomic_numbers is not None:
+        return 0.0, 0.0
+    finding = find(potential)
+    by_codes, by_numbers = finding.energies
+    if finding.outcome in ("none", "either", "not_tried"):
+        return 0.0, 0.0
+    if finding.outcome == ("atomic_numbers" if potential.atomic_numbers else "codes"):
+        return 0.0, 0.0
+    if by_codes is None or by_numbers is None:
+        given, wanted, remedy = (
+            ("atomic numbers", "0, 1, …", "unset KIM_MODEL_ELEMENTS_MAP, and pack it again")
+            if potential.atomic_numbers
+            else ("0, 1, …", "atomic numbers", "pack it again with --atomic-numbers")
+        )
+        raise Error(
+            f"the model fails with {given} as species codes, and runs with {wanted}: {remedy}."
+        )
+    return abs(by_codes - by_numbers), 0.0
 
 
 def _repeatable(potential: Potential) -> tuple[float, float]:
@@ -244,21 +327,186 @@ def _locality(potential: Potential) -> tuple[float, float]:
     return abs(_energy(potential, together) - expected), _rounding(potential, expected)
 
 
-def _cutoff(potential: Potential) -> tuple[float, float]:
+def _cutoff(
+    potential: Potential, bits: int | None = None, most_elements: int | None = None
+) -> tuple[float, float]:
     """Of every pair of elements; what the slope at the cutoff may give is no jump."""
     gap = 1e-6 * potential.cutoff
     worst, largest = 0.0, 0.0
-    for index, first in enumerate(potential.elements):
-        for second in potential.elements[index:]:
+    n_elements = len(potential.elements[:most_elements])
+    both = np.ones(2, dtype=np.intp)
+    for first in range(n_elements):
+        for second in range(first, n_elements):
 
-            def energy(distance: float, pair: tuple[str, str] = (first, second)) -> float:
+            def energy(distance: float, pair: tuple[int, int] = (first, second)) -> float:
                 positions = np.array([[0.0, 0.0, 0.0], [distance, 0.0, 0.0]])
-                return _energy(potential, Structure(list(pair), positions, np.eye(3), False))
+                return Cluster(np.array(pair), positions, both).compute(potential).energy
 
             outside = energy(potential.cutoff + gap)
             worst = max(worst, abs(energy(potential.cutoff - gap) - outside))
             largest = max(largest, abs(outside))
-    return worst, 1e-5 + _rounding(potential, largest)
+    return worst, 1e-5 + _rounding(potential, largest, bits)
+
+
+# --- what is divided among ranks ------------------------------------------------------------------
+
+
+def _divided(potential: Potential, bits: int) -> Cluster:
+    """Half of it is another rank's; no pair crosses the cutoff while energies are differentiated,
+    of which a model whose energy jumps there would make other forces."""
+    return cluster(potential, _DIVIDED_SIZE, room=5 * _STEP[bits])
+
+
+def _force_tolerance(bits: int, forces: Floats) -> float:
+    return _ROUNDING[bits] * len(forces) * max(float(np.abs(forces).max()), 1e-2)
+
+
+def _steady(potential: Potential, bits: int) -> tuple[float, float]:
+    system = _divided(potential, bits)
+    energies = [system.compute(potential).energy for _ in range(3)]
+    return max(energies) - min(energies), _rounding(potential, energies[0], bits)
+
+
+def _net_force(potential: Potential, bits: int) -> tuple[float, float]:
+    forces = _divided(potential, bits).compute(potential, forces=True).forces
+    assert forces is not None
+    return float(np.abs(forces.sum(axis=0)).max()), _force_tolerance(bits, forces)
+
+
+def _change(potential: Potential, system: Cluster, bits: int, direction: Floats) -> float:
+    """The energy's derivative by how far the particles go; the farthest goes one unit."""
+
+    def energy(step: float) -> float:
+        return system.compute(potential, system.positions + step * direction).energy
+
+    return _derivative(potential, energy, bits)
+
+
+def _length(direction: Floats) -> float:
+    return float(np.linalg.norm(direction, axis=1).max())
+
+
+def _ghost_forces(potential: Potential, bits: int) -> tuple[float, float]:
+    """Particles that contribute, then those that do not, moved at random."""
+    system = _divided(potential, bits)
+    result = system.compute(potential, forces=True)
+    assert result.forces is not None
+    scale = float(np.abs(result.forces).max())
+    random = np.random.default_rng(7)
+    worst = 0.0
+    for whose in (0, 1, 0, 1):
+        direction = random.normal(size=system.positions.shape)
+        direction[system.contributing != whose] = 0.0
+        direction /= _length(direction)
+        expected = -_change(potential, system, bits, direction)
+        worst = max(worst, abs(float((result.forces * direction).sum()) - expected))
+    return worst, _difference_tolerance(potential, scale, result.energy, bits)
+
+
+def _ghost_virial(potential: Potential, bits: int) -> tuple[float, float]:
+    system = _divided(potential, bits)
+    result = system.compute(potential, forces=True)
+    assert result.virial is not None
+    scale = float(np.abs(result.virial).max())
+    random = np.random.default_rng(8)
+    worst, longest = 0.0, 1.0
+    for _ in range(2):
+        strain = random.uniform(-1.0, 1.0, size=(3, 3))
+        strain += strain.T
+        direction = system.positions @ strain
+        length = _length(direction)
+        expected = length * _change(potential, system, bits, direction / length)
+        parts = [strain[row, column] * (1 if row == column else 2) for row, column in _VOIGT]
+        worst = max(worst, abs(float(np.dot(parts, result.virial)) - expected))
+        longest = max(longest, length)
+    return worst, longest * _difference_tolerance(potential, scale, result.energy, bits)
+
+
+def _ranks_energies(potential: Potential, bits: int) -> tuple[float, float]:
+    system = _divided(potential, bits)
+    parts = (system.contributing, 1 - system.contributing)
+    everybody = np.ones_like(system.contributing)
+    whole = system.compute(potential, contributing=everybody).energy
+    total = sum(system.compute(potential, contributing=part).energy for part in parts)
+    return abs(total - whole), _rounding(potential, whole, bits)
+
+
+def _ranks_forces(potential: Potential, bits: int) -> tuple[float, float]:
+    system = _divided(potential, bits)
+    parts = (system.contributing, 1 - system.contributing)
+    everybody = np.ones_like(system.contributing)
+    whole = system.compute(potential, contributing=everybody, forces=True).forces
+    assert whole is not None
+    total = np.zeros_like(whole)
+    for part in parts:
+        forces = system.compute(potential, contributing=part, forces=True).forces
+        assert forces is not None
+        total += forces
+    return float(np.abs(total - whole).max()), _force_tolerance(bits, whole)
+
+
+#: Name, unit and explanation, and what runs with as many bits as it is told.
+_Divided = tuple[tuple[str, str, str], Callable[[Potential, int], tuple[float, float]]]
+
+_AMONG_RANKS: tuple[_Divided, ...] = (
+    (
+        (
+            "net force",
+            "eV/Å",
+            "forces on all particles, periodic images and those of other ranks included, do not "
+            "add up to zero",
+        ),
+        _net_force,
+    ),
+    (
+        (
+            "ghost forces",
+            "eV/Å",
+            "forces on particles that do not contribute (periodic images, those of other ranks) or "
+            "on their neighbours are not the negative gradient of the energy",
+        ),
+        _ghost_forces,
+    ),
+    (
+        (
+            "ghost virial",
+            "eV",
+            "the virial is not the energy's derivative by the strain where some particles do not "
+            "contribute",
+        ),
+        _ghost_virial,
+    ),
+    (
+        (
+            "ranks' energies",
+            "eV",
+            "two halves of a system, each computed with the other as particles that do not "
+            "contribute, have not the energy of the whole",
+        ),
+        _ranks_energies,
+    ),
+    (
+        (
+            "ranks' forces",
+            "eV/Å",
+            "two halves of a system, each computed with the other as particles that do not "
+            "contribute, have not the forces of the whole",
+        ),
+        _ranks_forces,
+    ),
+)
+
+_QUICK: tuple[_Divided, ...] = (
+    (("repeatable", "eV", "the same system twice gives two energies"), _steady),
+    *_AMONG_RANKS,
+    (
+        ("cutoff", "eV", "the energy jumps where a pair comes within the cutoff"),
+        partial(_cutoff, most_elements=3),
+    ),
+)
+
+#: The names of the checks that `model pack` runs.
+QUICK = tuple(words[0] for words, _ in _QUICK)
 
 
 def main() -> int:
@@ -267,15 +515,17 @@ def main() -> int:
         prog="python -m torchml_driver.verify", description=__doc__.split("\n", 1)[0]
     )
     parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
+    parser.add_argument("--quick", action="store_true", help="only what takes seconds")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
     try:
-        checks = verify(Potential(arguments.model))
+        potential = Potential(arguments.model)
+        checks = verify_quickly(potential) if arguments.quick else verify(potential)
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if arguments.json:
-        print(json.dumps([vars(check) for check in checks]))
+        print(json.dumps([asdict(check) for check in checks]))
     else:
         for check in checks:
             state = "ok" if check.passed else "FAILED"

@@ -1,0 +1,77 @@
+"""Tries out a model that is being packed: which species codes it was made for, and whether it obeys
+what every simulator relies on.
+
+    python -m torchml_driver.trial MODEL
+
+Prints one JSON object. ``not_loaded``: why the model cannot be loaded here (it was compiled for
+another machine, say), or ``failed``: how it fails on an ordinary system; otherwise ``species``, the
+fields of ``species_codes.Finding``, and ``checks``, those of ``verify.verify_quickly`` with the
+species codes that the package records or that were found; none where these are not known, or
+contradict each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ._core import Error
+from .potential import Potential
+from .species_codes import find
+from .verify import verify_quickly
+
+
+def trial(model: Path) -> dict[str, Any]:
+    """See the module's docstring."""
+    # The package is for all who get it, whatever is set here.
+    os.environ.pop("KIM_MODEL_ELEMENTS_MAP", None)
+    try:
+        potential = _loaded(model)
+    except Error as error:
+        return {"not_loaded": str(error)}
+    try:
+        found = find(potential)
+        answer: dict[str, Any] = {"species": asdict(found), "checks": []}
+        recorded = potential._core.recorded_atomic_numbers
+        kinds = {"codes": False, "atomic_numbers": True}
+        unclear = recorded is None and found.outcome == "unknown"
+        if unclear or (recorded is not None and kinds.get(found.outcome, recorded) != recorded):
+            return answer  # the user has to say first
+        if recorded is None and found.outcome == "atomic_numbers":
+            potential = _loaded(model, atomic_numbers=True)
+        answer["checks"] = [asdict(check) for check in verify_quickly(potential)]
+    except Error as error:
+        return {"failed": str(error)}
+    return answer
+
+
+def _loaded(model: Path, *, atomic_numbers: bool | None = None) -> Potential:
+    """On the CPU, which survives what a model does wrong, unless it was made for a GPU."""
+    try:
+        return Potential(model, atomic_numbers=atomic_numbers, device="cpu")
+    except Error as error:
+        try:
+            return Potential(model, atomic_numbers=atomic_numbers, device="cuda")
+        except Error:
+            raise error from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m torchml_driver.trial", description=__doc__.split("\n\n", 1)[0]
+    )
+    parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
+    parser.add_argument("--json", action="store_true", help="as it prints anyway")
+    model = parser.parse_args().model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        print(json.dumps(trial(model)))
+
+
+if __name__ == "__main__":
+    main()
