@@ -60,8 +60,8 @@ def lines(seconds: float, sizes: tuple[int, ...]) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0))
     yield "# One thread or several"
     yield ""
-    yield "Milliseconds of a step (median) of silicon: with one thread, with one for each core, and as"
-    yield "the driver chooses, on a quiet machine and beside one busy process per core."
+    yield "Milliseconds of a step (median) of silicon: with one thread, with one for each core, and"
+    yield "as the driver chooses, on a quiet machine and beside one busy process per core."
     yield "Written by `python benchmarks/threads.py --output benchmarks/THREADS.md`."
     yield ""
     yield machine(f"{cores} used")

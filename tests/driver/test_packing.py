@@ -141,6 +141,20 @@ def test_trying_other_codes_leaves_no_trace(tmp_path: Path) -> None:
     assert potential.compute(["Si", "C"], [[0, 0, 0], [2, 0, 0]]).energy == before
 
 
+def test_models_that_may_end_their_process_are_tried_in_another(tmp_path: Path) -> None:
+    """Compiled code aborts where an index is out of range."""
+    from torchml_driver import Error, Potential
+    from torchml_driver.species_codes import _energies, _energies_elsewhere
+
+    potential = Potential(write_model(tmp_path, Table(5), elements=ELEMENTS))
+    kinds = [[0, 1], [14, 6], [3, 4], [-1, 0]]
+    found = _energies_elsewhere(potential, kinds)
+    assert [isinstance(energy, Error) for energy in found] == [False, True, False, True]
+    assert "index out of range" in str(found[1])
+    assert "ended its process" in str(found[3])
+    assert found[0::2] == _energies(potential, kinds[0::2])
+
+
 def test_a_graph_models_species_codes_are_found(tmp_path: Path) -> None:
     folder = write_graph_model(tmp_path / "table", Messages(2), elements="Si C")
     assert trial(folder)["species"]["outcome"] == "codes"
@@ -285,6 +299,12 @@ def test_a_model_that_fails_or_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     assert "cannot be loaded" in trial(tmp_path)["not_loaded"]
 
 
+class Talkative(Springs):
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        print("hello")
+        return self.energies(coords, n_neigh, nlist, contributing)
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 
@@ -322,6 +342,12 @@ def test_packing_records_the_species_codes(tmp_path: Path) -> None:
     assert recorded(tmp_path) is True
     assert pack(tmp_path, Table(2)).returncode == 0
     assert recorded(tmp_path) is False
+
+
+def test_a_model_may_print(tmp_path: Path) -> None:
+    done = pack(tmp_path, Talkative(), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["checked"] is True
 
 
 def test_packing_asks_for_what_it_cannot_find_out(tmp_path: Path) -> None:

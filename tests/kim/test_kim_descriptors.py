@@ -61,6 +61,7 @@ def packed(
         env=env,
         cwd=work,
     )
+    answer = answer[answer.index("{") :]  # behind what stderr says is being done
     assert json.loads(answer)["descriptor"] in ("SymmetryFunctions", "Bispectrum", "SOAP")
     torchml_install("model", "install", name, "--collection", "environment", env=env, cwd=work)
     return descriptor, name

@@ -109,12 +109,6 @@ def _with_species(parameters: Parameters, found: dict[str, object]) -> Parameter
             f"differ{_energies(found)}: which of them it was made for cannot be found out.",
             "Add --atomic-numbers or --species-codes (0, 1, … in the order of --elements).",
         )
-    if outcome == "not_tried" and recorded is None:
-        console.note(
-            "Which species codes the model wants was not tried out on this device: "
-            "KIM_MODEL_ELEMENTS_MAP decides where it runs. --atomic-numbers or --species-codes "
-            "would record it."
-        )
     return parameters
 
 

@@ -4,15 +4,29 @@ The model is evaluated with both. Where one way fails (an index out of range, an
 a number), it was made for the other. Where both run and give the same, it does not look at species.
 Where both run and differ, the model may give itself away: it fails for the first element alone,
 whose code would be 0; or, since it compares species with a list of its own, it treats all codes
-alike which are not in that list, and either 0 or the atomic numbers are among them. Otherwise (a table with a row for every element, arithmetic with the codes) it cannot be known, and
-is not guessed.
+alike which are not in that list, and either 0 or the atomic numbers are among them. Otherwise (a
+table with a row for every element, arithmetic with the codes) it cannot be known, and is not
+guessed.
+
+Compiled code may end the process where an index is out of range, and so may a GPU's: such models
+are evaluated in processes of their own.
+
+    python -m torchml_driver.species_codes MODEL DEVICE CODES
+
+evaluates a model with each of CODES (JSON, a list of lists), and prints a line of JSON for each:
+the energy, or why there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -21,12 +35,12 @@ from ._core import Error
 from .potential import Potential
 from .structures import Cluster, cluster
 
-Outcome = Literal["none", "either", "codes", "atomic_numbers", "unknown", "not_tried"]
+Outcome = Literal["none", "either", "codes", "atomic_numbers", "unknown"]
 
 _SIZE = 16
 _MOST_ELEMENTS = 118
-#: Relative difference of two energies that are meant to be the same.
-_SAME = 1e-12
+#: Relative difference of two energies that are the same but for rounding, by the model's bits.
+_SAME = {64: 1e-12, 32: 1e-6, 16: 1e-2}
 
 
 @dataclass(frozen=True)
@@ -34,8 +48,7 @@ class Finding:
     """What was found out about a model's species codes.
 
     outcome: ``none``: it sees no species; ``either``: both give the same; ``codes``,
-    ``atomic_numbers``: it was made for these; ``unknown``: both run, and differ; ``not_tried``: on
-    a device that does not survive an index out of range.
+    ``atomic_numbers``: it was made for these; ``unknown``: both run, and differ.
     energies: eV of the system that was tried, with 0, 1, … and with atomic numbers; None where the
     model failed. atoms: of that system.
     """
@@ -51,27 +64,31 @@ def find(potential: Potential) -> Finding:
     Raises:
         Error: if the model fails with both.
     """
-    if potential.device != "cpu":
-        return Finding("not_tried")
     own = potential.species_codes.tolist()
     try:
         potential._use_codes(own)
     except Error:
         return Finding("none")
+    robust = potential.device == "cpu" and not potential._core.model_file.endswith(".pt2")
     try:
-        return _find(potential)
+        return _find(potential, _energies if robust else _energies_elsewhere)
     finally:
         potential._use_codes(own)
 
 
-def _find(potential: Potential) -> Finding:
+#: The energy with each of some species codes, or why there is none.
+_Energies = Callable[[Potential, Sequence[Sequence[int]]], list[float | Error]]
+
+
+def _find(potential: Potential, energies_with: _Energies) -> Finding:
     numbers = [_core.atomic_number(symbol) for symbol in potential.elements]
     codes = list(range(len(numbers)))
-    system = cluster(potential, max(_SIZE, len(numbers)))
-    tried = [_energy(potential, system, kind) for kind in (codes, numbers)]
-    by_codes, by_numbers = tried
-    atoms = len(system.elements)
-    energies = tuple(None if isinstance(energy, Error) else energy for energy in tried)
+    by_codes, by_numbers = energies_with(potential, [codes, numbers])
+    atoms = len(_system(potential).elements)
+    energies = (
+        None if isinstance(by_codes, Error) else by_codes,
+        None if isinstance(by_numbers, Error) else by_numbers,
+    )
     if isinstance(by_codes, Error) and isinstance(by_numbers, Error):
         if str(by_codes) == str(by_numbers):
             raise by_codes
@@ -83,65 +100,118 @@ def _find(potential: Potential) -> Finding:
         return Finding("codes", energies, atoms)
     if isinstance(by_codes, Error):
         return Finding("atomic_numbers", energies, atoms)
-    if _same(potential, system, by_codes, by_numbers):
+    if _same(potential, by_codes, by_numbers):
         return Finding("either", energies, atoms)
-    return Finding(_by_unknown_codes(potential, system, codes, numbers), energies, atoms)
+    return Finding(_by_unknown_codes(potential, energies_with, codes, numbers), energies, atoms)
 
 
 def _by_unknown_codes(
-    potential: Potential, system: Cluster, codes: Sequence[int], numbers: Sequence[int]
+    potential: Potential,
+    energies_with: _Energies,
+    codes: Sequence[int],
+    numbers: Sequence[int],
 ) -> Outcome:
     """Of a model that runs with both and gives different energies."""
     n = len(codes)
-    if isinstance(_energy(potential, system, [0] * n), Error):
-        return "atomic_numbers"  # it divides by the largest code, say
     foreign = [
         code for code in range(_MOST_ELEMENTS, 0, -1) if code not in codes and code not in numbers
     ][:2]
-    if len(foreign) < 2:
+    tried = [[0] * n]
+    if len(foreign) == 2:
+        # 0 is no element's number; of the others, those that are codes as well say nothing.
+        only_numbers = [number if number not in codes else foreign[0] for number in numbers]
+        tried += [[foreign[0]] * n, [foreign[1 - k % 2] for k in range(n)], only_numbers]
+    first, *others = energies_with(potential, tried)
+    if isinstance(first, Error):
+        return "atomic_numbers"  # it divides by the largest code, say
+    known = [energy for energy in others if not isinstance(energy, Error)]
+    if len(others) != 3 or len(known) != 3:
         return "unknown"
-    lost = _energy(potential, system, [foreign[0]] * n)
-    other = _energy(potential, system, [foreign[1 - k % 2] for k in range(n)])
-    if isinstance(lost, Error) or isinstance(other, Error):
+    lost, other, by_numbers = known
+    if not _same(potential, lost, other):
         return "unknown"
-    if not _same(potential, system, lost, other):
-        return "unknown"
-
-    def means_something(kind: Sequence[int]) -> bool:
-        energy = _energy(potential, system, kind)
-        return not isinstance(energy, Error) and not _same(potential, system, energy, lost)
-
-    # 0 is no element's number; of the others, those that are codes as well say nothing.
-    of_codes = means_something([0] * n)
-    of_numbers = means_something(
-        [number if number not in codes else foreign[0] for number in numbers]
-    )
+    of_codes = not _same(potential, first, lost)
+    of_numbers = not _same(potential, by_numbers, lost)
     if of_numbers == of_codes:
         return "unknown"
     return "atomic_numbers" if of_numbers else "codes"
 
 
-def _energy(potential: Potential, system: Cluster, codes: Sequence[int]) -> float | Error:
+def _system(potential: Potential) -> Cluster:
+    return cluster(potential, max(_SIZE, len(potential.elements)))
+
+
+def _energies(potential: Potential, kinds: Sequence[Sequence[int]]) -> list[float | Error]:
+    return [_energy(potential, codes) for codes in kinds]
+
+
+def _energy(potential: Potential, codes: Sequence[int]) -> float | Error:
+    system = _system(potential)
     potential._use_codes(codes)
-    everybody = np.ones_like(system.contributing)
     try:
-        return system.compute(potential, contributing=everybody).energy
+        return system.compute(potential, contributing=np.ones_like(system.contributing)).energy
     except Error as error:
         return error
 
 
-def _same(potential: Potential, system: Cluster, one: float, other: float) -> bool:
-    if one == other:
-        return True
-    # What the same codes do not give twice is no difference either.
-    codes = potential.species_codes.tolist()
-    again = [_energy(potential, system, codes) for _ in range(2)]
-    noise = 0.0
-    if not isinstance(again[0], Error) and not isinstance(again[1], Error):
-        noise = abs(again[0] - again[1])
-    return abs(one - other) <= 10.0 * noise + _SAME * max(abs(one), 1.0)
+def _energies_elsewhere(
+    potential: Potential, kinds: Sequence[Sequence[int]]
+) -> list[float | Error]:
+    found: list[float | Error] = []
+    while len(found) < len(kinds):
+        rest = json.dumps([list(codes) for codes in kinds[len(found) :]])
+        program = [sys.executable, "-m", "torchml_driver.species_codes"]
+        done = subprocess.run(
+            [*program, str(potential.model), potential.device, rest],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        found += [Error(answer) if isinstance(answer, str) else answer for answer in answers]
+        if len(found) < len(kinds) and not (answers and isinstance(answers[-1], str)):
+            reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            found.append(Error(f"the model ended its process: {reason}"))
+    return found
+
+
+def _same(potential: Potential, one: float, other: float) -> bool:
+    return abs(one - other) <= _SAME[potential.precision] * max(abs(one), 1.0)
 
 
 def _sentence(error: Error) -> str:
     text = str(error)
     return text if text.endswith((".", "?")) else f"{text}."
+
+
+def main() -> int:
+    """Answers _energies_elsewhere(); 1 after the first failure, which a GPU may not survive."""
+    model, device, kinds = sys.argv[1:]
+    os.environ.pop("KIM_MODEL_ELEMENTS_MAP", None)
+    with stdout_for_answers() as answers:
+        potential = Potential(model, device=device)
+        for codes in json.loads(kinds):
+            energy = _energy(potential, codes)
+            text = json.dumps(str(energy) if isinstance(energy, Error) else energy)
+            print(text, file=answers, flush=True)
+            if isinstance(energy, Error):
+                return 1
+    return 0
+
+
+@contextmanager
+def stdout_for_answers() -> Iterator[TextIO]:
+    """Standard output for what a program reads; what a model itself prints goes to stderr."""
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+        os.dup2(2, 1)
+        try:
+            yield answers
+        finally:
+            answers.flush()
+            os.dup2(answers.fileno(), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,7 +22,7 @@ from typing import Any
 
 from ._core import Error
 from .potential import Potential
-from .species_codes import find
+from .species_codes import find, stdout_for_answers
 from .verify import verify_quickly
 
 
@@ -68,9 +68,9 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
     parser.add_argument("--json", action="store_true", help="as it prints anyway")
     model = parser.parse_args().model
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), stdout_for_answers() as answers:
         warnings.simplefilter("ignore")
-        print(json.dumps(trial(model)))
+        print(json.dumps(trial(model)), file=answers)
 
 
 if __name__ == "__main__":

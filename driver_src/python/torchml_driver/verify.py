@@ -181,7 +181,7 @@ def _species_codes(potential: Potential) -> tuple[float, float]:
         return 0.0, 0.0
     finding = find(potential)
     by_codes, by_numbers = finding.energies
-    if finding.outcome in ("none", "either", "not_tried"):
+    if finding.outcome in ("none", "either"):
         return 0.0, 0.0
     if finding.outcome == ("atomic_numbers" if potential.atomic_numbers else "codes"):
         return 0.0, 0.0
