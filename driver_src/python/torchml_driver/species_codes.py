@@ -102,6 +102,11 @@ def _find(potential: Potential, energies_with: _Energies) -> Finding:
         return Finding("atomic_numbers", energies, atoms)
     if _same(potential, by_codes, by_numbers):
         return Finding("either", energies, atoms)
+    (again,) = energies_with(potential, [codes])
+    if isinstance(again, Error) or not _same(potential, by_codes, again):
+        # Not the codes make the difference: the model gives another energy each time, which is what
+        # its user has to hear of.
+        return Finding("either", energies, atoms)
     return Finding(_by_unknown_codes(potential, energies_with, codes, numbers), energies, atoms)
 
 

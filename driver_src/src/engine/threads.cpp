@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "engine/cores.hpp"
@@ -37,7 +38,10 @@ std::atomic<bool> host_uses_torch{false};
 /// What torch chooses on a thread on which nobody has chosen anything.
 int torchs_own_choice() {
     int count = 1;
-    std::thread([&count] { count = at::get_num_threads(); }).join();
+    try {
+        std::thread([&count] { count = at::get_num_threads(); }).join();
+    } catch (const std::system_error&) {  // no more threads for this user
+    }
     return count;
 }
 
