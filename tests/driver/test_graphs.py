@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from tests.force_models import ForcesOfMessages
 from tests.graph_models import (
     CUTOFF,
     LAYERS,
@@ -332,6 +333,23 @@ def test_a_parameter_file_that_does_not_fit_says_where(
     (tmp_path / "model.param").write_text(text)
     with pytest.raises(torchml_driver.Error, match=message):
         torchml_driver.Potential(tmp_path)
+
+
+@pytest.mark.parametrize("settings", ["", FEWER])
+@pytest.mark.parametrize("shape", [(-1,), (1, -1, 3)])
+def test_forces_in_any_shape_are_those_of_their_particles(
+    shape: tuple[int, ...], settings: str, tmp_path: Path
+) -> None:
+    """Also where the model sees fewer particles than there are, in an order of its own; and one
+    more than there are, where there is one."""
+    expected = load(tmp_path / "plain", MessagesWithForces(), returns_forces=True)
+    model = ForcesOfMessages(*shape)
+    shaped = load(tmp_path / "shaped", model, returns_forces=True, settings=settings)
+    for atoms in (rattled_crystal(), cluster()[:7], cluster()[:1]):
+        arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        result, plain = shaped.compute(*arrays), expected.compute(*arrays)
+        np.testing.assert_allclose(result.forces, plain.forces, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(result.virial, plain.virial, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(

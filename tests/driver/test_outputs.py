@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.force_models import ForcesOfContributing, ForcesReshaped, ForcesTransposed
 from tests.structures import cluster, primitive_cell, slab
 from tests.torch_models import (
     BackwardFails,
@@ -126,6 +127,51 @@ def test_a_wrong_shape_is_named_beside_the_right_ones(tmp_path: Path) -> None:
     message = error(lambda: compute(potential))
     for text in (f"[{n}, 2]", f"[{n}, 3]"):
         assert text in message
+
+
+@pytest.mark.parametrize(
+    "shape", [(-1,), (-1, 1), (1, -1), (-1, 3), (1, -1, 3), (-1, 3, 1), (-1, 1, 3)]
+)
+def test_forces_in_any_shape_are_those_of_their_particles(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    expected = compute(load(tmp_path / "gradient", Springs()))
+    potential = load(tmp_path / "shaped", ForcesReshaped(*shape), returns_forces=True)
+    result = compute(potential)
+    np.testing.assert_allclose(result.forces, expected.forces, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(result.virial, expected.virial, rtol=0, atol=1e-9)
+    for particles in (1, 2, 3, 4):  # 3: as many as directions
+        positions = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 0.0], [0.1, 0.2, 2.1], [1.7, 1.5, 1.4]])
+        forces = potential.compute(["Si"] * particles, positions[:particles]).forces
+        plain = load(tmp_path / "gradient", Springs())
+        expected = plain.compute(["Si"] * particles, positions[:particles]).forces
+        np.testing.assert_allclose(forces, expected, rtol=0, atol=1e-12)
+
+
+def test_forces_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Their numbers are as many, but a particle would get what others feel."""
+    n = len(cluster())
+    potential = load(tmp_path, ForcesTransposed(), returns_forces=True)
+    message = error(lambda: compute(potential))
+    for text in (f"[3, {n}]", f"[{n}, 3]", "transpose"):
+        assert text in message
+    potential = load(tmp_path / "pairs", ForcesReshaped(2, -1), returns_forces=True)
+    assert f"[2, {3 * n // 2}]" in error(lambda: compute(potential))
+
+
+@pytest.mark.parametrize("shape", [(-1, 3), (-1,), (1, -1, 3)])
+def test_forces_on_contributing_particles_will_do_where_there_are_no_others(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """What ghosts lack, their owners would: a wrong force that nobody sees."""
+    potential = load(tmp_path, ForcesOfContributing(*shape), returns_forces=True)
+    atoms = cluster()
+    forces = potential.compute(atoms.numbers, atoms.positions).forces
+    np.testing.assert_array_equal(forces, atoms.positions**2)
+    message = error(lambda: compute(potential))
+    for text in ("ghosts", "owners", f"[{len(atoms)}, 3]"):
+        assert text in message
+    assert compute(potential, forces=False).forces is None
 
 
 @pytest.mark.parametrize("shape", [(2, -1), (1, 2, -1)])

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/sum.h>
 
+#include <vector>
+
 #include "engine/error.hpp"
 
 namespace torchml {
@@ -37,6 +39,33 @@ Energies read_energies(const at::Tensor& energies, std::int64_t n, std::int64_t 
     fail("the model returned energies of shape ", shape_of(energies),
          "; expected a scalar, or one row per contributing particle ([", n_contributing,
          "]) or per particle ([", n, "]), with any further dimensions.");
+}
+
+ForceRows read_forces_of(const at::Tensor& forces, std::int64_t n, std::int64_t n_contributing,
+                         std::int64_t n_system) {
+    std::vector<std::int64_t> sizes;  // without those of one
+    for (const std::int64_t size : forces.sizes()) {
+        if (size != 1) sizes.push_back(size);
+    }
+    using Sizes = std::vector<std::int64_t>;
+    const auto is_of = [&](std::int64_t count) {
+        return sizes == Sizes{3 * count} || sizes == Sizes{count, 3};
+    };
+    if (is_of(n)) return {forces.reshape({n, 3}).contiguous(), true};
+    if (is_of(n_contributing)) {
+        if (n_contributing == n_system) {
+            return {forces.reshape({n_system, 3}).contiguous(), false};
+        }
+        fail("the model returned forces of shape ", shape_of(forces), ", for the ", n_contributing,
+             " contributing particles only, but there are ", n_system - n_contributing,
+             " ghosts besides (periodic images, or other ranks' particles), and the forces on "
+             "ghosts are a part of those on their owners. Let the model return a row for each of ",
+             "the ", n, " particles that it is given, [", n, ", 3]; or set 'returns forces' to ",
+             "False, if its energy can be differentiated.");
+    }
+    fail("the model returned forces of shape ", shape_of(forces), "; expected [", n,
+         ", 3], one row per particle, ghosts included, or the same numbers in this order, [", 3 * n,
+         "].", sizes == Sizes{3, n} ? " This is its transpose: return forces.t()." : "");
 }
 
 }  // namespace torchml

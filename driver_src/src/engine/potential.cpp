@@ -325,13 +325,14 @@ struct Potential::Implementation {
 
     void read_forces(const Evaluation& evaluation) {
         if (evaluation.forces.defined()) {
-            const auto n = inputs->n_particles();
-            if (evaluation.forces.dim() != 2 || evaluation.forces.size(0) != n ||
-                evaluation.forces.size(1) != 3) {
-                fail("the model returned forces of shape ", shape_of(evaluation.forces),
-                     "; expected [", n, ", 3], one row per particle, ghosts included.");
+            const ForceRows rows =
+                read_forces_of(evaluation.forces, inputs->n_particles(), n_contributing, system.n);
+            const auto* values = rows.rows.data_ptr<double>();
+            if (rows.of_all_the_model_sees) {
+                inputs->to_system(values, 3, forces.data());
+            } else {
+                std::copy_n(values, forces.size(), forces.data());
             }
-            inputs->to_system(evaluation.forces.data_ptr<double>(), 3, forces.data());
         } else if (evaluation.gradient.defined()) {
             inputs->forces_from(evaluation.gradient, forces.data());
         } else if (inputs->has_pairs()) {
