@@ -146,8 +146,20 @@ class PythonPotential {
 
     const Parameters& parameters() const { return potential_.parameters(); }
     std::string device() const { return potential_.device(); }
-    int precision() const { return potential_.precision(); }
     bool defines_particle_virials() const { return potential_.defines_particle_virial(); }
+    int precision() const {
+        const std::lock_guard<std::mutex> alone(computing_);
+        return potential_.precision();
+    }
+    std::string input_type() const {
+        const std::lock_guard<std::mutex> alone(computing_);
+        return potential_.input_type();
+    }
+    std::vector<std::string> weight_types() const { return potential_.weight_types(); }
+    std::string energy_type() const {
+        const std::lock_guard<std::mutex> alone(computing_);
+        return potential_.energy_type();
+    }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
     void set_species_codes(const std::vector<int>& codes) {
         const std::lock_guard<std::mutex> alone(computing_);
@@ -244,7 +256,7 @@ class PythonPotential {
     }
 
     Potential potential_;
-    std::mutex computing_;
+    mutable std::mutex computing_;
 };
 
 class PythonDescriptor {
@@ -384,7 +396,6 @@ PYBIND11_MODULE(_core, module) {
             "influence_distance",
             [](const PythonPotential& p) { return p.parameters().influence_distance(); })
         .def_property_readonly("device", &PythonPotential::device)
-        .def_property_readonly("precision", &PythonPotential::precision)
         .def_property_readonly("model_file",
                                [](const PythonPotential& p) { return p.parameters().model_file; })
         .def_property_readonly("has_descriptor",
@@ -400,6 +411,16 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly(
             "recorded_atomic_numbers",
             [](const PythonPotential& p) { return p.parameters().atomic_numbers; })
+        .def_property_readonly(
+            "precision",
+            py::cpp_function(&PythonPotential::precision, py::call_guard<py::gil_scoped_release>()))
+        .def_property_readonly("input_type",
+                               py::cpp_function(&PythonPotential::input_type,
+                                                py::call_guard<py::gil_scoped_release>()))
+        .def_property_readonly("energy_type",
+                               py::cpp_function(&PythonPotential::energy_type,
+                                                py::call_guard<py::gil_scoped_release>()))
+        .def_property_readonly("weight_types", &PythonPotential::weight_types)
         .def("take_warnings", &PythonPotential::take_warnings,
              py::call_guard<py::gil_scoped_release>())
         .def(

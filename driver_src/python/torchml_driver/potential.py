@@ -195,8 +195,25 @@ class Potential:
 
     @property
     def precision(self) -> int:
-        """The bits of the model's floating-point type: 64, 32 or 16. Results are float64 always."""
+        """The bits of the model's floating-point type: 64, 32 or 16; of the least precise one, if
+        it has several. Results are float64 always."""
         return int(self._core.precision)
+
+    @property
+    def input_type(self) -> str:
+        """The type of what the model is given: ``float64``, ``float32``, ``float16``, ``bfloat16``.
+        Where neither parameter file nor weights say it, the first computation decides."""
+        return str(self._core.input_type)
+
+    @property
+    def weight_types(self) -> tuple[str, ...]:
+        """The floating-point types of the model's weights; none if it has none, or is frozen."""
+        return tuple(self._core.weight_types)
+
+    @property
+    def energy_type(self) -> str:
+        """The type in which the model returned its energies last; empty before."""
+        return str(self._core.energy_type)
 
     def compute(
         self,

@@ -18,6 +18,7 @@
 #include "runtime/process.hpp"
 #include "runtime/runtime.hpp"
 #include "runtime/tensor_memory.hpp"
+#include "runtime/type_names.hpp"
 
 namespace torchml {
 
@@ -61,6 +62,11 @@ c10::Device usable_device(const std::optional<std::string>& wanted) {
     return execution_device(wanted);
 }
 
+std::optional<at::ScalarType> recorded_type(const Parameters& parameters) {
+    if (!parameters.precision) return std::nullopt;
+    return type_of(*parameters.precision);
+}
+
 /// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system.
 void write_virial(const double* coordinates, double angstrom, const std::vector<double>& forces,
                   double unit, double* virial) {
@@ -97,6 +103,7 @@ struct Potential::Implementation {
     std::int64_t n_contributing = 0;
     std::vector<double> forces;               // eV/Å
     std::optional<std::size_t> tensor_bytes;  // that the last step made
+    std::optional<at::ScalarType> energy_type;
     Profile profile;
 
     Implementation(const std::vector<Path>& files, std::optional<bool> atomic_numbers,
@@ -113,8 +120,9 @@ struct Potential::Implementation {
                                                           : static_cast<int>(chosen.size()));
         }
         use_codes(std::move(chosen));
-        runtime = load_model(find_model_file(files, parameters.model_file, parameter_file),
-                             parameters.returns_forces, device);
+        runtime =
+            load_model(find_model_file(files, parameters.model_file, parameter_file),
+                       parameters.returns_forces, device, recorded_type(parameters), warnings);
         inputs = make_inputs({parameters, codes, files, runtime->scalar_type()});
         runtime->check_arguments(inputs->argument_names());
     }
@@ -231,6 +239,7 @@ struct Potential::Implementation {
             tensors = inputs->tensors();
         }
         const Evaluation evaluation = evaluated(std::move(tensors), request);
+        energy_type = evaluation.energy_type;
         const Profile::Measure measure(profile, Stage::outputs);
         const Energies energies =
             read_energies(evaluation.energies, inputs->n_particles(), n_contributing);
@@ -390,7 +399,21 @@ void Potential::set_species_codes(const std::vector<int>& codes) {
 }
 bool Potential::atomic_numbers() const { return implementation_->kind_of_codes.atomic_numbers; }
 int Potential::precision() const {
-    return static_cast<int>(8 * c10::elementSize(implementation_->runtime->scalar_type()));
+    return static_cast<int>(8 * c10::elementSize(implementation_->runtime->least_precise_type()));
+}
+std::string Potential::input_type() const {
+    return type_name(implementation_->runtime->scalar_type());
+}
+std::vector<std::string> Potential::weight_types() const {
+    std::vector<std::string> names;
+    for (const auto type : implementation_->runtime->weight_types()) {
+        names.push_back(type_name(type));
+    }
+    return names;
+}
+std::string Potential::energy_type() const {
+    const auto& type = implementation_->energy_type;
+    return type ? type_name(*type) : "";
 }
 std::string Potential::device() const { return implementation_->device.str(); }
 bool Potential::defines_particle_virial() const {

@@ -42,8 +42,19 @@ class Potential {
     /// Whether species codes are atomic numbers.
     bool atomic_numbers() const;
 
-    /// The bits of the model's floating-point type: 64, 32 or 16.
+    /// The bits of the model's floating-point type, the least precise one if it has several: 64, 32
+    /// or 16.
     int precision() const;
+
+    /// The type of the inputs that the model is given: "float64". Where the parameter file does not
+    /// say it and the weights leave doubt, the first evaluation decides.
+    std::string input_type() const;
+
+    /// The types of the model's weights, each once; none for a model without, or a frozen one.
+    std::vector<std::string> weight_types() const;
+
+    /// The type in which the model returned its energies last; "" before.
+    std::string energy_type() const;
 
     /// Where the model computes: "cpu", "cuda:0", ...
     std::string device() const;

@@ -240,6 +240,7 @@ class AOTInductor final : public Runtime {
             const auto outputs = whole ? whole_->run(inputs, 2) : energies_only_->run(inputs, 1);
             total = outputs[0].sum(transfer_.widest());
             evaluation.energies = transfer_.to_host(outputs[0]);
+            evaluation.energy_type = outputs[0].scalar_type();
             if (whole && returns_forces_) evaluation.forces = transfer_.to_host(outputs[1]);
             if (differentiate) {
                 const auto sizes = inputs[request.differentiable].sizes();

@@ -5,11 +5,13 @@
 #include "engine/error.hpp"
 #include "runtime/aotinductor.hpp"
 #include "runtime/torchscript.hpp"
+#include "runtime/type_names.hpp"
 
 namespace torchml {
 
 std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces,
-                                    c10::Device device) {
+                                    c10::Device device, std::optional<at::ScalarType> recorded,
+                                    Warnings& warnings) {
     std::error_code problem;
     if (!std::filesystem::is_regular_file(file, problem)) {
         fail("model file ", file.string(), " is not there.");
@@ -17,8 +19,16 @@ std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool retu
     if (std::filesystem::file_size(file, problem) == 0) {
         fail("model file ", file.filename().string(), " is empty.");
     }
-    if (file.extension() == ".pt2") return load_aotinductor(file, returns_forces, device);
-    return load_torchscript(file, returns_forces, device);
+    if (file.extension() != ".pt2") {
+        return load_torchscript(file, returns_forces, device, recorded, warnings);
+    }
+    auto compiled = load_aotinductor(file, returns_forces, device);
+    if (recorded && *recorded != compiled->scalar_type()) {
+        fail("the model in ", file.filename().string(), " was compiled for inputs of type ",
+             type_name(compiled->scalar_type()), ", but its parameter file says 'precision ",
+             type_name(*recorded), "'. Correct or remove that line, or compile the model again.");
+    }
+    return compiled;
 }
 
 }  // namespace torchml

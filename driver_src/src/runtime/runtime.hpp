@@ -4,10 +4,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/profile.hpp"
+#include "engine/warnings.hpp"
 
 namespace torchml {
 
@@ -19,8 +21,9 @@ struct Request {
 
 /// What a model gave. Tensors are on the CPU, float64, contiguous, and carry no graph.
 struct Evaluation {
-    double energy = 0.0;  ///< eV, the sum of all the model's energies
-    at::Tensor energies;  ///< as the model shaped them
+    double energy = 0.0;                       ///< eV, the sum of all the model's energies
+    at::Tensor energies;                       ///< as the model shaped them
+    at::ScalarType energy_type = at::kDouble;  ///< of the energies, as the model returned them
     at::Tensor gradient;  ///< of the energy by the differentiable input; undefined if not asked
                           ///< for, if the model returns forces, or if the energy does not depend
                           ///< on that input
@@ -32,8 +35,15 @@ class Runtime {
   public:
     virtual ~Runtime() = default;
 
-    /// The floating-point type in which the model wants its inputs.
+    /// The floating-point type in which the model wants its inputs. Where that is known only after
+    /// the first evaluation, the most precise one that it may want; evaluate() takes either.
     virtual at::ScalarType scalar_type() const = 0;
+
+    /// The least precise type that the model computes with, which decides how exact it is.
+    virtual at::ScalarType least_precise_type() const { return scalar_type(); }
+
+    /// The types of the model's weights (parameters and buffers), as far as they can be known.
+    virtual std::vector<at::ScalarType> weight_types() const { return {scalar_type()}; }
 
     /// Throws Error if the model's forward does not take these arguments.
     virtual void check_arguments(const std::vector<std::string>& expected) const = 0;
@@ -43,9 +53,12 @@ class Runtime {
                                 Profile& profile) = 0;
 };
 
-/// Loads a model file, by its extension, onto a device. Throws Error if it is missing, broken or of
-/// another kind.
+/// Loads a model file, by its extension, onto a device. `recorded`: the type of its inputs, if its
+/// parameter file says it. What there is to tell about types goes to `warnings`, which has to live
+/// as long as the model. Throws Error if the file is missing, broken or of another kind, or if it
+/// contradicts what is recorded.
 std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces,
-                                    c10::Device device);
+                                    c10::Device device, std::optional<at::ScalarType> recorded,
+                                    Warnings& warnings);
 
 }  // namespace torchml

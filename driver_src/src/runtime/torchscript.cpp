@@ -7,12 +7,19 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <optional>
 #include <utility>
 
 #include "engine/error.hpp"
 #include "runtime/archive.hpp"
+#include "runtime/default_type.hpp"
+#include "runtime/input_types.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/transfer.hpp"
+#include "runtime/type_names.hpp"
 
 namespace torchml {
 
@@ -20,28 +27,35 @@ namespace {
 
 class TorchScript final : public Runtime {
   public:
-    TorchScript(const std::filesystem::path& file, bool returns_forces, c10::Device device)
+    TorchScript(const std::filesystem::path& file, bool returns_forces, c10::Device device,
+                std::optional<at::ScalarType> recorded, Warnings& warnings)
         : name_(file.filename().string()),
           returns_forces_(returns_forces),
+          recorded_(recorded),
+          warnings_(warnings),
           transfer_(device),
-          module_(load(file, name_)) {
+          module_(load(file, name_, recorded)),
+          types_(types_of(module_)),
+          ways_(ways_to_evaluate(types_, recorded, transfer_.widest())) {
         require_precision();
+        load_again_if_types_matter(file);
         if (!device.is_cpu()) module_.to(device);
         module_.eval();
         // Gradients of weights are never asked for; recording for them would cost time and memory.
         for (at::Tensor parameter : module_.parameters()) parameter.requires_grad_(false);
     }
 
-    at::ScalarType scalar_type() const override {
-        // A model works in the type of its weights; one without any takes the simulator's.
-        for (const at::Tensor& tensor : module_.parameters()) {
-            if (tensor.is_floating_point()) return tensor.scalar_type();
+    at::ScalarType scalar_type() const override { return ways_.front().inputs; }
+
+    at::ScalarType least_precise_type() const override {
+        at::ScalarType least = scalar_type();
+        for (const auto type : types_.weights.empty() ? types_.constants : types_.weights) {
+            if (c10::elementSize(type) < c10::elementSize(least)) least = type;
         }
-        for (const at::Tensor& tensor : module_.buffers()) {
-            if (tensor.is_floating_point()) return tensor.scalar_type();
-        }
-        return transfer_.widest();
+        return least;
     }
+
+    std::vector<at::ScalarType> weight_types() const override { return types_.weights; }
 
     void check_arguments(const std::vector<std::string>& expected) const override {
         const auto method = module_.find_method("forward");
@@ -68,6 +82,62 @@ class TorchScript final : public Runtime {
 
     Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
                         Profile& profile) override {
+        std::exception_ptr first_problem;
+        for (std::size_t k = 0; k < ways_.size(); ++k) {
+            const auto versions = versions_of(inputs);
+            try {
+                Evaluation evaluation = evaluate(ways_[k], inputs, request, profile);
+                if (k != 0 || !proven_) settle(k);
+                return evaluation;
+            } catch (const Error& problem) {
+                if (!first_problem) first_problem = std::current_exception();
+                // What the model has changed before it failed cannot be given to it again. And with
+                // less memory than it needs, no type would be the model's own.
+                if (versions_of(inputs) != versions || is_of_memory(problem.what())) break;
+            }
+        }
+        std::rethrow_exception(first_problem);
+    }
+
+  private:
+    /// Torch counts what is written into each tensor.
+    static std::vector<std::int64_t> versions_of(const std::vector<at::Tensor>& inputs) {
+        std::vector<std::int64_t> versions;
+        for (const at::Tensor& input : inputs) versions.push_back(input._version());
+        return versions;
+    }
+
+    static bool is_of_memory(const char* problem) {
+        return std::strstr(problem, "memory") != nullptr ||
+               std::strstr(problem, "bad_alloc") != nullptr;
+    }
+
+    /// To be called when the model has worked in one of the ways for the first time: it stays with
+    /// that. The others remain in case that it never came to where it matters, as without
+    /// neighbours.
+    void settle(std::size_t k) {
+        if (proven_) {
+            warnings_.add("the model in " + name_ +
+                          " has failed in the way in which it was evaluated up to now, and works "
+                          "with other types: inputs of type " +
+                          type_name(ways_[k].inputs) + ", and torch's default type " +
+                          type_name(ways_[k].default_type) +
+                          ". It stays with these. Earlier results were rounded otherwise.");
+        }
+        proven_ = true;
+        std::rotate(ways_.begin(), ways_.begin() + static_cast<std::ptrdiff_t>(k),
+                    ways_.begin() + static_cast<std::ptrdiff_t>(k) + 1);
+        if (recorded_) return;
+        const std::string doubt = doubt_about(types_, ways_.front().inputs, name_);
+        if (!doubt.empty()) warnings_.add(doubt);
+    }
+
+    Evaluation evaluate(const InputTypes way, std::vector<at::Tensor> inputs,
+                        const Request& request, Profile& profile) {
+        const DefaultType default_type(way.default_type);
+        for (at::Tensor& input : inputs) {
+            if (input.is_floating_point()) input = input.detach().to(way.inputs);
+        }
         // A model that returns forces makes them itself and may need autograd for that.
         const bool record = request.gradient || returns_forces_;
         at::AutoGradMode mode(record);
@@ -87,6 +157,7 @@ class TorchScript final : public Runtime {
             require_floating("energies", energies);
             total = energies.sum(transfer_.widest());
             evaluation.energies = transfer_.to_host(energies);
+            evaluation.energy_type = energies.scalar_type();
             if (returns_forces_ && request.gradient) {
                 const at::Tensor forces = second_tensor(output);
                 require_floating("forces", forces);
@@ -106,9 +177,11 @@ class TorchScript final : public Runtime {
         return evaluation;
     }
 
-  private:
     /// Returned in place: torch's empty Module ends the process where memory is short.
-    static torch::jit::Module load(const std::filesystem::path& file, const std::string& name) {
+    static torch::jit::Module load(const std::filesystem::path& file, const std::string& name,
+                                   std::optional<at::ScalarType> inputs) {
+        std::optional<DefaultType> default_type;
+        if (inputs) default_type.emplace(default_type_for(*inputs));
         try {
             return load_archive(file);
         } catch (const Error&) {
@@ -119,6 +192,16 @@ class TorchScript final : public Runtime {
             fail("model file ", name, " cannot be loaded as TorchScript (", reason,
                  "). Was it written by torch.jit.script(model).save(...), and copied whole?");
         }
+    }
+
+    /// Code may run while a file is loaded, and make tensors of the default type.
+    void load_again_if_types_matter(const std::filesystem::path& file) {
+        bool runs_code = false;
+        for (const torch::jit::Module& part : module_.modules()) {
+            runs_code |= part.find_method("__setstate__").has_value();
+        }
+        if (recorded_ || !runs_code) return;
+        module_ = load(file, name_, scalar_type());
     }
 
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
@@ -133,8 +216,26 @@ class TorchScript final : public Runtime {
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
         } catch (const std::exception& problem) {
-            fail<ModelError>("the model in ", name_, " failed: ", essence(problem));
+            const std::string reason = essence(problem);
+            fail<ModelError>("the model in ", name_, " failed: ", reason,
+                             about_inputs(reason, inputs));
         }
+    }
+
+    /// What to do about a model that complains about types.
+    std::string about_inputs(const std::string& reason,
+                             const std::vector<at::Tensor>& inputs) const {
+        const bool of_types = reason.find("dtype") != std::string::npos ||
+                              reason.find("scalar type") != std::string::npos;
+        const auto number = std::find_if(inputs.begin(), inputs.end(), [](const at::Tensor& input) {
+            return input.is_floating_point();
+        });
+        if (!of_types || number == inputs.end()) return "";
+        const char* why = types_.weights.size() == 1 ? ", the type of its weights" : "";
+        if (recorded_) why = ", as 'precision' in its parameter file says";
+        return ". It was given inputs of type " + type_name(number->scalar_type()) + why +
+               ". If it wants another, pack it again with `torchml-install model pack "
+               "--precision`.";
     }
 
     /// The derivative of `total` by `variable`; undefined if there is no dependence.
@@ -152,7 +253,7 @@ class TorchScript final : public Runtime {
 
     /// Apple's GPUs have no float64.
     void require_precision() const {
-        if (scalar_type() != at::kDouble || transfer_.widest() == at::kDouble) return;
+        if (!ways_.empty()) return;
         fail("the model in ", name_, " works in float64, which the device mps does not have; save ",
              "it as float32 (model.float()), or compute on the cpu.");
     }
@@ -187,15 +288,22 @@ class TorchScript final : public Runtime {
 
     std::string name_;
     bool returns_forces_;
+    std::optional<at::ScalarType> recorded_;
+    Warnings& warnings_;
     Transfer transfer_;
     torch::jit::Module module_;
+    TypesOfModule types_;
+    std::vector<InputTypes> ways_;  // to evaluate it, the one to try first in front
+    bool proven_ = false;           // whether the first one has ever worked
 };
 
 }  // namespace
 
 std::unique_ptr<Runtime> load_torchscript(const std::filesystem::path& file, bool returns_forces,
-                                          c10::Device device) {
-    return std::make_unique<TorchScript>(file, returns_forces, device);
+                                          c10::Device device,
+                                          std::optional<at::ScalarType> recorded,
+                                          Warnings& warnings) {
+    return std::make_unique<TorchScript>(file, returns_forces, device, recorded, warnings);
 }
 
 }  // namespace torchml

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <string>
+
+#include "engine/parameters.hpp"
+
+namespace torchml {
+
+/// What PyTorch and parameter files call a type: "float64".
+std::string type_name(c10::ScalarType type);
+
+c10::ScalarType type_of(Precision precision);
+
+}  // namespace torchml
