@@ -417,6 +417,11 @@ def model() -> None:
 @click.option("--layers", type=int, metavar="N", help="Message-passing layers of a graph model.")
 @click.option("--descriptor", type=_FOLDER, metavar="FILE", help="Descriptor file (*.dat).")
 @click.option("--returns-forces", is_flag=True, help="The model returns (energies, forces).")
+@click.option(
+    "--precision",
+    type=click.Choice(["float64", "float32", "float16", "bfloat16"]),
+    help="Type of the model's inputs (default: found out).",
+)
 @click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
 @click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
 @click.option(
@@ -441,6 +446,7 @@ def model_pack(
     layers: int | None,
     descriptor: Path | None,
     returns_forces: bool,
+    precision: str | None,
     name: str | None,
     driver_name: str | None,
     output: Path,
@@ -470,6 +476,7 @@ def model_pack(
             n_layers=layers,
             descriptor=descriptor,
             returns_forces=returns_forces,
+            precision=precision,
             name=name,
             driver=DEFAULT_DRIVER_NAME if driver_name is None else driver_name,
             output=output,

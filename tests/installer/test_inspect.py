@@ -187,6 +187,17 @@ def test_a_compiled_model_says_what_it_needs(tmp_path: Path) -> None:
     assert "--pattern graph --layers 2" in found["next_step"]
 
 
+def test_packing_a_compiled_model_records_its_own_type(tmp_path: Path) -> None:
+    file = make_package(tmp_path / "m.pt2")
+    options: dict[str, Any] = {"elements": ("Si",), "cutoff": 3.0, "output": tmp_path}
+    options |= {"pattern": Pattern.GRAPH, "n_layers": 2, "find_graph_settings": False}
+    packed = pack(PackOptions(file, **options))
+    assert packed.as_json()["precision"] == "float64"
+    assert inspect(str(packed.folder)).as_json()["precision"] == "float64"
+    with pytest.raises(BadOptionError, match="compiled for inputs of type float64, not float32"):
+        pack(PackOptions(file, **options, precision="float32", force=True))
+
+
 def test_a_package_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     file = make_package(tmp_path / "m.pt2", PACKAGE.replace("package 1", "package 3"))
     with pytest.raises(NotTorchScriptError, match="another version"):

@@ -93,9 +93,10 @@ class Inspection:
         them; null: that was not said), patterns.
         portable-model, installed-model: name, driver, driver_found (its folder or null),
         collection (in KIM's words, null for a folder), files, elements, cutoff,
-        influence_distance, units, pattern, n_layers, returns_forces, graph_settings,
-        atomic_numbers (whether species codes are; null: not recorded), descriptor (null, or file,
-        kind, functions, cutoff), model (null, or the fields of its kind).
+        influence_distance, units, pattern, n_layers, returns_forces, precision (of the model's
+        inputs, null: not recorded), graph_settings, atomic_numbers (whether species codes are;
+        null: not recorded), descriptor (null, or file, kind, functions, cutoff), model (null, or
+        the fields of its kind).
         """
         return {
             "schema": 1,
@@ -301,6 +302,7 @@ def _folder(
         "pattern": parameters.pattern.value,
         "n_layers": parameters.n_layers,
         "returns_forces": parameters.returns_forces,
+        "precision": parameters.precision,
         "graph_settings": parameters.graph.lines(),
         "atomic_numbers": parameters.atomic_numbers,
         "descriptor": descriptor,
@@ -388,6 +390,8 @@ def lines(inspection: Inspection) -> list[str]:
         ]
         if facts["pattern"] != "descriptor":
             shown.append(("species", _SPECIES[facts["atomic_numbers"]]))
+        if facts["precision"] is not None:
+            shown.append(("inputs", facts["precision"]))
         shown += [("setting", setting) for setting in facts["graph_settings"]]
         if facts["descriptor"] is not None:
             shown.append(("descriptor", _descriptor_text(facts["descriptor"])))

@@ -22,6 +22,7 @@ from torchml_installer.models import (
     compiled,
     descriptor_file,
     graph_settings,
+    precision,
     torchscript,
     trial,
 )
@@ -54,6 +55,8 @@ class PackOptions:
 
     elements: symbols in the order of the model's species codes; cutoff: Å.
     descriptor: the descriptor file (``*.dat``) of a model on descriptors.
+    precision: the floating-point type of the model's inputs (parameter_file.PRECISIONS), None: that
+    of its weights, or found out by evaluating the model.
     find_graph_settings: find out what a graph model can do without, by evaluating it both ways.
     name: KIM name of the model, None: made from the file's name. output: folder in which the
     portable-model folder is made. atomic_numbers: whether species codes are atomic numbers, None:
@@ -67,6 +70,7 @@ class PackOptions:
     n_layers: int | None = None
     descriptor: Path | None = None
     returns_forces: bool = False
+    precision: str | None = None
     name: str | None = None
     driver: str = DEFAULT_DRIVER_NAME
     output: Path = Path()
@@ -104,6 +108,7 @@ class PackedModel:
             "returns_forces": self.parameters.returns_forces,
             "atomic_numbers": self.parameters.atomic_numbers,
             "checked": self.checked,
+            "precision": self.parameters.precision,
             "model_bytes": self.size,
         }
 
@@ -133,10 +138,15 @@ def pack(options: PackOptions) -> PackedModel:
         if atomic_numbers is None and options.pattern is not Pattern.DESCRIPTOR:
             atomic_numbers = package.atomic_numbers
         size = package.size
+        recorded = precision.of_package(package, options.precision)
     else:
         model = torchscript.inspect(options.file)
         check_signature(model, options.pattern, expected, options.returns_forces)
         size = model.size
+        recorded = precision.of_weights(model)
+        if options.precision not in (None, recorded):
+            # Which of the two it is, the model itself has to say, if it may be evaluated.
+            recorded = None if options.check else options.precision
     parameters = Parameters(
         elements=options.elements,
         pattern=options.pattern,
@@ -147,6 +157,7 @@ def pack(options: PackOptions) -> PackedModel:
         n_inputs=len(expected),
         descriptor=descriptor,
         atomic_numbers=atomic_numbers,
+        precision=recorded,
     )
     folder = options.output.absolute() / name
     _check_output(folder, options.force)
@@ -302,7 +313,8 @@ def _suffix(file: Path) -> str:
 def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> trial.Trial:
     """Makes the folder beside its place and renames it; a folder it replaces is kept till then.
 
-    Returns the parameters as written, with what evaluating the model showed.
+    Returns the parameters as written, with what was found out by evaluating the model: the type of
+    its inputs, its species codes, and what a graph model can do without.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -321,6 +333,8 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
         listed = " ".join(f'"{file}"' for file in files)
         cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver, files=listed)
         (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
+        if parameters.precision is None and options.check:
+            parameters = precision.record(fresh / f"{name}.param", options.precision)
         if options.check:
             tried = trial.run(fresh / f"{name}.param")
         else:

@@ -1,0 +1,185 @@
+"""Finds out of which floating-point type a model wants its inputs.
+
+    python -m torchml_driver.precision MODEL
+
+A model whose weights all have one type is given that type. Others do not say what they want: those
+with weights of several types, and those whose weights have become constants of their code
+(torch.jit.freeze, torch.jit.optimize_for_inference). They are evaluated on two systems, with inputs
+of each type in turn. Of the types that work, the right one is that which gives the most exact
+energies and forces: the widest, or a narrower one with which they are the same to the last digit.
+It is printed as the setting `precision`, to be added at the end of the parameter file, which spares
+the driver the question.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import re
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ._core import Error
+from .graph_settings import _compute, _configurations
+from .potential import ModelWarning, Potential, Result
+
+#: From the most precise to the least; with 16 bits, more exponents prevent more overflows.
+TYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of evaluating a model with inputs of one type.
+
+    Attributes:
+        inputs: one of TYPES.
+        problem: what the model said if it does not work, otherwise "".
+        energies: the type in which the model returned its energies, "" if it does not work.
+        deviation: how far energies and forces are from those of the most precise type that works,
+            relative to the largest of them; None if it does not work.
+    """
+
+    inputs: str
+    problem: str = ""
+    energies: str = ""
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The type of a model's inputs.
+
+    Attributes:
+        precision: one of TYPES; None if the model works with none of them.
+        weights: the types of the model's weights; none if it has none, or is frozen.
+        trials: in the order in which they were made.
+    """
+
+    precision: str | None
+    weights: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+
+def find_precision(parameter_file: Path, first: str | None = None) -> Finding:
+    """Of a portable model, whatever its parameter file says about it.
+
+    Args:
+        parameter_file: its other files lie beside it.
+        first: the type to try first; if the model works with it, no other is tried.
+
+    Raises:
+        Error: if the model cannot be loaded.
+    """
+    text = parameter_file.read_text(encoding="utf-8")
+    text = re.sub(r"^[ \t]*precision[ \t].*$", "", text, flags=re.MULTILINE).rstrip("\n")
+    with tempfile.TemporaryDirectory(prefix="torchml-precision-") as scratch:
+        folder = Path(scratch)
+        for file in parameter_file.parent.iterdir():
+            if file.is_file() and file.suffix != ".param":
+                shutil.copy(file, folder / file.name)
+
+        def load(settings: str, atomic_numbers: bool | None) -> Potential:
+            (folder / "model.param").write_text(f"{text}\n{settings}\n", encoding="utf-8")
+            return Potential(folder, atomic_numbers=atomic_numbers)
+
+        weights = load("", None).weight_types
+        if first is None and len(weights) == 1:
+            first = weights[0]
+        finding = Finding(None, weights, ())
+        # Species codes of the wrong kind can make a model fail, and are another question.
+        for atomic_numbers in (None, True, False):
+            results: dict[str, list[Result]] = {}
+            trials: list[Trial] = []
+            for inputs in dict.fromkeys([*([first] if first else []), *TYPES]):
+                try:
+                    with warnings.catch_warnings():
+                        warnings.simplefilter("ignore", ModelWarning)
+                        potential = load(f"precision {inputs}", atomic_numbers)
+                        results[inputs] = [
+                            _compute(potential, configuration)
+                            for configuration in itertools.islice(
+                                _configurations(len(potential.elements), potential.cutoff), 2, 4
+                            )
+                        ]
+                    trials.append(Trial(inputs, energies=potential.energy_type))
+                except Error as error:
+                    trials.append(Trial(inputs, problem=str(error)))
+                if first in results:
+                    break
+            if results:
+                return _decide(weights, trials, results, first)
+            if not finding.trials:
+                finding = Finding(None, weights, tuple(trials))
+        return finding
+
+
+def _decide(
+    weights: tuple[str, ...],
+    trials: Sequence[Trial],
+    results: dict[str, list[Result]],
+    first: str | None,
+) -> Finding:
+    widest = next(name for name in TYPES if name in results)
+    deviations = {name: _deviation(results[widest], found) for name, found in results.items()}
+    chosen = first if first in results else widest
+    if first not in results:
+        for name in TYPES:
+            if deviations.get(name) == 0.0:
+                chosen = name
+    made = (dataclasses.replace(trial, deviation=deviations.get(trial.inputs)) for trial in trials)
+    return Finding(chosen, weights, tuple(made))
+
+
+def _deviation(expected: Sequence[Result], found: Sequence[Result]) -> float:
+    largest = 0.0
+    for one, other in zip(expected, found, strict=True):
+        assert one.forces is not None
+        assert other.forces is not None
+        for a, b in (
+            (np.array([one.energy]), np.array([other.energy])),
+            (one.forces, other.forces),
+        ):
+            scale = max(float(np.abs(a).max()), 1e-3)
+            largest = max(largest, float(np.abs(a - b).max()) / scale)
+    return largest
+
+
+def main() -> int:
+    """Prints the setting; 0 unless the model cannot be loaded or works with no type."""
+    parser = argparse.ArgumentParser(
+        prog="python -m torchml_driver.precision", description=__doc__.split("\n", 1)[0]
+    )
+    parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
+    parser.add_argument("--first", choices=TYPES, help="no other is tried if this type works")
+    parser.add_argument("--json", action="store_true", help="print all that was found, as JSON")
+    options = parser.parse_args()
+    model = options.model
+    candidates = [model] if model.is_file() else sorted(model.glob("*.param"))
+    if len(candidates) != 1:
+        print(f"error: {model} holds {len(candidates)} parameter files (*.param).", file=sys.stderr)
+        return 1
+    try:
+        finding = find_precision(candidates[0], options.first)
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(dataclasses.asdict(finding)))
+    elif finding.precision is not None:
+        print(f"precision {finding.precision}")
+    else:
+        print(f"error: {finding.trials[0].problem}", file=sys.stderr)
+    return 0 if finding.precision is not None or options.json else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
