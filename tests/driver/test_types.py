@@ -182,7 +182,7 @@ def simulate():
             compute()
         except torchml_driver.Error:
             pass  # of the step in which the type changed
-thread = threading.Thread(target=simulate)
+thread = threading.Thread(target=simulate, daemon=True)
 thread.start()
 while torch.get_default_dtype() != torch.float64: time.sleep(0)
 torch.set_default_dtype(torch.bfloat16)
@@ -203,7 +203,7 @@ def compute(): potential.compute_particles(none, places, all, none, none[:0], fo
 ended = False
 def simulate():
     while not ended: compute()
-thread = threading.Thread(target=simulate)
+thread = threading.Thread(target=simulate, daemon=True)
 thread.start()
 for _ in range(5):
     while torch.get_default_dtype() != torch.float64: time.sleep(0)
