@@ -56,3 +56,18 @@ class ForcesOfMessages(Messages):
         gradient = torch.autograd.grad([energies.sum()], [coords])[0]
         assert gradient is not None
         return energies, (-gradient).view(self.shape)
+
+
+class FlatForcesOfMessages(ForcesOfMessages):
+    """As [3 n], by autograd in Python, which can be compiled."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        edges = [graph_layer1, graph_layer2, graph_layer3]
+        variable = coords.detach().requires_grad_(True)
+        with torch.enable_grad():
+            energies = self.of_edges(species, variable, edges, 0) * (1 - contributing)
+            (gradient,) = torch.autograd.grad(energies.sum(), variable)
+        return energies.detach(), (-gradient).reshape(-1)

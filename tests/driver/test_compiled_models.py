@@ -335,6 +335,16 @@ class TestRefusals:
         folder = messages_folder(tmp_path / "messages", stillinger_weber.read_bytes())
         assert "was compiled as forward(species, coords, n_neigh" in self.refused(folder)
 
+    def test_another_type_of_inputs_in_the_parameter_file_is_told(
+        self, stillinger_weber: Path, tmp_path: Path
+    ) -> None:
+        folder = model_folder(tmp_path, stillinger_weber.read_bytes(), "pt2", cutoff=CUTOFF)
+        with (folder / "model.param").open("a") as parameters:
+            parameters.write("precision float32\n")
+        message = self.refused(folder)
+        assert "compiled for inputs of type float64" in message
+        assert "'precision float32'" in message
+
     @pytest.mark.parametrize("keep", [0, 100, 4000, -1000])
     def test_a_truncated_package_is_told(
         self, keep: int, stillinger_weber: Path, tmp_path: Path
@@ -533,3 +543,57 @@ class TestOtherModels:
 
         package = load_package(str(tmp_path / "network.pt2"), "energies")
         torch.testing.assert_close(package(rows)[0], network(rows).detach())
+
+    def test_tensors_without_a_type_have_that_of_the_weights(self, tmp_path: Path) -> None:
+        """As where the model was trained, under torch.set_default_dtype."""
+        (tmp_path / "table.py").write_text(
+            "import torch\n"
+            "class Table(torch.nn.Module):\n"
+            "    def __init__(self):\n"
+            "        super().__init__()\n"
+            "        self.scale = torch.nn.Parameter(torch.ones(8))\n"
+            "        self.table = torch.linspace(0.1, 0.7, 8)\n"
+            "    def forward(self, descriptor):\n"
+            "        rows = descriptor * self.table + torch.linspace(0.3, 0.4, 8)\n"
+            "        return (self.scale * rows.square()).sum(1)\n"
+        )
+        torch.save({"scale": torch.ones(8, dtype=torch.float64)}, tmp_path / "weights.pt")
+        done = compile_command(
+            f"{tmp_path}/table.py:Table",
+            *("--elements", "Si", "--cutoff", "4.0", "--pattern", "descriptor", "--width", "8"),
+            *("--weights", tmp_path / "weights.pt", "--output", tmp_path / "table.pt2"),
+        )
+        assert done.returncode == 0, done.stderr
+        rows = torch.rand(9, 8, dtype=torch.float64)
+        first, second = np.linspace(0.1, 0.7, 8), np.linspace(0.3, 0.4, 8)
+        expected = ((rows.numpy() * first + second) ** 2).sum(1)
+        from torch._inductor.package import load_package
+
+        package = load_package(str(tmp_path / "table.pt2"), "energies")
+        np.testing.assert_allclose(package(rows)[0].numpy(), expected, rtol=1e-13)
+
+    def test_forces_may_be_flat_and_the_models_own_order_that_of_the_particles(
+        self, tmp_path: Path
+    ) -> None:
+        """Among particles of which the model sees some only."""
+        import torchml_driver
+
+        done = compile_command(
+            "tests.force_models:FlatForcesOfMessages",
+            *("--elements", "Si", "--cutoff", str(graph_models.CUTOFF), "--pattern", "graph"),
+            *("--layers", "3", "--returns-forces", "--no-energy-only"),
+            *("--output", tmp_path / "model.pt2"),
+        )
+        assert done.returncode == 0, done.stderr
+        text = graph_models.graph_parameters(
+            "model.pt2",
+            returns_forces=True,
+            settings="edge_receiver_row 0\ndrop_unused_particles True\n",
+        )
+        (tmp_path / "model.param").write_text(text)
+        atoms = rattled_crystal()
+        result = torchml_driver.Potential(tmp_path).compute(
+            atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc
+        )
+        _, forces = graph_models.on_a_plain_graph(graph_models.Messages(), atoms, ["Si"])
+        np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-11)

@@ -24,8 +24,15 @@ def make_model(
     """The module that ``FILE.py:Name`` or ``package.module:Name`` names, ready to evaluate.
 
     Name: a class or a function, which is called with ``arguments``, or a module that is there
-    already. weights: a state dict, as torch.save writes it.
+    already. weights: a state dict, as torch.save writes it. Their type becomes torch's default in
+    this process: tensors for which the model names none have it, as where it was trained.
     """
+    state = {} if weights is None else _read_weights(weights)
+    tensors = state.values() if isinstance(state, Mapping) else ()
+    for value in tensors:
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            _make_default(value.dtype)
+            break
     where, _, name = source.rpartition(":")
     made = getattr(_module(where, source), name, None)
     if made is None:
@@ -53,7 +60,8 @@ def make_model(
         message = f"{source} is TorchScript; name the Python class instead."
         raise ModelError("source", message, _NAME_IT)
     if weights is not None:
-        _load_weights(made, weights)
+        _load_weights(made, weights, state)
+    _make_default(scalar_type(made))
     made.eval().to(device)
     for parameter in made.parameters():
         parameter.requires_grad_(False)
@@ -96,9 +104,9 @@ def _names(where: str) -> str | None:
     return f"It has {', '.join(names)}." if names else None
 
 
-def _load_weights(model: torch.nn.Module, weights: Path) -> None:
+def _read_weights(weights: Path) -> Any:
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        return torch.load(weights, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         message = f"There is no file {weights}."
         raise ModelError("source", message, "Check the path that --weights names.") from error
@@ -108,6 +116,9 @@ def _load_weights(model: torch.nn.Module, weights: Path) -> None:
             f"{weights} cannot be read as weights: {one_line(error)}",
             "Save them with torch.save(model.state_dict(), 'weights.pt').",
         ) from error
+
+
+def _load_weights(model: torch.nn.Module, weights: Path, state: Any) -> None:
     try:
         floating = [value for value in state.values() if value.is_floating_point()]
         if floating:  # weights decide the precision, as they do in TorchScript
@@ -118,6 +129,11 @@ def _load_weights(model: torch.nn.Module, weights: Path) -> None:
             "weights",
             f"The weights in {weights} do not fit the model: {' '.join(str(error).split())}",
         ) from error
+
+
+def _make_default(dtype: torch.dtype) -> None:
+    """Models with 16 bits are written under float32."""
+    torch.set_default_dtype(torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def scalar_type(model: torch.nn.Module) -> torch.dtype:
