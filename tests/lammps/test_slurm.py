@@ -145,8 +145,9 @@ def test_each_rank_is_shown_a_gpu_of_its_own(slurm: Slurm, tmp_path: Path) -> No
     program = tmp_path / "bin/lmp"
     program.parent.mkdir()
     program.write_text(
-        '#!/bin/sh\necho "rank $SLURM_LOCALID: $CUDA_VISIBLE_DEVICES,'
+        '#!/bin/sh\n[ "$1 $2" = "-log none" ] || echo "rank $SLURM_LOCALID: $CUDA_VISIBLE_DEVICES,'
         ' $KIM_MODEL_EXECUTION_DEVICE, $OMP_NUM_THREADS threads"\n'
+        'if [ "$1 $SLURM_PROCID" = "-log 0" ]; then echo "Nprocs = 2,   Nthreads = 1"; fi\n'
     )
     program.chmod(0o755)
     slurm.env["PATH"] = f"{program.parent}:{os.environ['PATH']}"
@@ -154,6 +155,23 @@ def test_each_rank_is_shown_a_gpu_of_its_own(slurm: Slurm, tmp_path: Path) -> No
     printed = (slurm.folder / "job.txt").read_text().splitlines()
     ranks = sorted(line for line in printed if line.startswith("rank"))
     assert ranks == ["rank 0: 0, cuda, 1 threads", "rank 1: 1, cuda, 1 threads"]
+
+
+@pytest.mark.parametrize("way", ["none", "pmi2"])
+def test_tasks_that_do_not_find_each_other_end_the_job_before_anything_is_computed(
+    slurm: Slurm, lammps: Lammps, way: str
+) -> None:
+    """Debian's Open MPI speaks PMIx alone: with anything else, each task is a run of its own."""
+    slurm.env.update(lammps.env, KIM_MODEL_EXECUTION_DEVICE="cpu", SLURM_MPI_TYPE=way)
+    script = static_script(rattled_crystal(), EXAMPLE_MODEL, "metal", ["Si"])
+    (slurm.folder / "in.silicon").write_text(script)
+    done = slurm.run("sbatch", *SMALLER, SCRIPT, "in.silicon")
+    printed = (slurm.folder / "job.txt").read_text()
+    assert done.returncode != 0, printed
+    assert "2 runs of one rank each" in printed or "does not start with srun" in printed
+    assert "srun --mpi=list" in printed
+    assert "SLURM_MPI_TYPE=pmix" in printed
+    assert not (slurm.folder / "dump.test").exists()
 
 
 def test_without_an_input_it_says_how_it_is_called(slurm: Slurm) -> None:
