@@ -4,7 +4,8 @@
 #
 # Looks in TORCH_ROOT (variable, then environment), Torch_ROOT (environment), the torch of the
 # Python interpreter (found, not imported), the conda prefix, and the system. A place that the user
-# named is the only one considered.
+# named is the only one considered. A wheel takes the torch of its own Python and no other: a process
+# that imports both would hold two libtorches, which ends it.
 #
 # Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
 # Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
@@ -31,6 +32,18 @@ function(_libtorch_of_python python result)
     set(${result} "${location}" PARENT_SCOPE)
 endfunction()
 
+# The folder above the libraries that the Python package loads: of packages that are split (Debian's,
+# conda-forge's) it holds links at most, and what they lead to lies in the system or the environment.
+function(_libtorch_behind_package package result)
+    set(root "")
+    if(EXISTS "${package}/lib/libtorch_cpu.so")
+        get_filename_component(library "${package}/lib/libtorch_cpu.so" REALPATH)
+        get_filename_component(folder "${library}" DIRECTORY)
+        string(REGEX REPLACE "/lib(64)?(/[^/]+-linux-gnu[^/]*)?$" "" root "${folder}")
+    endif()
+    set(${result} "${root}" PARENT_SCOPE)
+endfunction()
+
 set(_libtorch_named "")
 foreach(_place "${TORCH_ROOT}" "$ENV{TORCH_ROOT}" "$ENV{Torch_ROOT}")
     if(NOT "${_place}" STREQUAL "")
@@ -54,10 +67,29 @@ else()
             list(APPEND _libtorch_places "${_libtorch_python_root}")
         endif()
     endif()
-    if(NOT "$ENV{CONDA_PREFIX}" STREQUAL "")
-        list(APPEND _libtorch_places "$ENV{CONDA_PREFIX}")
+    if(NOT TORCHML_BUILDING_WHEEL)
+        if(NOT "$ENV{CONDA_PREFIX}" STREQUAL "")
+            list(APPEND _libtorch_places "$ENV{CONDA_PREFIX}")
+        endif()
+        list(APPEND _libtorch_places "/usr" "/usr/local")
+    elseif("${_libtorch_python_root}" STREQUAL "")
+        message(FATAL_ERROR
+            "torchml: ${_libtorch_python} has no torch that this wheel could be built for. pip builds wheels in "
+            "an environment of their own, which hides the torch that is installed: 'pip install "
+            "scikit-build-core pybind11', then 'pip install --no-build-isolation ./driver_src' (with uv: 'uv "
+            "pip install --no-build-isolation'). If there is no torch yet, 'pip install torch' comes first; a "
+            "libtorch elsewhere is named with TORCH_ROOT.")
+    else()
+        _libtorch_behind_package("${_libtorch_python_root}" _libtorch_split_root)
+        execute_process(
+            COMMAND "${_libtorch_python}" -c "import sys; print(sys.prefix)"
+            OUTPUT_VARIABLE _libtorch_prefix OUTPUT_STRIP_TRAILING_WHITESPACE)
+        foreach(_place "${_libtorch_split_root}" "${_libtorch_prefix}")
+            if(NOT "${_place}" STREQUAL "")
+                list(APPEND _libtorch_places "${_place}")
+            endif()
+        endforeach()
     endif()
-    list(APPEND _libtorch_places "/usr" "/usr/local")
 endif()
 
 set(Libtorch_ROOT "")
@@ -97,6 +129,21 @@ if("${Libtorch_ROOT}" STREQUAL "")
     endif()
     string(CONCAT _libtorch_advice ${_libtorch_advice})
     message(FATAL_ERROR "torchml: libtorch was not found. ${_libtorch_advice} Looked in:${_libtorch_seen}")
+endif()
+
+# Named by the user, who may have meant another build.
+if(TORCHML_BUILDING_WHEEL AND NOT "${_libtorch_named}" STREQUAL "" AND Python_EXECUTABLE)
+    _libtorch_of_python("${Python_EXECUTABLE}" _libtorch_python_root)
+    if(EXISTS "${_libtorch_python_root}/lib/libtorch_cpu.so")
+        get_filename_component(_libtorch_imported "${_libtorch_python_root}/lib/libtorch_cpu.so" REALPATH)
+        get_filename_component(_libtorch_linked "${_cpu_library}" REALPATH)
+        if(NOT "${_libtorch_imported}" STREQUAL "${_libtorch_linked}")
+            message(FATAL_ERROR
+                "torchml: TORCH_ROOT names the libtorch in ${Libtorch_ROOT}, and ${Python_EXECUTABLE} imports "
+                "the torch in ${_libtorch_python_root}. A process that loads both ends itself. Unset "
+                "TORCH_ROOT, or build the wheel with a Python whose torch is the one named.")
+        endif()
+    endif()
 endif()
 
 get_filename_component(Libtorch_LIBRARY_DIR "${_cpu_library}" DIRECTORY)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clean.machines import seed
 from tests.installer.made_up import OLD_ABI, make_torch, write
 from tests.support import ROOT
 from tests.versions.toolchains import active_torch, fetched_cmake, fetched_torch
@@ -203,6 +204,43 @@ class TestOldCMake:
         code, printed = kim_install(tmp_path, PATH=path)
         assert code != 0
         assert "'python3 -m pip install cmake'" in printed
+
+
+class TestWheels:
+    """pip and scikit-build-core: a wheel is for the torch of its own Python."""
+
+    def test_an_isolated_build_is_refused_with_the_option_that_ends_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where the system or an environment has another torch."""
+        monkeypatch.delenv("TORCH_ROOT", raising=False)
+        monkeypatch.setenv("CONDA_PREFIX", str(torch_folder(tmp_path / "conda", "2.13.0")))
+        run = {"SKBUILD": "2", "Python_EXECUTABLE": seed(tmp_path / "isolated") / "bin/python"}
+        code, printed = configure(tmp_path, **run)
+        assert code != 0
+        assert f"{tmp_path}/isolated/bin/python has no torch" in printed
+        assert "pip install --no-build-isolation ./driver_src" in printed
+
+    def test_another_torch_than_its_python_imports_is_refused(self, tmp_path: Path) -> None:
+        named = torch_folder(tmp_path / "named", "2.13.0")
+        run = {"SKBUILD": "2", "Python_EXECUTABLE": sys.executable, "TORCH_ROOT": named}
+        code, printed = configure(tmp_path, **run)
+        assert code != 0
+        assert f"TORCH_ROOT names the libtorch in {named}, and {sys.executable} imports" in printed
+
+    def test_a_package_that_is_split_leads_to_its_libraries(self, tmp_path: Path) -> None:
+        """Debian's and conda-forge's: links in the package, all else in the system's folders."""
+        root = torch_folder(tmp_path / "root", "2.13.0")
+        python = seed(tmp_path / "python") / "bin/python"
+        (packages,) = python.parent.parent.glob("lib/python3*/site-packages")
+        write(packages / "torch/__init__.py")
+        (packages / "torch/lib").mkdir()
+        for name in ("libtorch_cpu.so", "libc10.so"):
+            (packages / "torch/lib" / name).symlink_to(root / "lib" / name)
+        run = {"SKBUILD": "2", "Python_EXECUTABLE": python, "TORCHML_PYTHON": "OFF"}
+        code, printed = configure(tmp_path, **run)
+        assert code == 0, printed
+        assert f"Found libtorch 2.13.0 in {root}" in printed
 
 
 class TestNewerTorch:
