@@ -7,7 +7,7 @@
 # named is the only one considered. A wheel takes the torch of its own Python and no other: a process
 # that imports both would hold two libtorches, which ends it.
 #
-# Sets Libtorch_ROOT, Libtorch_VERSION, Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
+# Sets Libtorch_ROOT, Libtorch_VERSION (_MAJOR, _MINOR), Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
 # Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
 
 # Whatever the project asks for: torch_scatter's asks for 3.0, with which if() knows no IN_LIST and
@@ -276,5 +276,104 @@ set_target_properties(libtorch::libtorch PROPERTIES
     INTERFACE_LINK_LIBRARIES libtorch::c10
     # A CUDA build's libtorch_cpu itself needs CUDA's runtime, which only its own run path finds.
     INTERFACE_LINK_OPTIONS "LINKER:--allow-shlib-undefined")
+
+# Whether a source compiles with the flags, and the variables of the environment, that the driver's
+# own will be compiled with. The answer is kept for these.
+function(_libtorch_compiles source result)
+    set(CMAKE_CXX_STANDARD ${Libtorch_CXX_STANDARD})
+    set(CMAKE_CXX_STANDARD_REQUIRED ON)
+    set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+    set(CMAKE_REQUIRED_LIBRARIES libtorch::libtorch)
+    set(CMAKE_REQUIRED_QUIET ON)
+    string(CONCAT key "${source}" "${CMAKE_CXX_COMPILER}" "${CMAKE_CXX_FLAGS}" "${Libtorch_ROOT}"
+        "$ENV{CPATH};$ENV{CPLUS_INCLUDE_PATH}")
+    string(MD5 key "${key}")
+    include(CheckCXXSourceCompiles)
+    check_cxx_source_compiles("${source}" "TORCHML_COMPILES_${key}")
+    set(${result} "${TORCHML_COMPILES_${key}}" PARENT_SCOPE)
+endfunction()
+
+# Flags that give the standard library's classes another layout, or other names, than torch and KIM know:
+# the driver would be linked after minutes, and could not be loaded.
+set(_libtorch_old_abi "defined(_GLIBCXX_USE_CXX11_ABI) && !_GLIBCXX_USE_CXX11_ABI")
+set(_libtorch_llvm "defined(_LIBCPP_VERSION)")
+set(_libtorch_debug "defined(_GLIBCXX_DEBUG)")
+set(_libtorch_standard_library "#include <string>
+#if (${_libtorch_old_abi}) || ${_libtorch_llvm} || ${_libtorch_debug}
+#error \"another standard library\"
+#endif
+")
+# gcc and clang look into the folders that CPATH names before those of imported targets. It may lead to
+# either of torch's two folders of headers.
+string(REGEX MATCH "^([0-9]+)[.]([0-9]+)" _libtorch_release "${Libtorch_VERSION}")
+set(Libtorch_VERSION_MAJOR "${CMAKE_MATCH_1}")
+set(Libtorch_VERSION_MINOR "${CMAKE_MATCH_2}")
+set(_libtorch_other_version "#if TORCH_VERSION_MAJOR != ${Libtorch_VERSION_MAJOR} || \
+TORCH_VERSION_MINOR != ${Libtorch_VERSION_MINOR}
+#error \"another torch\"
+#endif
+")
+set(_libtorch_headers "#if __has_include(<torch/csrc/api/include/torch/version.h>)
+#include <torch/csrc/api/include/torch/version.h>
+${_libtorch_other_version}#endif
+#if __has_include(<torch/version.h>)
+#include <torch/version.h>
+${_libtorch_other_version}#endif
+")
+_libtorch_compiles("${_libtorch_standard_library}${_libtorch_headers}" _libtorch_as_configured)
+if(NOT _libtorch_as_configured)
+    _libtorch_compiles("#include <string>" _libtorch_compiler_works)
+    set(_flags_of "CMAKE_CXX_FLAGS ('${CMAKE_CXX_FLAGS}')")
+    if(NOT "$ENV{CXXFLAGS}" STREQUAL "")
+        set(_flags_of "CXXFLAGS ('$ENV{CXXFLAGS}')")
+    endif()
+    _libtorch_compiles("${_libtorch_standard_library}" _libtorch_compiled)
+    if(_libtorch_compiler_works AND NOT _libtorch_compiled)
+        set(_meanings "the old C++ ABI" "LLVM's C++ library" "containers that check their use")
+        foreach(_flag "_GLIBCXX_USE_CXX11_ABI=0" "-stdlib=libc++" "_GLIBCXX_DEBUG")
+            list(POP_FRONT _meanings _meaning)
+            string(FIND "${CMAKE_CXX_FLAGS}" "${_flag}" _found)
+            if(NOT _found EQUAL -1)
+                message(FATAL_ERROR
+                    "torchml: ${_flag} in ${_flags_of} makes the compiler use ${_meaning}. libtorch "
+                    "${Libtorch_VERSION} and KIM-API were compiled without, and the driver could not be loaded "
+                    "with them. Take that flag out; torch itself is fine.")
+            endif()
+        endforeach()
+        message(FATAL_ERROR
+            "torchml: ${CMAKE_CXX_COMPILER} uses another C++ standard library, or another layout of it, than "
+            "libtorch ${Libtorch_VERSION} and KIM-API: the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), LLVM's "
+            "library or _GLIBCXX_DEBUG. Look for that in ${_flags_of} and in the "
+            "compiler's own configuration, or take another compiler.")
+    endif()
+    _libtorch_compiles("${_libtorch_headers}" _libtorch_compiled)
+    if(_libtorch_compiler_works AND NOT _libtorch_compiled)
+        set(_origin "")
+        foreach(_variable CPATH CPLUS_INCLUDE_PATH)
+            string(REPLACE ":" ";" _folders "$ENV{${_variable}}")
+            foreach(_folder IN LISTS _folders)
+                foreach(_header ATen/ATen.h torch/version.h)
+                    if(NOT _origin AND EXISTS "${_folder}/${_header}"
+                            AND NOT "${_folder}" IN_LIST _libtorch_includes)
+                        set(_origin "${_variable} leads to another torch's in ${_folder}. Unset ${_variable}, "
+                            "or take that folder out of it")
+                        string(CONCAT _origin ${_origin})
+                    endif()
+                endforeach()
+            endforeach()
+        endforeach()
+        if(NOT _origin AND "${CMAKE_CXX_FLAGS}" MATCHES "-I|-isystem|-include")
+            set(_origin "${_flags_of} leads to others. Take those folders out of it")
+        endif()
+        if(NOT _origin)
+            set(_origin "it takes none or others. Look for torch's headers in the folders that CPATH, "
+                "CPLUS_INCLUDE_PATH and CXXFLAGS name")
+            string(CONCAT _origin ${_origin})
+        endif()
+        message(FATAL_ERROR
+            "torchml: the compiler does not take the headers of the libtorch ${Libtorch_VERSION} in "
+            "${Libtorch_ROOT}: ${_origin}; or name the torch that you mean with TORCH_ROOT.")
+    endif()
+endif()
 
 message(STATUS "Found libtorch ${Libtorch_VERSION} in ${Libtorch_ROOT} (C++${Libtorch_CXX_STANDARD})")

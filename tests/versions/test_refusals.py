@@ -206,6 +206,74 @@ class TestOldCMake:
         assert "'python3 -m pip install cmake'" in printed
 
 
+class TestFlagsAndVariables:
+    """What the compiler is told behind the driver's back, found out before minutes of compiling."""
+
+    @pytest.mark.parametrize("flag", ["-D_GLIBCXX_USE_CXX11_ABI=0", "-D_GLIBCXX_DEBUG"])
+    def test_a_flag_for_another_standard_library_is_named(
+        self, flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CXXFLAGS", f"-O1 {flag}")
+        code, printed = configure(tmp_path, TORCH_ROOT=torch_folder(tmp_path / "torch", "2.7.0"))
+        assert code != 0
+        assert f"torchml: {flag[2:]} in CXXFLAGS ('-O1 {flag}') makes the compiler" in printed
+        assert "torch itself is fine" in printed
+
+    @pytest.mark.parametrize("folder", ["", "torch/csrc/api/include"])
+    def test_a_variable_that_leads_to_another_torch_is_named(
+        self, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = torch_folder(tmp_path / "other", "1.13.1") / "include" / folder
+        monkeypatch.setenv("CPATH", f"/nowhere:{other}")
+        code, printed = configure(tmp_path, TORCH_ROOT=active_torch())
+        assert code != 0
+        assert f"CPATH leads to another torch's in {other}. Unset CPATH" in printed
+
+    @pytest.mark.slow
+    def test_the_torch_that_is_built_for_may_be_named_twice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CPATH", str(active_torch() / "include"))
+        code, printed = configure(tmp_path, TORCH_ROOT=active_torch())
+        assert code == 0, printed
+
+    @pytest.mark.slow
+    def test_a_variable_that_changed_since_stops_the_compiler(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = torch_folder(tmp_path / "other", "1.13.1") / "include"
+        monkeypatch.setenv("CMAKE_GENERATOR", "Ninja")
+        code, printed = configure(tmp_path, TORCH_ROOT=active_torch(), TORCHML_UNITY="OFF")
+        assert code == 0, printed
+        monkeypatch.setenv("CPATH", str(other / "torch/csrc/api/include"))
+        (source,) = (ROOT / "driver_src").rglob("libtorch.cpp")
+        object_file = f"CMakeFiles/torchml_engine.dir/{source.relative_to(ROOT / 'driver_src')}.o"
+        command = ["cmake", "--build", tmp_path / "build", "--target", object_file]
+        code, printed = outcome([*command], tmp_path)
+        assert code != 0
+        assert "torchml: CPATH, CPLUS_INCLUDE_PATH or CXXFLAGS leads to" in printed
+
+    @pytest.mark.slow
+    def test_folders_that_only_the_linker_knows_stay_in_the_run_path(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Modules of clusters set LIBRARY_PATH for builds; no loader reads it."""
+        monkeypatch.setenv("LIBRARY_PATH", "/opt/somewhere/lib")
+        write(tmp_path / "show.cmake", 'message(STATUS "loader: ${TORCHML_LOADER_DIRS}.")\n')
+        code, printed = configure(
+            tmp_path,
+            TORCH_ROOT=active_torch(),
+            CMAKE_PROJECT_torchml_driver_INCLUDE=write(
+                tmp_path / "defer.cmake",
+                f'cmake_language(DEFER CALL include "{tmp_path}/show.cmake")\n',
+            ),
+        )
+        assert code == 0, printed
+        (loader,) = re.findall(r"loader: (\S+)\.", printed)
+        assert "/opt/somewhere/lib" not in loader.split(";")
+        assert any(folder.startswith("/usr/lib") for folder in loader.split(";"))
+
+
 class TestWheels:
     """pip and scikit-build-core: a wheel is for the torch of its own Python."""
 

@@ -5,6 +5,21 @@
 
 #include <system_error>
 
+// Configuring has looked for it; the variables may have changed since. Either of torch's two
+// folders of headers may be another's.
+#define TORCHML_IS_OF_ANOTHER_TORCH \
+    (TORCH_VERSION_MAJOR != TORCHML_LIBTORCH_MAJOR || TORCH_VERSION_MINOR != TORCHML_LIBTORCH_MINOR)
+#include <torch/csrc/api/include/torch/version.h>
+#if TORCHML_IS_OF_ANOTHER_TORCH
+#error \
+    "torchml: CPATH, CPLUS_INCLUDE_PATH or CXXFLAGS leads to the headers of another torch: unset it."
+#endif
+#include <torch/version.h>
+#if TORCHML_IS_OF_ANOTHER_TORCH
+#error \
+    "torchml: CPATH, CPLUS_INCLUDE_PATH or CXXFLAGS leads to the headers of another torch: unset it."
+#endif
+
 namespace torchml {
 
 std::filesystem::path torch_folder() {
