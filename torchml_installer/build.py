@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +40,7 @@ from torchml_installer.remedies.applying import with_remedies
 from torchml_installer.remedies.remedy import Context
 from torchml_installer.resources import shared_folder
 from torchml_installer.torch_extensions import EXTENSIONS
+from torchml_installer.user_python import say_which, user_python
 
 #: Environment variables that the driver's CMake code or the compiler reads.
 _ENVIRONMENT = (
@@ -58,7 +58,7 @@ _ENVIRONMENT = (
 class DriverOptions:
     """What ``driver`` was asked for.
 
-    python: build the Python module; None: if the active Python has what that takes.
+    python: build the Python module; None: if the user's Python has what that takes.
     graph: with staged graphs, unless the environment has KIM_MODEL_DISABLE_GRAPH.
     mpi: asks MPI itself for a process's rank on its node; None: if the environment has
         KIM_MODEL_MPI_AWARE=yes.
@@ -82,12 +82,13 @@ class DriverOptions:
 
 @dataclass(frozen=True)
 class InstalledDriver:
-    """What is in place now."""
+    """What is in place now. python: the user's."""
 
     folders: tuple[Path, ...]
     python_module: bool
     toolchain: Toolchain
     log: Path
+    python: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``driver --json`` prints.
@@ -100,7 +101,7 @@ class InstalledDriver:
         return {
             "schema": 1,
             "drivers": [{"name": one.name, "folder": str(one)} for one in self.folders],
-            "python_module": sys.executable if self.python_module else None,
+            "python_module": self.python if self.python_module else None,
             "torch": {"version": torch.version, "root": str(torch.where)},
             "log": str(self.log),
         }
@@ -114,6 +115,7 @@ def install_driver(options: DriverOptions) -> InstalledDriver:
     PythonModuleError. The collection changes by renames only, after everything was built.
     """
     names = _names(options)
+    say_which()
     # CMake, the compiler's programs and detection all read the variables.
     os.environ.update({name: str(folder) for name, folder in options.roots.items()})
     context = Context(
@@ -191,6 +193,7 @@ def _install_driver(
         python_module=with_python,
         toolchain=tools,
         log=_log(build),
+        python=user_python().executable,
     )
 
 
@@ -251,12 +254,12 @@ def _with_python(wanted: bool | None) -> bool:
 def _build_place(options: DriverOptions, context: Context, sources: Path) -> Path:
     if options.build_dir is not None:
         return options.build_dir.absolute()
-    tools = context.tools
+    tools, python = context.tools, user_python()
     # The names are left out: another name needs a link, not another build.
     facts = [
         *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
         tools.build_tool.generator,
-        f"{sys.prefix} {sys.version}",  # whether it was called python or python3
+        f"{python.prefix} {python.full_version}",  # whether it was called python or python3
         f"werror={_werror()} graph={_graph(options)} mpi={_switch(_mpi(options))}",
         *(f"{name}={os.environ.get(name, '')}" for name in _ENVIRONMENT),
         *(f"{name}={value}" for name, value in sorted(context.variables.items())),
@@ -302,7 +305,7 @@ def _build(
         "TORCHML_SANITIZE": os.environ.get("TORCHML_SANITIZE", ""),
         "TORCHML_UNITY": os.environ.get("TORCHML_UNITY", "ON"),
         "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
-        "Python_EXECUTABLE": sys.executable,
+        "Python_EXECUTABLE": user_python().executable,
         "KIM_API_INSTALL_COLLECTION": options.collection.value.upper(),
         "KIM_API_MODEL_DRIVER_INSTALL_PREFIX": stage / "kim",
     }
@@ -341,7 +344,7 @@ def _install_python_module(
     python_module.install_dependencies(facts, _log(build), verbose=options.verbose)
     require_known_energy_of_module(package.parent)
     python_module.install(wheel, _log(build), verbose=options.verbose)
-    made_from = {**_made_from(options, tools, sources), "python": sys.executable}
+    made_from = {**_made_from(options, tools, sources), "python": user_python().executable}
     place = python_module.place()
     receipts.write(
         receipts.Receipt(

@@ -388,7 +388,7 @@ def driver(
     for folder in installed.folders:
         click.echo(f"Installed the driver {folder.name} in {folder}")
     if installed.python_module:
-        click.echo(f"Installed the Python module torchml_driver for {sys.executable}")
+        click.echo(f"Installed the Python module torchml_driver for {installed.python}")
     click.echo("  next: torchml-install quickstart, or model pack with a model of yours")
 
 

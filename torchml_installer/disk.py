@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from torchml_installer import files
 from torchml_installer.errors import DiskFullError, TorchMLError
 from torchml_installer.paths import cache_folder, data_folder, temporary_folder
+from torchml_installer.user_python import user_python
 
 #: What programs print, of the C library's and of apt's own words.
 _FULL = re.compile(
@@ -121,7 +121,7 @@ def _uses() -> Iterator[_Use]:
 
 
 def _python() -> Path:
-    return Path(sys.prefix)
+    return user_python().prefix
 
 
 def _place_named(said: str) -> Path | None:

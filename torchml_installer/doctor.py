@@ -87,8 +87,8 @@ def _next_command(survey: Survey) -> str:
         return "The driver is installed: `torchml-install quickstart` runs a first model with it."
     if not problems:
         return "Everything needed to build the driver is here: `torchml-install driver` builds it."
-    if any(finding.named for finding in problems):
-        # `deps` installs nothing beside what somebody has named.
+    if any(finding.named for finding in problems) or survey.get("python").problem is not None:
+        # `deps` installs nothing beside what somebody has named, nor where nobody would find it.
         return "The driver cannot be built yet; start with the first problem above."
     return (
         "The driver cannot be built yet: `torchml-install deps` installs what is missing\n"

@@ -21,6 +21,7 @@ from torchml_installer.cmake_project import CMakeProject
 from torchml_installer.errors import PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.paths import plain_temporary_parent
+from torchml_installer.user_python import user_python
 
 _MODEL = "TorchML_known_energy"
 _CODE = """\
@@ -109,7 +110,7 @@ def require_known_energy_of_module(folder: Path) -> None:
         _write_files(work)
         with console.step("trying the Python module with a known energy"):
             done = subprocess.run(
-                [sys.executable, "-c", _MODULE_RUN, f"{work}/{_MODEL}.param"],
+                [user_python().executable, "-c", _MODULE_RUN, f"{work}/{_MODEL}.param"],
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -177,6 +178,7 @@ def _ask(library: Path, driver: Path, models: Path, work: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KIM_MODEL_")}
     folder = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
+    # No package is imported: any Python will do, and this one has torchml_installer.
     command = [sys.executable, "-m", "torchml_installer.known_energy", str(library), _MODEL]
     try:
         done = subprocess.run(

@@ -1,22 +1,18 @@
-"""The packages of the active Python: pip, or uv in an environment that uv made without it."""
+"""The packages of the user's Python: pip, or uv in an environment that uv made without it."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
-import importlib.util
 import json
 import re
 import shlex
-import site
 import subprocess
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import build_folder, receipts
+from torchml_installer import build_folder, receipts, user_python
 from torchml_installer.detect.programs import which
 from torchml_installer.python_paths import python_path
 
@@ -40,30 +36,36 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why nothing can be installed into the active Python. Both are clauses."""
+    """Why nothing can be installed into the user's Python. Both are clauses."""
 
     reason: str
     remedy: str
 
 
 def obstacle() -> Obstacle | None:
-    """None if packages can be installed into the active Python."""
+    """None if packages can be installed into the user's Python."""
+    python = user_python.user_python().executable
     if _is_managed_by_the_system():
         return Obstacle(
-            f"the active Python {sys.executable} belongs to the system, which forbids pip",
+            f"the active Python {python} belongs to the system, which forbids pip",
             "use torchml-install from a virtual environment (`python3 -m venv DIR`)",
+        )
+    if (explanation := user_python.in_tool_environment(user_python.user_python())) is not None:
+        return Obstacle(
+            f"{explanation[0][:-1]}, where no program of yours would find anything",
+            f"{explanation[1][0].lower()}{explanation[1][1:-1]}",
         )
     if not available():
         return Obstacle(
-            f"the active Python {sys.executable} has no pip",
-            f"`{shlex.quote(sys.executable)} -m ensurepip` brings it",
+            f"the active Python {python} has no pip",
+            f"`{shlex.quote(python)} -m ensurepip` brings it",
         )
     return None
 
 
 def available() -> bool:
     """Whether there is a program that installs packages, be it into another folder."""
-    return importlib.util.find_spec("pip") is not None or which("uv") is not None
+    return user_python.user_python().has("pip") or which("uv") is not None
 
 
 def install_command(*words: str | Path) -> list[str]:
@@ -72,10 +74,12 @@ def install_command(*words: str | Path) -> list[str]:
     pip where there is one: its settings (index, proxy, certificates) are those that users have.
     """
     said = [str(word) for word in words]
-    if importlib.util.find_spec("pip") is None and (uv := which("uv")) is not None:
-        return [str(uv[0]), "pip", "install", "--python", sys.executable, *said]
-    start = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    return [*start, *said]
+    python = user_python.user_python()
+    if not python.has("pip") and (uv := which("uv")) is not None:
+        return [str(uv[0]), "pip", "install", "--python", python.executable, *said]
+    start = (python.executable, "-m", "pip", "install")
+    quiet = ("--disable-pip-version-check", "--no-input")
+    return [*start, *quiet, *said]
 
 
 def uninstall_command(python: str, names: Sequence[str]) -> list[str]:
@@ -85,18 +89,10 @@ def uninstall_command(python: str, names: Sequence[str]) -> list[str]:
     return [python, "-m", "pip", "uninstall", "--yes", "--quiet", *names]
 
 
-def look_again() -> None:
-    """Has this process see what was installed since it began, in a user site made just now, too."""
-    importlib.invalidate_caches()
-    user_site = site.getusersitepackages()
-    if site.ENABLE_USER_SITE and Path(user_site).is_dir() and user_site not in sys.path:
-        site.addsitedir(user_site)
-
-
-def installed(python: str = sys.executable) -> dict[str, tuple[str, list[str]]] | None:
-    """What a Python has: name, as pip compares it, → (version, what that needs); None if it cannot
-    be asked."""
-    done = _run([python, "-c", _LIST])
+def installed(python: str | None = None) -> dict[str, tuple[str, list[str]]] | None:
+    """What a Python, the user's unless another is named, has: name, as pip compares it, → (version,
+    what that needs); None if it cannot be asked."""
+    done = _run([python or user_python.user_python().executable, "-c", _LIST])
     if done.returncode != 0:
         return None
     answer = json.loads(done.stdout)
@@ -105,33 +101,39 @@ def installed(python: str = sys.executable) -> dict[str, tuple[str, list[str]]] 
 
 @contextlib.contextmanager
 def locked() -> Iterator[build_folder.Lock]:
-    """Holds the active Python's packages for this process and the programs that inherit the lock:
-    two pips in one environment undo each other's work."""
-    with build_folder.locked(_lock(sys.prefix), _WORK) as held:
+    """Holds the packages of the user's Python for this process and the programs that inherit the
+    lock: two pips in one environment undo each other's work."""
+    prefix = str(user_python.user_python().prefix)
+    with build_folder.locked(_lock(prefix), _WORK) as held:
         yield held
 
 
 @contextlib.contextmanager
 def recorded(asked: Sequence[str]) -> Iterator[None]:
-    """Writes into a receipt what the block brings to the active Python that it did not have.
+    """Writes into a receipt what the block brings to the user's Python that it did not have.
 
     asked: the packages, or requirements, that are to be installed. What a process that is killed
     meanwhile has brought, the next one claims, or ``claim_interrupted``. Hold ``locked``.
     """
-    pending = receipts.pending(KIND, sys.executable)
+    python = user_python.user_python()
+    pending = receipts.pending(KIND, python.executable)
     _claim(pending)
     before = installed()
     if before is not None:
-        begun = {"python": sys.executable, "prefix": sys.prefix, "asked": list(map(_plain, asked))}
+        begun = {
+            "python": python.executable,
+            "prefix": str(python.prefix),
+            "asked": list(map(plain, asked)),
+        }
         receipts.write_pending(pending, {**begun, "before": _versions(before)})
     try:
         yield
     finally:
-        look_again()
+        user_python.look_again()
         after = installed()
         if before is not None and after is not None:
             had, has = _versions(before), _versions(after)
-            _record(sys.executable, has.keys() - had.keys(), had, has)
+            _record(python.executable, has.keys() - had.keys(), had, has)
         receipts.remove_pending(pending)
 
 
@@ -171,7 +173,7 @@ def _record(
         receipts.write(receipts.Receipt(KIND, KIND, (), made_from, packages=packages))
 
 
-def _plain(requirement: str) -> str:
+def plain(requirement: str) -> str:
     """The name in a requirement, as pip compares names."""
     match = re.match(r"[A-Za-z0-9._-]*", requirement)
     return re.sub(r"[-_.]+", "-", match[0] if match else "").lower()
@@ -188,7 +190,7 @@ def _versions(packages: Mapping[str, tuple[str, list[str]]]) -> dict[str, str]:
 
 def _is_managed_by_the_system() -> bool:
     """PEP 668: the marker counts outside of virtual environments only."""
-    if sys.prefix != sys.base_prefix:
+    if user_python.user_python().is_virtual:
         return False
     return (python_path("stdlib") / "EXTERNALLY-MANAGED").is_file()
 

@@ -1,4 +1,4 @@
-"""Installs the built Python module ``torchml_driver`` into the active Python, as a wheel.
+"""Installs the built Python module ``torchml_driver`` into the user's Python, as a wheel.
 
 A wheel, because pip then knows the module: ``pip uninstall torchml-driver`` removes it, ``pip
 list`` shows it, and an interrupted installation is rolled back.
@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import os
 import re
 import shlex
 import subprocess
-import sys
-import sysconfig
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from torchml_installer import offline, pip
 from torchml_installer.detect import python_headers
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
 from torchml_installer.process import run_logged
+from torchml_installer.user_python import look_again, user_python
 
 DISTRIBUTION = "torchml-driver"
 PACKAGE = "torchml_driver"
@@ -59,23 +57,30 @@ def project_facts(sources: Path) -> ProjectFacts:
 
 
 def obstacle() -> PythonModuleError | None:
-    """Why nothing can be installed into the active Python, None if it can."""
+    """Why the module cannot be built for and installed into the user's Python, None if it can."""
+    python = user_python()
+    if python.too_old:
+        return PythonModuleError(
+            f"The Python module cannot be built: {python.too_old}",
+            "Activate an environment with a newer Python; or leave the module out with "
+            "--no-python.",
+        )
     if (found := pip.obstacle()) is not None:
         return PythonModuleError(
             f"The Python module cannot be installed: {found.reason}.",
             f"{found.remedy[0].upper()}{found.remedy[1:]}; or leave the module out with "
             "--no-python.",
         )
-    if importlib.util.find_spec("pybind11") is None:
+    if not python.has("pybind11"):
         return PythonModuleError(
-            f"The Python {sys.executable} has no pybind11, which builds the Python module.",
+            f"The Python {python.executable} has no pybind11, which builds the Python module.",
             f"`{shlex.join(pip.install_command('pybind11'))}`, or leave the module out with "
             "--no-python.",
         )
     headers = python_headers.detect()
     if not headers.usable:
         return PythonModuleError(
-            f"The Python {sys.executable} has no headers (Python.h), which the Python module is "
+            f"The Python {python.executable} has no headers (Python.h), which the Python module is "
             "compiled with.",
             f"{headers.hint} Or leave the module out with --no-python.",
         )
@@ -83,7 +88,7 @@ def obstacle() -> PythonModuleError | None:
 
 
 def write_wheel(package: Path, facts: ProjectFacts, folder: Path) -> Path:
-    """Packs the staged folder ``torchml_driver/`` into a wheel for this interpreter."""
+    """Packs the staged folder ``torchml_driver/`` into a wheel for the user's Python."""
     tag = wheel_tag()
     distribution = f"{PACKAGE}-{facts.version}"
     metadata = [
@@ -118,11 +123,11 @@ def write_wheel(package: Path, facts: ProjectFacts, folder: Path) -> Path:
 
 
 def wheel_tag() -> str:
-    """This interpreter's tag, for example ``cp311-cp311-linux_x86_64``."""
-    abi_flags = getattr(sys, "abiflags", "")
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    platform = re.sub(r"[^A-Za-z0-9]", "_", sysconfig.get_platform())
-    return f"{python}-{python}{abi_flags}-{platform}"
+    """The tag of the user's Python, for example ``cp311-cp311-linux_x86_64``."""
+    python = user_python()
+    release = f"cp{python.version[0]}{python.version[1]}"
+    platform = re.sub(r"[^A-Za-z0-9]", "_", python.platform)
+    return f"{release}-{release}{python.abi_flags}-{platform}"
 
 
 def _record(members: dict[str, bytes], distribution: str) -> str:
@@ -136,10 +141,11 @@ def _record(members: dict[str, bytes], distribution: str) -> str:
 
 def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
     """Installs those that are missing. Raises PythonModuleError."""
+    present = pip.installed() or {}
     missing = [
         dependency
         for dependency, name in zip(facts.dependencies, facts.dependency_names(), strict=True)
-        if not _is_installed(name)
+        if pip.plain(name) not in present
     ]
     if missing:
         try:
@@ -167,29 +173,20 @@ def install(wheel: Path, log: Path, *, verbose: bool = False) -> None:
         verbose=verbose,
         failure=PythonModuleError,
     )
+    look_again()
 
 
 def place() -> Path | None:
-    """Where the active Python, started anew, has the module: pip may have chosen the user site."""
+    """Where the user's Python, started anew, has the module: pip may have chosen the user site."""
     program = (
         "import importlib.metadata as m; "
         f"print(m.distribution({DISTRIBUTION!r}).locate_file({PACKAGE!r}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [user_python().executable, "-c", program],
         cwd="/",  # Python looks into the current folder first
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
     return Path(os.fsdecode(done.stdout).removesuffix("\n")) if done.returncode == 0 else None
-
-
-def _is_installed(name: str) -> bool:
-    import importlib.metadata
-
-    try:
-        importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

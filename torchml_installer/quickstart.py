@@ -6,7 +6,6 @@ import math
 import re
 import shlex
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from torchml_installer.models.pack import PackOptions, pack
 from torchml_installer.paths import cache_folder
 from torchml_installer.process import run_logged
 from torchml_installer.resources import shared_folder
+from torchml_installer.user_python import user_python
 
 MODEL_NAME = "TorchML_SW_Si__MO_000000000000_000"
 #: Å: sigma (2.0951) times the range 1.8 of the published parameters.
@@ -157,7 +157,7 @@ def _reference(facts: Survey, collections: Collections) -> str:
 def _install_example(examples: Path, scratch: Path, options: QuickstartOptions) -> None:
     file = scratch / "SW_Si.pt"
     run_logged(
-        [sys.executable, examples / "make_model.py", "--output", file],
+        [user_python().executable, examples / "make_model.py", "--output", file],
         title="making the example model",
         log=_log(),
         cwd=scratch,
@@ -194,7 +194,7 @@ def _run_all(
             command: Sequence[str | Path] = (
                 [lammps, "-in", "in.silicon", "-var", "model", model]
                 if program == "LAMMPS"
-                else [sys.executable, "run_ase.py", "--model", model]
+                else [user_python().executable, "run_ase.py", "--model", model]
             )
             output = run_logged(
                 command,

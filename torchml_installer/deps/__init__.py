@@ -20,6 +20,7 @@ from torchml_installer.deps.packages import Step
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import survey
 from torchml_installer.torch_extensions import EXTENSIONS
+from torchml_installer.user_python import say_which
 
 Handler = Callable[[str, DepsOptions], Outcome]
 
@@ -76,6 +77,7 @@ def provide(
     archive: file or address of a libtorch, with the sha256 that it must have: it is installed
     first, and no other torch. Raises what the providers raise.
     """
+    say_which()
     outcomes = []
     if archive is not None:
         outcomes.append(libtorch.provide(archive, sha256, options))

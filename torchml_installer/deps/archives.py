@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from torchml_installer import offline, pip
 from torchml_installer.errors import DownloadFailedError
 from torchml_installer.placing import partial_beside
 from torchml_installer.process import run_logged
+from torchml_installer.user_python import user_python
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Archive:
 
     package, version: of the release. file: the file's name. sha256: its checksum.
     pip_options: what tells pip to take this file of the release.
-    modules: that the running Python needs for the download, besides pip.
+    modules: that the user's Python needs for the download, besides pip.
     """
 
     package: str
@@ -53,7 +52,7 @@ class Archive:
 
     def download_command(self, folder: Path) -> list[str]:
         return [
-            *(sys.executable, "-m", "pip", "download", "--disable-pip-version-check"),
+            *(user_python().executable, "-m", "pip", "download", "--disable-pip-version-check"),
             *("--no-input", "--no-deps", *self.pip_options),
             *("--dest", str(folder)),
             f"{self.package}=={self.version}",
@@ -66,10 +65,11 @@ class Archive:
             f"https://pypi.org/project/{self.package}/{self.version}/#files "
             "and name its folder with --sources DIR."
         )
+        python = user_python()
         for module in ("pip", *self.modules):
-            if importlib.util.find_spec(module) is None:
+            if not python.has(module):
                 raise DownloadFailedError(
-                    f"The Python {sys.executable} has no {module}, which the download needs.",
+                    f"The Python {python.executable} has no {module}, which the download needs.",
                     f"`{shlex.join(_bringing(module))}`. {by_hand}",
                 )
         with partial_beside(path) as partial:
@@ -96,5 +96,5 @@ class Archive:
 def _bringing(module: str) -> list[str]:
     """uv, which installs packages like pip, downloads no archives."""
     if module == "pip":
-        return [sys.executable, "-m", "ensurepip"]
+        return [user_python().executable, "-m", "ensurepip"]
     return pip.install_command(module)

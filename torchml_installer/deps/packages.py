@@ -19,6 +19,7 @@ from torchml_installer.detect import Survey, survey
 from torchml_installer.errors import NoProviderError, PackageInstallError
 from torchml_installer.paths import cache_folder
 from torchml_installer.process import run_logged
+from torchml_installer.user_python import look_again
 
 #: Programs are there before Python packages that compile with them.
 _ORDER = ("conda", "apt", "pip")
@@ -175,7 +176,7 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
 
 
 def _survey_anew(options: DepsOptions) -> Survey:
-    pip.look_again()
+    look_again()
     return survey(options.places)
 
 

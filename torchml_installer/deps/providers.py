@@ -6,7 +6,6 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from torchml_installer import files
 from torchml_installer import pip as python_packages
 from torchml_installer.detect.programs import which
+from torchml_installer.user_python import user_python
 
 #: With sudo's own words for "no password needed": a question would wait for ever in a CI job.
 _SUDO = ("sudo", "-n")
@@ -128,4 +128,4 @@ def pip() -> Provider:
 def python_is_condas() -> bool:
     """Whether the active Python is the active conda environment's own."""
     prefix = os.environ.get("CONDA_PREFIX", "")
-    return bool(prefix) and Path(sys.prefix).resolve() == Path(prefix).resolve()
+    return bool(prefix) and user_python().prefix.resolve() == Path(prefix).resolve()

@@ -30,6 +30,7 @@ from torchml_installer.detect import (
     mpi,
     pkg_config,
     published_models,
+    python,
     python_headers,
     python_packages,
     torch,
@@ -90,6 +91,7 @@ class Survey:
 
 #: What models and simulators want, found without knowing of anything else.
 DETECTORS: dict[str, Callable[[], Finding]] = {
+    "python": python.detect,
     "xxd": xxd.detect,
     "pkg-config": pkg_config.detect,
     "mpi": mpi.detect,

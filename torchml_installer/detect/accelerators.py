@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place, first_with, named_by
+from torchml_installer.user_python import user_python
 
 _CUDNN_HEADERS = ("include/cudnn_version.h", "include/*-linux-gnu/cudnn_version*.h")
 _CUDNN_LIBRARIES = ("lib/libcudnn.so*", "lib64/libcudnn.so*", "lib/*-linux-gnu*/libcudnn.so*")
@@ -52,10 +51,11 @@ def _lacks_rocm(root: Path) -> str:
 def _cudnn_places() -> Iterator[Place]:
     for name in ("CUDNN_ROOT", "CUDNN_PATH"):
         yield named_by(name)
-    spec = importlib.util.find_spec("nvidia")
+    python = user_python()
+    spec = python.find_spec("nvidia")
     folders = (spec.submodule_search_locations or ()) if spec else ()
     if not folders:
-        yield Place(Path(sys.prefix), "the active Python", "it has no package nvidia-cudnn")
+        yield Place(python.prefix, "the active Python", "it has no package nvidia-cudnn")
     for folder in folders:
         yield Place(Path(folder) / "cudnn", "the active Python")
     for name in ("CONDA_PREFIX", "CUDA_HOME"):

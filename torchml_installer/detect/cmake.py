@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
 from torchml_installer.paths import cache_folder
 from torchml_installer.process import quick_output
+from torchml_installer.user_python import user_python
 
 MINIMUM = (3, 18)
 
@@ -86,7 +86,7 @@ def behind(program: Path) -> Path:
             first = stream.readline().strip()
     except OSError:
         return program
-    python, active = Path(os.fsdecode(first.removeprefix(b"#!"))), Path(sys.executable)
+    python, active = Path(os.fsdecode(first.removeprefix(b"#!"))), Path(user_python().executable)
     # python, python3 and python3.11 of an environment are links to one program.
     same = python.parent == active.parent and files.resolved(python) == files.resolved(active)
     return package / "data/bin/cmake" if same else program

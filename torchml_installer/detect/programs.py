@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import site
-import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 from torchml_installer import files
 from torchml_installer.detect.record import Place
 from torchml_installer.python_paths import user_path
+from torchml_installer.user_python import user_python
 
 
 def python_program_folder() -> Path:
@@ -21,20 +20,20 @@ def python_program_folder() -> Path:
     It is searched even when the environment was not activated, so that
     ``.venv/bin/torchml-install`` finds the cmake and ninja of ``.venv``.
     """
-    return Path(sys.executable).parent
+    return user_python().program_folder
 
 
 def python_program_folders() -> tuple[Path, ...]:
     """That folder, and the one where pip puts programs if it may not write there (~/.local/bin)."""
     folders = [python_program_folder()]
-    if site.ENABLE_USER_SITE:
+    if user_python().has_user_site:
         folders.append(user_path("scripts"))
     return tuple(folders)
 
 
 def conda_environment() -> Path | None:
     """The conda environment that the active Python belongs to, activated or not."""
-    prefix = Path(sys.prefix)
+    prefix = user_python().prefix
     return prefix if files.is_dir(prefix / "conda-meta") else None
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
+from torchml_installer.user_python import in_tool_environment, user_python
 
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 #: The one that this program builds, and PyPI does not have.
@@ -38,7 +37,7 @@ def detect(name: str) -> Finding:
             version=version_of(name),
             looked=places(name, folder),
         )
-    install = f"{shlex.quote(sys.executable)} -m pip install {name}"
+    install = f"{shlex.quote(user_python().executable)} -m pip install {name}"
     if (notes := _notes(name)) is not None:
         # pip takes its own notes for the package, and would install nothing.
         install = f"{install} --ignore-installed"
@@ -48,7 +47,10 @@ def detect(name: str) -> Finding:
         looked = places(name, None)
     if name == _OURS:
         install = "torchml-install driver"
-    return Finding(name=name, title=name, hint=f"`{install}` ({PACKAGES[name]}).", looked=looked)
+    hint = f"`{install}` ({PACKAGES[name]})."
+    if in_tool_environment(user_python()) is not None:
+        hint = f"Activate the environment that is to have it ({PACKAGES[name]})."
+    return Finding(name=name, title=name, hint=hint, looked=looked)
 
 
 def folder_of(name: str) -> Path | None:
@@ -57,7 +59,7 @@ def folder_of(name: str) -> Path | None:
     None if it has none, or no more than folders that a removal has left behind.
     """
     try:
-        spec = importlib.util.find_spec(name)
+        spec = user_python().find_spec(name)
     except (ImportError, ValueError):
         return None
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
@@ -102,7 +104,7 @@ def pybind11_cmake_folder() -> Path | None:
 
 
 def _searched(name: str, found: Path | None) -> Iterator[Place]:
-    for entry in dict.fromkeys(sys.path):
+    for entry in dict.fromkeys(user_python().search_path):
         folder = Path(entry).absolute()
         if found is not None and found == folder / name:
             yield Place(found, "the active Python")
@@ -112,7 +114,7 @@ def _searched(name: str, found: Path | None) -> Iterator[Place]:
 
 def _notes(name: str) -> Path | None:
     """The folder in which pip keeps what it knows of a package."""
-    for folder in dict.fromkeys(Path(entry).absolute() for entry in sys.path):
+    for folder in dict.fromkeys(Path(entry).absolute() for entry in user_python().search_path):
         for found in sorted(files.names(folder)):
             if found.startswith(f"{name}-") and found.endswith("-info"):
                 return folder / found

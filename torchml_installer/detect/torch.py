@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.machinery
-import importlib.util
 import os
 import re
 import shlex
@@ -30,6 +29,7 @@ from torchml_installer.errors import (
     TorchTooOldError,
 )
 from torchml_installer.paths import data_folder
+from torchml_installer.user_python import in_tool_environment, user_python
 
 MINIMUM = (1, 13)
 #: The newest release with which the driver was built and tested; FindLibtorch.cmake says so, too.
@@ -91,6 +91,8 @@ def detect(explicit: Path | None = None) -> TorchFinding:
             alternatives.append(place.where)
     if first is None:
         problem = NoTorchError(f"No libtorch found: looked at {_PLACES}.")
+        if (explanation := in_tool_environment(user_python())) is not None:
+            problem.remedy = f"{explanation[1]} Without one: {problem.remedy}"
         return dataclasses.replace(_finding(problem=problem), looked=tuple(looked))
     if first.how in _NAMED and isinstance(first.problem, NoTorchError):
         first.problem.remedy = correction(first.how, "--torch-root", alternatives)
@@ -176,12 +178,12 @@ def _candidates(explicit: Path | None) -> Iterator[Place]:
     for variable in ("TORCH_ROOT", "Torch_ROOT"):
         yield named_by(variable)
     if (package := python_torch_folder()) is None:
-        yield Place(Path(sys.prefix), "the active Python", "it has no package torch")
+        yield Place(user_python().prefix, "the active Python", "it has no package torch")
     else:
         # conda-forge splits torch: libraries and headers lie in the environment's own lib/ and
         # include/, and the Python package has links to the libraries at most.
         whole = files.is_dir(package / "include/ATen")
-        prefix = Path(sys.prefix)
+        prefix = user_python().prefix
         split = not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None
         yield Place(prefix if split else package, "the active Python")
     yield named_by("CONDA_PREFIX")
@@ -221,7 +223,7 @@ def deps_folder() -> Path:
 def python_torch_folder() -> Path | None:
     """The folder of the package ``torch`` of the active Python, without importing it."""
     try:
-        spec = importlib.util.find_spec("torch")
+        spec = user_python().find_spec("torch")
     except (ImportError, ValueError):
         return None
     return _package_folder(spec)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from torchml_installer.models.pack import check_cutoff, check_elements
 from torchml_installer.models.parameter_file import Pattern
 from torchml_installer.paths import cache_folder
 from torchml_installer.process import run_logged
+from torchml_installer.user_python import say_which, user_python
 
 #: What the child process calls its failures.
 FAILURES: Mapping[str, type[TorchMLError]] = {
@@ -198,15 +198,24 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
         "answer": str(work / "answer.json"),
     }
     (work / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    here = Path(__file__).resolve().parents[2]  # this package, be it installed or not
-    path = os.pathsep.join(filter(None, [str(here), os.environ.get("PYTHONPATH")]))
+    python = user_python()
+    if python.too_old:
+        raise NoTorchError(
+            f"The model cannot be compiled: {python.too_old}",
+            "Activate an environment with a newer Python and with torch.",
+        )
+    say_which()
+    # This package, be it installed or not, and none of those beside it: they are another Python's.
+    (work / "path").mkdir()
+    (work / "path" / "torchml_installer").symlink_to(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join(filter(None, [str(work / "path"), os.environ.get("PYTHONPATH")]))
     environment = {"PYTHONPATH": path}
     if options.cxx is not None:
         environment["CXX"] = options.cxx
     log = cache_folder() / "logs" / "model-compile.log"
     log.unlink(missing_ok=True)
     run_logged(
-        [sys.executable, "-m", "torchml_installer.models.aot", work / "request.json"],
+        [python.executable, "-m", "torchml_installer.models.aot", work / "request.json"],
         title="compiling the model",
         log=log,
         environment=environment,

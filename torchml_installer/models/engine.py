@@ -6,16 +6,15 @@ process along.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torchml_installer import console
 from torchml_installer.errors import PythonModuleError, RunFailedError
+from torchml_installer.user_python import say_which, user_python
 
 PACKAGE = "torchml_driver"
 
@@ -26,12 +25,15 @@ def answer(module: str, folder: Path, options: Sequence[str] = (), *, title: str
     Raises PythonModuleError if the Python module is not installed, RunFailedError if the model
     cannot be loaded or fails.
     """
-    if importlib.util.find_spec(PACKAGE) is None:
+    python = user_python()
+    if not python.has(PACKAGE):
         raise PythonModuleError(
-            f"The driver's Python module {PACKAGE}, which runs the model, is not installed.",
+            f"The driver's Python module {PACKAGE}, which runs the model, is not installed for "
+            f"{python.executable}.",
             "Install it with `torchml-install driver`.",
         )
-    command = [sys.executable, "-m", f"{PACKAGE}.{module}", str(folder), "--json", *options]
+    say_which()
+    command = [python.executable, "-m", f"{PACKAGE}.{module}", str(folder), "--json", *options]
     with console.step(title):
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

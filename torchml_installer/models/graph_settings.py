@@ -6,8 +6,6 @@ its own: this package never imports torch, and a model that crashes takes only t
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 from torchml_installer import console
@@ -16,6 +14,7 @@ from torchml_installer.models import parameter_file
 from torchml_installer.models.parameter_file import Parameters
 from torchml_installer.paths import cache_folder
 from torchml_installer.process import run_logged
+from torchml_installer.user_python import user_python
 
 MODULE = "torchml_driver"
 
@@ -23,7 +22,8 @@ MODULE = "torchml_driver"
 def find(path: Path) -> Parameters:
     """Adds to a parameter file, whose model file lies beside it, the settings that change no
     result, and returns its new contents. A model whose settings cannot be tried keeps none."""
-    if importlib.util.find_spec(MODULE) is None:
+    python = user_python()
+    if not python.has(MODULE):
         console.note(
             "Whether the model can do with fewer edges was not tried, which needs the Python "
             "module: `torchml-install driver` installs it."
@@ -31,7 +31,7 @@ def find(path: Path) -> Parameters:
         return parameter_file.read(path)
     try:
         output = run_logged(
-            [sys.executable, "-m", f"{MODULE}.graph_settings", path],
+            [python.executable, "-m", f"{MODULE}.graph_settings", path],
             title="finding out what the model can do without",
             log=cache_folder() / "logs" / "graph-settings.log",
             # Which codes the model gets is its package's word; empty is as good as not set.

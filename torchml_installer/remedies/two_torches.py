@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 
 from torchml_installer.detect.programs import conda_environment
 from torchml_installer.detect.torch import python_torch_folder
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.user_python import user_python
 
 
 class TwoTorches(Remedy):
@@ -22,6 +23,7 @@ class TwoTorches(Remedy):
         # conda's package has links to the library in the environment's own lib/.
         if not records or not own.is_file() or own.resolve().parent == (prefix / "lib").resolve():
             return None
+        python = shlex.quote(user_python().executable)
         version = records[0].name.split("-")[1]
         installed = sorted(package.parent.glob("torch-*.dist-info"))
         other = installed[0].stem.partition("-")[2] if installed else "of another kind"
@@ -30,7 +32,7 @@ class TwoTorches(Remedy):
             "which conda's packages such as torchml-driver are linked with, and pip's torch "
             f"{other} in {package}, which Python imports. A program that loads both computes with "
             "the one that came first, or crashes. To keep conda's: "
-            f"`{sys.executable} -m pip uninstall torch`, then `conda install -p {prefix} "
+            f"`{python} -m pip uninstall torch`, then `conda install -p {prefix} "
             "--force-reinstall -c conda-forge pytorch`. To keep pip's: `conda remove -p "
             f"{prefix} torchml-driver libtorch`, then `torchml-install driver`."
         )
