@@ -18,6 +18,8 @@ from pathlib import Path
 
 from torchml_installer import offline, pip
 from torchml_installer.detect import python_headers
+from torchml_installer.detect.python_packages import pybind11_wanted, version_of
+from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
 from torchml_installer.process import run_logged
 from torchml_installer.user_python import look_again, user_python
@@ -76,6 +78,14 @@ def obstacle() -> PythonModuleError | None:
             f"The Python {python.executable} has no pybind11, which builds the Python module.",
             f"`{shlex.join(pip.install_command('pybind11'))}`, or leave the module out with "
             "--no-python.",
+        )
+    least, asks = pybind11_wanted()
+    version = version_of("pybind11")
+    if version and version_tuple(version) < version_tuple(least):
+        command = shlex.join(pip.install_command("--upgrade", f"pybind11>={least}"))
+        return PythonModuleError(
+            f"The pybind11 of {python.executable} is {version}, and {asks} needs {least} or newer.",
+            f"`{command}`, or leave the module out with --no-python.",
         )
     headers = python_headers.detect()
     if not headers.usable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import sysconfig
 import zipfile
@@ -11,6 +12,8 @@ import pytest
 
 from tests.installer.made_up import ODD_NAME, REPOSITORY, write
 from torchml_installer import python_module
+from torchml_installer.detect import python_packages
+from torchml_installer.detect.python_packages import pybind11_wanted
 from torchml_installer.errors import PythonModuleError
 from torchml_installer.python_module import ProjectFacts
 
@@ -77,6 +80,46 @@ def test_what_the_module_needs_is_named_when_missing(
     obstacle = python_module.obstacle()
     assert obstacle is not None
     assert f"no {module}" in obstacle.message
+
+
+def test_a_pybind11_that_is_too_old_is_named_before_anything_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Debian's, in a virtual environment that sees the system's packages."""
+    monkeypatch.setattr(sys, "prefix", "/some/environment")
+    for name, version in (("pybind11", "2.10.3"), ("numpy", "2.0.0")):
+        write(tmp_path / name / "__init__.py")
+        write(tmp_path / f"{name}-{version}.dist-info/METADATA", f"Version: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    importlib.invalidate_caches()
+    obstacle = python_module.obstacle()
+    assert obstacle is not None
+    asks, least = "NumPy 2.0.0", "2.12"
+    if sys.version_info >= (3, 13):
+        asks, least = pybind11_wanted()[1], pybind11_wanted()[0]
+    assert f"is 2.10.3, and {asks} needs {least} or newer" in obstacle.message
+    assert f"'pybind11>={least}'" in obstacle.remedy
+    assert "--no-python" in obstacle.remedy
+
+
+@pytest.mark.parametrize(
+    ("python", "numpy", "least"),
+    [
+        ("3.11.7", "1.26.4", "2.7"),
+        ("3.12.1", "1.26.4", "2.11"),
+        ("3.11.7", "2.0.0", "2.12"),
+        ("3.11.7", "", "2.12"),
+        ("3.13.0", "2.3.0", "2.13"),
+        ("3.14.0rc1", "2.3.0", "3.0"),
+    ],
+)
+def test_the_pybind11_that_will_do_follows_from_python_and_numpy(
+    monkeypatch: pytest.MonkeyPatch, python: str, numpy: str, least: str
+) -> None:
+    """Without a NumPy, pip brings a new one."""
+    monkeypatch.setattr("platform.python_version", lambda: python)
+    monkeypatch.setattr(python_packages, "version_of", lambda _name: numpy)
+    assert pybind11_wanted()[0] == least
 
 
 def test_a_python_without_headers_is_told_what_to_install(

@@ -17,6 +17,8 @@ from tests.installer.made_up import OLD_ABI, make_torch, write
 from tests.support import ROOT
 from tests.versions.toolchains import active_torch, fetched_cmake, fetched_torch
 from torchml_installer import errors
+from torchml_installer.detect import python_packages
+from torchml_installer.detect.python_packages import pybind11_wanted
 from torchml_installer.detect.torch import NEWEST
 
 
@@ -309,6 +311,31 @@ class TestWheels:
         code, printed = configure(tmp_path, **run)
         assert code == 0, printed
         assert f"Found libtorch 2.13.0 in {root}" in printed
+
+
+class TestPybind11:
+    """A system's, seen by a virtual environment, may be older than what pip brought."""
+
+    def test_one_too_old_is_refused_with_the_version_that_would_do(self, tmp_path: Path) -> None:
+        old = tmp_path / "pybind11"
+        write(old / "pybind11Config.cmake", "")
+        write(
+            old / "pybind11ConfigVersion.cmake",
+            'set(PACKAGE_VERSION "2.10.3")\nset(PACKAGE_VERSION_COMPATIBLE TRUE)\n',
+        )
+        run = {"TORCH_ROOT": active_torch(), "Python_EXECUTABLE": sys.executable}
+        code, printed = configure(tmp_path, TORCHML_PYTHON="ON", pybind11_DIR=old, **run)
+        assert code != 0
+        least, asks = pybind11_wanted()
+        assert least > "2.10.3"
+        wanted = f"the pybind11 in {old} is 2.10.3, and {asks} needs {least} or newer"
+        assert wanted in printed
+        assert f'-m pip install "pybind11>={least}"' in printed
+
+    def test_the_installer_and_cmake_know_the_same_releases(self) -> None:
+        text = (ROOT / "driver_src/cmake/CheckPybind11.cmake").read_text()
+        entries = re.findall(r'"(Python|NumPy);([\d.]+);\$\{\w+\};([\d.]+)"', text)
+        assert tuple(entries) == python_packages._PYBIND11_FOR
 
 
 class TestNewerTorch:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torchml_installer import files
-from torchml_installer.detect.record import Finding, Place
+from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.user_python import in_tool_environment, user_python
 
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
@@ -23,6 +23,15 @@ PACKAGES = {
     "ase": "to run models in ASE",
     "kimpy": "to run KIM models in ASE; compiles for some minutes",
 }
+#: The oldest pybind11 that the module compiles with; and, by pybind11's own releases, the first one
+#: for a release of Python or NumPy, the oldest before newer ones. CheckPybind11.cmake has the same.
+_PYBIND11_LEAST = "2.7"
+_PYBIND11_FOR = (
+    ("Python", "3.12", "2.11"),
+    ("NumPy", "2", "2.12"),
+    ("Python", "3.13", "2.13"),
+    ("Python", "3.14", "3.0"),
+)
 
 
 def detect(name: str) -> Finding:
@@ -101,6 +110,17 @@ def pybind11_cmake_folder() -> Path | None:
         return None
     folder = package / "share/cmake/pybind11"
     return folder if files.is_dir(folder) else None
+
+
+def pybind11_wanted() -> tuple[str, str]:
+    """The oldest pybind11 that will do here, and what asks for it, for example "NumPy 2.4.6"."""
+    # Without a NumPy, pip brings a new one.
+    here = {"Python": user_python().release, "NumPy": version_of("numpy") or "2"}
+    least, asks = _PYBIND11_LEAST, "the Python module torchml_driver"
+    for what, since, knows in _PYBIND11_FOR:
+        if version_tuple(here[what]) >= version_tuple(since):
+            least, asks = knows, f"{what} {here[what]}"
+    return least, asks
 
 
 def _searched(name: str, found: Path | None) -> Iterator[Place]:

@@ -1,0 +1,34 @@
+# Whether the pybind11 that was found knows this Python and its NumPy, by what pybind11's own releases
+# say. What is too old may compile, and end the interpreter on import. A system's pybind11 is found in a
+# virtual environment that sees the system's packages (--system-site-packages).
+#
+# torchml_installer/detect/python_packages.py has the same numbers, which a test compares.
+
+set(_pybind11_least 2.7)  # pybind11/stl/filesystem.h
+set(_pybind11_for "the Python module torchml_driver")
+execute_process(
+    COMMAND "${Python_EXECUTABLE}" -c "import importlib.metadata as m; print(m.version('numpy'))"
+    OUTPUT_VARIABLE _pybind11_numpy OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE _failed)
+if(_failed)
+    set(_pybind11_numpy 2)  # what pip would bring
+endif()
+foreach(_entry
+        "Python;3.12;${Python_VERSION};2.11"
+        "NumPy;2;${_pybind11_numpy};2.12"
+        "Python;3.13;${Python_VERSION};2.13"
+        "Python;3.14;${Python_VERSION};3.0")
+    list(GET _entry 0 _what)
+    list(GET _entry 1 _since)
+    list(GET _entry 2 _here)
+    list(GET _entry 3 _knows)
+    if("${_here}" VERSION_GREATER_EQUAL "${_since}")
+        set(_pybind11_least "${_knows}")
+        set(_pybind11_for "${_what} ${_here}")
+    endif()
+endforeach()
+if("${pybind11_VERSION}" VERSION_LESS "${_pybind11_least}")
+    message(FATAL_ERROR
+        "torchml: the pybind11 in ${pybind11_DIR} is ${pybind11_VERSION}, and ${_pybind11_for} needs "
+        "${_pybind11_least} or newer. Install one ('${Python_EXECUTABLE} -m pip install "
+        "\"pybind11>=${_pybind11_least}\"'), or build without the module: -DTORCHML_PYTHON=OFF.")
+endif()
