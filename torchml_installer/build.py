@@ -46,6 +46,10 @@ from torchml_installer.user_python import say_which, user_python
 _ENVIRONMENT = (
     "CXXFLAGS",
     "LDFLAGS",
+    "CPATH",
+    "C_INCLUDE_PATH",
+    "CPLUS_INCLUDE_PATH",
+    "LIBRARY_PATH",
     "TorchScatter_ROOT",
     "TorchSparse_ROOT",
     "LIBDESCRIPTOR_ROOT",

@@ -27,6 +27,7 @@ from tests.installer.made_up import (
     make_torch,
     write,
 )
+from torchml_installer import build as build_module
 from torchml_installer import errors
 from torchml_installer.errors import BadNameError, BadOptionError
 
@@ -160,6 +161,18 @@ def test_of_changed_sources_only_those_are_compiled_again(
     write(driver.sources / "NOTES.md", "nothing that is compiled\n")
     driver.install(*driver.command(), script=driver.script)
     assert "other work" not in (build / "build.log").read_text()
+
+
+def test_variables_that_lead_the_compiler_elsewhere_have_builds_of_their_own(
+    driver: DriverMachine, tmp_path: Path
+) -> None:
+    """Objects made with other headers are not linked together."""
+    driver.install(*driver.command(), script=driver.script)
+    for count, name in enumerate(("CPATH", "LIBRARY_PATH"), start=2):
+        driver.environment[name] = str(tmp_path)
+        driver.install(*driver.command(), script=driver.script)
+        assert len(builds(tmp_path)) == count
+    assert {"C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"} < set(build_module._ENVIRONMENT)
 
 
 def test_a_build_goes_when_its_sources_are_gone(driver: DriverMachine, tmp_path: Path) -> None:
