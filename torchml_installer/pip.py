@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -14,8 +16,12 @@ from pathlib import Path
 
 from torchml_installer import build_folder, receipts, user_python
 from torchml_installer.detect.programs import which
+from torchml_installer.errors import PackageInstallError, TorchMLError
+from torchml_installer.paths import home_folder
 from torchml_installer.python_paths import python_path
 
+#: pip's options that have packages installed where the Python does not look, or not at all.
+_ELSEWHERE = ("user", "target", "prefix", "root", "python", "dry-run")
 #: Of receipts: what pip brought for ``deps`` and ``driver``.
 KIND = "python-packages"
 #: What another process does that is waited for.
@@ -79,7 +85,82 @@ def install_command(*words: str | Path) -> list[str]:
         return [str(uv[0]), "pip", "install", "--python", python.executable, *said]
     start = (python.executable, "-m", "pip", "install")
     quiet = ("--disable-pip-version-check", "--no-input")
-    return [*start, *quiet, *said]
+    return [*start, *quiet, *_into_the_python(python, target="--target" in said), *said]
+
+
+def _into_the_python(python: user_python.Python, *, target: bool) -> Iterator[str]:
+    """Options that undo those of the user's settings which have pip install elsewhere.
+
+    They are meant for packages of the user's own; ours would not be found by this Python.
+    target: a folder is asked for, which no setting goes with.
+    """
+    found = _settings_elsewhere(python)
+    # Where nobody but an administrator may write, ~/.local is where the Python looks, too.
+    if "user" in found and (target or os.access(python.folder("purelib"), os.W_OK)):
+        yield "--no-user"
+    if "target" in found and not target:
+        yield "--target="
+    if "prefix" in found:
+        yield "--prefix=" if target else f"--prefix={python.prefix}"
+    if "root" in found:
+        yield "--root=/"
+
+
+def _settings_elsewhere(python: user_python.Python) -> dict[str, str]:
+    """pip's settings that keep packages from this Python: name → where each is set."""
+    found = {}
+    for file in _configuration_files(python):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read_string(file.read_text(encoding="utf-8", errors="replace"))
+        except (OSError, configparser.Error):  # pip says itself what is wrong with it
+            continue
+        for section in ("global", "install"):
+            for name in _ELSEWHERE:
+                if parser.get(section, name, fallback=""):
+                    found[name] = f"{name} in {file}"
+    for name in _ELSEWHERE:
+        variable = f"PIP_{name.upper().replace('-', '_')}"
+        if os.environ.get(variable):
+            found[name] = variable
+    return found
+
+
+def _configuration_files(python: user_python.Python) -> Iterator[Path]:
+    """Where pip may look."""
+    for folder in ("/etc/xdg/pip", "/etc"):
+        yield Path(folder, "pip.conf")
+    home = home_folder() or Path("/")
+    yield home / ".pip/pip.conf"
+    yield Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf"
+    yield python.prefix / "pip.conf"
+    if value := os.environ.get("PIP_CONFIG_FILE"):
+        yield Path(value)
+
+
+def require_installed(
+    requirements: Sequence[str], failure: type[TorchMLError] = PackageInstallError
+) -> None:
+    """Raises ``failure`` unless the user's Python, started anew, has all of these.
+
+    pip ends without an error, too, where its settings had it do something else.
+    """
+    present = installed()
+    missing = [one for one in requirements if present is not None and plain(one) not in present]
+    if not missing:
+        return
+    python = user_python.user_python()
+    settings = ", ".join(_settings_elsewhere(python).values())
+    cause = (
+        f"pip's settings may lead elsewhere: {settings}"
+        if settings
+        else ("`python -m pip config list` shows pip's settings, which may lead elsewhere")
+    )
+    raise failure(
+        f"{', '.join(missing)}: installed without an error, and {python.executable} does not find "
+        f"{'it' if len(missing) == 1 else 'them'}.",
+        f"Unset what has it installed elsewhere, and run this again ({cause}).",
+    )
 
 
 def uninstall_command(python: str, names: Sequence[str]) -> list[str]:

@@ -168,6 +168,7 @@ def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = Fals
                     failure=PythonModuleError,
                     keep_open=(held.number,),
                 )
+            pip.require_installed(missing, PythonModuleError)
         except PythonModuleError as error:
             offline.explain(error, "pip", missing)
             error.remedy += " Or leave the module out with --no-python."
@@ -184,6 +185,7 @@ def install(wheel: Path, log: Path, *, verbose: bool = False) -> None:
         failure=PythonModuleError,
     )
     look_again()
+    pip.require_installed([DISTRIBUTION], PythonModuleError)
 
 
 def place() -> Path | None:

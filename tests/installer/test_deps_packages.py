@@ -230,6 +230,88 @@ def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
     subprocess.run([python, "-c", "import vesin, pybind11"], **run)
 
 
+class TestSettingsOfPip:
+    """A user's own, which have packages of their own installed elsewhere."""
+
+    @pytest.fixture
+    def home(self, tmp_path: Path) -> Path:
+        for name in ("vesin", "cmake"):
+            make_wheel(tmp_path / "wheels", name, "9.9", {f"{name}/__init__.py": ""})
+        return seed(tmp_path / ODD_NAME)
+
+    @staticmethod
+    def run(home: Path, *words: str, **settings: str) -> Outcome:
+        folder = home.parent
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder / "home"),
+            "PYTHONPATH": str(REPOSITORY),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(folder / "wheels"),
+            **settings,
+        }
+        done = subprocess.run(
+            [home / "bin/python", *words],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    @pytest.mark.parametrize("name", ["user", "target", "prefix", "root"])
+    @pytest.mark.parametrize("file", [False, True], ids=["variable", "file"])
+    def test_packages_go_where_this_python_finds_them(
+        self, home: Path, tmp_path: Path, name: str, file: bool
+    ) -> None:
+        value = "true" if name == "user" else str(tmp_path / "elsewhere")
+        if file:
+            write(tmp_path / "home/.config/pip/pip.conf", f"[install]\n{name} = {value}\n")
+            settings = {}
+        else:
+            settings = {f"PIP_{name.upper()}": value}
+        words = ("-m", "torchml_installer", "deps", "--with", "vesin", "--provider", "pip")
+        outcome = self.run(home, *words, **settings)
+        assert outcome.code == 0, outcome.err
+        (packages,) = home.glob("lib/python3*/site-packages")
+        assert (packages / "vesin").is_dir()
+        assert not (tmp_path / "elsewhere").exists()
+
+    def test_they_do_not_disturb_what_has_a_folder_of_its_own(
+        self, home: Path, tmp_path: Path
+    ) -> None:
+        names = ("user", "target", "prefix", "root")
+        settings = {f"PIP_{name.upper()}": str(tmp_path / "elsewhere") for name in names}
+        settings["PIP_USER"] = "1"
+        program = (
+            "import subprocess, sys; from torchml_installer import pip; "
+            "command = pip.install_command('--target', 'own', 'cmake'); "
+            "sys.exit(subprocess.run(command).returncode)"
+        )
+        outcome = self.run(home, "-c", program, **settings)
+        assert outcome.code == 0, outcome.err
+        assert (tmp_path / "own/cmake").is_dir()
+        assert not (tmp_path / "elsewhere").exists()
+
+    def test_what_was_not_installed_is_not_claimed(self, home: Path, tmp_path: Path) -> None:
+        """pip ends without an error where its settings have it only say what it would do."""
+        program = (
+            "from pathlib import Path; "
+            "from torchml_installer import python_module as module; "
+            "module.install_dependencies(module.ProjectFacts('1', ('vesin',)), Path('log'))"
+        )
+        outcome = self.run(home, "-c", program, PIP_DRY_RUN="1")
+        assert "vesin: installed without an error, and " in outcome.err
+        outcome = self.run(home, "-m", "torchml_installer", "deps", "--with", "vesin", "--provider",
+                           "pip", PIP_DRY_RUN="1")  # fmt: skip
+        assert outcome.code == PackageInstallError.exit_code
+        assert "vesin: installed without an error, and " in outcome.err
+        assert "pip's settings may lead elsewhere: PIP_DRY_RUN" in outcome.err
+
+
 class TestWithoutPip:
     """An environment that uv made."""
 

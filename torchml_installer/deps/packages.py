@@ -173,6 +173,8 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
         run(command, title)
     titles = ", ".join(NEEDS[name].title for name in step.needs)
     run(step.command, f"installing {titles}")
+    if provider.name == "pip":
+        pip.require_installed(packages)
 
 
 def _survey_anew(options: DepsOptions) -> Survey:
