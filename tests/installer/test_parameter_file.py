@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import write
+from tests.original_parameter_file import OriginalValues, read_as_original
+from tests.support import ROOT
 from torchml_installer.errors import BadParameterFileError
 from torchml_installer.models.parameter_file import (
     PRECISIONS,
@@ -69,6 +71,59 @@ def test_what_a_model_is_given_is_recorded_after_the_values(
         ("Si",), pattern, 4.5, "gnn.pt", precision=precision, atomic_numbers=atomic_numbers
     )
     assert parse(parameters.as_text(), Path("x.param")) == parameters
+
+
+@pytest.mark.parametrize("elements", [("Si",), ("Si", "C", "Og")])
+@pytest.mark.parametrize("returns_forces", [False, True])
+@pytest.mark.parametrize("settings", [False, True])
+@pytest.mark.parametrize("pattern", list(Pattern))
+def test_the_original_driver_reads_what_is_written(
+    pattern: Pattern, settings: bool, returns_forces: bool, elements: tuple[str, ...]
+) -> None:
+    graph = pattern is Pattern.GRAPH
+    descriptor = "Bispectrum" if pattern is Pattern.DESCRIPTOR else "None"
+    parameters = Parameters(
+        elements,
+        pattern,
+        1e-5 if settings else 3.77118,
+        "model.pt",
+        returns_forces,
+        n_inputs=7,
+        n_layers=4 if graph else 1,
+        descriptor=descriptor,
+        graph=GraphSettings(1, True) if graph and settings else GraphSettings(),
+        precision="float32" if settings else None,
+        atomic_numbers=True if settings and pattern is not Pattern.DESCRIPTOR else None,
+    )
+    text = parameters.as_text()
+    assert parse(text, Path("x.param")) == parameters
+    assert read_as_original(text) == OriginalValues(
+        elements=list(elements),
+        preprocessing=pattern.preprocessing.lower(),
+        cutoff=parameters.cutoff,
+        n_layers=4 if graph else 0,
+        model_file="model.pt",
+        returns_forces=returns_forces,
+        n_inputs=7,
+        descriptor=descriptor.lower() if pattern is Pattern.DESCRIPTOR else "",
+    )
+
+
+def shipped_parameter_files() -> list[Path]:
+    """Those of the examples, and those that stand for KLIFF's."""
+    found = [*(ROOT / "examples").rglob("*.param"), *(ROOT / "tests" / "data").rglob("*.param")]
+    assert len(found) >= 6
+    return found
+
+
+@pytest.mark.parametrize("file", shipped_parameter_files(), ids=lambda file: file.stem)
+def test_the_original_driver_reads_the_examples_as_we_do(file: Path) -> None:
+    ours = read(file)
+    original = read_as_original(file.read_text())
+    assert original.elements == list(ours.elements)
+    assert original.cutoff == ours.cutoff
+    assert original.model_file == ours.model_file
+    assert original.n_inputs == ours.n_inputs
 
 
 @pytest.mark.parametrize(

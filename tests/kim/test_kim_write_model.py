@@ -14,9 +14,11 @@ from tests.descriptor_models import TanhNetwork
 from tests.graph_models import Messages, graph_parameters
 from tests.kim.test_kim_graphs import particles_with_ghosts
 from tests.kim_simulator import Particles, Simulator
+from tests.original_parameter_file import read_as_original
 from tests.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, rattled_crystal
 from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
 from tests.torch_models import parameter_text, torchscript
+from torchml_installer.models.parameter_file import GraphSettings, Parameters, Pattern
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 
@@ -122,6 +124,31 @@ def test_another_cutoff_changes_the_model_and_what_it_writes(length: str, tmp_pa
     copy = Simulator(name, length)
     assert copy.influence_distance == pytest.approx(2.5 * scale, rel=1e-15)
     assert copy.compute(particles).energy == pytest.approx(after, rel=1e-14)
+
+
+def test_the_original_driver_reads_what_a_model_writes_with_another_cutoff(
+    in_collection: DriverEnvironment, tmp_path: Path
+) -> None:
+    packed = Parameters(
+        ("Si",),
+        Pattern.GRAPH,
+        4.0,
+        "m.pt",
+        n_inputs=6,
+        n_layers=3,
+        graph=GraphSettings(0, True),
+    )
+    files = {"m.param": packed.as_text().encode(), "m.pt": torchscript(Messages())}
+    name = "TorchML_Messages_with_another_cutoff"
+    install_kim_model(in_collection.folder, name, files, tmp_path / "source")
+    simulator = Simulator(name)
+    cutoff = 10 / 3  # with as many digits as there can be
+    simulator.model.set_parameter(0, 0, cutoff)
+    simulator.model.clear_then_refresh()
+    folder = write(simulator, tmp_path / "copy", f"{name}_copy")
+    written = read_as_original((folder / "m.param").read_text())
+    assert (written.cutoff, written.n_layers) == (cutoff, 3)
+    assert (written.elements, written.model_file) == (["Si"], "m.pt")
 
 
 @pytest.mark.parametrize("cutoff", [0.0, -1.0, np.nan, np.inf])

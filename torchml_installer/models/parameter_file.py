@@ -1,7 +1,8 @@
 """The parameter file (``*.param``) of a portable model.
 
 One value a line, in a fixed order; ``#`` starts a comment, blank lines do not count. Real files are
-careless about comments and blank lines, so nothing but the order of the values is looked at:
+careless about comments and blank lines, so nothing but the order of the values is looked at. What
+is written here is laid out as the original driver, which counts lines, reads it:
 
 number of elements; element symbols; preprocessing (None, Descriptor, Graph; any case);
 cutoff in Å; number of layers (Graph only); model file; returns forces (True, False; any case);
@@ -103,21 +104,26 @@ class Parameters:
 
     def as_text(self) -> str:
         """The contents of the file."""
-        values = [
-            ("Number of elements", str(len(self.elements))),
-            ("Elements, in the order of the model's species codes", " ".join(self.elements)),
-            ("Preprocessing", self.pattern.preprocessing),
-            ("Cutoff (angstrom)", repr(self.cutoff)),
-        ]
+        cutoff = [repr(self.cutoff)]
+        title = "Cutoff (angstrom)"
         if self.pattern is Pattern.GRAPH:
-            values.append(("Number of graph layers", str(self.n_layers)))
-        values += [
-            ("Model file", self.model_file),
-            ("Returns forces", str(self.returns_forces)),
-            ("Number of inputs", str(self.n_inputs)),
-            ("Descriptor", self.descriptor),
+            cutoff.append(str(self.n_layers))
+            title += ", number of graph layers"
+        # The original driver wants elements and layers on the lines right after the numbers before
+        # them, and a line of any kind, here the comment, between all others.
+        values = [
+            (
+                "Number of elements, elements in the order of the model's species codes",
+                [str(len(self.elements)), " ".join(self.elements)],
+            ),
+            ("Preprocessing", [self.pattern.preprocessing]),
+            (title, cutoff),
+            ("Model file", [self.model_file]),
+            ("Returns forces", [str(self.returns_forces)]),
+            ("Number of inputs", [str(self.n_inputs)]),
+            ("Descriptor", [self.descriptor]),
         ]
-        text = "\n".join(f"# {comment}\n{value}\n" for comment, value in values)
+        text = "".join("\n".join([f"# {comment}", *lines, ""]) for comment, lines in values)
         recorded = []
         if self.precision is not None:
             recorded.append(f"precision {self.precision}")
