@@ -591,8 +591,6 @@ def model_compile(
     if as_json:
         _print_json(made.as_json())
     else:
-        import shlex
-
         click.echo(f"Compiled the model into {made.path}")
         click.echo(
             f"  largest difference from the original on {made.facts['systems']} systems: "
@@ -602,7 +600,7 @@ def model_compile(
             click.echo(f"  {line}")
         for line in made.needs():
             click.echo(f"  needs: {line}")
-        click.echo(f"  next: torchml-install model pack {shlex.quote(str(made.path))} ...")
+        click.echo(f"  next: {made.next_step()}")
 
 
 @model.command("install", short_help="Build one, into a KIM collection.")

@@ -488,15 +488,33 @@ class TestCommand:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize(
-        ("ratio", "words"),
-        [(1.84, "1.8 times as fast as TorchScript"), (0.5, "TorchScript is quicker, 2.0 times")],
+        ("ratio", "words", "quicker"),
+        [
+            (1.84, "1.8 times as fast as TorchScript", "compiled"),
+            (1.16, "1.2 times as fast as TorchScript", "compiled"),
+            (1.14, "about as fast as TorchScript", "neither"),
+            (1.0, "about as fast as TorchScript", "neither"),
+            (0.88, "about as fast as TorchScript", "neither"),
+            (0.85, "TorchScript is quicker, 1.2 times as fast", "torchscript"),
+            (0.5, "TorchScript is quicker, 2.0 times as fast", "torchscript"),
+        ],
     )
-    def test_it_says_which_of_the_two_is_quicker(
-        self, ratio: float, words: str, tmp_path: Path
+    def test_it_says_which_of_the_two_is_quicker_and_what_to_pack(
+        self, ratio: float, words: str, quicker: str, tmp_path: Path
     ) -> None:
-        (line,) = CompiledModel(tmp_path, {"speed_up": ratio, "device": "cpu"}).speed()
+        made = CompiledModel(tmp_path / "m.pt2", {"speed_up": ratio, "device": "cpu"})
+        (line,) = made.speed()
         assert words in line
-        assert CompiledModel(tmp_path, {"speed_up": None, "device": "cpu"}).speed() == []
+        assert made.as_json()["quicker"] == quicker
+        assert ("better pack that" in line) == (quicker != "compiled")
+        assert ("torch.jit.script" in made.next_step()) == (quicker != "compiled")
+
+    def test_a_model_that_torchscript_cannot_express_is_packed_compiled(
+        self, tmp_path: Path
+    ) -> None:
+        made = CompiledModel(tmp_path / "m.pt2", {"speed_up": None, "device": "cpu"})
+        assert made.speed() == []
+        assert made.next_step().startswith("torchml-install model pack")
 
     def test_what_is_there_is_kept(self, tmp_path: Path) -> None:
         (tmp_path / "mine.pt2").write_text("precious")
