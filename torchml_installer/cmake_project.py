@@ -11,7 +11,7 @@ from torchml_installer.configure_loop import LoopWatch
 from torchml_installer.detect import Toolchain
 from torchml_installer.detect.cmake import behind
 from torchml_installer.detect.compiler import c_compiler_beside
-from torchml_installer.process import run_logged
+from torchml_installer.process import FEWER_JOBS, run_logged
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,11 @@ class CMakeProject:
             watch=self._watch(),
         )
 
-    def compile(self, title: str, jobs: int) -> None:
-        """Raises BuildFailedError with the compiler's first error, or DiskFullError."""
+    def compile(self, title: str, jobs: int, without_memory: str = FEWER_JOBS) -> None:
+        """Raises BuildFailedError with the compiler's first error, or DiskFullError.
+
+        without_memory: what helps where memory runs out.
+        """
         run_logged(
             self.compile_command(jobs),
             title=title,
@@ -48,6 +51,7 @@ class CMakeProject:
             environment=self._environment(),
             verbose=self.verbose,
             watch=self._watch(),
+            without_memory=without_memory,
         )
 
     def install(self, title: str) -> None:

@@ -20,6 +20,15 @@ from torchml_installer.errors import BuildFailedError, TorchMLError
 _NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
 #: "[ 45%] Building ..." of make.
 _MAKE_PROGRESS = re.compile(r"^\[ *(\d+)%\]")
+#: As compilers, make, the shell and Python say it; a process that the kernel ends for want of it
+#: leaves it to whoever waits for it.
+_NO_MEMORY = re.compile(
+    r"\w: out of memory|virtual memory exhausted|: Cannot allocate memory|^MemoryError"
+    r"|instance of 'std::bad_alloc'|DefaultCPUAllocator: .*memory|out of memory\. Tried"
+    r"|Killed signal|\bKilled$|internal compiler error: Killed"
+)
+#: What helps most commands that are short of memory.
+FEWER_JOBS = "Try --jobs 1, or a machine with more memory."
 _COMPILER_ERROR = re.compile(r"\berror: |undefined reference to ")
 _SHOWN_LINES = 12
 
@@ -72,11 +81,12 @@ def run_logged(
     failure: type[TorchMLError] = BuildFailedError,
     watch: Callable[[str], None] | None = None,
     keep_open: Sequence[int] = (),
+    without_memory: str = FEWER_JOBS,
 ) -> str:
     """Runs a program, adds its output to ``log`` and returns it.
 
     watch: is handed each line as it comes; what it raises ends the program. keep_open: files that
-    the program inherits.
+    the program inherits. without_memory: what helps where memory runs out.
 
     Raises ``failure`` with the first real error and the log's path when the program fails,
     DiskFullError when its output says so. On KeyboardInterrupt the program and its children are
@@ -121,7 +131,7 @@ def run_logged(
             raise
         if code != 0:
             record.write(f"(exit code {code})\n")
-            raise _failure(title, code, lines, log, failure)
+            raise _failure(title, code, lines, log, failure, without_memory)
     return "\n".join(lines)
 
 
@@ -167,18 +177,24 @@ def _show_progress(line: str, shown: console.Step) -> None:
 
 
 def _failure(
-    title: str, code: int, lines: Sequence[str], log: Path, failure: type[TorchMLError]
+    title: str,
+    code: int,
+    lines: Sequence[str],
+    log: Path,
+    failure: type[TorchMLError],
+    without_memory: str,
 ) -> TorchMLError:
     if full := [line for line in lines if disk.says_full(line)]:
         return disk.full(f"{title} failed", said="\n".join(full), log=log)
     if disk.nothing_left(log.parent):  # not every program says so
         return disk.full(f"{title} failed", place=log.parent, log=log)
+    said = [line for line in lines if _NO_MEMORY.search(line)]
+    if said or code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        shown = said[0].strip() if said else f"exit code {code}"
+        return failure(f"{title} failed: memory ran out ({shown}).\n  log: {log}", without_memory)
     excerpt = first_error(lines)
     shown = "\n".join(f"    {line}" for line in excerpt) or "    (it printed nothing)"
-    remedy = None
-    if any("Killed signal" in line or "internal compiler error: Killed" in line for line in lines):
-        remedy = "The compiler was killed, most likely for want of memory: try --jobs 1."
-    return failure(f"{title} failed (exit code {code}):\n{shown}\n  log: {log}", remedy)
+    return failure(f"{title} failed (exit code {code}):\n{shown}\n  log: {log}")
 
 
 def first_error(lines: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Write OpenKIM's published DUNN potential for carbon as a model of this driver."""
 
 import argparse
+import base64
 import ctypes
 import itertools
 import math
@@ -55,9 +56,11 @@ class EnsembleNetwork(torch.nn.Module):
 
 
 def embedded_file(library: ctypes.CDLL, name: str) -> str:
-    """A parameter file, which KIM's build has put into the model's library as data."""
+    """A parameter file, which KIM's build has put into the model's library as data: as it is, or
+    from KIM-API 2.4 on in base64, which has no ends of lines."""
     size = ctypes.c_uint.in_dll(library, f"{name}_len").value
-    return bytes((ctypes.c_ubyte * size).in_dll(library, name)).decode()
+    data = bytes((ctypes.c_ubyte * size).in_dll(library, name))
+    return (data if b"\n" in data else base64.b64decode(data)).decode()
 
 
 def words_of(text: str) -> Iterator[str]:

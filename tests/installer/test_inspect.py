@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 
 from tests.installer.made_up import Machine, make_torchscript, write
 from tests.structures import REFERENCE_MODEL
-from tests.support import ROOT
+from tests.support import ROOT, install_kim_model
+from torchml_installer.collections import InstalledItem
 from torchml_installer.errors import (
     BadOptionError,
     BadParameterFileError,
@@ -25,7 +27,7 @@ from torchml_installer.errors import (
     NotTorchScriptError,
     WrongForwardError,
 )
-from torchml_installer.models import operators
+from torchml_installer.models import installed, operators
 from torchml_installer.models.inspection import inspect, lines
 from torchml_installer.models.pack import PackOptions, pack
 from torchml_installer.models.parameter_file import Pattern
@@ -330,6 +332,24 @@ def test_an_installed_model_is_found_by_its_name(machine: Machine, saved: Path) 
     assert found["path"].endswith("/collection/Net")
     assert found["elements"] == ["Si", "C"]
     assert found["model"]["buffers"] == {"float32": 3}
+
+
+def test_a_model_that_a_newer_kim_api_has_installed_is_read_the_same(
+    machine: Machine, saved: Path, tmp_path: Path
+) -> None:
+    """KIM-API 2.4 puts base64 where 2.3 puts a file's bytes, and changes nothing else: its library
+    of a file is what 2.3 makes of the file in base64."""
+    folder = packed(machine, saved / "scripted.pt")
+    plain = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".txt"}
+    encoded = {name: base64.b64encode(data) for name, data in plain.items()}
+    install_kim_model(tmp_path / "collection", "Newer", encoded, tmp_path / "source")
+    found = as_json(machine, "Newer")
+    assert found["kind"] == "installed-model"
+    assert found["elements"] == ["Si", "C"]
+    assert found["model"]["buffers"] == {"float32": 3}
+    item = InstalledItem("environmentVariable", "Newer", tmp_path / "collection")
+    unpacked = installed.unpack(item, tmp_path)
+    assert {file.name: file.read_bytes() for file in unpacked.files} == plain
 
 
 def test_an_installed_model_that_is_no_torch_model_is_told(machine: Machine) -> None:

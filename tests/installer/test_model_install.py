@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, make_torchscript, write
 from torchml_installer import errors
-from torchml_installer.models.install import read_folder
+from torchml_installer.models.install import Embedding, read_folder
 from torchml_installer.models.pack import PackOptions, pack
 
 NAME = "SW_demo__MO_000000000000_000"
@@ -126,6 +128,45 @@ def test_a_failed_build_names_its_log(machine: Machine, folder: Path, tmp_path: 
     assert "no luck" in outcome.err
     assert str(tmp_path / "cache/torchml-install/logs") in outcome.err
     assert list((tmp_path / "collection").iterdir()) == []
+
+
+@needs_kim
+def test_memory_that_runs_out_while_files_are_embedded_is_told(
+    machine: Machine, folder: Path
+) -> None:
+    """A compiler that is allowed less memory than KIM's C source of a model takes."""
+    for name in ("gcc", "g++"):
+        limit = f'#!/bin/sh\nulimit -v 200000\nexec {shutil.which(name)} "$@"\n'
+        write(machine.folder / "limited" / name, limit, executable=True)
+    limited = machine.folder / "limited" / "g++"
+    with zipfile.ZipFile(folder / f"{NAME}.pt", "a") as archive:
+        archive.writestr("archive/data/1", os.urandom(3_000_000))
+    command = ("model", "install", folder, "--collection", "environment", "--cxx", limited)
+    outcome = machine.install(*command)
+    assert outcome.code == errors.BuildFailedError.exit_code
+    assert "memory ran out" in outcome.err
+    assert "GB to put the 3 MB of this model into a library" in outcome.err
+    assert "--jobs" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("version", "size", "words"),
+    [
+        ("2.3.0", 30e6, "about 3 s and 140 MB"),
+        ("2.3.0", 9e6, ""),
+        ("2.4.2", 30e6, ""),
+        ("2.4.2", 300e6, "about 0.2 s and 10 MB"),
+        ("2.10.0", 300e6, "about 0.2 s and 10 MB"),
+    ],
+)
+def test_what_embedding_takes_is_said_for_the_kim_api_that_does_it(
+    version: str, size: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no xxd there
+    note = Embedding.of(version).note(int(size))
+    assert words in note
+    assert bool(note) == bool(words)
+    assert ("xxd" in note) == (version == "2.3.0" and bool(words))
 
 
 def test_the_environment_collection_needs_its_variable(machine: Machine, folder: Path) -> None:

@@ -104,6 +104,44 @@ def test_a_compiler_killed_for_memory_gets_the_advice_to_use_fewer(tmp_path: Pat
     assert "--jobs 1" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "virtual memory exhausted: Cannot allocate memory",
+        "cc1: out of memory allocating 65536 bytes after a total of 4096 bytes",
+        "make[2]: *** [CMakeFiles/m.dir/build.make:76: m.pt.c] Killed",
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+        "MemoryError",
+        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory",
+    ],
+)
+def test_memory_that_runs_out_is_told_with_what_helps(tmp_path: Path, said: str) -> None:
+    program = f"print({said!r}); raise SystemExit(1)"
+    with pytest.raises(BuildFailedError) as caught:
+        run_logged(
+            [sys.executable, "-c", program],
+            title="building",
+            log=tmp_path / "log",
+            without_memory="Buy more.",
+        )
+    assert "building failed: memory ran out" in caught.value.message
+    assert caught.value.remedy == "Buy more."
+
+
+def test_a_program_that_the_kernel_ends_for_want_of_memory_says_nothing(tmp_path: Path) -> None:
+    program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(BuildFailedError, match="memory ran out"):
+        run_logged([sys.executable, "-c", program], title="building", log=tmp_path / "log")
+
+
+def test_an_error_in_a_line_about_memory_is_no_want_of_memory(tmp_path: Path) -> None:
+    said = "m.cpp:3:1: error: expected ';' before } // out of memory even for the message"
+    program = f"print({said!r}); raise SystemExit(1)"
+    with pytest.raises(BuildFailedError, match="expected ';'") as caught:
+        run_logged([sys.executable, "-c", program], title="building", log=tmp_path / "log")
+    assert "memory ran out" not in caught.value.message
+
+
 def test_detection_survives_programs_that_hang_or_fail(tmp_path: Path) -> None:
     hanging = write(tmp_path / "hangs", "#!/bin/sh\nexec sleep 60\n", executable=True)
     assert quick_output([hanging], timeout=0.2) is None

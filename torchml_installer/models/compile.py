@@ -243,6 +243,8 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
         environment=environment,
         verbose=options.verbose,
         failure=RunFailedError,
+        without_memory="Compile on fewer cores, which compile a part each: `taskset -c 0 "
+        "torchml-install model compile ...`; or on a machine with more memory.",
     )
     answer: dict[str, Any] = json.loads((work / "answer.json").read_text(encoding="utf-8"))
     if (kind := answer.get("failure")) is not None:

@@ -19,6 +19,7 @@ from torchml_installer.collections import (
     staging,
 )
 from torchml_installer.detect import Places, Toolchain, toolchain, xxd
+from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
     BuildFailedError,
     CompilerTooOldError,
@@ -30,8 +31,49 @@ from torchml_installer.models import parameter_file
 from torchml_installer.names import check_item_name
 from torchml_installer.paths import cache_folder, plain_temporary_parent
 
-#: KIM's build turns files into C sources: that takes long, and much memory, for large ones.
-_LARGE = 10 * 1024 * 1024
+
+@dataclass(frozen=True)
+class Embedding:
+    """What it takes KIM's build to put files into a library, for each of their MB.
+
+    large: bytes, from which on it is worth a note.
+    """
+
+    seconds: float
+    memory: float  # MB
+    large: float
+    needs_xxd: bool
+
+    @classmethod
+    def of(cls, kim_version: str) -> Embedding:
+        """Measured with 2.3.0 and 2.4.2. Before 2.4, files become lists of numbers in C, which the
+        compiler reads one by one; then one string."""
+        if kim_version and version_tuple(kim_version) < (2, 4):
+            return cls(seconds=3.0, memory=140.0, large=10e6, needs_xxd=True)
+        return cls(seconds=0.2, memory=10.0, large=100e6, needs_xxd=False)
+
+    def note(self, size: int) -> str:
+        """What a user should know beforehand, "" if it is little."""
+        if size <= self.large:
+            return ""
+        text = (
+            f"The model has {size / 1e6:.0f} MB: KIM's build needs about {self.seconds:g} s and "
+            f"{self.memory:.0f} MB of memory for each of them"
+        )
+        if self.needs_xxd and not xxd.detect().usable:
+            text += "; much faster with xxd (`sudo apt install xxd`)"
+        return f"{text}."
+
+    def without_memory(self, size: int) -> str:
+        """What helps where there is not that much."""
+        text = (
+            f"KIM's build needs about {size / 1e6 * self.memory / 1e3 + 0.1:.1f} GB to put the "
+            f"{size / 1e6:.0f} MB of this model into a library. Install it where there is more "
+            "memory (under a batch system, ask for more), or save the model in float32"
+        )
+        if self.needs_xxd:
+            text += "; KIM-API 2.4 or newer needs about 10 MB for each MB of a model"
+        return f"{text}."
 
 
 @dataclass(frozen=True)
@@ -89,12 +131,8 @@ def install_model(options: InstallOptions) -> InstalledModel:
     if target.exists() and not options.force:
         raise OutputExistsError(f"The model {model.name} is already installed in {folder}.")
     size = sum(path.stat().st_size for path in model.files)
-    if size > _LARGE:
-        note = "" if xxd.detect().usable else "; much faster with xxd (`sudo apt install xxd`)"
-        console.note(
-            f"The model has {size / 1e6:.0f} MB: KIM's build needs about 3 s and 140 MB of memory "
-            f"for each of them{note}."
-        )
+    if note := Embedding.of(tools.kim.version).note(size):
+        console.note(note)
     with staging(folder) as stage:
         item = _build(model, tools, options, stage)
         installed_files = [target / path.name for path in sorted(item.iterdir())]
@@ -218,7 +256,9 @@ def _build(model: ModelFolder, tools: Toolchain, options: InstallOptions, stage:
             },
         )
         # One file after the other: compiling a large model takes gigabytes of memory.
-        project.compile(f"building {model.name}", jobs=1)
+        size = sum(path.stat().st_size for path in model.files)
+        helps = Embedding.of(tools.kim.version).without_memory(size)
+        project.compile(f"building {model.name}", jobs=1, without_memory=helps)
         project.install("collecting what was built")
         built = work / "stage" / model.name
         if not built.is_dir():

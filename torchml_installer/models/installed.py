@@ -7,8 +7,10 @@ wants: hence a process of its own, and only for what KIM would open, too.
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 from torchml_installer.collections import InstalledItem
 from torchml_installer.errors import NotAModelFolderError
 
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 LIBRARY = "libkim-api-portable-model.so"
 
 
@@ -79,6 +82,13 @@ def unpack(item: InstalledItem, folder: Path) -> Unpacked:
     return Unpacked(said["driver"], tuple(folder / name for name in said["files"]))
 
 
+def _is_base64(data: bytes) -> bool:
+    """Whether a file is as KIM-API 2.4 and newer put it into a library. Libraries of 2.3 have the
+    same schema, and files as they are: of a model, a parameter file has several lines, and base64
+    there is one."""
+    return len(data) % 4 == 0 and _BASE64.fullmatch(data) is not None
+
+
 def _write_files(library: Path, folder: Path) -> dict[str, object]:
     opened = ctypes.CDLL(str(library))
     version = ctypes.c_int.in_dll(opened, "kim_shared_library_schema_version").value
@@ -86,10 +96,13 @@ def _write_files(library: Path, folder: Path) -> dict[str, object]:
         raise ValueError(f"its schema is {version}, not 2")
     schema = _Schema.in_dll(opened, "kim_shared_library_schema")
     names = []
-    for index in range(schema.n_parameter_files):
-        file = schema.parameter_files[index]
+    found = [schema.parameter_files[index] for index in range(schema.n_parameter_files)]
+    contents = [ctypes.string_at(file.data, file.length) for file in found]
+    if all(map(_is_base64, contents)):
+        contents = [base64.b64decode(data) for data in contents]
+    for file, data in zip(found, contents, strict=True):
         name = Path((file.name or b"").decode()).name
-        (folder / name).write_bytes(ctypes.string_at(file.data, file.length))
+        (folder / name).write_bytes(data)
         names.append(name)
     return {"driver": (schema.driver or b"").decode(), "files": names}
 
