@@ -1,6 +1,7 @@
 // The Python module's compiled part: arrays in, arrays out. Everything about names, cells and
 // neighbour lists that Python says better is in torchml_driver/*.py.
 
+#include <c10/util/Exception.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -27,6 +28,7 @@
 #include "engine/threads.hpp"
 #include "runtime/compatibility.hpp"
 #include "runtime/libtorch.hpp"
+#include "runtime/messages.hpp"
 #include "runtime/package.hpp"
 #include "torch_ops/operators.hpp"
 
@@ -316,10 +318,21 @@ PYBIND11_MODULE(_core, module) {
     using torchml::PythonPotential;
     module.doc() = "The compiled engine of torchml_driver.";
     module.attr("__version__") = TORCHML_VERSION;
-    py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError).doc() =
+    auto error = py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError);
+    error.doc() =
         "A model or its input is not what the engine can work with; the message says what to do.";
-    py::register_exception<torchml::NotDefined>(module, "NotDefinedError", module.attr("Error"))
-        .doc() = "The model does not compute what was asked for, whatever the system is.";
+    py::register_exception<torchml::NotDefined>(module, "NotDefinedError", error).doc() =
+        "The model does not compute what was asked for, whatever the system is.";
+    py::register_exception<torchml::ErrorHere>(module, "ErrorHere", error).doc() =
+        "What is wrong is this machine, this torch or its environment: the model may run "
+        "elsewhere.";
+    py::register_local_exception_translator([](std::exception_ptr thrown) {
+        try {
+            if (thrown) std::rethrow_exception(thrown);
+        } catch (const c10::Error& problem) {  // nobody expected it; torch's frames stay here
+            throw torchml::Error(torchml::essence(problem));
+        }
+    });
     module.def("atomic_number", &torchml::atomic_number, py::arg("symbol"),
                "Atomic number of an element's symbol, 0 if there is no such element.");
     module.def("element_symbol", &torchml::element_symbol, py::arg("atomic_number"),
@@ -365,7 +378,7 @@ PYBIND11_MODULE(_core, module) {
         "The namespaces in torch.ops of our operators for torch_scatter's and torch_sparse's.");
     module.def(
         "libtorch",
-        [] { return std::make_tuple(torchml::running_torch(), torchml::torch_folder()); },
+        [] { return std::make_tuple(torchml::torch_version(), torchml::torch_folder()); },
         "Version and folder of the libtorch that this process computes with.");
     module.def(
         "require_compatible",

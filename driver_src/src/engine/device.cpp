@@ -42,20 +42,22 @@ Device choose_device(const std::optional<std::string>& wanted, const std::string
     const bool known =
         std::find(accelerators.begin(), accelerators.end(), type) != accelerators.end();
     if (!known || (numbered && (problem != std::errc() || end != last || index < 0))) {
-        fail(source, " is '", *wanted, "'; it can be cpu, cuda (a node's ranks take its GPUs in ",
-             "turn), cuda:N for GPU number N, and mps or xpu where torch has them.");
+        fail<ErrorHere>(source, " is '", *wanted,
+                        "'; it can be cpu, cuda (a node's ranks take its GPUs in ",
+                        "turn), cuda:N for GPU number N, and mps or xpu where torch has them.");
     }
 
     const DeviceCount found = devices(type);
     if (found.count == 0) {
-        fail(source, " is '", *wanted, "', but there is no such device: ", found.why_none,
-             visible(type, environment), ". 'cpu' computes without it.");
+        fail<ErrorHere>(source, " is '", *wanted,
+                        "', but there is no such device: ", found.why_none,
+                        visible(type, environment), ". 'cpu' computes without it.");
     }
     if (!numbered) return {type, launcher ? launcher->local_rank % found.count : 0};
     if (index >= found.count) {
-        fail(source, " is '", *wanted, "', but this process sees ", found.count,
-             found.count == 1 ? " device" : " devices", " of that kind, numbered from 0",
-             visible(type, environment), ".");
+        fail<ErrorHere>(source, " is '", *wanted, "', but this process sees ", found.count,
+                        found.count == 1 ? " device" : " devices", " of that kind, numbered from 0",
+                        visible(type, environment), ".");
     }
     return {type, index};
 }

@@ -13,6 +13,13 @@ class Error : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// What is wrong is this machine, this torch or its environment, and not the model: it may well run
+/// elsewhere.
+class ErrorHere : public Error {
+  public:
+    using Error::Error;
+};
+
 /// What a model does not compute at all, whatever the system is; its other results can be had.
 class NotDefined : public Error {
   public:

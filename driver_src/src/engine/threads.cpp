@@ -77,9 +77,10 @@ Threads choose_threads(const Environment& environment, const std::optional<Launc
         int value = 0;
         const std::string word = plain_word(*wanted);
         if (!read_whole_number(word, value) || value < 1 || value > cores.online) {
-            fail("the environment variable KIM_MODEL_NUM_THREADS is '", *wanted,
-                 "'; it can be a number of threads from 1 to ", cores.online,
-                 ", the cores of this machine. Without it each process takes its share of them.");
+            fail<ErrorHere>(
+                "the environment variable KIM_MODEL_NUM_THREADS is '", *wanted,
+                "'; it can be a number of threads from 1 to ", cores.online,
+                ", the cores of this machine. Without it each process takes its share of them.");
         }
         return {value, true};
     }

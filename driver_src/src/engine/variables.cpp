@@ -34,7 +34,7 @@ std::size_t choose(const std::optional<std::string>& given, const std::string& s
         all.append("'").append(value.name).append("'");
         if (*value.meaning != '\0') all.append(" (").append(value.meaning).append(")");
     }
-    fail(source, " is '", *given, "'; it can be ", all, ".");
+    fail<ErrorHere>(source, " is '", *given, "'; it can be ", all, ".");
 }
 
 std::size_t choose_variable(const Environment& environment, const char* name,

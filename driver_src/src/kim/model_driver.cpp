@@ -14,6 +14,7 @@
 #include "kim/model_files.hpp"
 #include "kim/python_lock.hpp"
 #include "kim/units.hpp"
+#include "runtime/messages.hpp"
 
 namespace torchml::kim {
 
@@ -71,8 +72,10 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
     try {
         routine();
         return success;
-    } catch (const std::exception& problem) {
+    } catch (const Error& problem) {
         return log(problem.what());
+    } catch (const std::exception& problem) {  // nobody expected it: torch, or memory
+        return log(essence(problem).c_str());
     } catch (...) {
         return log("unknown exception.");
     }

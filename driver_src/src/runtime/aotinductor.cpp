@@ -8,12 +8,13 @@ namespace torchml {
 
 std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
                                           bool /*returns_forces*/, c10::Device /*device*/) {
-    fail("model file ", file.filename().string(),
-         " is an AOTInductor package, which needs torch 2.7 or newer; this driver was built for ",
-         "torch " TORCHML_LIBTORCH_VERSION
-         ". Build the driver for a newer torch (`torchml-install "
-         "driver --torch-root ...`), or save the model as TorchScript "
-         "(torch.jit.script(model).save('model.pt')).");
+    fail<ErrorHere>(
+        "model file ", file.filename().string(),
+        " is an AOTInductor package, which needs torch 2.7 or newer; this driver was built for ",
+        "torch " TORCHML_LIBTORCH_VERSION
+        ". Build the driver for a newer torch (`torchml-install "
+        "driver --torch-root ...`), or save the model as TorchScript "
+        "(torch.jit.script(model).save('model.pt')).");
 }
 
 }  // namespace torchml
@@ -77,7 +78,8 @@ class CompiledModel {
         auto& runners = torch::inductor::getAOTIModelRunnerRegistry();
         const auto maker = runners.find(c10::DeviceTypeName(device.type(), /*lower_case=*/true));
         if (maker == runners.end()) {
-            fail("this torch cannot run AOTInductor packages on the device ", device.str(), ".");
+            fail<ErrorHere>("this torch cannot run AOTInductor packages on the device ",
+                            device.str(), ".");
         }
         require_libtorch(library, description.torch);
         try {
@@ -85,10 +87,11 @@ class CompiledModel {
                 maker->second(library.string(), static_cast<std::size_t>(n_models), device.str(),
                               folder_->path().string(), /*run_single_threaded=*/false);
         } catch (const std::exception& problem) {
-            fail("the compiled model in ", file_, " cannot be loaded from ",
-                 folder_->path().parent_path().string(), " (", essence(problem),
-                 "). Does that folder allow programs to run (no 'noexec')? Otherwise set TMPDIR to "
-                 "one that does; or compile the model again, for this torch.");
+            fail<ErrorHere>(
+                "the compiled model in ", file_, " cannot be loaded from ",
+                folder_->path().parent_path().string(), " (", essence(problem),
+                "). Does that folder allow programs to run (no 'noexec')? Otherwise set TMPDIR to "
+                "one that does; or compile the model again, for this torch.");
         }
         // On a GPU kernels may be read from files when they are first used.
         if (device.is_cpu()) folder_.reset();
@@ -128,10 +131,11 @@ class CompiledModel {
         if (!names(library, "libtorch.so")) return;
         const std::string problem = open_libtorch();
         if (problem.empty()) return;
-        fail("the compiled model in ", file_, " needs libtorch.so of torch ", torch,
-             ", which cannot be opened (", problem,
-             "). Install that torch again, with the packages that it needs; or pack the model as "
-             "TorchScript.");
+        fail<ErrorHere>(
+            "the compiled model in ", file_, " needs libtorch.so of torch ", torch,
+            ", which cannot be opened (", problem,
+            "). Install that torch again, with the packages that it needs; or pack the model as "
+            "TorchScript.");
     }
 
     std::string file_;

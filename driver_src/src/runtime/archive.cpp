@@ -3,10 +3,13 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <caffe2/serialize/inline_container.h>
 #include <caffe2/serialize/read_adapter_interface.h>
+#include <caffe2/serialize/versions.h>
 #include <torch/csrc/jit/runtime/operator.h>
 #include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
+#include <cctype>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -17,6 +20,8 @@
 
 #include "engine/error.hpp"
 #include "runtime/extensions.hpp"
+#include "runtime/file_kind.hpp"
+#include "runtime/libtorch.hpp"
 #include "runtime/operator_calls.hpp"
 #include "torch_ops/operators.hpp"
 
@@ -159,24 +164,110 @@ void check_missing(const std::string& name, const std::vector<OperatorCall>& cal
     } else if (original) {
         remedy = " The torch_scatter and torch_sparse that are there lack some of them.";
     }
-    fail("model file ", name, " calls operators that torch does not know: ", names, ".", remedy,
-         " The libraries that define operators can be listed in the environment variable ",
-         "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
+    fail<ErrorHere>(
+        "model file ", name, " calls operators that torch does not know: ", names, ".", remedy,
+        " The libraries that define operators can be listed in the environment variable ",
+        "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
+}
+
+/// The devices that code names: `torch.device("cuda:0")`, and `torch.cuda(...)`, which moves a
+/// tensor there.
+std::vector<std::string> devices_in(const Code& code) {
+    std::set<std::string> found;
+    const std::string start = "torch.device(\"";
+    for (const auto& [record, text] : code) {
+        for (auto at = text.find(start); at != std::string::npos; at = text.find(start, at)) {
+            at += start.size();
+            found.insert(text.substr(at, text.find('"', at) - at));
+        }
+        if (text.find(" torch.cuda(") != std::string::npos) found.insert("cuda");
+    }
+    return {found.begin(), found.end()};
+}
+
+/// Throws an Error that names the classes which C++ libraries bring (torch::class_), if torch has
+/// missed one: that, and the others of its namespace in the code.
+void check_classes(const std::string& name, const Code& code, const std::string& torch_says) {
+    const std::string space = "__torch__.torch.classes.";
+    const std::string words = "Unknown type name '" + space;
+    const auto found = torch_says.find(words);
+    if (found == std::string::npos) return;
+    const auto start = found + words.size();
+    const std::string missed = torch_says.substr(start, torch_says.find('\'', start) - start);
+    const std::string library = space + missed.substr(0, missed.find('.') + 1);
+    std::set<std::string> classes = {missed};
+    for (const auto& [record, text] : code) {
+        for (auto at = text.find(library); at != std::string::npos; at = text.find(library, at)) {
+            at += space.size();
+            auto end = at;
+            while (end < text.size() && (std::isalnum(static_cast<unsigned char>(text[end])) != 0 ||
+                                         text[end] == '_' || text[end] == '.')) {
+                ++end;
+            }
+            classes.insert(text.substr(at, end - at));
+        }
+    }
+    std::string names;
+    for (const std::string& one : classes) names += (names.empty() ? "" : ", ") + one;
+    fail<ErrorHere>("model file ", name,
+                    " has objects of classes that a C++ library defines and torch does ",
+                    "not know: ", names, ". List that library in the environment variable ",
+                    "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
+}
+
+/// Throws an Error if code calls an operator of torch's own in a way that this torch does not know.
+void check_own_operators(const std::string& name, std::uint64_t format,
+                         const std::string& torch_says) {
+    const bool unknown = torch_says.find("Unknown builtin op: aten::") != std::string::npos ||
+                         torch_says.find("Unknown builtin op: prim::") != std::string::npos;
+    const bool other_arguments =
+        torch_says.find("Arguments for call are not valid") != std::string::npos ||
+        (torch_says.find("Keyword argument ") != std::string::npos &&
+         torch_says.find(" unknown") != std::string::npos);
+    if (!unknown && !other_arguments) return;
+    auto start = std::min(torch_says.find("aten::"), torch_says.find("prim::"));
+    if (start == std::string::npos) return;
+    auto end = start + 6;
+    while (end < torch_says.size() &&
+           (std::isalnum(static_cast<unsigned char>(torch_says[end])) != 0 ||
+            torch_says[end] == '_')) {
+        ++end;
+    }
+    fail<ErrorHere>(
+        "model file ", name, " calls the operator ", torch_says.substr(start, end - start),
+        unknown ? "" : " with arguments", ", which torch ", torch_version(),
+        " of this process does not know: a newer torch has saved it (its format is ", format,
+        "; this torch reads up to ", caffe2::serialize::kMaxSupportedFileFormatVersion,
+        "). Save it with this torch or an older one, or build the driver for the newer one "
+        "(`torchml-install driver --torch-root ...`).");
 }
 
 }  // namespace
 
-torch::jit::Module load_archive(const std::filesystem::path& file) {
+LoadedArchive load_archive(const std::filesystem::path& file) {
     const OperatorSource source = operator_source();
     open_listed_extensions();
+    const std::string name = file.filename().string();
     std::unique_ptr<PyTorchStreamReader> reader;
     Code code;
     try {
         reader = std::make_unique<PyTorchStreamReader>(file.string());
         code = read_code(*reader);
-    } catch (const std::exception&) {  // what is wrong with it, torch says best
-        return torch::jit::load(file.string(), at::kCPU);
+        if (code.empty() || !reader->hasRecord("constants.pkl")) {
+            const std::string kind = foreign_archive(*reader);
+            if (!kind.empty()) fail("model file ", name, " ", kind);
+        }
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& problem) {  // what else is wrong with it, torch says best
+        const std::string newer = newer_format(problem.what());
+        if (!newer.empty()) fail<ErrorHere>("model file ", name, " ", newer);
+        const std::string kind = foreign_file(file);
+        if (!kind.empty()) fail("model file ", name, " ", kind);
+        return {torch::jit::load(file.string(), at::kCPU), {}};
     }
+    const std::uint64_t format = reader->version();
+    const std::vector<std::string> devices = devices_in(code);
     std::vector<OperatorCall> calls;
     Code redirected;
     for (auto& [record, text] : code) {
@@ -186,15 +277,18 @@ torch::jit::Module load_archive(const std::filesystem::path& file) {
     }
     if (source == OperatorSource::extension) open_originals(calls);
     try {
-        if (redirected.empty()) return torch::jit::load(file.string(), at::kCPU);
+        if (redirected.empty()) return {torch::jit::load(file.string(), at::kCPU), devices};
         auto archive = std::make_shared<MemoryArchive>(
             rewritten(*reader, redirected, std::filesystem::file_size(file)));
         reader.reset();
-        return torch::jit::load(std::move(archive), at::kCPU);
+        return {torch::jit::load(std::move(archive), at::kCPU), devices};
     } catch (const std::exception& problem) {
-        if (std::strstr(problem.what(), "Unknown builtin op") != nullptr) {
-            check_missing(file.filename().string(), calls, source);
+        const std::string said = problem.what();
+        if (said.find("Unknown builtin op") != std::string::npos) {
+            check_missing(name, calls, source);
         }
+        check_classes(name, code, said);
+        check_own_operators(name, format, said);
         throw;
     }
 }

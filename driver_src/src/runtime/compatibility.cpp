@@ -1,6 +1,5 @@
 #include "runtime/compatibility.hpp"
 
-#include <ATen/Version.h>
 #include <dlfcn.h>
 #include <sys/utsname.h>
 
@@ -8,6 +7,7 @@
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
+#include "runtime/libtorch.hpp"
 
 namespace torchml {
 
@@ -58,9 +58,9 @@ void require_cpu(const std::string& name, const PackageDescription& description,
                  const Machine& machine) {
     if (!machine.processor.empty() && !description.machine.empty() &&
         description.machine != machine.processor) {
-        fail("the model in ", name, " was compiled for ", description.machine,
-             " processors; this machine has ", machine.processor,
-             ". Compile it here with `torchml-install model compile`.");
+        fail<ErrorHere>("the model in ", name, " was compiled for ", description.machine,
+                        " processors; this machine has ", machine.processor,
+                        ". Compile it here with `torchml-install model compile`.");
     }
     if (machine.instructions.empty()) return;
     std::string missing;
@@ -69,22 +69,14 @@ void require_cpu(const std::string& name, const PackageDescription& description,
             missing += (missing.empty() ? "" : ", ") + needed;
     }
     if (missing.empty()) return;
-    fail("the model in ", name,
-         " was compiled for CPUs with instructions that this one lacks: ", missing,
-         ". Compile it on this machine, or anywhere with `torchml-install model compile --cpu "
-         "x86-64-v3` (without AVX-512) or `--cpu x86-64` (for all).");
+    fail<ErrorHere>(
+        "the model in ", name,
+        " was compiled for CPUs with instructions that this one lacks: ", missing,
+        ". Compile it on this machine, or anywhere with `torchml-install model compile --cpu "
+        "x86-64-v3` (without AVX-512) or `--cpu x86-64` (for all).");
 }
 
 }  // namespace
-
-std::string running_torch() {
-    const std::string config = at::show_config();
-    const std::string key = "TORCH_VERSION=";
-    const auto found = config.find(key);
-    if (found == std::string::npos) return TORCHML_LIBTORCH_VERSION;
-    const auto start = found + key.size();
-    return config.substr(start, config.find_first_not_of("0123456789.", start) - start);
-}
 
 std::string series(const std::string& version) {
     const auto dot = version.find('.');
@@ -93,7 +85,7 @@ std::string series(const std::string& version) {
 
 Machine this_machine(c10::Device device) {
     Machine machine;
-    machine.torch = running_torch();
+    machine.torch = torch_version();
     machine.device = c10::DeviceTypeName(device.type(), /*lower_case=*/true);
     utsname system{};
     if (uname(&system) == 0) machine.processor = system.machine;
@@ -105,24 +97,27 @@ Machine this_machine(c10::Device device) {
 void require_compatible(const std::string& name, const PackageDescription& description,
                         const Machine& machine) {
     if (series(description.torch) != series(machine.torch)) {
-        fail("the model in ", name, " was compiled for torch ", series(description.torch),
-             ", and this process runs torch ", machine.torch,
-             ". Compile it with this torch: `torchml-install model compile`; or build the driver "
-             "for that one.");
+        fail<ErrorHere>(
+            "the model in ", name, " was compiled for torch ", series(description.torch),
+            ", and this process runs torch ", machine.torch,
+            ". Compile it with this torch: `torchml-install model compile`; or build the driver "
+            "for that one.");
     }
     if (description.device != machine.device) {
-        fail("the model in ", name, " was compiled for the device ", description.device,
-             ", and is to run on ", machine.device,
-             ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
-             ", or compile it with `torchml-install model compile --device ", machine.device, "`.");
+        fail<ErrorHere>("the model in ", name, " was compiled for the device ", description.device,
+                        ", and is to run on ", machine.device,
+                        ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
+                        ", or compile it with `torchml-install model compile --device ",
+                        machine.device, "`.");
     }
     require_cpu(name, description, machine);
     if (description.capability.empty() || machine.capability.empty()) return;
     if (!runs_on(description.capability, machine.capability)) {
-        fail("the model in ", name, " was compiled for GPUs of compute capability ",
-             description.capability, "; this one has ", machine.capability,
-             ". Compile it on a machine with such a GPU: `torchml-install model compile --device ",
-             machine.device, "`.");
+        fail<ErrorHere>(
+            "the model in ", name, " was compiled for GPUs of compute capability ",
+            description.capability, "; this one has ", machine.capability,
+            ". Compile it on a machine with such a GPU: `torchml-install model compile --device ",
+            machine.device, "`.");
     }
 }
 

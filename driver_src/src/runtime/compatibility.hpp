@@ -18,10 +18,6 @@ struct Machine {
     std::string capability;              ///< of the GPU, such as "9.0"; "" if nobody tells
 };
 
-/// The version of the torch in this process, such as 2.13.0; it may be another than the one that
-/// the driver was built for, as a Python process may have imported its own.
-std::string running_torch();
-
 /// 2.13 of 2.13.0: code that was compiled for one of these runs with all of them.
 std::string series(const std::string& version);
 

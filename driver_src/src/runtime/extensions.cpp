@@ -39,7 +39,7 @@ const char* advice(const std::string& problem) {
 void open_library(const std::string& path, const std::string& wanted_by) {
     std::error_code ignored;
     if (path.find('/') != std::string::npos && !std::filesystem::exists(path, ignored)) {
-        fail(wanted_by, " ", path, ", which is not there.");
+        fail<ErrorHere>(wanted_by, " ", path, ", which is not there.");
     }
     // Where torch is one library or has another name there is nothing to open; if it cannot be
     // opened, the loader says so of the library, too.
@@ -47,7 +47,8 @@ void open_library(const std::string& path, const std::string& wanted_by) {
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
         const char* message = dlerror();
         const std::string problem = message != nullptr ? message : "no reason given";
-        fail(wanted_by, " ", path, ", which cannot be opened (", problem, ").", advice(problem));
+        fail<ErrorHere>(wanted_by, " ", path, ", which cannot be opened (", problem, ").",
+                        advice(problem));
     }
 }
 
@@ -77,7 +78,7 @@ void open_original_library(const std::string& name) {
     const bool scatter = name == "torch_scatter";
     const std::string path = scatter ? TORCHML_TORCHSCATTER_LIBRARY : TORCHML_TORCHSPARSE_LIBRARY;
     if (path.empty()) {
-        fail(
+        fail<ErrorHere>(
             "KIM_MODEL_OPERATORS is 'extension' and the model calls ", name,
             ", but this driver was built without it. Build it again with the environment variable ",
             scatter ? "TorchScatter_ROOT" : "TorchSparse_ROOT", " set to an installation of ", name,

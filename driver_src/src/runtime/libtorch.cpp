@@ -1,5 +1,6 @@
 #include "runtime/libtorch.hpp"
 
+#include <ATen/Version.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <dlfcn.h>
 
@@ -21,6 +22,15 @@
 #endif
 
 namespace torchml {
+
+std::string torch_version() {
+    const std::string config = at::show_config();
+    const std::string key = "TORCH_VERSION=";
+    const auto found = config.find(key);
+    if (found == std::string::npos) return TORCHML_LIBTORCH_VERSION;
+    const auto start = found + key.size();
+    return config.substr(start, config.find_first_not_of("0123456789.", start) - start);
+}
 
 std::filesystem::path torch_folder() {
     Dl_info found{};

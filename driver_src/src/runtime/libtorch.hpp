@@ -5,6 +5,10 @@
 
 namespace torchml {
 
+/// The version of the torch in this process, which may be another than the one the driver was built
+/// for: a Python process has imported its own.
+std::string torch_version();
+
 /// The folder of the libtorch that this process uses.
 std::filesystem::path torch_folder();
 

@@ -2,9 +2,51 @@
 
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <sstream>
 
 namespace torchml {
+
+namespace {
+
+constexpr std::size_t longest_message = 600;
+
+/// Where in a line torch goes on to speak to those who build torch, or lists its own calls.
+constexpr const char* asides[] = {
+    "Exception raised from ",
+    " This could be because the operator doesn't exist",
+    " PyTorch splits its backend into two shared libraries",
+    " (most recent call first)",
+};
+
+bool starts_with(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
+
+/// `[enforce fail at file.cc:12] condition. What happened` without what comes before the condition.
+void remove_place(std::string& line) {
+    if (!starts_with(line, "[enforce fail at ")) return;
+    const auto end = line.find("] ");
+    if (end == std::string::npos) return;
+    line.erase(0, end + 2);
+    line.erase(0, std::min(line.find_first_not_of(". "), line.size()));
+}
+
+/// A line as a person wants to read it; empty if there is nothing in it for them.
+std::string essence_of(std::string line) {
+    line.erase(0, std::min(line.find_first_not_of(" \t\r"), line.size()));
+    if (starts_with(line, "frame #")) return "";
+    remove_place(line);
+    for (const char* aside : asides) line.erase(std::min(line.find(aside), line.size()));
+    const auto end = line.find_last_not_of(" \t\r");
+    line.erase(end == std::string::npos ? 0 : end + 1);
+    if (line.size() > longest_message) {
+        auto cut = longest_message;
+        while ((static_cast<unsigned char>(line[cut]) & 0xc0) == 0x80) --cut;  // whole characters
+        line = line.substr(0, cut) + " ...";
+    }
+    return line;
+}
+
+}  // namespace
 
 std::string essence(const std::exception& problem) {
     std::string text = problem.what();
@@ -14,12 +56,12 @@ std::string essence(const std::exception& problem) {
     std::string first, error, line;
     std::istringstream lines(text);
     while (std::getline(lines, line)) {
-        const auto start = line.find_first_not_of(" \t\r");
-        if (start == std::string::npos) continue;
-        line.erase(0, start);
+        line = essence_of(std::move(line));
+        if (line.empty()) continue;
         if (first.empty()) first = line;
         if (line.find("Error: ") != std::string::npos) error = line;
     }
+    if (first.empty()) first = "torch gave no reason";
     return error.empty() ? first : error;
 }
 

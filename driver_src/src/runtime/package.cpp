@@ -21,6 +21,7 @@
 
 #include "engine/error.hpp"
 #include "engine/text_stream.hpp"
+#include "runtime/file_kind.hpp"
 #include "runtime/messages.hpp"
 
 namespace torchml {
@@ -90,6 +91,10 @@ std::unique_ptr<PyTorchStreamReader> open(const fs::path& file) {
     try {
         return std::make_unique<PyTorchStreamReader>(file.string());
     } catch (const std::exception& problem) {
+        const std::string newer = newer_format(problem.what());
+        if (!newer.empty()) fail<ErrorHere>("model file ", file.filename().string(), " ", newer);
+        const std::string kind = foreign_file(file);
+        if (!kind.empty()) fail("model file ", file.filename().string(), " ", kind);
         std::string reason = essence(problem);
         reason.erase(std::min(reason.find(". "), reason.size()));
         fail("model file ", file.filename().string(), " is no AOTInductor package, or is damaged (",
@@ -216,24 +221,22 @@ PackageDescription parse_description(const std::string& text, const std::string&
 PackageDescription read_description(const fs::path& file) {
     const std::string name = file.filename().string();
     const auto reader = open(file);
-    const auto records = reader->getAllRecords();
-    if (std::find(records.begin(), records.end(), description_record) == records.end()) {
-        const bool compiled = std::any_of(records.begin(), records.end(), [](const auto& record) {
-            return record.rfind("data/aotinductor/", 0) == 0;
-        });
-        fail("model file ", name,
-             compiled ? " is an AOTInductor package that does not say what its model takes and on "
-                        "what it runs (no record extra/torchml.txt), and cannot be trusted with "
-                        "memory."
-                      : " is no AOTInductor package.",
-             " ", compile_again);
-    }
     std::string text;
     try {
+        const auto records = reader->getAllRecords();
+        if (std::find(records.begin(), records.end(), description_record) == records.end()) {
+            const std::string kind = foreign_archive(*reader);
+            if (!kind.empty()) fail("model file ", name, " ", kind);
+            fail("model file ", name, " is no AOTInductor package. ", compile_again);
+        }
         const auto [data, size] = reader->getRecord(description_record);
         text.assign(static_cast<const char*>(data.get()), size);
+    } catch (const Error&) {
+        throw;
     } catch (const std::exception& problem) {
-        fail("model file ", name, " is damaged: ", essence(problem), ".");
+        fail("model file ", name,
+             " is damaged, or was changed after torch wrote it: ", essence(problem), " ",
+             compile_again);
     }
     return parse_description(text, name);
 }
@@ -243,8 +246,9 @@ TemporaryFolder::TemporaryFolder() : owner_(getpid()) {
     const std::string parent = named != nullptr && *named != '\0' ? named : "/tmp";
     path_ = parent + "/torchml-XXXXXX";
     if (mkdtemp(path_.data()) == nullptr) {
-        fail("a compiled model has to be unpacked, but no folder could be made in ", parent, " (",
-             std::strerror(errno), "). Set TMPDIR to a folder that can be written.");
+        fail<ErrorHere>("a compiled model has to be unpacked, but no folder could be made in ",
+                        parent, " (", std::strerror(errno),
+                        "). Set TMPDIR to a folder that can be written.");
     }
     try {
         living_folders().add(path_, owner_);
@@ -268,9 +272,10 @@ void EntryFile::write(const fs::path& folder) const {
     stream.close();
     if (!stream) {
         const int code = errno;
-        fail("a compiled model could not be unpacked: ", path.string(), " could not be written (",
-             code != 0 ? std::strerror(code) : "no reason given", "; ", size,
-             " bytes). Free some space there, or set TMPDIR to another folder.");
+        fail<ErrorHere>("a compiled model could not be unpacked: ", path.string(),
+                        " could not be written (",
+                        code != 0 ? std::strerror(code) : "no reason given", "; ", size,
+                        " bytes). Free some space there, or set TMPDIR to another folder.");
     }
 }
 

@@ -214,7 +214,7 @@ void require_one_torch() {
              described(*libraries.begin()), " and libc10 of ", described(*cores.begin()), ".",
              one_torch);
     }
-    const std::string running = running_torch();
+    const std::string running = torch_version();
     if (series(running) == series(TORCHML_LIBTORCH_VERSION)) return;
     fail("this process computes with torch ", running, " in ", torch_folder().string(),
          ", and the driver was built for ", torch_built_for(), ".", one_torch);

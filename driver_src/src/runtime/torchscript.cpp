@@ -34,7 +34,8 @@ class TorchScript final : public Runtime {
           recorded_(recorded),
           warnings_(warnings),
           transfer_(device),
-          module_(load(file, name_, recorded)),
+          archive_(load(file, name_, recorded)),
+          module_(archive_.module),
           types_(types_of(module_)),
           ways_(ways_to_evaluate(types_, recorded, transfer_.widest())) {
         require_precision();
@@ -178,8 +179,8 @@ class TorchScript final : public Runtime {
     }
 
     /// Returned in place: torch's empty Module ends the process where memory is short.
-    static torch::jit::Module load(const std::filesystem::path& file, const std::string& name,
-                                   std::optional<at::ScalarType> inputs) {
+    static LoadedArchive load(const std::filesystem::path& file, const std::string& name,
+                              std::optional<at::ScalarType> inputs) {
         std::optional<DefaultType> default_type;
         if (inputs) default_type.emplace(default_type_for(*inputs));
         try {
@@ -190,7 +191,8 @@ class TorchScript final : public Runtime {
             std::string reason = essence(problem);
             reason.erase(std::min(reason.find(". "), reason.size()));  // torch's advice to others
             fail("model file ", name, " cannot be loaded as TorchScript (", reason,
-                 "). Was it written by torch.jit.script(model).save(...), and copied whole?");
+                 "). Was it written by torch.jit.script(model).save(...) (or e3nn.util.jit.script "
+                 "for models of e3nn), and copied whole?");
         }
     }
 
@@ -201,7 +203,7 @@ class TorchScript final : public Runtime {
             runs_code |= part.find_method("__setstate__").has_value();
         }
         if (recorded_ || !runs_code) return;
-        module_ = load(file, name_, scalar_type());
+        archive_ = load(file, name_, scalar_type());
     }
 
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
@@ -216,9 +218,26 @@ class TorchScript final : public Runtime {
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
         } catch (const std::exception& problem) {
+            require_own_device(problem);
             const std::string reason = essence(problem);
             fail<ModelError>("the model in ", name_, " failed: ", reason,
                              about_inputs(reason, inputs));
+        }
+    }
+
+    /// Called when the model has failed. Throws an Error if its code names another device than the
+    /// one that it runs on.
+    void require_own_device(const std::exception& problem) const {
+        const std::string own = transfer_.device().str();
+        for (const std::string& device : archive_.devices) {
+            if (device == own || (device == "cuda" && own == "cuda:0")) continue;
+            const std::string type = device.substr(0, device.find(':'));
+            fail<ErrorHere>(
+                "the model in ", name_, " failed on the ", own, ": the device ", device,
+                " is written into its code. Set KIM_MODEL_EXECUTION_DEVICE=", type,
+                ", or make tensors with device=coords.device and save the model again (torch "
+                "said: ",
+                essence(problem), ")");
         }
     }
 
@@ -291,7 +310,8 @@ class TorchScript final : public Runtime {
     std::optional<at::ScalarType> recorded_;
     Warnings& warnings_;
     Transfer transfer_;
-    torch::jit::Module module_;
+    LoadedArchive archive_;
+    torch::jit::Module& module_;
     TypesOfModule types_;
     std::vector<InputTypes> ways_;  // to evaluate it, the one to try first in front
     bool proven_ = false;           // whether the first one has ever worked

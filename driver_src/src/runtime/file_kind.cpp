@@ -1,0 +1,139 @@
+#include "runtime/file_kind.hpp"
+
+#include <caffe2/serialize/versions.h>
+
+#include <algorithm>
+#include <fstream>
+#include <vector>
+
+#include "runtime/libtorch.hpp"
+
+namespace torchml {
+
+namespace {
+
+const char* const make_torchscript =
+    "Make TorchScript of it in Python (torch.jit.script(model).save(...), or e3nn.util.jit.script "
+    "for models of e3nn); `torchml-install model inspect FILE` says how.";
+
+bool begins(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
+
+bool ends(const std::string& text, const std::string& end) {
+    return text.size() >= end.size() &&
+           text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+std::string text_of(caffe2::serialize::PyTorchStreamReader& reader, const std::string& record) {
+    const auto [data, size] = reader.getRecord(record);
+    return {static_cast<const char*>(data.get()), size};
+}
+
+/// The string that JSON gives for a key; "" if it has none. Good enough for versions.
+std::string json_string(const std::string& text, const std::string& key) {
+    const auto found = text.find("\"" + key + "\"");
+    if (found == std::string::npos) return "";
+    const auto colon = text.find(':', found);
+    const auto start = text.find('"', std::min(colon, text.size()));
+    if (start == std::string::npos) return "";
+    return text.substr(start + 1, text.find('"', start + 1) - start - 1);
+}
+
+/// Whether a compiled package is one that nequip-compile wrote, whose model takes other arguments.
+bool is_of_nequip(caffe2::serialize::PyTorchStreamReader& reader,
+                  const std::vector<std::string>& records) {
+    return std::any_of(records.begin(), records.end(), [&](const std::string& record) {
+        if (!begins(record, "data/aotinductor/") || !ends(record, "metadata.json")) return false;
+        const std::string text = text_of(reader, record);
+        return text.find("\"r_max\"") != std::string::npos &&
+               text.find("\"type_names\"") != std::string::npos;
+    });
+}
+
+std::string exported_program(const std::string& json) {
+    const std::string version = json_string(json, "torch_version");
+    return "is a model that torch.export.save wrote" +
+           (version.empty() ? "" : " (with torch " + version + ")") +
+           ", which is no machine code yet. Compile it: `torchml-install model compile FILE.pt2 "
+           "--elements ... --cutoff ...`.";
+}
+
+}  // namespace
+
+std::string foreign_archive(caffe2::serialize::PyTorchStreamReader& reader) {
+    const std::vector<std::string> records = reader.getAllRecords();
+    const auto has = [&](const std::string& name) {
+        return std::find(records.begin(), records.end(), name) != records.end();
+    };
+    const auto any = [&](const std::string& start, const std::string& end) {
+        return std::find_if(records.begin(), records.end(), [&](const std::string& record) {
+            return begins(record, start) && ends(record, end);
+        });
+    };
+    if (const auto model = any("models/", ".json"); model != records.end()) {
+        return exported_program(text_of(reader, *model));
+    }
+    if (has("serialized_exported_program.json")) {  // up to torch 2.7
+        return exported_program(text_of(reader, "serialized_exported_program.json"));
+    }
+    if (any("data/aotinductor/", "") != records.end()) {
+        if (is_of_nequip(reader, records)) {
+            return "is a package that nequip-compile wrote for its own calculators: its model "
+                   "takes "
+                   "other arguments than the driver gives. Wrap nequip's model in a module that is "
+                   "called as README.md says, and compile that with `torchml-install model "
+                   "compile`.";
+        }
+        if (has("extra/torchml.txt")) {
+            return "is a compiled model: its name has to end in .pt2.";
+        }
+        return "is an AOTInductor package that does not say what its model takes and on what it "
+               "runs (no record extra/torchml.txt), and cannot be trusted with memory. Compile the "
+               "model with `torchml-install model compile`.";
+    }
+    if (any("code/", ".py") != records.end()) {
+        return has("constants.pkl") ? "is TorchScript: its name has to end in .pt." : "";
+    }
+    if (has("data.pkl")) {
+        return std::string(
+                   "is what torch.save wrote: weights, or a pickled module, without the code that "
+                   "uses them. ") +
+               make_torchscript;
+    }
+    return "";
+}
+
+std::string foreign_file(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    std::string start(64, '\0');
+    stream.read(start.data(), static_cast<std::streamsize>(start.size()));
+    start.resize(static_cast<std::size_t>(stream.gcount()));
+    if (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5) {
+        return std::string(
+                   "is a Python pickle (an old torch.save): weights, or a module without "
+                   "its code. ") +
+               make_torchscript;
+    }
+    if (begins(start, "version https://git-lfs")) {
+        return "is a Git LFS pointer: fetch the file itself with `git lfs pull`.";
+    }
+    return "";
+}
+
+std::string newer_format(const std::string& torch_says) {
+    const std::string words = "Attempted to read a PyTorch file with version ";
+    const auto found = torch_says.find(words);
+    if (found == std::string::npos ||
+        torch_says.find("maximum supported version") == std::string::npos) {
+        return "";
+    }
+    const auto start = found + words.size();
+    const std::string format =
+        torch_says.substr(start, torch_says.find_first_not_of("0123456789", start) - start);
+    return "was saved by a newer torch: it has format " + format + ", and torch " +
+           torch_version() + " of this process reads up to " +
+           std::to_string(caffe2::serialize::kMaxSupportedFileFormatVersion) +
+           ". Save it with that torch or an older one, or build the driver for the newer one "
+           "(`torchml-install driver --torch-root ...`).";
+}
+
+}  // namespace torchml
