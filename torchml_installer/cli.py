@@ -460,6 +460,9 @@ def model_pack(
 
     The model is evaluated on a few atoms, and refused where a simulation with it would be wrong.
 
+    TorchScript is what torch.jit.script(model).save(FILE) writes; a model built on e3nn (MACE,
+    NequIP, SevenNet) needs e3nn.util.jit.script(model).save(FILE) instead.
+
     \b
     Example:
       torchml-install model pack SiC.pt --elements Si,C --cutoff 3.77 --name SiC_demo
@@ -549,7 +552,8 @@ def model_compile(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Compiles a Python model, SOURCE = FILE.py:Name or package.module:Name, for the driver.
+    """Compiles a Python model for the driver: SOURCE = FILE.py:Name, package.module:Name, or a
+    FILE.pt2 that torch.export.save wrote.
 
     The gradient is compiled in. Before the package (.pt2) is written, its results are compared with
     those of the original. It runs with the torch and on the kind of CPU or GPU it was made on.
@@ -558,7 +562,7 @@ def model_compile(
     Example:
       torchml-install model compile my_model.py:MyModel --weights w.pt --elements Si --cutoff 4.5
     """
-    from torchml_installer.models.compile import CompileOptions, compile_model
+    from torchml_installer.models.compile import CompileOptions, compile_model, compiled_name
     from torchml_installer.models.parameter_file import Pattern
 
     try:
@@ -572,7 +576,7 @@ def model_compile(
             source=source,
             elements=tuple(elements.replace(",", " ").split()),
             cutoff=cutoff,
-            output=Path(f"{source.rpartition(':')[2]}.pt2") if output is None else output,
+            output=compiled_name(source) if output is None else output,
             pattern=Pattern(pattern),
             n_layers=layers,
             width=width,

@@ -272,7 +272,8 @@ class NotTorchScriptError(TorchMLError):
 
     exit_code = 32
     default_remedy = (
-        "Load the model in Python and save it as TorchScript: torch.jit.script(model).save(FILE)."
+        "Load the model in Python and save it as TorchScript: torch.jit.script(model).save(FILE); "
+        "for a model of e3nn (MACE, NequIP, SevenNet) e3nn.util.jit.script(model).save(FILE)."
     )
 
 

@@ -31,6 +31,8 @@ _NO_MEMORY = re.compile(
 FEWER_JOBS = "Try --jobs 1, or a machine with more memory."
 _COMPILER_ERROR = re.compile(r"\berror: |undefined reference to ")
 _SHOWN_LINES = 12
+#: "frame #12: ..." of torch.
+_FRAME = re.compile(r"\s*frame #\d+:")
 
 
 def quick_output(command: Sequence[str | Path], timeout: float = 10.0) -> str | None:
@@ -214,7 +216,23 @@ def first_error(lines: Sequence[str]) -> list[str]:
     for index, line in enumerate(lines):
         if line.startswith("CMake Error"):
             return [line, *_paragraphs(lines[index + 1 :])]
-    return [line for line in lines if line.strip()][-_SHOWN_LINES:]
+    return without_frames(lines)[-_SHOWN_LINES:]
+
+
+def without_frames(lines: Sequence[str]) -> list[str]:
+    """What a program says, without its call stack: Python's, and the one that torch adds to its
+    messages in C++. What they end with, or begin with, is what happened."""
+    kept: list[str] = []
+    in_traceback = False
+    for line in lines:
+        if line.startswith("Traceback (most recent call last):"):
+            in_traceback = True
+            continue
+        in_traceback = in_traceback and line.startswith(" ")
+        line, _, _ = line.partition("Exception raised from ")
+        if not in_traceback and line.strip() and not _FRAME.match(line):
+            kept.append(line.rstrip())
+    return kept
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:

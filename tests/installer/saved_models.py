@@ -42,6 +42,26 @@ torch.jit.script(Outer()).save("nested.pt")
 torch.jit.freeze(torch.jit.script(Net().eval())).save("frozen.pt")
 torch.save(Net(), "pickled.pt")
 torch.save(Net().state_dict(), "weights.pt")
+torch.save({"epoch": 3, "model": Net().state_dict(), "optimizer": {}}, "checkpoint.pt")
+torch.save(Net(), "pickled.model", _use_new_zipfile_serialization=False)
+
+class OnAGpu(torch.nn.Module):
+    def forward(self, species, coords, n_neigh, nlist, contributing):
+        return (coords * torch.ones(3, device="cuda:0", dtype=torch.float64)).sum()
+
+torch.jit.script(OnAGpu()).save("gpu.pt")
+
+class Quantised(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.ao.nn.quantized.dynamic.Linear(3, 1)
+    def forward(self, species, coords, n_neigh, nlist, contributing):
+        return self.layer(coords.float()).double().sum()
+
+torch.jit.script(Quantised()).save("quantised.pt")
+if hasattr(torch, "export"):
+    program = torch.export.export(Inner(), (torch.ones(3),))
+    torch.export.save(program, "exported.pt2")
 """
 
 

@@ -213,10 +213,12 @@ def test_returned_forces_are_only_promised_when_there_are_any(tmp_path: Path) ->
 def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
     code = NEIGHBOUR_FORWARD.replace("n_neigh: Tensor,\n    nlist", "edges1: Tensor,\n    edges2")
     file = make_torchscript(tmp_path / "gnn.pt", code)
-    packed = pack_in(tmp_path, file, pattern=Pattern.GRAPH, n_layers=2)
+    # What is made without torch cannot be evaluated.
+    graph: dict[str, Any] = {"pattern": Pattern.GRAPH, "find_graph_settings": False}
+    packed = pack_in(tmp_path, file, n_layers=2, **graph)
     assert parameter_file.read(packed.folder / "SW_demo.param").n_layers == 2
     with pytest.raises(WrongForwardError, match="graph_layer3"):
-        pack_in(tmp_path, file, pattern=Pattern.GRAPH, n_layers=3, force=True)
+        pack_in(tmp_path, file, n_layers=3, force=True, **graph)
     with pytest.raises(BadOptionError, match="number of message-passing layers"):
         pack_in(tmp_path, file, pattern=Pattern.GRAPH)
     with pytest.raises(BadOptionError, match="only for graph models"):

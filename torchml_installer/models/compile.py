@@ -61,7 +61,8 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
 class CompileOptions:
     """What ``model compile`` was asked for.
 
-    source: ``FILE.py:Name`` or ``package.module:Name``. arguments: of the constructor.
+    source: ``FILE.py:Name``, ``package.module:Name``, or ``FILE.pt2`` of torch.export.save.
+    arguments: of the constructor.
     elements, cutoff (Å): the systems on which results are compared are made of them.
     width: of a descriptor. cpu: the instruction set, None: chosen by this machine.
     energy_only: with a second entry for energies without gradient. output: the file.
@@ -145,6 +146,13 @@ class CompiledModel:
         return f"torch.jit.script(model).save('my_model.pt') in Python, and pack that; or {command}"
 
 
+def compiled_name(source: str) -> Path:
+    """The package of a model, if the user names none: in the current folder, after the model."""
+    if source.endswith(".pt2"):
+        return Path(f"{Path(source).stem}_compiled.pt2")
+    return Path(f"{source.rpartition(':')[2]}.pt2")
+
+
 def compile_model(options: CompileOptions) -> CompiledModel:
     """Compiles a model, compares it with the original, and puts the package into its place.
 
@@ -172,6 +180,10 @@ def compile_model(options: CompileOptions) -> CompiledModel:
 
 
 def _check_options(options: CompileOptions) -> None:
+    if options.output.absolute() == Path(options.source).absolute():
+        raise BadOptionError(
+            f"The output {options.output} is the model itself.", "Name another file: --output FILE"
+        )
     if options.output.suffix != ".pt2":
         raise BadOptionError(
             f"The output {options.output} has to end in .pt2.",

@@ -17,6 +17,7 @@ from torchml_installer.errors import (
     NotPermittedError,
     NotTorchScriptError,
 )
+from torchml_installer.models import foreign
 
 SUFFIX = ".pt2"
 _RECORD = "extra/torchml.txt"
@@ -66,6 +67,9 @@ def inspect(path: Path) -> Package:
     try:
         with zipfile.ZipFile(path) as archive:
             name = next((name for name in archive.namelist() if name.endswith(_RECORD)), None)
+            if name is None and (problem := foreign.of_archive(path, archive)) is not None:
+                raise problem
+            foreign.check_names(path, archive.namelist())
             if name is None:
                 raise NotTorchScriptError(
                     f"The model file {path} does not say what its model takes and on what it runs.",

@@ -14,6 +14,7 @@ from typing import Any
 
 from torchml_installer import console
 from torchml_installer.errors import PythonModuleError, RunFailedError
+from torchml_installer.process import without_frames
 from torchml_installer.user_python import say_which, user_python
 
 PACKAGE = "torchml_driver"
@@ -41,7 +42,7 @@ def answer(module: str, folder: Path, options: Sequence[str] = (), *, title: str
     try:
         return json.loads(done.stdout)
     except ValueError as error:
-        lines = done.stderr.strip().splitlines()
+        lines = without_frames(done.stderr.splitlines())
         if done.returncode < 0:
             lines.append(f"it was ended by signal {-done.returncode}")
         reason = lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"

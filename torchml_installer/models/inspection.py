@@ -87,7 +87,8 @@ class Inspection:
         torchscript: bytes, format_version; forward: null or arguments and returns; patterns: the
         ways to call it that fit, objects with pattern and n_layers; parameters, buffers,
         constants: numbers by type, null if unknown; devices: where the model was when it was
-        saved; operators: objects with name and in_driver (nothing else is needed for it).
+        saved; code_devices: those written into its code; operators: objects with name and in_driver
+        (nothing else is needed for it); classes: of objects that a C++ library defines.
         compiled: bytes, torch, device, machine, instructions, capability, arguments (objects with
         name, dtype, sizes), returns_forces, entries, atomic_numbers (true: it was compiled for
         them; null: that was not said), patterns.
@@ -169,16 +170,8 @@ def _model_file(path: Path) -> tuple[dict[str, Any], _Found, list[Call], tuple[O
         facts["instructions"], facts["entries"] = list(package.instructions), list(package.entries)
         return {**facts, "patterns": _as_json(calls)}, found, calls, ()
     model = torchscript.inspect(path)
-    newest = torchscript.NEWEST_FORMAT
-    if model.format_version is not None and model.format_version > newest:
-        found.problems.append(
-            WrongForwardError(
-                f"{path} has format {model.format_version}: a newer torch wrote it than any that "
-                f"this driver was tested with, which read up to {newest}.",
-                "Save it again with an older torch, or build the driver with the one that wrote "
-                "it.",
-            )
-        )
+    if (newer := model.newer()) is not None:
+        found.problems.append(newer)
     signature, contents = model.signature, model.contents
     calls = [] if signature is None else recognised_calls(signature.arguments)
     facts = {
@@ -195,7 +188,10 @@ def _model_file(path: Path) -> tuple[dict[str, Any], _Found, list[Call], tuple[O
         "operators": [
             {"name": str(operator), "in_driver": operator.in_driver} for operator in model.operators
         ],
+        "code_devices": list(model.devices),
+        "classes": list(model.classes),
     }
+    found.notes += model.notes()
     return facts, found, calls, model.operators
 
 
@@ -441,6 +437,10 @@ def _file_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
                 ),
             )
         )
+    if facts["code_devices"]:
+        shown.append(("device", f"{', '.join(facts['code_devices'])}, written into the code"))
+    if facts["classes"]:
+        shown.append(("classes", ", ".join(facts["classes"])))
     version = facts["format_version"]
     shown.append(("size", f"{facts['bytes'] / 1e6:.1f} MB, format {version or 'unknown'}"))
     return shown

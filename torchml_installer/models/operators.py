@@ -59,6 +59,11 @@ _TORCH = frozenset(
         "sparse",
         "static_runtime",
         "rngprims",
+        "cudnn",
+        "cuda",
+        "dist_c10d",
+        "dist_rpc",
+        "tensorrt",
     ]
 )
 
@@ -87,3 +92,15 @@ def called(codes: Iterable[str]) -> tuple[Operator, ...]:
         if match[0] not in _TORCH
     }
     return tuple(sorted(found, key=str))
+
+
+def foreign_classes(codes: Iterable[str]) -> tuple[str, ...]:
+    """The classes of objects in TorchScript's text that a C++ library defines, as it calls them
+    (``foo.Bar``), without torch's own; sorted."""
+    found = {
+        f"{space}.{name}"
+        for code in codes
+        for space, name in re.findall(r"\b__torch__\.torch\.classes\.(\w+)\.(\w+)", code)
+        if space not in _TORCH and not space.startswith("_")
+    }
+    return tuple(sorted(found))

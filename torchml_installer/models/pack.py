@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchml_installer import console
 from torchml_installer.elements import SYMBOLS, suggestion
 from torchml_installer.errors import (
     BadOptionError,
@@ -142,6 +143,8 @@ def pack(options: PackOptions) -> PackedModel:
     else:
         model = torchscript.inspect(options.file)
         check_signature(model, options.pattern, expected, options.returns_forces)
+        for said in [*filter(None, [model.newer()]), *model.notes()]:
+            console.warn(str(said))
         size = model.size
         recorded = precision.of_weights(model)
         if options.precision not in (None, recorded):

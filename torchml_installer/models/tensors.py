@@ -118,14 +118,14 @@ def _parameter_names(class_name: str, codes: Mapping[str, str]) -> set[str]:
 
 
 def _load(data: bytes) -> Any:
-    return _Reader(io.BytesIO(data)).load()
+    return Reader(io.BytesIO(data)).load()
 
 
 # The one in Python: that in C reserves as much memory as a damaged file asks for.
-class _Reader(pickle._Unpickler):
+class Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
-            return _Class(f"{module}.{name}")
+            return stand_in(f"{module}.{name}")
         if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_tensor_v3"):
             return _rebuilt
         if module == "torch" and name.endswith("Storage"):
@@ -135,14 +135,14 @@ class _Reader(pickle._Unpickler):
             return dict
         if module == "torch.jit._pickle":
             return lambda value, *_: value
-        return _nothing
+        return nothing
 
     def persistent_load(self, pid: Any) -> Any:
         return pid
 
 
-def _Class(class_name: str) -> type:  # noqa: N802
-    """A class of the file's own: making an object of it remembers its name."""
+def stand_in(class_name: str) -> type:
+    """For a class that is named in a file: making an object of it remembers its name."""
 
     def new(cls: type, *_arguments: Any) -> Module:
         return Module(class_name)
@@ -151,10 +151,10 @@ def _Class(class_name: str) -> type:  # noqa: N802
 
 
 def _rebuilt(storage: tuple[Any, ...], offset: int, size: tuple[int, ...], *rest: Any) -> Tensor:
-    """As torch's own: storage is ("storage", type, key, device, length)."""
-    _, dtype, key, device, _ = storage
+    """As torch's own: storage is ("storage", type, key, device, length), and more in old files."""
+    _, dtype, key, device, *_ = storage
     return Tensor(str(dtype), str(device), math.prod(size), (key, offset, tuple(size)))
 
 
-def _nothing(*_arguments: Any) -> None:
+def nothing(*_arguments: Any) -> None:
     return None

@@ -11,7 +11,7 @@ import pickletools
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from torchml_installer.errors import (
     ModelFileMissingError,
     NotPermittedError,
     NotTorchScriptError,
+    WrongForwardError,
 )
-from torchml_installer.models import tensors
-from torchml_installer.models.operators import Operator, called
+from torchml_installer.models import foreign, tensors
+from torchml_installer.models.operators import Operator, called, foreign_classes
 
 #: Newest format of files that the newest torch reads (caffe2/serialize/versions.h).
 NEWEST_FORMAT = 10
@@ -44,7 +45,9 @@ class TorchScriptFile:
     """What is known of a model file; ``signature`` is None when its code could not be read.
 
     format_version: of the file, which rises when older releases of torch cannot read it.
-    contents: the numbers in it, None if they could not be counted.
+    contents: the numbers in it, None if they could not be counted. devices: those written into
+    its code, such as cuda:0, where it computes whatever device it is moved to. classes: of objects
+    that a C++ library defines (torch::class_), without torch's own.
     """
 
     path: Path
@@ -53,6 +56,37 @@ class TorchScriptFile:
     format_version: int | None = None
     contents: tensors.Contents | None = None
     operators: tuple[Operator, ...] = ()
+    devices: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def newer(self) -> WrongForwardError | None:
+        """The problem of a file that a newer torch wrote than any that is known here."""
+        if self.format_version is None or self.format_version <= NEWEST_FORMAT:
+            return None
+        return WrongForwardError(
+            f"{self.path} has format {self.format_version}: a newer torch wrote it than any that "
+            f"this driver was tested with, which read up to {NEWEST_FORMAT}.",
+            "Save it again with an older torch, or build the driver with the one that wrote it.",
+        )
+
+    def notes(self) -> list[str]:
+        """What ties a model to a device or to a library, in sentences."""
+        said = []
+        elsewhere = [device for device in self.devices if device != "cpu"]
+        if elsewhere:
+            said.append(
+                f"The device {', '.join(elsewhere)} is written into the model's code: it runs "
+                "there only (KIM_MODEL_EXECUTION_DEVICE="
+                f"{elsewhere[0].partition(':')[0]}). To run it anywhere, make tensors with "
+                "device=coords.device, and save it again."
+            )
+        if self.classes:
+            said.append(
+                f"The model has objects of the classes {', '.join(self.classes)}, which a C++ "
+                "library defines: name that library in KIM_MODEL_TORCH_EXTENSIONS where the model "
+                "runs."
+            )
+        return said
 
 
 def inspect(path: Path) -> TorchScriptFile:
@@ -75,6 +109,8 @@ def inspect(path: Path) -> TorchScriptFile:
     if size == 0:
         raise ModelFileDamagedError(f"The model file {path} is empty.")
     if not beginning.startswith(b"PK\x03\x04"):
+        if beginning.startswith(foreign.PICKLE_BEGINNINGS):
+            raise foreign.of_pickle(path)
         raise NotTorchScriptError(f"The model file {path} is {_kind(beginning)}, not TorchScript.")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -87,8 +123,6 @@ def inspect(path: Path) -> TorchScriptFile:
 
 def _kind(beginning: bytes) -> str:
     """What a file that is no zip archive seems to be."""
-    if beginning.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return "a pickle (an old torch.save, or Python's own)"
     if beginning.startswith(b"\x89HDF"):
         return "an HDF5 file"
     if beginning.startswith(b"version https://git-lfs"):
@@ -103,14 +137,10 @@ def _inspect_archive(path: Path, size: int, archive: zipfile.ZipFile) -> TorchSc
     top = names[0].partition("/")[0] if names else ""
     has_code = any(name.startswith(f"{top}/code/") for name in names)
     if not has_code or f"{top}/constants.pkl" not in names:
-        if any("/data/aotinductor/" in name for name in names):
-            raise NotTorchScriptError(
-                f"The model file {path} is a compiled model, not TorchScript.",
-                "Give it a name that ends in .pt2.",
-            )
-        if f"{top}/data.pkl" in names:
-            raise _saved_by_torch(path, archive, top)
+        if (problem := foreign.of_archive(path, archive)) is not None:
+            raise problem
         raise NotTorchScriptError(f"The model file {path} is a zip archive, but not TorchScript.")
+    foreign.check_names(path, names)
     if (damaged := archive.testzip()) is not None:
         raise ModelFileDamagedError(f"The model file {path} is damaged: bad checksum of {damaged}.")
     codes = {
@@ -127,32 +157,18 @@ def _inspect_archive(path: Path, size: int, archive: zipfile.ZipFile) -> TorchSc
         _format_version(archive, top),
         _contents(archive, top, codes),
         called(codes.values()),
+        _devices(codes.values()),
+        foreign_classes(codes.values()),
     )
 
 
-def _saved_by_torch(path: Path, archive: zipfile.ZipFile, top: str) -> NotTorchScriptError:
-    """What to do with a state dict or a pickled module, which hold no code."""
-    name = path.stem
-    try:
-        module, class_name = _top_class(archive.read(f"{top}/data.pkl"))
-    except ValueError:
-        module, class_name = "collections", ""
-    if module.split(".")[0] in ("collections", "torch", "numpy"):
-        return NotTorchScriptError(
-            f"The model file {path} is what torch.save wrote, a state dict: weights without the "
-            "code that uses them.",
-            f"Make TorchScript of it in Python: `model = YourModel(...)`, "
-            f"`model.load_state_dict(torch.load('{path}'))`, "
-            f"`torch.jit.script(model.eval()).save('{name}_script.pt')`; or compile it with "
-            f"`torchml-install model compile FILE.py:YourModel --weights {path}`.",
-        )
-    return NotTorchScriptError(
-        f"The model file {path} is what torch.save wrote, the pickled module {class_name} of "
-        f"{module}: weights, and the name of the class that uses them.",
-        f"Make TorchScript of it in Python, where {module} can be imported: "
-        f"`model = torch.load('{path}', weights_only=False)`, "
-        f"`torch.jit.script(model.eval()).save('{name}_script.pt')`.",
-    )
+def _devices(codes: Iterable[str]) -> tuple[str, ...]:
+    found: set[str] = set()
+    for code in codes:
+        found.update(re.findall(r'\btorch\.device\("([^"]+)"', code))
+        if re.search(r"[^.\w]torch\.cuda\(", code):
+            found.add("cuda")
+    return tuple(sorted(found))
 
 
 def _format_version(archive: zipfile.ZipFile, top: str) -> int | None:

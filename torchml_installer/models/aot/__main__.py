@@ -72,15 +72,17 @@ def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
     compiler = _require_compiler()
     level = request["cpu"] or cpu.default_level()
     instructions = cpu.needed_instructions  # after the settings are in place
-    model = source.make_model(
-        request["source"],
-        request["arguments"],
-        Path(request["weights"]) if request["weights"] else None,
-        device,
-    )
+    with trace.as_driver_runs_scripts():
+        model = source.make_model(
+            request["source"],
+            request["arguments"],
+            Path(request["weights"]) if request["weights"] else None,
+            device,
+        )
     scalar = source.scalar_type(model)
     called = systems.convention(request["pattern"], request["layers"], request["width"], scalar)
     source.check_forward(model, called.arguments)
+    source.require_free_sizes(model, called)
     maker = systems.SystemMaker(
         request["pattern"],
         request["layers"],

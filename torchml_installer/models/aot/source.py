@@ -7,21 +7,27 @@ import importlib.util
 import inspect
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from torchml_installer.models import foreign
 from torchml_installer.models.aot.failure import ModelError, one_line, place_in_model
+from torchml_installer.models.aot.systems import Convention
 
-_NAME_IT = "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel"
+_NAME_IT = (
+    "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel, or a "
+    "FILE.pt2 of torch.export.save"
+)
 
 
 def make_model(
     source: str, arguments: Mapping[str, Any], weights: Path | None, device: str
 ) -> torch.nn.Module:
-    """The module that ``FILE.py:Name`` or ``package.module:Name`` names, ready to evaluate.
+    """The module that ``FILE.py:Name`` or ``package.module:Name`` names, or that torch.export.save
+    wrote into ``FILE.pt2``, ready to evaluate.
 
     Name: a class or a function, which is called with ``arguments``, or a module that is there
     already. weights: a state dict, as torch.save writes it. Their type becomes torch's default in
@@ -33,6 +39,10 @@ def make_model(
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             _make_default(value.dtype)
             break
+    if source.endswith(foreign.EXPORTED_SUFFIX):
+        if arguments:
+            raise ModelError("source", f"{source} takes no --arguments.", "Leave them out.")
+        return _ready(_exported(Path(source), device), weights, state, device)
     where, _, name = source.rpartition(":")
     made = getattr(_module(where, source), name, None)
     if made is None:
@@ -59,13 +69,96 @@ def make_model(
     if isinstance(made, torch.jit.ScriptModule):
         message = f"{source} is TorchScript; name the Python class instead."
         raise ModelError("source", message, _NAME_IT)
+    return _ready(made.eval(), weights, state, device)
+
+
+def _ready(
+    model: torch.nn.Module, weights: Path | None, state: Any, device: str
+) -> torch.nn.Module:
     if weights is not None:
-        _load_weights(made, weights, state)
-    _make_default(scalar_type(made))
-    made.eval().to(device)
-    for parameter in made.parameters():
+        _load_weights(model, weights, state)
+    _make_default(scalar_type(model))
+    model.to(device)
+    for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return made
+    return model
+
+
+def _exported(path: Path, device: str) -> torch.nn.Module:
+    """The module of a file that torch.export.save wrote. It has no other mode than that in which it
+    was exported."""
+    if not path.is_file():
+        raise ModelError("source", f"There is no file {path}.", _NAME_IT)
+    writer = foreign.exported_by(path)
+    if writer is None:
+        raise ModelError(
+            "source",
+            f"{path} is not what torch.export.save wrote.",
+            f"`torchml-install model inspect {path}` says what it is. {_NAME_IT}",
+        )
+    try:
+        program = torch.export.load(str(path))
+        if device != "cpu":
+            from torch.export.passes import move_to_device_pass  # since torch 2.5
+
+            program = move_to_device_pass(program, device)
+        checks = "check_guards" in inspect.signature(program.module).parameters
+        module = program.module(**({"check_guards": False} if checks else {}))
+    except Exception as error:
+        raise ModelError(
+            "source",
+            f"{path}, which torch {writer or '(unknown)'} wrote, cannot be read by torch "
+            f"{torch.__version__}: {type(error).__name__}: {one_line(error)}",
+            "Export the model again with this torch, or compile it with that one.",
+        ) from error
+    _leave_out_assertions(module)
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    user_inputs = [values.get(name) for name in program.graph_signature.user_inputs]
+    module.torchml_exported_sizes = [  # for require_free_sizes
+        None if value is None else list(value.shape) for value in user_inputs
+    ]
+    return module
+
+
+def _leave_out_assertions(module: Any) -> None:
+    """torch.export takes numbers that a model learns on the way, such as that of its pairs, to be
+    two or more, and lets the program fail for systems with fewer. Its tensor code does not need
+    that."""
+    asserts = {
+        getattr(torch.ops.aten, name).default
+        for name in ("_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size")
+        if hasattr(torch.ops.aten, name)
+    }
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and node.target in asserts:
+            module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
+
+
+def require_free_sizes(model: torch.nn.Module, called: Convention) -> None:
+    """Raises ModelError if a model was exported for one size of an input that has any."""
+    exported = getattr(model, "torchml_exported_sizes", None)
+    for found, sizes, name in zip(
+        exported or (), called.sizes, called.arguments, strict=exported is not None
+    ):
+        for axis, size in enumerate(sizes):
+            if found is None or axis >= len(found) or not isinstance(size, str):
+                continue
+            if isinstance(found[axis], int):
+                shapes = ", ".join(_free_axes(one) for one in called.sizes)
+                raise ModelError(
+                    "not_compilable",
+                    f"The model was exported for one size only: {name}.size({axis}) is "
+                    f"{found[axis]}.",
+                    "Export it for all sizes, with D = torch.export.Dim.DYNAMIC: "
+                    f"torch.export.export(model, inputs, dynamic_shapes=({shapes})).",
+                )
+
+
+def _free_axes(sizes: Sequence[str | int]) -> str:
+    """As dynamic_shapes of torch.export wants it."""
+    return "{" + ", ".join(f"{k}: D" for k, size in enumerate(sizes) if isinstance(size, str)) + "}"
 
 
 def _module(where: str, source: str) -> Any:

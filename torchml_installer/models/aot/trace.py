@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from torchml_installer.models.aot.failure import ModelError, one_line, place_in, place_in_model
 from torchml_installer.models.aot.systems import Convention, Tensors
@@ -35,6 +38,18 @@ def evaluated(output: Any, returns_forces: bool) -> Tensors:
         + ("(energies, forces)." if returns_forces else "energies, or (energies, forces)."),
         None if returns_forces else "Add --returns-forces if the model returns its forces.",
     )
+
+
+def as_driver_runs_scripts() -> AbstractContextManager[None]:
+    """A context in which scripted functions, of which e3nn's models have some, run as they are.
+
+    Otherwise torch specialises them for the first tensors that they see: while it takes notes of an
+    example's it asks for their sizes, and afterwards it compares sizes with those noted; either
+    makes the sizes of what is traced constant. What was specialised once stays so: the model has
+    to be made, evaluated and traced like this.
+    """
+    setting: AbstractContextManager[None] = torch.jit.optimized_execution(False)
+    return setting
 
 
 def functions(
@@ -68,8 +83,21 @@ def functions(
         return found.detach(), gradient
 
     if returns_forces:
-        return {"energies": energies, "energies_and_forces": energies_and_forces}
-    return {"energies": energies, "energies_and_gradient": energies_and_gradient}
+        found: dict[str, Function] = {
+            "energies": energies,
+            "energies_and_forces": energies_and_forces,
+        }
+    else:
+        found = {"energies": energies, "energies_and_gradient": energies_and_gradient}
+    return {name: _as_driver(function) for name, function in found.items()}
+
+
+def _as_driver(function: Function) -> Function:
+    def run(*inputs: torch.Tensor) -> Tensors:
+        with as_driver_runs_scripts():
+            return function(*inputs)
+
+    return run
 
 
 def export(function: Function, called: Convention, example: Tensors) -> Any:
@@ -77,11 +105,11 @@ def export(function: Function, called: Convention, example: Tensors) -> Any:
 
     Autograd is unrolled first, by make_fx, so that what is exported is forward code only.
     """
-    with _model_errors():
+    with _model_errors(), as_driver_runs_scripts(), _ConstantSizes() as constant:
         graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    _require_dynamic(graph, called)
+    _require_dynamic(graph, called, constant)
     dynamic = tuple(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(sizes) if isinstance(size, str)}
         for sizes in called.sizes
@@ -125,7 +153,9 @@ class _model_errors:  # noqa: N801  (a context manager, called like one)
         ) from error
 
 
-def _require_dynamic(graph: torch.fx.GraphModule, called: Convention) -> None:
+def _require_dynamic(
+    graph: torch.fx.GraphModule, called: Convention, constant: _ConstantSizes
+) -> None:
     """Raises ModelError if tracing has made a size constant."""
     inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
     by_name: dict[str, tuple[str, Any]] = {}
@@ -137,7 +167,7 @@ def _require_dynamic(graph: torch.fx.GraphModule, called: Convention) -> None:
             size = value.size(axis)
             known = f"{argument}.size({axis})"
             if isinstance(size, int) or size.node.maybe_as_int() is not None:
-                _fixed(known, int(size), size, value)
+                _fixed(known, int(size), value, constant)
             by_name.setdefault(name, (known, size))
     names = list(by_name)
     for index, name in enumerate(names):
@@ -154,24 +184,72 @@ def _require_dynamic(graph: torch.fx.GraphModule, called: Convention) -> None:
 def _whole_path(shortened: str) -> str:
     """Torch shortens paths to their last parts."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return next((file for file in files if file and file.endswith(f"/{shortened}")), shortened)
+    return next((file for file in files if file and file.endswith(shortened)), shortened)
 
 
-def _fixed(known: str, number: int, size: Any, value: torch.Tensor) -> None:
-    place = ""
+class _ConstantSizes:
+    """Notes where sizes are made constant while it is entered, which torch's own notes say only if
+    no function of torch's is in between (torch.tensor([n]) and others).
+
+    frames: by the number that a size became, (file, line) from outside to inside.
+    """
+
+    def __init__(self) -> None:
+        self.frames: dict[int, list[tuple[str, int]]] = {}
+        self._original = getattr(ShapeEnv, "_set_replacement", None)
+
+    def __enter__(self) -> _ConstantSizes:
+        original = self._original
+        if original is None:
+            return self
+
+        def set_replacement(environment: ShapeEnv, *arguments: Any, **named: Any) -> Any:
+            if len(arguments) > 1 and getattr(arguments[1], "is_Integer", False):
+                stack = traceback.extract_stack()
+                frames = [(frame.filename, frame.lineno or 0) for frame in stack]
+                self.frames.setdefault(int(arguments[1]), frames)
+            return original(environment, *arguments, **named)
+
+        ShapeEnv._set_replacement = set_replacement
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._original is not None:
+            ShapeEnv._set_replacement = self._original
+
+
+def _frames_of(guard: Any) -> list[tuple[str, int]]:
+    """Where a condition on sizes was made, as (file, line), from outside to inside."""
+    made: Any = getattr(guard, "sloc", None)
+    frames = []
+    # Of the caller first; either may be a frame, text that names files and lines, or nothing.
+    for part in ("maybe_user_loc", "framework_loc"):
+        where: Any = getattr(made, part, None)
+        if isinstance(where, traceback.FrameSummary):
+            frames.append((where.filename, where.lineno or 0))
+        else:
+            found = _PLACE.findall(str(where))
+            frames += [(_whole_path(file), int(line)) for file, line in found]
+    if frames:
+        return frames
+    told = _PLACE.findall(f"{made if made is not None else getattr(guard, 'stack', '')}")
+    return [(_whole_path(file), int(line)) for file, line in told]
+
+
+def _fixed(known: str, number: int, value: torch.Tensor, constant: _ConstantSizes) -> None:
+    place = place_in(constant.frames.get(number, []))
     mode = getattr(value, "fake_mode", None)
     shapes = getattr(mode, "shape_env", None)
     for guard in getattr(shapes, "guards", ()):
-        if str(number) not in str(guard.expr):
+        if place or str(number) not in str(guard.expr):
             continue
-        # Where the guard was made: text that names files and lines.
-        told = f"{getattr(guard, 'sloc', getattr(guard, 'stack', ''))}"
-        place = place_in([(_whole_path(file), int(line)) for file, line in _PLACE.findall(told)])
+        place = place_in(_frames_of(guard))
         if place:
             break
     raise ModelError(
         "not_compilable",
         f"The model works for one size only: {known} was fixed to {number}"
         + (f" in\n    {place}" if place else "."),
-        "Use tensor operations on whole tensors, not Python loops, range() or int() on sizes.",
+        "Use tensor operations on whole tensors, and x.size(0) for a size: not len(), int(), "
+        "range() or loops in Python, and no torch.tensor() of sizes.",
     )

@@ -1,0 +1,196 @@
+"""What `model compile` traces: models that work for all sizes; and where others do not."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from torchml_installer.models.aot import source, trace
+from torchml_installer.models.aot.failure import ModelError
+from torchml_installer.models.aot.systems import SystemMaker, convention
+
+GRAPH = convention("graph", 1, 1, torch.float64)
+SYSTEMS = SystemMaker("graph", 1, 1, 4.0, [0], torch.float64, "cpu")
+
+#: Ways of a library to make an integer of a size; each on the line after its name.
+LIBRARY = """
+import torch
+def by_len(species, x):
+    return torch.zeros(len(species), dtype=x.dtype)
+def by_int(species, x):
+    return torch.zeros(int(species.shape[0]), dtype=x.dtype)
+def by_loop(species, x):
+    return torch.stack([0 * x.sum() for _ in range(species.shape[0])])
+def by_list(species, x):
+    return torch.tensor([0.0] * species.shape[0], dtype=x.dtype)
+def by_tensor(species, x):
+    return 0.0 * torch.tensor([species.shape[0]]) + torch.zeros_like(x[:, 0])
+def by_comparison(species, x):
+    return torch.zeros(species.size(0) if species.size(0) == 72 else 7, dtype=x.dtype)
+"""
+
+#: As e3nn's models have it: parts that are scripted when their module is imported.
+SCRIPTED = """
+import torch
+@torch.jit.script
+def harmonics(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    return torch.stack([x * y * 1.7, z * z - (x * x + y * y) * 0.5, x * z, y * z], dim=-1)
+
+@torch.jit.script
+def envelope(r: torch.Tensor, n: int) -> torch.Tensor:
+    return (1.0 - r * r * float(n) + r.pow(3)) * (r < 1.0).to(r.dtype)
+
+class Net(torch.nn.Module):
+    def forward(self, species, coords, graph_layer1, contributing):
+        i, j = graph_layer1[0], graph_layer1[1]
+        d = coords.index_select(0, j) - coords.index_select(0, i)
+        h = torch.zeros(species.size(0), 4, dtype=coords.dtype)
+        h = h.index_add(0, i, harmonics(d[:, 0], d[:, 1], d[:, 2]))
+        again = harmonics(h[:, 0], h[:, 1], h[:, 2]) * envelope(h[:, :1], 3)
+        return (h * again).sum(1) * (1 - contributing)
+"""
+
+
+def module_of(path: Path, text: str) -> ModuleType:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Calls(torch.nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, species, coords, graph_layer1, contributing):  # type: ignore[no-untyped-def]
+        return coords.square().sum(1) + self.function(species, coords)
+
+
+@pytest.mark.parametrize(
+    "name", ["by_len", "by_int", "by_loop", "by_list", "by_tensor", "by_comparison"]
+)
+def test_the_line_of_a_library_that_fixes_a_size_is_named(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "site-packages" / "library_of_models.py"
+    library = module_of(place, LIBRARY)
+    functions = trace.functions(Calls(getattr(library, name)), GRAPH, False)
+    with pytest.raises(ModelError) as raised:
+        trace.export(functions["energies"], GRAPH, SYSTEMS.example())
+    lines = LIBRARY.splitlines()
+    number = lines.index(f"def {name}(species, x):") + 2
+    assert "species.size(0) was fixed to 72 in" in raised.value.message
+    assert f"{place}, line {number}: `{lines[number - 1].strip()}`" in raised.value.message
+
+
+@pytest.mark.parametrize("evaluations", [0, 1, 2, 3])
+def test_scripted_parts_fix_no_size_however_often_they_have_run(
+    evaluations: int, tmp_path: Path
+) -> None:
+    module = module_of(tmp_path / f"scripted_{evaluations}.py", SCRIPTED)
+    functions = trace.functions(module.Net().eval(), GRAPH, False)
+    for _ in range(evaluations):
+        for _, inputs in list(SYSTEMS.systems())[:2]:
+            functions["energies_and_gradient"](*inputs)
+    for name, function in functions.items():
+        program = trace.module_of(trace.export(function, GRAPH, SYSTEMS.example()))
+        for _, inputs in list(SYSTEMS.systems())[:4]:
+            for found, expected in zip(program(*inputs), function(*inputs), strict=True):
+                torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12, msg=name)
+
+
+class Chain(torch.nn.Module):
+    """Springs, of which torch.export learns the number as it goes along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.k = torch.nn.Parameter(torch.tensor([0.7], dtype=torch.float64))
+
+    def forward(self, species, coords, graph_layer1, contributing):  # type: ignore[no-untyped-def]
+        near = (graph_layer1[0] < graph_layer1[1]).nonzero().view(-1)
+        i = graph_layer1[0].index_select(0, near)
+        j = graph_layer1[1].index_select(0, near)
+        d = coords.index_select(0, j) - coords.index_select(0, i)
+        return torch.zeros_like(coords[:, 0]).index_add(0, i, self.k * d.square().sum(1))
+
+
+def saved_program(path: Path, dynamic: bool) -> Path:
+    free = torch.export.Dim.DYNAMIC
+    shapes = ({0: free}, {0: free}, {1: free}, {0: free}) if dynamic else None
+    program = torch.export.export(Chain(), SYSTEMS.example(), dynamic_shapes=shapes)
+    torch.export.save(program, str(path))
+    return path
+
+
+def test_a_program_of_torch_export_gives_what_the_model_gives_for_all_sizes(
+    tmp_path: Path,
+) -> None:
+    saved = saved_program(tmp_path / "chain.pt2", dynamic=True)
+    model = source.make_model(str(saved), {}, None, "cpu")
+    source.check_forward(model, GRAPH.arguments)
+    source.require_free_sizes(model, GRAPH)
+    found = trace.functions(model, GRAPH, False)["energies_and_gradient"]
+    expected = trace.functions(Chain(), GRAPH, False)["energies_and_gradient"]
+    compiled = trace.module_of(trace.export(found, GRAPH, SYSTEMS.example()))
+    for words, inputs in SYSTEMS.systems():
+        for one, two, three in zip(
+            found(*inputs), expected(*inputs), compiled(*inputs), strict=True
+        ):
+            torch.testing.assert_close(one, two, msg=words)
+            torch.testing.assert_close(three, two, msg=words)
+
+
+def test_weights_can_be_given_to_a_program_of_torch_export(tmp_path: Path) -> None:
+    saved = saved_program(tmp_path / "chain.pt2", dynamic=True)
+    torch.save({"k": torch.tensor([1.4], dtype=torch.float64)}, tmp_path / "weights.pt")
+    inputs = SYSTEMS.example()
+    once, twice = (
+        source.make_model(str(saved), {}, weights, "cpu")(*inputs)
+        for weights in (None, tmp_path / "weights.pt")
+    )
+    torch.testing.assert_close(twice, 2.0 * once)
+
+
+def test_a_program_for_one_size_is_refused_with_how_to_export_it(tmp_path: Path) -> None:
+    saved = saved_program(tmp_path / "chain.pt2", dynamic=False)
+    model = source.make_model(str(saved), {}, None, "cpu")
+    with pytest.raises(ModelError) as raised:
+        source.require_free_sizes(model, GRAPH)
+    assert "exported for one size only: species.size(0) is 72" in raised.value.message
+    assert "dynamic_shapes=({0: D}, {0: D}, {1: D}, {0: D})" in str(raised.value.remedy)
+
+
+def test_a_program_that_this_torch_cannot_read_is_told_with_both_versions(tmp_path: Path) -> None:
+    saved = saved_program(tmp_path / "chain.pt2", dynamic=True)
+    newer = tmp_path / "newer.pt2"
+    with zipfile.ZipFile(saved) as archive, zipfile.ZipFile(newer, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith("model.json"):
+                data = data.replace(
+                    b'"schema_version": {"major": ', b'"schema_version": {"major": 9'
+                )
+                data = data.replace(torch.__version__.encode(), b"99.1.0")
+            copy.writestr(name, data)
+    with pytest.raises(ModelError) as raised:
+        source.make_model(str(newer), {}, None, "cpu")
+    assert "which torch 99.1.0 wrote, cannot be read by torch" in raised.value.message
+    assert torch.__version__ in raised.value.message
+
+
+def test_a_compiled_package_is_not_compiled_again(tmp_path: Path) -> None:
+    file = tmp_path / "other.pt2"
+    file.write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(ModelError, match=r"is not what torch\.export\.save wrote"):
+        source.make_model(str(file), {}, None, "cpu")

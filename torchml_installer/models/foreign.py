@@ -1,0 +1,272 @@
+"""What a model file is that the driver cannot run, and what makes one of it that it can.
+
+torch saves in five ways that all look alike from outside. Nothing of a file is run and torch is not
+imported.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchml_installer import files
+from torchml_installer.errors import ModelFileDamagedError, NotTorchScriptError
+from torchml_installer.models import tensors
+
+#: What older torches begin a file with, as a pickle of its own.
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LARGEST_PICKLE = 64 << 20
+#: Of files that torch.export.save writes, and of compiled models, too.
+EXPORTED_SUFFIX = ".pt2"
+#: Of pickles of protocols 2 to 5.
+PICKLE_BEGINNINGS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+#: Top packages whose models are made with e3nn, which torch.jit.script alone cannot script.
+_ON_E3NN = frozenset(["e3nn", "mace", "nequip", "allegro", "sevenn"])
+SCRIPT_IT = (
+    "torch.jit.script(model.eval()).save(FILE); for a model of e3nn (MACE, NequIP, SevenNet) "
+    "e3nn.util.jit.script instead of torch.jit.script"
+)
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Raises ModelFileDamagedError unless all of an archive's files are in one folder, as torch
+    writes them: its reader refuses others, or passes them over."""
+    top = names[0].partition("/")[0] if names else ""
+    for name in names:
+        inside = name.startswith(f"{top}/") and ".." not in name.split("/")
+        if not inside or top in ("", "..", "."):
+            raise ModelFileDamagedError(
+                f"The model file {path} holds an entry named '{name}', which torch does not write "
+                "and its reader refuses.",
+                "Save the model again with torch; do not add files to it.",
+            )
+
+
+def of_archive(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | None:
+    """What a zip archive is that is neither TorchScript nor a package of ours, None if unknown."""
+    names = archive.namelist()
+    top = names[0].partition("/")[0] if names else ""
+    if program := _exported(path, archive):
+        return program
+    if any("data/aotinductor/" in name for name in names):
+        return _compiled(path, archive, names)
+    if f"{top}/.data/extern_modules" in names:
+        return NotTorchScriptError(
+            f"The model file {path} is a torch.package archive, as nequip-package writes them: "
+            "Python code and weights, neither TorchScript nor compiled.",
+            f"Load the model in Python and save it as TorchScript: {SCRIPT_IT}.",
+        )
+    if f"{top}/data.pkl" in names and not any(name.startswith(f"{top}/code/") for name in names):
+        data = b""
+        if archive.getinfo(f"{top}/data.pkl").file_size <= _LARGEST_PICKLE:
+            data = archive.read(f"{top}/data.pkl")
+        return _pickled(path, _read(io.BytesIO(data)))
+    return None
+
+
+def of_pickle(path: Path) -> NotTorchScriptError:
+    """What is in a file that begins as a pickle does."""
+    stream = io.BytesIO(files.beginning(path, _LARGEST_PICKLE))
+    found = _read(stream)
+    if found is not None and found.value == _LEGACY_MAGIC:
+        for _ in range(3):  # the protocol's version, the system's sizes, the object
+            found = _read(stream)
+    return _pickled(path, found)
+
+
+# --- torch.export and AOTInductor -----------------------------------------------------------
+
+
+def _exported(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | None:
+    if (version := _exported_by(archive)) is None:
+        return None
+    return NotTorchScriptError(
+        f"The model file {path} is what torch.export.save wrote"
+        + (f" with torch {version}" if version else "")
+        + ": a program, which is not compiled yet.",
+        f"Compile it: `torchml-install model compile {path} --elements Si,C --cutoff 5.0`.",
+    )
+
+
+def exported_by(path: Path) -> str | None:
+    """The version of torch whose torch.export.save wrote a file, "" if it does not say; None for
+    another kind of file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _exported_by(archive)
+    except (OSError, zipfile.BadZipFile):
+        return None
+
+
+def _exported_by(archive: zipfile.ZipFile) -> str | None:
+    names = archive.namelist()
+    top = names[0].partition("/")[0] if names else ""
+    records = [name for name in names if name.startswith(f"{top}/models/")]
+    records = [name for name in records if name.endswith(".json")]
+    # Up to torch 2.7 it has another name, and no folder around it.
+    old = "serialized_exported_program.json"
+    records += [name for name in names if name in (old, f"{top}/{old}")]
+    if not records:
+        return None
+    try:
+        return str(json.loads(archive.read(records[0])).get("torch_version", ""))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _compiled(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> NotTorchScriptError:
+    if any(name.endswith("/extra/torchml.txt") for name in names):
+        return NotTorchScriptError(
+            f"The model file {path} is a compiled model, not TorchScript.",
+            "Give it a name that ends in .pt2.",
+        )
+    for name in names:
+        if not (name.endswith("metadata.json") and "data/aotinductor/" in name):
+            continue
+        try:
+            facts = json.loads(archive.read(name))
+        except ValueError:
+            continue
+        if isinstance(facts, dict) and {"r_max", "type_names"} <= set(facts):
+            return NotTorchScriptError(
+                f"The model file {path} is a package that nequip-compile wrote for its own "
+                f"calculators (elements {facts['type_names']}, cutoff {facts['r_max']} Å): its "
+                "model takes other arguments than the driver gives.",
+                "Write a module around nequip's model that is called as README.md says under 'Your "
+                "model', and compile it: `torchml-install model compile my_wrapper.py:Wrapper`.",
+            )
+    return NotTorchScriptError(
+        f"The model file {path} does not say what its model takes and on what it runs.",
+        "Compile it with `torchml-install model compile`, which adds that.",
+    )
+
+
+# --- pickles --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a pickle holds. modules: the top packages of all names in it."""
+
+    value: Any
+    modules: frozenset[str] = field(default_factory=frozenset)
+
+
+class _StateDict(dict[Any, Any]):
+    """One that takes the attributes which torch gives its state dicts."""
+
+
+class _Reader(tensors.Reader):
+    """As the one of TorchScript's pickles; every class stands for a harmless object, and has its
+    name."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream)
+        self.modules: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        self.modules.add(module.split(".")[0])
+        if (module, name) == ("collections", "OrderedDict"):
+            return _StateDict
+        found = super().find_class(module, name)
+        return tensors.stand_in(f"{module}.{name}") if found is tensors.nothing else found
+
+    def persistent_load(self, pid: Any) -> Any:
+        # Old files keep a module's source beside its class.
+        return pid[1] if isinstance(pid, tuple) and pid[0] == "module" else pid
+
+
+def _read(stream: io.BytesIO) -> _Found | None:
+    """The next pickle of a stream; None if it cannot be understood."""
+    reader = _Reader(stream)
+    try:
+        value = reader.load()
+    except Exception:  # a pickle that is not what torch writes may fail in any way
+        return None
+    return _Found(value, frozenset(reader.modules))
+
+
+def _pickled(path: Path, found: _Found | None) -> NotTorchScriptError:
+    """What to do with a state dict, a checkpoint or a pickled module, which hold no code."""
+    value = None if found is None else found.value
+    if isinstance(value, tensors.Module):
+        assert found is not None
+        return _module(path, value.class_name, found.modules)
+    if isinstance(value, dict) and value:
+        if all(isinstance(item, tensors.Tensor) for item in value.values()):
+            return _state_dict(path)
+        return _checkpoint(path, value)
+    if value is None:
+        return _state_dict(path)  # by far the most frequent
+    return NotTorchScriptError(
+        f"The model file {path} is a pickle (torch.save or Python's own) of a "
+        f"{type(value).__name__}, not a model."
+    )
+
+
+def _state_dict(path: Path) -> NotTorchScriptError:
+    return NotTorchScriptError(
+        f"The model file {path} is what torch.save wrote, a pickle of a state dict: weights "
+        "without the code that uses them.",
+        f"Make TorchScript of it in Python: `model = YourModel(...)`, "
+        f"`model.load_state_dict(torch.load('{path}'))`, "
+        f"`torch.jit.script(model.eval()).save('{path.stem}_script.pt')` (e3nn.util.jit.script for "
+        "a model of e3nn); or compile it with "
+        f"`torchml-install model compile FILE.py:YourModel --weights {path}`.",
+    )
+
+
+def _checkpoint(path: Path, value: dict[Any, Any]) -> NotTorchScriptError:
+    keys = [str(key) for key in value]
+    shown = ", ".join(keys[:6]) + (", ..." if len(keys) > 6 else "")
+    weights = next(
+        (
+            key
+            for key, item in value.items()
+            if isinstance(item, dict) and any(isinstance(x, tensors.Tensor) for x in item.values())
+        ),
+        None,
+    )
+    load = f"torch.load('{path}', weights_only=False)"
+    remedy = f"Make the model in Python with its library, from `{load}`"
+    if weights is not None:
+        remedy = (
+            "Save the weights by themselves in Python, "
+            f"`torch.save({load}[{weights!r}], '{path.stem}_weights.pt')`, and compile the model "
+            "with `torchml-install model compile FILE.py:YourModel --weights "
+            f"{path.stem}_weights.pt`; or make it in Python"
+        )
+    return NotTorchScriptError(
+        f"The model file {path} is a checkpoint, a pickle of a dictionary with {shown}: what its "
+        "library needs to make the model again, without the code.",
+        f"{remedy}, and save it as TorchScript: {SCRIPT_IT}.",
+    )
+
+
+def _module(path: Path, class_name: str, modules: frozenset[str]) -> NotTorchScriptError:
+    module, _, name = class_name.rpartition(".")
+    script = "e3nn.util.jit.script" if modules & _ON_E3NN else "torch.jit.script"
+    load = f"model = torch.load('{path}', weights_only=False, map_location='cpu')"
+    if module.split(".")[0] in _ON_E3NN:
+        remedy = (
+            f"A model of {module.split('.')[0]} takes a dictionary: write a module around "
+            f"`{load}` that is called as README.md says under 'Your model', and save that with "
+            f"`{script}(wrapper.eval()).save('{path.stem}_script.pt')`; or compile it with "
+            "`torchml-install model compile my_wrapper.py:Wrapper`."
+        )
+    else:
+        remedy = (
+            f"Make TorchScript of it in Python, where {module} can be imported: `{load}`, "
+            f"`{script}(model.eval()).save('{path.stem}_script.pt')`"
+            + (" (not torch.jit.script)." if modules & _ON_E3NN else ".")
+        )
+    return NotTorchScriptError(
+        f"The model file {path} is what torch.save wrote, a pickle: the pickled module {name} of "
+        f"{module}, that is weights, and the name of the class that uses them.",
+        remedy,
+    )
