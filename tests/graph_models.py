@@ -120,6 +120,55 @@ class CountsParticles(Messages):
         return scale * self.of_edges(species, coords, edges, 0) * (1 - contributing)
 
 
+class FiveLayers(Messages):
+    """Five rounds of messages; with the receivers in the second row."""
+
+    def forward(  # type: ignore[no-untyped-def]
+        self, species, coords, layer1, layer2, layer3, layer4, layer5, contributing
+    ):
+        h = self.start.index_select(0, species)
+        for edge in [layer5, layer4, layer3, layer2, layer1]:
+            h = self.messages(h, coords, edge[0], edge[1])
+        return (h * h).sum(1) * (1 - contributing)
+
+    def messages(
+        self, h: torch.Tensor, coords: torch.Tensor, sender: torch.Tensor, receiver: torch.Tensor
+    ) -> torch.Tensor:
+        way = coords.index_select(0, sender) - coords.index_select(0, receiver)
+        weight = (1.0 - (way * way).sum(1, keepdim=True) / self.cutoff**2).clamp(min=0.0) ** 3
+        message = weight * torch.matmul(h.index_select(0, sender), self.mix[0])
+        return h + torch.tanh(torch.zeros_like(h).index_add(0, receiver, message))
+
+
+class FiveLayersWithTheLargestBothWays(FiveLayers):
+    """Weighs the largest layer's messages by what the sender receives: it needs all edges there."""
+
+    def forward(  # type: ignore[no-untyped-def]
+        self, species, coords, layer1, layer2, layer3, layer4, layer5, contributing
+    ):
+        h = self.start.index_select(0, species)
+        h = self.messages(
+            self.messages(h, coords, layer5[1], layer5[0]), coords, layer5[0], layer5[1]
+        )
+        for edge in [layer4, layer3, layer2, layer1]:
+            h = self.messages(h, coords, edge[0], edge[1])
+        return (h * h).sum(1) * (1 - contributing)
+
+
+class Breaks(Messages):
+    """Fails for every system."""
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        return coords @ coords
+
+
+class NeedsAGpu(Messages):
+    """Has a device in its code."""
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        return (coords * torch.ones(3, device="cuda:7", dtype=coords.dtype)).sum(1)
+
+
 class Probe(torch.nn.Module):
     """Tells about the graphs themselves: one number per particle, given as its energy.
 

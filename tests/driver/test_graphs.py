@@ -15,12 +15,16 @@ from tests.force_models import ForcesOfMessages
 from tests.graph_models import (
     CUTOFF,
     LAYERS,
+    Breaks,
     CountsParticles,
     DividesBySpecies,
+    FiveLayers,
+    FiveLayersWithTheLargestBothWays,
     Messages,
     MessagesSummedByScattering,
     MessagesToSecondRow,
     MessagesWithForces,
+    NeedsAGpu,
     Probe,
     graph_parameters,
     on_a_plain_graph,
@@ -29,6 +33,7 @@ from tests.graph_models import (
 from tests.structures import STRUCTURES, cluster, rattled_crystal, strained_triclinic_crystal
 from tests.support import DriverEnvironment, torchml_install
 from tests.torch_models import torchscript
+from torchml_installer.errors import RunFailedError
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 
@@ -371,6 +376,58 @@ def test_packing_finds_out_what_a_model_can_do_without(
     assert lines[-len(settings) :] == settings
     torchml_install(*command, "All", "--all-edges", env=driver_environment.env, cwd=tmp_path)
     assert "edge_receiver_row" not in (tmp_path / "All/All.param").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "setting"),
+    [(FiveLayers, "edge_receiver_row 1"), (FiveLayersWithTheLargestBothWays, "")],
+)
+def test_settings_of_deep_models_are_tried_beyond_the_influence_distance(
+    module: Any, setting: str, tmp_path: Path
+) -> None:
+    from torchml_driver.graph_settings import find_settings
+
+    (tmp_path / "model.pt").write_bytes(torchscript(module()))
+    text = graph_parameters("model.pt", layers=5)
+    (tmp_path / "model.param").write_text(text)
+    found = find_settings(tmp_path / "model.param")
+    rows = [line for line in found if line.startswith("edge_receiver_row")]
+    assert rows == [setting] * bool(setting)
+
+
+def packing(driver_environment: DriverEnvironment, folder: Path, module: Any) -> Any:
+    (folder / "model.pt").write_bytes(torchscript(module()))
+    options = ("--elements", "Si", "--cutoff", str(CUTOFF), "--pattern", "graph", "--layers", "3")
+    command = [sys.executable, "-m", "torchml_installer", "model", "pack", "model.pt", *options]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=dict(driver_environment.env),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_model_that_cannot_be_evaluated_is_not_packed(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    done = packing(driver_environment, tmp_path, Breaks)
+    assert done.returncode == RunFailedError.exit_code, done.stderr
+    assert "The model cannot be evaluated: the model in model.pt failed" in done.stderr
+    assert "mat1 and mat2 shapes cannot be multiplied" in done.stderr
+    assert "frame #" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_model_for_another_machine_is_packed_with_a_warning(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    done = packing(driver_environment, tmp_path, NeedsAGpu)
+    assert done.returncode == 0, done.stderr
+    assert "warning: The device cuda:7 is written into the model's code" in done.stderr
+    assert "runs with all edges, as nothing less could be tried here" in done.stderr
+    assert "edge_receiver_row" not in (tmp_path / "model/model.param").read_text()
 
 
 def test_settings_are_found_from_the_command_line_too(tmp_path: Path) -> None:

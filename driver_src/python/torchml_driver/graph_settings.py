@@ -5,13 +5,14 @@
 A model that only passes messages to the particles which a layer needs can do with the edges that
 point at them, and one that never looks at particles outside its graphs need not be given them
 (`edge_receiver_row` and `drop_unused_particles` in the parameter file). Nobody has to know: the
-model is evaluated both ways on half a dozen systems, and what gives the same energies and forces is
+model is evaluated both ways on systems of all kinds, and what gives the same energies and forces is
 printed, one setting a line, to be added at the end of the parameter file.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ._core import Error
+from ._core import Error, ErrorHere
 from .potential import Potential, Result
 
 #: Largest difference, relative to the largest value, that counts as rounding, by the model's bits.
@@ -59,7 +60,8 @@ def find_settings(parameter_file: Path) -> list[str]:
             return Potential(folder)
 
         plain = load([])
-        configurations = list(_configurations(len(plain.elements), plain.cutoff))
+        n_layers = round(plain.influence_distance / plain.cutoff)
+        configurations = list(_configurations(len(plain.elements), plain.cutoff, n_layers))
         expected = [_compute(plain, configuration) for configuration in configurations]
         if not any(result.forces is not None and result.forces.any() for result in expected):
             return []  # a model without forces proves nothing
@@ -93,28 +95,47 @@ def _compute(potential: Potential, configuration: _Configuration) -> Result:
     )
 
 
-def _configurations(n_elements: int, cutoff: float) -> Iterator[_Configuration]:
+def _configurations(n_elements: int, cutoff: float, n_layers: int) -> Iterator[_Configuration]:
     """Disordered systems, sparse and dense, of which all or few particles contribute, with some
     that no graph reaches.
+
+    In clusters, graphs soon reach every particle, and then the edges of the larger layers are the
+    same whatever the settings. Hence bars, too: longer than the influence distance, with
+    contributing particles at one end, so that in each layer some particles are beyond what it
+    needs.
 
     With the same seed every time, so that packing a model twice gives the same file.
     """
     random = np.random.default_rng(20)
-    repeats = (3, 3, 4)
-    grid = np.stack(np.meshgrid(*map(np.arange, repeats), indexing="ij"), axis=-1).reshape(-1, 3)
-    for neighbours in (2.0, 8.0, 20.0):
-        # Particles on a jittered grid: no two too near, on average `neighbours` within the cutoff
-        # inside it (a sphere of radius 1 has the volume 4.19).
+    # Neighbours within the cutoff inside the system, on average (a sphere of radius 1 has the
+    # volume 4.19), and how many particles wide it is, to be as long as the graphs reach or not.
+    for neighbours, width, long in (
+        (2.0, 3, False),
+        (8.0, 3, False),
+        (20.0, 3, False),
+        (8.0, 2, True),
+        (20.0, 3, True),
+    ):
         spacing = cutoff * (4.19 / neighbours) ** (1 / 3)
+        length = math.ceil((n_layers + 1.5) * cutoff / spacing) + 1 if long else 4
+        axes = map(np.arange, (width, width, length))
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        # Jittered: no two particles are too near.
         points = (grid + random.uniform(-0.2, 0.2, grid.shape)) * spacing
         far_away = 1000.0 * cutoff + np.arange(3.0)[:, None] * 10.0 * cutoff * np.ones(3)
         coordinates = np.concatenate([points, far_away])
         distances = np.linalg.norm(coordinates[:, None] - coordinates[None, :], axis=2)
         np.fill_diagonal(distances, np.inf)
         rows = [np.flatnonzero(row < cutoff) for row in distances]
-        for n_contributing in (len(points), 5):
+        by_length = np.argsort(points[:, 2])
+        chosen = (
+            [by_length[:5]]
+            if long
+            else [by_length, random.permutation(len(points))[:5]]  # all, and few
+        )
+        for contributes in chosen:
             contributing = np.zeros(len(coordinates), dtype=np.intp)
-            contributing[random.permutation(len(points))[:n_contributing]] = 1
+            contributing[contributes] = 1
             yield _Configuration(
                 species=random.integers(n_elements, size=len(coordinates)),
                 coordinates=coordinates,
@@ -138,7 +159,8 @@ def _equal(expected: Sequence[Result], found: Sequence[Result], tolerance: float
 
 
 def main() -> int:
-    """Prints the settings found, one a line; 0 unless the model fails."""
+    """Prints the settings found, one a line; 0 unless the model fails, 3 if it fails for what is
+    wrong with this machine or torch, and may run elsewhere."""
     parser = argparse.ArgumentParser(
         prog="python -m torchml_driver.graph_settings", description=__doc__.split("\n", 1)[0]
     )
@@ -152,7 +174,7 @@ def main() -> int:
         settings = find_settings(candidates[0])
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(error, ErrorHere) else 1
     for setting in settings:
         print(setting)
     return 0
