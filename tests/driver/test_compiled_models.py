@@ -535,6 +535,31 @@ class TestCommand:
 @pytest.mark.slow
 @pytest.mark.usefixtures("driver_environment")
 class TestOtherModels:
+    def test_a_program_of_torch_export_is_compiled_with_its_gradient(self, tmp_path: Path) -> None:
+        torch.manual_seed(3)
+        layers = (torch.nn.Linear(8, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+        network = torch.nn.Sequential(*layers).double()
+        shapes = ({0: torch.export.Dim.DYNAMIC},)
+        rows = torch.rand(9, 8, dtype=torch.float64)
+        program = torch.export.export(network, (rows,), dynamic_shapes=shapes)
+        torch.export.save(program, str(tmp_path / "network.pt2"))
+        done = compile_command(
+            tmp_path / "network.pt2",
+            *("--elements", "Si", "--cutoff", "4.0", "--pattern", "descriptor", "--width", "8"),
+            *("--output", tmp_path / "compiled.pt2", "--json"),
+        )
+        assert done.returncode == 0, done.stderr
+        facts = json.loads(done.stdout)
+        assert facts["arguments"] == ["descriptor"]
+        assert facts["entries"] == ["energies", "energies_and_gradient"]
+        assert facts["largest_difference"] < 1e-10
+        from torch._inductor.package import load_package
+
+        package = load_package(str(tmp_path / "compiled.pt2"), "energies")
+        for count in (1, 2, 9):
+            (energies,) = package(rows[:count])
+            torch.testing.assert_close(energies, network(rows[:count]).detach())
+
     def test_weights_and_their_precision_are_the_files(self, tmp_path: Path) -> None:
         (tmp_path / "network.py").write_text(NETWORK)
         sys.path.insert(0, str(tmp_path))
