@@ -17,6 +17,7 @@ from torchml_installer.errors import (
     BadOptionError,
     NotPermittedError,
     OutputExistsError,
+    RunFailedError,
     WrongForwardError,
 )
 from torchml_installer.models import (
@@ -343,8 +344,13 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
         else:
             tried = trial.skipped(parameters, "--unchecked was given.")
         if options.pattern is Pattern.GRAPH and options.find_graph_settings:
-            found = graph_settings.find(fresh / f"{name}.param")
-            tried = dataclasses.replace(tried, parameters=found)
+            try:
+                found = graph_settings.find(fresh / f"{name}.param")
+                tried = dataclasses.replace(tried, parameters=found)
+            except RunFailedError as error:
+                if options.check:
+                    raise
+                console.warn(f"the model runs with all edges: {error.message}")
         replaced = work / "replaced"
         try:
             if folder.exists():
