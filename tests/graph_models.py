@@ -169,6 +169,59 @@ class NeedsAGpu(Messages):
         return (coords * torch.ones(3, device="cuda:7", dtype=coords.dtype)).sum(1)
 
 
+class FailsWithoutEdges(Messages):
+    """As many models do, though without saying so: it looks for the largest of its edges."""
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        edges = [graph_layer1, graph_layer2, graph_layer3]
+        energies = self.of_edges(species, coords, edges, 0) * (1 - contributing)
+        last = graph_layer1.max() + graph_layer2.max() + graph_layer3.max()
+        return energies + 0 * last
+
+
+class FailsWithoutEdgesOnce(FailsWithoutEdges):
+    """The sum of its energies."""
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        edges = [graph_layer1, graph_layer2, graph_layer3]
+        energies = self.of_edges(species, coords, edges, 0) * (1 - contributing)
+        return energies.sum() + 0 * graph_layer1.max()
+
+
+class FailsWithoutEdgesWithForces(Messages):
+    """(energies, forces)"""
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        edges = [graph_layer1, graph_layer2, graph_layer3]
+        energies = self.of_edges(species, coords, edges, 0) * (1 - contributing)
+        gradient = torch.autograd.grad([energies.sum()], [coords])[0]
+        assert gradient is not None
+        return energies + 0 * graph_layer1.max(), -gradient
+
+
+class EveryonesEnergies(Messages):
+    """Of ghosts, too: [n], or their sum."""
+
+    def __init__(self, summed: bool) -> None:
+        super().__init__()
+        self.summed = summed
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        edges = [graph_layer1, graph_layer2, graph_layer3]
+        energies = self.of_edges(species, coords, edges, 0)
+        return energies.sum() if self.summed else energies
+
+
+class FailsOnOneRank(Messages):
+    """Fails for particles beyond x = 15 Å."""
+
+    def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
+        edges = [graph_layer1, graph_layer2, graph_layer3]
+        if (coords[:, 0] * (1 - contributing)).max() > 15.0:
+            raise RuntimeError("this model fails beyond 15")
+        return self.of_edges(species, coords, edges, 0) * (1 - contributing)
+
+
 class Probe(torch.nn.Module):
     """Tells about the graphs themselves: one number per particle, given as its energy.
 

@@ -186,6 +186,41 @@ class SpringsHalf(Springs):
         return self.scale * energies.to(self.scale.dtype)
 
 
+class FailsWithoutPairs(Springs):
+    """Looks for the largest index in the neighbour list. Besides the springs, each particle has an
+    energy of its own, -3 eV.
+
+    form: "particles" ([n_contributing]), "all" ([n]) or "sum"; "nan": as the first, and no number
+    instead of a failure.
+    """
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(coords, n_neigh, nlist, contributing) - 3.0
+        if self.form == "nan":
+            return energies + 0.0 * nlist.to(coords.dtype).mean()
+        energies = energies + 0.0 * nlist.max()
+        if self.form == "all":
+            full = torch.zeros(coords.size(0), dtype=coords.dtype)
+            return full.index_add(0, contributing.nonzero().view(-1), energies)
+        if self.form == "sum":
+            return energies.sum()
+        return energies
+
+
+class FailsWithoutPairsWithForces(Springs):
+    """(energies, forces)"""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(coords, n_neigh, nlist, contributing) - 3.0 + 0.0 * nlist.max()
+        gradient = torch.autograd.grad([energies.sum()], [coords])[0]
+        assert gradient is not None
+        return energies, -gradient
+
+
 class WholeNumbers(Springs):
     """Energies as integers."""
 

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
+#include <map>
+#include <numeric>
 
 #include "engine/elements.hpp"
 #include "engine/energies.hpp"
@@ -104,6 +107,9 @@ struct Potential::Implementation {
     std::vector<double> forces;               // eV/Å
     std::optional<std::size_t> tensor_bytes;  // that the last step made
     std::optional<at::ScalarType> energy_type;
+    std::int64_t n_seen = 0;                 // particles that the model saw when it was run last
+    bool needs_company = false;              // it has failed without
+    std::map<int, double> company_energies;  // eV, of a group, by species code: see without_company
     Profile profile;
 
     Implementation(const std::vector<Path>& files, std::optional<bool> atomic_numbers,
@@ -163,6 +169,7 @@ struct Potential::Implementation {
         const std::vector<Path> no_files;  // only descriptors come from one
         inputs = make_inputs({changed, codes, no_files, runtime->scalar_type()});
         parameters = std::move(changed);
+        company_energies.clear();
     }
 
     void prepare(const System& next) {
@@ -233,18 +240,21 @@ struct Potential::Implementation {
             const Profile::Measure measure(profile, Stage::inputs);
             inputs->complete();
         }
-        std::vector<at::Tensor> tensors;
-        {
-            const Profile::Measure measure(profile, Stage::copies);
-            tensors = inputs->tensors();
+        const Evaluation evaluation = evaluate_with_company(request);
+        const std::int64_t n_company = inputs->n_company();
+        Energies energies;
+        double energy = evaluation.energy;
+        if (n_company == 0) {
+            energies = read_energies(evaluation.energies, n_seen, n_contributing);
+        } else {
+            energies = without_company(evaluation, n_company);
+            const auto* rows = energies.rows.data_ptr<double>();
+            energy = std::accumulate(rows, rows + energies.rows.size(0), 0.0);
         }
-        const Evaluation evaluation = evaluated(std::move(tensors), request);
         energy_type = evaluation.energy_type;
         const Profile::Measure measure(profile, Stage::outputs);
-        const Energies energies =
-            read_energies(evaluation.energies, inputs->n_particles(), n_contributing);
-        if (!std::isfinite(evaluation.energy)) refuse_energies(energies);
-        if (results.energy != nullptr) *results.energy = evaluation.energy * results.energy_unit;
+        if (!std::isfinite(energy)) refuse_energies(energies);
+        if (results.energy != nullptr) *results.energy = energy * results.energy_unit;
         if (results.particle_energies != nullptr) write_particle_energies(energies, results);
         if (request.gradient) {
             read_forces(evaluation);
@@ -253,7 +263,18 @@ struct Potential::Implementation {
         if (results.particle_virials != nullptr) write_particle_virials(evaluation, results);
     }
 
-    Evaluation evaluated(std::vector<at::Tensor> tensors, const Request& request) {
+    /// See SpeciesCodes::doubt().
+    std::string doubt_of_codes() const {
+        return parameters.preprocessing == Preprocessing::descriptor ? "" : kind_of_codes.doubt();
+    }
+
+    /// Runs the model on its inputs.
+    Evaluation run_on_inputs(const Request& request) {
+        std::vector<at::Tensor> tensors;
+        {
+            const Profile::Measure measure(profile, Stage::copies);
+            tensors = inputs->tensors();
+        }
         try {
             return runtime->evaluate(std::move(tensors), request, profile);
         } catch (const ModelError& problem) {
@@ -264,9 +285,88 @@ struct Potential::Implementation {
         }
     }
 
-    /// See SpeciesCodes::doubt().
-    std::string doubt_of_codes() const {
-        return parameters.preprocessing == Preprocessing::descriptor ? "" : kind_of_codes.doubt();
+    /// Runs the model; where no pair is in reach with company, if it needs that.
+    Evaluation evaluate_with_company(const Request& request) {
+        n_seen = inputs->n_particles();
+        const Company company = inputs->company();
+        if (inputs->has_pairs() || company == Company::never) return run_on_inputs(request);
+        std::exception_ptr first_problem;
+        if (company == Company::if_needed && !needs_company) {
+            try {
+                Evaluation evaluation = run_on_inputs(request);
+                if (is_finite(evaluation)) return evaluation;
+            } catch (const Error&) {
+                first_problem = std::current_exception();
+            }
+        }
+        inputs->add_company(company_species());
+        n_seen = inputs->n_particles();
+        try {
+            Evaluation evaluation = run_on_inputs(request);
+            needs_company = company == Company::if_needed && is_finite(evaluation);
+            return evaluation;
+        } catch (const Error&) {  // what it says of the system itself is of more use
+            if (first_problem != nullptr) std::rethrow_exception(first_problem);
+            throw;
+        }
+    }
+
+    static bool is_finite(const Evaluation& evaluation) {
+        const auto finite = [](const at::Tensor& tensor) {
+            return !tensor.defined() || std::isfinite(tensor.abs().sum().item<double>());
+        };
+        return std::isfinite(evaluation.energy) && finite(evaluation.gradient) &&
+               finite(evaluation.forces);
+    }
+
+    /// That of a particle which is there: a model may look at which species there are.
+    int company_species() const {
+        const auto* first = std::find_if(system.contributing, system.contributing + system.n,
+                                         [](int flag) { return flag != 0; });
+        return system.species[first - system.contributing];
+    }
+
+    /// The energies of a model that was given company, without those of the company. A sum of all
+    /// is known to have them in it by how it grows with more company: it should not, where these
+    /// particles do not contribute, but not every model looks at this.
+    Energies without_company(const Evaluation& evaluation, std::int64_t n_company) {
+        const bool contribute = inputs->company() == Company::if_needed;
+        Energies energies = read_energies(evaluation.energies, n_seen,
+                                          n_contributing + (contribute ? n_company : 0));
+        const std::int64_t n_rows = energies.rows.size(0);
+        if (n_rows > 1) {
+            const bool in_rows = contribute || energies.owners == EnergyOwners::particles;
+            if (in_rows) energies.rows = energies.rows.narrow(0, 0, n_rows - n_company);
+            return energies;
+        }
+        const auto known = company_energies.find(company_species());
+        double extra = 0.0;
+        if (known != company_energies.end()) {
+            extra = known->second;
+        } else {
+            inputs->add_company(company_species());
+            Request only_energy;
+            only_energy.differentiable = inputs->differentiable();
+            extra = run_on_inputs(only_energy).energy - evaluation.energy;
+            const double rounding = std::abs(evaluation.energy) * sum_precision();
+            if (!contribute && std::abs(extra) <= rounding) extra = 0.0;
+            if (std::isfinite(extra)) company_energies.emplace(company_species(), extra);
+        }
+        energies.rows = energies.rows.sub(extra);
+        energies.owners = n_contributing == 1 ? EnergyOwners::contributing : EnergyOwners::system;
+        return energies;
+    }
+
+    /// How precise the sum of many energies is that a model adds up itself, relative.
+    double sum_precision() const {
+        switch (c10::elementSize(runtime->scalar_type())) {
+            case 8:
+                return 1e-12;
+            case 4:
+                return 1e-6;
+            default:
+                return 1e-2;
+        }
     }
 
     /// Says which energy is not finite; called if their sum is not.
@@ -335,7 +435,7 @@ struct Potential::Implementation {
     void read_forces(const Evaluation& evaluation) {
         if (evaluation.forces.defined()) {
             const ForceRows rows =
-                read_forces_of(evaluation.forces, inputs->n_particles(), n_contributing, system.n);
+                read_forces_of(evaluation.forces, n_seen, n_contributing, system.n);
             const auto* values = rows.rows.data_ptr<double>();
             if (rows.of_all_the_model_sees) {
                 inputs->to_system(values, 3, forces.data());

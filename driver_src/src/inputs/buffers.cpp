@@ -93,4 +93,16 @@ void NearNeighbours::append_row(std::int64_t i, const System& system,
     n_pairs_ += kept;
 }
 
+void NearNeighbours::append_group(std::int32_t first, std::int32_t count) {
+    std::vector<std::int32_t>& indices = indices_.extend();
+    indices.resize(n_pairs_);
+    for (std::int32_t i = 0; i < count; ++i) {
+        for (std::int32_t j = 0; j < count; ++j) {
+            if (j != i) indices.push_back(first + j);
+        }
+    }
+    counts_.extend().insert(counts_.extend().end(), static_cast<std::size_t>(count), count - 1);
+    n_pairs_ = indices.size();
+}
+
 }  // namespace torchml

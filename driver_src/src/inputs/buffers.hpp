@@ -28,6 +28,12 @@ class Buffer {
         return *values_;
     }
 
+    /// To be called before values are added to those there are.
+    std::vector<Value>& extend() {
+        if (values_.use_count() != 1) values_ = std::make_shared<std::vector<Value>>(*values_);
+        return *values_;
+    }
+
     std::vector<Value>& operator*() { return *values_; }
     const std::vector<Value>& operator*() const { return *values_; }
 
@@ -53,6 +59,9 @@ class NearNeighbours {
     /// simulator should give: that names what is no particle or particle i itself, or has more
     /// entries than there are others.
     void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates);
+
+    /// Appends rows of particles `first` to `first + count - 1`, each with the others.
+    void append_group(std::int32_t first, std::int32_t count);
 
     std::int64_t n_rows() const { return static_cast<std::int64_t>((*counts_).size()); }
     std::int64_t n_pairs() const { return static_cast<std::int64_t>(n_pairs_); }

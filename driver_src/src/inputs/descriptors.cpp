@@ -123,6 +123,8 @@ class DescriptorInputs final : public Inputs {
 
     bool has_pairs() const override { return near_.n_pairs() != 0; }
 
+    Company company() const override { return Company::never; }
+
     std::int64_t n_particles() const override { return n_rows(); }
 
     void to_system(const double* values, int width, double* result) const override {

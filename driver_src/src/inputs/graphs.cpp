@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "inputs/buffers.hpp"
+#include "inputs/placing.hpp"
 
 namespace torchml {
 
@@ -11,11 +12,11 @@ namespace {
 class GraphInputs final : public Inputs {
   public:
     GraphInputs(double cutoff, int n_layers, const GraphOptions& options, at::ScalarType scalar)
-        : options_(options),
+        : cutoff_(cutoff),
+          options_(options),
           scalar_(scalar),
           near_(cutoff),
-          layers_(static_cast<std::size_t>(n_layers)),
-          far_away_(cutoff * n_layers + 1000.0) {}
+          layers_(static_cast<std::size_t>(n_layers)) {}
 
     std::vector<std::string> argument_names() const override {
         std::vector<std::string> names = {"species", "coords"};
@@ -31,16 +32,18 @@ class GraphInputs final : public Inputs {
     bool needs_only_contributing_neighbours() const override { return false; }
 
     void prepare(const System& system) override {
+        n_company_ = 0;
         fill_coordinates(system, coordinates_.renew());
         grow(system);
         number_particles(system);
         for (std::size_t k = 0; k < layers_.size(); ++k) write_layer(k);
+        moved_ = renumbered_;
     }
 
     std::vector<at::Tensor> tensors() const override {
         const std::int64_t n = n_particles();
-        std::vector<at::Tensor> inputs = {species_.view({n}),
-                                          model_coordinates().view({n, 3}).to(scalar_)};
+        const auto& coordinates = moved_ ? moved_coordinates_ : coordinates_;
+        std::vector<at::Tensor> inputs = {species_.view({n}), coordinates.view({n, 3}).to(scalar_)};
         for (const Edges& layer : layers_) {
             inputs.push_back(layer.view({2, static_cast<std::int64_t>((*layer).size() / 2)}));
         }
@@ -49,6 +52,23 @@ class GraphInputs final : public Inputs {
     }
 
     bool has_pairs() const override { return near_.n_pairs() != 0; }
+
+    Company company() const override { return Company::always; }
+
+    void add_company(std::int64_t species_code) override {
+        if (!moved_) moved_coordinates_.renew() = *coordinates_;
+        moved_ = true;
+        const auto reach = cutoff_ * static_cast<double>(layers_.size());
+        append_company(cutoff_, reach, static_cast<int>(n_company_ / company_size),
+                       moved_coordinates_.extend());
+        n_company_ += company_size;
+        const auto n = static_cast<std::size_t>(n_real_ + n_company_);
+        species_.extend().resize(n, species_code);
+        not_contributing_.extend().resize(n, 1);
+        for (Edges& layer : layers_) write_company(layer.renew());
+    }
+
+    std::int64_t n_company() const override { return n_company_; }
 
     std::int64_t n_particles() const override {
         return static_cast<std::int64_t>((*species_).size());
@@ -108,7 +128,7 @@ class GraphInputs final : public Inputs {
             sort_by_ring();
             number_.resize(n);
             const double* coordinates = (*coordinates_).data();
-            std::vector<double>& kept = kept_coordinates_.renew();
+            std::vector<double>& kept = moved_coordinates_.renew();
             kept.clear();
             for (std::size_t k = 0; k < original_.size(); ++k) {
                 const auto i = static_cast<std::size_t>(original_[k]);
@@ -120,7 +140,6 @@ class GraphInputs final : public Inputs {
             for (std::size_t i = 0; i < n; ++i) append(system, i);
         }
         n_real_ = n_particles();
-        if (n_real_ == 1) add_lonely_particle();
     }
 
     void append(const System& system, std::size_t i) {
@@ -137,20 +156,6 @@ class GraphInputs final : public Inputs {
             if (ring_[i] == unreached) continue;
             original_[next[static_cast<std::size_t>(ring_[i])]++] = static_cast<std::int32_t>(i);
         }
-    }
-
-    /// Many models fail on a system of one particle: they get a second, out of everything's reach.
-    void add_lonely_particle() {
-        std::vector<double>& coordinates = renumbered_ ? *kept_coordinates_ : *coordinates_;
-        (*species_).push_back((*species_)[0]);
-        (*not_contributing_).push_back(1);
-        for (int axis = 0; axis < 3; ++axis) {
-            coordinates.push_back(coordinates[static_cast<std::size_t>(axis)] + far_away_);
-        }
-    }
-
-    const Buffer<double>& model_coordinates() const {
-        return renumbered_ ? kept_coordinates_ : coordinates_;
     }
 
     std::int64_t number_of(std::int32_t particle) const {
@@ -194,6 +199,21 @@ class GraphInputs final : public Inputs {
         }
     }
 
+    /// Writes the edges of a layer that has no others.
+    void write_company(std::vector<std::int64_t>& edges) const {
+        std::vector<std::int64_t> neighbours;
+        edges.clear();
+        for (std::int64_t i = 0; i < n_company_; ++i) {
+            const std::int64_t first = i - i % company_size;
+            for (std::int64_t j = first; j < first + company_size; ++j) {
+                if (j == i) continue;
+                edges.push_back(n_real_ + i);
+                neighbours.push_back(n_real_ + j);
+            }
+        }
+        edges.insert(edges.end(), neighbours.begin(), neighbours.end());
+    }
+
     void scatter(const double* values, int width, double factor, double* result) const {
         if (!renumbered_) {
             for (std::int64_t k = 0; k < n_real_ * width; ++k) result[k] = factor * values[k];
@@ -206,6 +226,7 @@ class GraphInputs final : public Inputs {
 
     static constexpr int unreached = -1;
 
+    double cutoff_;
     GraphOptions options_;
     at::ScalarType scalar_;
     Buffer<double> coordinates_;          // of all particles
@@ -218,11 +239,12 @@ class GraphInputs final : public Inputs {
     bool renumbered_ = false;             // the model sees particles in an order of its own
     std::vector<std::int32_t> number_;    // of each particle: its number for the model
     std::vector<std::int32_t> original_;  // of each that the model sees: its own number
-    Buffer<double> kept_coordinates_;
+    bool moved_ = false;                  // the model's coordinates are others
+    Buffer<double> moved_coordinates_;
     Buffer<std::int64_t> species_;
     Buffer<std::int64_t> not_contributing_;
-    std::int64_t n_real_ = 0;  // particles that the model sees and that exist
-    double far_away_;
+    std::int64_t n_real_ = 0;     // particles that the model sees and that exist
+    std::int64_t n_company_ = 0;  // those after them, which were added
 };
 
 }  // namespace

@@ -13,6 +13,14 @@
 
 namespace torchml {
 
+/// When a model is given company: particles added where no pair is within the cutoff, which many
+/// models fail on. What they get, energies and forces, reaches no result.
+enum class Company {
+    never,      ///< the model sees no pairs
+    if_needed,  ///< they would contribute like others, so only to a model that fails without
+    always,     ///< they do not contribute, so a model that looks at this is left as it is
+};
+
 /// One calling convention: makes a model's inputs of a system, and forces of the gradient with
 /// respect to those inputs. Owns its buffers and reuses them from step to step.
 class Inputs {
@@ -38,9 +46,18 @@ class Inputs {
     /// The completed inputs: views of the buffers, valid until the next prepare().
     virtual std::vector<at::Tensor> tensors() const = 0;
 
-    /// Whether any pair of particles is within the cutoff; without one a model's energy may
-    /// rightly not depend on coordinates.
+    /// Whether any pair of the system's particles is within the cutoff; without one a model's
+    /// energy may rightly not depend on coordinates.
     virtual bool has_pairs() const = 0;
+
+    virtual Company company() const = 0;
+
+    /// Adds a group of particles of a species, at the end, each with the others as neighbours.
+    /// After prepare(), until the next; only if there are no pairs, and once more for each call.
+    virtual void add_company(std::int64_t /*species_code*/) {}
+
+    /// How many particles were added.
+    virtual std::int64_t n_company() const { return 0; }
 
     /// How many particles the model sees: it may be given more or fewer than there are.
     virtual std::int64_t n_particles() const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "inputs/buffers.hpp"
+#include "inputs/placing.hpp"
 
 namespace torchml {
 
@@ -10,7 +11,8 @@ namespace {
 
 class NeighbourInputs final : public Inputs {
   public:
-    NeighbourInputs(double cutoff, at::ScalarType scalar) : scalar_(scalar), near_(cutoff) {}
+    NeighbourInputs(double cutoff, at::ScalarType scalar)
+        : cutoff_(cutoff), scalar_(scalar), near_(cutoff) {}
 
     std::vector<std::string> argument_names() const override {
         return {"species", "coords", "n_neigh", "nlist", "contributing"};
@@ -21,6 +23,7 @@ class NeighbourInputs final : public Inputs {
     bool needs_only_contributing_neighbours() const override { return true; }
 
     void prepare(const System& system) override {
+        n_company_ = 0;
         n_particles_ = system.n;
         species_.renew().assign(system.species, system.species + system.n);
         std::vector<std::int64_t>& contributing = contributing_.renew();
@@ -32,16 +35,36 @@ class NeighbourInputs final : public Inputs {
         for (std::int64_t i = 0; i < system.n; ++i) {
             if (system.contributing[i] != 0) near_.append_row(i, system, *coordinates_);
         }
+        moved_ = false;
     }
 
     std::vector<at::Tensor> tensors() const override {
-        return {species_.view({n_particles_}), coordinates_.view({n_particles_, 3}).to(scalar_),
-                near_.counts_tensor(), near_.indices_tensor(), contributing_.view({n_particles_})};
+        const auto& coordinates = moved_ ? moved_coordinates_ : coordinates_;
+        const std::int64_t n = n_particles();
+        return {species_.view({n}), coordinates.view({n, 3}).to(scalar_), near_.counts_tensor(),
+                near_.indices_tensor(), contributing_.view({n})};
     }
 
-    bool has_pairs() const override { return near_.n_pairs() != 0; }
+    bool has_pairs() const override { return n_company_ == 0 && near_.n_pairs() != 0; }
 
-    std::int64_t n_particles() const override { return n_particles_; }
+    Company company() const override { return Company::if_needed; }
+
+    /// Only particles that contribute have rows.
+    void add_company(std::int64_t species_code) override {
+        if (!moved_) moved_coordinates_.renew() = *coordinates_;
+        moved_ = true;
+        append_company(cutoff_, cutoff_, static_cast<int>(n_company_ / company_size),
+                       moved_coordinates_.extend());
+        near_.append_group(static_cast<std::int32_t>(n_particles()), company_size);
+        const auto n = static_cast<std::size_t>(n_particles() + company_size);
+        species_.extend().resize(n, species_code);
+        contributing_.extend().resize(n, 1);
+        n_company_ += company_size;
+    }
+
+    std::int64_t n_company() const override { return n_company_; }
+
+    std::int64_t n_particles() const override { return n_particles_ + n_company_; }
 
     void to_system(const double* values, int width, double* result) const override {
         std::copy(values, values + n_particles_ * width, result);
@@ -53,10 +76,14 @@ class NeighbourInputs final : public Inputs {
     }
 
   private:
+    double cutoff_;
     at::ScalarType scalar_;
-    std::int64_t n_particles_ = 0;
+    std::int64_t n_particles_ = 0;  // of the system
+    std::int64_t n_company_ = 0;    // added to them
     Buffer<std::int64_t> species_;
     Buffer<double> coordinates_;
+    bool moved_ = false;  // the model's coordinates are others
+    Buffer<double> moved_coordinates_;
     NearNeighbours near_;
     Buffer<std::int64_t> contributing_;
 };

@@ -1,0 +1,20 @@
+#pragma once
+
+// Particles that do not exist, for models that fail where no pair is within the cutoff.
+
+#include <cstdint>
+#include <vector>
+
+namespace torchml {
+
+/// Company: particles added so that the model finds pairs, angles and torsions. Each group stands
+/// within its own reach and out of everyone else's.
+constexpr std::int32_t company_size = 4;
+
+/// Appends the positions of another group. `reach`: Å, how far apart particles still know of each
+/// other; at least the cutoff. `group`: how many groups there are already. The first one moves all
+/// others aside and stands near the origin itself, where its own positions are not lost to
+/// rounding; without pairs, theirs do not matter.
+void append_company(double cutoff, double reach, int group, std::vector<double>& coordinates);
+
+}  // namespace torchml
