@@ -70,7 +70,9 @@ std::optional<at::ScalarType> recorded_type(const Parameters& parameters) {
     return type_of(*parameters.precision);
 }
 
-/// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system.
+/// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system. From
+/// the first particle, not the origin of coordinates: forces add up to zero only to the model's
+/// rounding, which a system far away would multiply.
 void write_virial(const double* coordinates, double angstrom, const std::vector<double>& forces,
                   double unit, double* virial) {
     constexpr int rows[6] = {0, 1, 2, 1, 0, 0};
@@ -78,7 +80,8 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
     double sums[6] = {};
     for (std::size_t i = 0; i < forces.size(); i += 3) {
         for (int k = 0; k < 6; ++k) {
-            sums[k] -= coordinates[i + static_cast<std::size_t>(rows[k])] *
+            const auto row = static_cast<std::size_t>(rows[k]);
+            sums[k] -= (coordinates[i + row] - coordinates[row]) *
                        forces[i + static_cast<std::size_t>(columns[k])];
         }
     }

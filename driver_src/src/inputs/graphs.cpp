@@ -37,7 +37,9 @@ class GraphInputs final : public Inputs {
         grow(system);
         number_particles(system);
         for (std::size_t k = 0; k < layers_.size(); ++k) write_layer(k);
-        moved_ = renumbered_;
+        moved_ = renumbered_ || loses_digits(scalar_);
+        if (moved_ && !renumbered_) moved_coordinates_.renew() = *coordinates_;
+        if (loses_digits(scalar_)) move_together(cutoff_, *moved_coordinates_);
     }
 
     std::vector<at::Tensor> tensors() const override {

@@ -35,7 +35,10 @@ class NeighbourInputs final : public Inputs {
         for (std::int64_t i = 0; i < system.n; ++i) {
             if (system.contributing[i] != 0) near_.append_row(i, system, *coordinates_);
         }
-        moved_ = false;
+        moved_ = loses_digits(scalar_);
+        if (!moved_) return;
+        moved_coordinates_.renew() = *coordinates_;
+        move_together(cutoff_, *moved_coordinates_);
     }
 
     std::vector<at::Tensor> tensors() const override {

@@ -6,6 +6,80 @@
 
 namespace torchml {
 
+namespace {
+
+// Å: in a shorter box float32 knows coordinates to 4e-6 Å, and looking for empty space is not worth
+// the time.
+constexpr double long_box = 128.0;
+
+// In cutoffs: what is left of a longer empty space.
+constexpr double kept_gap = 2.0;
+
+/// Along one axis: by how much what lies at or beyond a coordinate is moved down.
+struct Step {
+    double from;
+    double down;
+};
+
+/// Where the coordinates (sorted) leave more empty space than is kept.
+std::vector<Step> shortened_gaps(const std::vector<double>& sorted, double kept) {
+    std::vector<Step> steps;
+    double down = 0.0;
+    for (std::size_t k = 1; k < sorted.size(); ++k) {
+        const double gap = sorted[k] - sorted[k - 1];
+        if (gap <= kept) continue;
+        down += gap - kept;
+        steps.push_back({sorted[k], down});
+    }
+    return steps;
+}
+
+double middle(double low, double high) { return 0.5 * low + 0.5 * high; }  // no overflow
+
+/// Moves the coordinates of one axis, every third value from `first` on.
+void move_axis(double kept, std::size_t first, std::vector<double>& coordinates,
+               std::vector<double>& sorted) {
+    double low = coordinates[first], high = low;
+    for (std::size_t k = first; k < coordinates.size(); k += 3) {
+        low = std::min(low, coordinates[k]);
+        high = std::max(high, coordinates[k]);
+    }
+    std::vector<Step> steps;
+    if (high - low > long_box) {
+        sorted.clear();
+        for (std::size_t k = first; k < coordinates.size(); k += 3) {
+            sorted.push_back(coordinates[k]);
+        }
+        std::sort(sorted.begin(), sorted.end());
+        steps = shortened_gaps(sorted, kept);
+    }
+    if (steps.empty()) {
+        const double origin = middle(low, high);
+        for (std::size_t k = first; k < coordinates.size(); k += 3) coordinates[k] -= origin;
+        return;
+    }
+    // One subtraction each, so that displacements keep their digits.
+    const double origin = middle(low, high - steps.back().down);
+    for (std::size_t k = first; k < coordinates.size(); k += 3) {
+        const auto next =
+            std::upper_bound(steps.begin(), steps.end(), coordinates[k],
+                             [](double value, const Step& step) { return value < step.from; });
+        coordinates[k] -= origin + (next == steps.begin() ? 0.0 : (next - 1)->down);
+    }
+}
+
+}  // namespace
+
+bool loses_digits(at::ScalarType scalar) { return scalar != at::kDouble; }
+
+void move_together(double cutoff, std::vector<double>& coordinates) {
+    if (coordinates.empty()) return;
+    std::vector<double> sorted;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        move_axis(kept_gap * cutoff, axis, coordinates, sorted);
+    }
+}
+
 void append_company(double cutoff, double reach, int group, std::vector<double>& coordinates) {
     // An irregular tetrahedron, turned to no axis: models may not be differentiable where particles
     // lie in a line, in a plane or straight above each other. Its edges are 0.8 to 1.2.

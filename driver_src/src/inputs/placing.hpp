@@ -1,11 +1,23 @@
 #pragma once
 
-// Particles that do not exist, for models that fail where no pair is within the cutoff.
+// Where the model sees particles: positions that its floating-point type tells apart best, and
+// particles that do not exist, for models that fail where no pair is within the cutoff.
+
+#include <c10/core/ScalarType.h>
 
 #include <cstdint>
 #include <vector>
 
 namespace torchml {
+
+/// Whether coordinates lose digits when they become the model's: then they are moved first.
+bool loses_digits(at::ScalarType scalar);
+
+/// Moves particles together, (n, 3) Å, so that little is lost when their coordinates are rounded:
+/// the middle of the box around them becomes the origin. Where the box is long, empty space that
+/// crosses it is shortened first: what is nearer to each other than the cutoff keeps its
+/// displacement (to rounding in double precision), what is farther apart stays so.
+void move_together(double cutoff, std::vector<double>& coordinates);
 
 /// Company: particles added so that the model finds pairs, angles and torsions. Each group stands
 /// within its own reach and out of everyone else's.
