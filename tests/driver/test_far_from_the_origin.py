@@ -112,3 +112,24 @@ def test_neither_long_boxes_nor_single_particles_bring_others_within_reach(tmp_p
     result, expected = compute(single, atoms), compute(exact, atoms)
     np.testing.assert_allclose(result.forces, expected.forces, rtol=0, atol=1e-3)
     assert result.energy == pytest.approx(expected.energy, rel=1e-5)
+
+
+@pytest.mark.parametrize("far", [2e3, 5e4, 1e9])
+@pytest.mark.parametrize("periodic", [False, (False, True, False)], ids=["open", "one direction"])
+def test_molecules_very_far_apart_do_not_end_python(
+    periodic: Any, far: float, tmp_path: Path
+) -> None:
+    """Flat ones, in one plane: what finds neighbours may not have room for all that is between."""
+    triangle = np.array([[0.0, 0.0, 0.0], [2.1, 0.0, 0.0], [1.0, 2.0, 0.0]])
+    directions = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 1.0]])
+    atoms = Atoms("Si3", triangle, cell=[0.0, 9.0, 0.0], pbc=periodic)
+    potential = load(tmp_path, "all edges", torch.float64)
+    expected = compute(potential, atoms)
+    many = Atoms(
+        "Si12", (triangle + far * directions[:, None]).reshape(-1, 3), cell=atoms.cell, pbc=periodic
+    )
+    result = compute(potential, many)
+    digits = 1e-15 * far
+    assert result.energy == pytest.approx(4 * expected.energy, abs=1e-9 + 1e2 * digits)
+    forces = np.tile(expected.forces, (4, 1))
+    np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-9 + 1e2 * digits)
