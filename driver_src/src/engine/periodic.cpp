@@ -100,6 +100,7 @@ System UnfoldedSystem::view() const {
     system.coordinates = coordinates.data();
     system.contributing = contributing.data();
     system.neighbours = &neighbours;
+    system.complete_lists = true;
     return system;
 }
 

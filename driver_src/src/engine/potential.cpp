@@ -17,6 +17,7 @@
 #include "engine/threads.hpp"
 #include "engine/warnings.hpp"
 #include "inputs/inputs.hpp"
+#include "inputs/list_check.hpp"
 #include "runtime/devices.hpp"
 #include "runtime/process.hpp"
 #include "runtime/runtime.hpp"
@@ -113,6 +114,7 @@ struct Potential::Implementation {
     std::int64_t n_seen = 0;                 // particles that the model saw when it was run last
     bool needs_company = false;              // it has failed without
     std::map<int, double> company_energies;  // eV, of a group, by species code: see without_company
+    ListCheck list_check;
     Profile profile;
 
     Implementation(const std::vector<Path>& files, std::optional<bool> atomic_numbers,
@@ -193,7 +195,11 @@ struct Potential::Implementation {
             }
             n_contributing += next.contributing[i] != 0;
         }
-        if (n_contributing != 0) inputs->prepare(next);
+        if (n_contributing == 0) return;
+        inputs->prepare(next);
+        if (auto text = list_check.look(next, inputs->coordinates(), inputs->neighbours())) {
+            warnings.add(std::move(*text));
+        }
     }
 
     /// How many threads the next evaluation uses: one, unless there is enough to do, or the user

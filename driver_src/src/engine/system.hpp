@@ -28,7 +28,8 @@ struct System {
     const double* coordinates = nullptr;  ///< (n, 3) in the simulator's unit of length
     const int* contributing = nullptr;    ///< (n) 1 = its energy counts, 0 = it does not
     const NeighbourSource* neighbours = nullptr;
-    double angstrom = 1.0;  ///< how many Å the simulator's unit of length has
+    bool complete_lists = false;  ///< known to leave out no pair within the cutoff
+    double angstrom = 1.0;        ///< how many Å the simulator's unit of length has
 };
 
 /// Where results go; a null pointer is not asked for and not computed.

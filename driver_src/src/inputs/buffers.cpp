@@ -69,6 +69,7 @@ void NearNeighbours::clear() {
     counts_.renew().clear();
     indices_.renew();
     n_pairs_ = 0;
+    n_listed_ = 0;
 }
 
 void NearNeighbours::append_row(std::int64_t i, const System& system,
@@ -91,6 +92,7 @@ void NearNeighbours::append_row(std::int64_t i, const System& system,
     }
     (*counts_).push_back(static_cast<std::int32_t>(kept));
     n_pairs_ += kept;
+    n_listed_ += list.count;
 }
 
 void NearNeighbours::append_group(std::int32_t first, std::int32_t count) {

@@ -71,12 +71,17 @@ class NearNeighbours {
     /// The rows, one after the other; the first n_pairs() entries count.
     const std::vector<std::int32_t>& indices() const { return *indices_; }
     at::Tensor indices_tensor() const { return indices_.view({n_pairs()}); }
+    /// How long the simulator's lists were in all, what is beyond the cutoff included.
+    std::int64_t n_listed() const { return n_listed_; }
+    /// The cutoff's square, Å².
+    double square() const { return square_; }
 
   private:
     double square_;
     Buffer<std::int32_t> counts_;
     Buffer<std::int32_t> indices_;
     std::size_t n_pairs_ = 0;
+    std::int64_t n_listed_ = 0;
 };
 
 }  // namespace torchml

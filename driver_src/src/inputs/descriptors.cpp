@@ -117,6 +117,10 @@ class DescriptorInputs final : public Inputs {
         });
     }
 
+    const NearNeighbours& neighbours() const override { return near_; }
+
+    const std::vector<double>& coordinates() const override { return coordinates_; }
+
     std::vector<at::Tensor> tensors() const override {
         return {values_.view({n_rows(), width_}).to(scalar_)};
     }

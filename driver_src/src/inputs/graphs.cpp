@@ -42,6 +42,10 @@ class GraphInputs final : public Inputs {
         if (loses_digits(scalar_)) move_together(cutoff_, *moved_coordinates_);
     }
 
+    const NearNeighbours& neighbours() const override { return near_; }
+
+    const std::vector<double>& coordinates() const override { return *coordinates_; }
+
     std::vector<at::Tensor> tensors() const override {
         const std::int64_t n = n_particles();
         const auto& coordinates = moved_ ? moved_coordinates_ : coordinates_;

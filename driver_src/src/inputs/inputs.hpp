@@ -13,6 +13,8 @@
 
 namespace torchml {
 
+class NearNeighbours;
+
 /// When a model is given company: particles added where no pair is within the cutoff, which many
 /// models fail on. What they get, energies and forces, reaches no result.
 enum class Company {
@@ -39,6 +41,13 @@ class Inputs {
     /// Fills the buffers. Throws Error for neighbours that are no particles, and
     /// for coordinates that are not finite.
     virtual void prepare(const System& system) = 0;
+
+    /// What prepare() has kept of the simulator's lists: first a row for each contributing
+    /// particle, in their order.
+    virtual const NearNeighbours& neighbours() const = 0;
+
+    /// The coordinates of the system's particles, (n, 3) Å, as of prepare().
+    virtual const std::vector<double>& coordinates() const = 0;
 
     /// Makes of what was prepared whatever takes long; needs nothing from the simulator.
     virtual void complete() {}

@@ -41,6 +41,10 @@ class NeighbourInputs final : public Inputs {
         move_together(cutoff_, *moved_coordinates_);
     }
 
+    const NearNeighbours& neighbours() const override { return near_; }
+
+    const std::vector<double>& coordinates() const override { return *coordinates_; }
+
     std::vector<at::Tensor> tensors() const override {
         const auto& coordinates = moved_ ? moved_coordinates_ : coordinates_;
         const std::int64_t n = n_particles();

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/system.hpp"
+#include "inputs/buffers.hpp"
+
+namespace torchml {
+
+/// Looks for pairs within the cutoff that the simulator's neighbour lists leave out: the model
+/// knows nothing of them, and its energy is another without a word. LAMMPS leaves pairs out where a
+/// user's bonds or groups of atoms are excluded, which suits potentials made for that.
+///
+/// The time is linear in the number of particles, but as long as that of a quick model's inputs. So
+/// this looks at the first evaluation, and later where lists have changed: at first each time, then
+/// at one evaluation in `spacing`.
+class ListCheck {
+  public:
+    /// What there is to tell the user; once. `coordinates`: (n, 3) Å. `near`: what was kept of the
+    /// lists, in the order of particles, the contributing ones first.
+    std::optional<std::string> look(const System& system, const std::vector<double>& coordinates,
+                                    const NearNeighbours& near);
+
+  private:
+    /// What changes when lists do: seldom the same after they were made anew.
+    struct Lists {
+        std::int64_t n_particles = 0, n_contributing = 0, n_listed = 0;
+        bool operator==(const Lists& other) const {
+            return n_particles == other.n_particles && n_contributing == other.n_contributing &&
+                   n_listed == other.n_listed;
+        }
+    };
+
+    static constexpr std::int64_t spacing = 64;
+    static constexpr std::int64_t free_looks = 8;
+
+    bool is_due(const Lists& lists);
+    bool fill_cells(const System& system, const std::vector<double>& coordinates, double side);
+    std::size_t slot_of(const std::int64_t* cell) const;
+
+    std::int64_t n_evaluations_ = 0;
+    std::int64_t n_looks_ = 0;
+    Lists seen_;
+    bool told_ = false;
+
+    // Particles by cells as long as the cutoff: lists with a head for each of the table's slots,
+    // which cells may share.
+    double low_[3] = {};
+    std::vector<std::int32_t> contributing_;
+    std::vector<std::int32_t> heads_;
+    std::vector<std::int32_t> next_;
+    std::vector<std::int64_t> cells_;  // (n, 3)
+};
+
+}  // namespace torchml
