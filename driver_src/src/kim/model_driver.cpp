@@ -11,6 +11,7 @@
 
 #include "engine/error.hpp"
 #include "engine/potential.hpp"
+#include "kim/job.hpp"
 #include "kim/model_files.hpp"
 #include "kim/python_lock.hpp"
 #include "kim/units.hpp"
@@ -58,13 +59,15 @@ std::unique_lock<std::mutex> alone_with(Model& model) {
     return lock;
 }
 
-/// Runs `routine`; whatever it throws becomes one line in KIM's log and KIM's error code.
+/// Runs `routine`; whatever it throws becomes one line in KIM's log and KIM's error code, or ends
+/// the ranks that would wait for this one.
 template <class Logger, class Routine>
 int guarded(const Logger* logger, int line, Routine&& routine) {
     const auto log = [&](const char* message) {
         try {
-            logger->LogEntry(KIM::LOG_VERBOSITY::error, std::string("TorchML: ") + message, line,
-                             __FILE__);
+            const std::string text = std::string("TorchML: ") + message;
+            logger->LogEntry(KIM::LOG_VERBOSITY::error, text, line, __FILE__);
+            end_job_of_several_ranks(text);
         } catch (...) {  // out of memory even for the message: the error code has to do
         }
         return failure;
@@ -235,6 +238,7 @@ std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, co
 }
 
 void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
+    on_error();  // said now, and not when something has failed
     std::unique_ptr<Model> model = load_model_files(*create, units);
     log_warnings(*create, model->potential);
 

@@ -55,6 +55,11 @@ PythonFunctions python() { return {}; }
 
 }  // namespace
 
+bool python_is_running() {
+    const PythonFunctions functions = python();
+    return functions.is_initialized != nullptr && functions.is_initialized() != 0;
+}
+
 PythonLockReleased::PythonLockReleased() {
     const PythonFunctions functions = python();
     if (functions.complete() && functions.is_initialized() && functions.lock_is_held()) {

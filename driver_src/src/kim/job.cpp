@@ -1,0 +1,178 @@
+#include "kim/job.hpp"
+
+#include <dlfcn.h>
+#include <link.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <vector>
+
+#include "engine/error.hpp"
+#include "engine/forking.hpp"
+#include "engine/launcher.hpp"
+#include "kim/python_lock.hpp"
+
+namespace torchml::kim {
+
+namespace {
+
+std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+bool starts_with(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
+
+/// The shared libraries in this process, by their paths.
+std::vector<std::string> loaded_libraries() {
+    std::vector<std::string> paths;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, std::size_t, void* found) {
+            static_cast<std::vector<std::string>*>(found)->emplace_back(info->dlpi_name);
+            return 0;
+        },
+        &paths);
+    return paths;
+}
+
+/// Whether LAMMPS runs in this process: as a library of any program's, or as the program.
+bool runs_lammps() {
+    for (const std::string& path : loaded_libraries()) {
+        if (starts_with(file_name(path), "liblammps")) return true;
+    }
+    std::error_code none;
+    const std::string program =
+        std::filesystem::read_symlink("/proc/self/exe", none).filename().string();
+    return starts_with(program, "lmp") || starts_with(program, "lammps");
+}
+
+/// The MPI that this process has started. Looked up in the running process: the driver is built
+/// without MPI, or for another than the program's.
+class StartedMpi {
+  public:
+    StartedMpi() {
+        if (take(RTLD_DEFAULT)) return;
+        // Python opens its modules, and MPI with them, so that nobody else sees their symbols.
+        for (const std::string& path : loaded_libraries()) {
+            if (!starts_with(file_name(path), "libmpi")) continue;
+            void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+            if (library != nullptr && take(library)) return;
+        }
+    }
+
+    /// Whether one was found whose MPI_COMM_WORLD is known.
+    bool found() const { return family_ != Family::none; }
+
+    int size() const { return ask("MPI_Comm_size"); }
+    int rank() const { return ask("MPI_Comm_rank"); }
+
+    /// Does not return, if MPI keeps to its standard.
+    void abort() const {
+        if (family_ == Family::pointers) {
+            find<int (*)(void*, int)>("MPI_Abort")(world_, 1);
+        } else {
+            find<int (*)(int, int)>("MPI_Abort")(integer_world, 1);
+        }
+    }
+
+  private:
+    // Families share the functions' names, but not what a communicator is.
+    enum class Family {
+        none,
+        pointers,  // communicators are pointers: Open MPI, and the ABI of the standard's version 5
+        integers,  // MPICH, Intel MPI, MVAPICH, Cray: they share an ABI
+    };
+    static constexpr int integer_world = 0x44000000;
+    static constexpr std::uintptr_t standard_world = 0x101;
+
+    template <class Function>
+    Function find(const char* name) const {
+        return reinterpret_cast<Function>(dlsym(library_, name));
+    }
+
+    /// Takes a library's MPI, if it is there, runs, and is of a known family.
+    bool take(void* library) {
+        library_ = library;
+        int started = 0, ended = 0;
+        const auto is_started = find<int (*)(int*)>("MPI_Initialized");
+        const auto is_ended = find<int (*)(int*)>("MPI_Finalized");
+        const auto version = find<int (*)(char*, int*)>("MPI_Get_library_version");
+        if (is_started == nullptr || is_ended == nullptr || version == nullptr) return false;
+        for (const char* name : {"MPI_Comm_size", "MPI_Comm_rank", "MPI_Abort"}) {
+            if (dlsym(library, name) == nullptr) return false;
+        }
+        is_started(&started);
+        is_ended(&ended);
+        if (!started || ended) return false;
+        world_ = dlsym(library, "ompi_mpi_comm_world");
+        Dl_info place;
+        if (dladdr(dlsym(library, "MPI_Abort"), &place) != 0 && place.dli_fname != nullptr &&
+            starts_with(file_name(place.dli_fname), "libmpi_abi")) {
+            world_ = reinterpret_cast<void*>(standard_world);
+        }
+        if (world_ != nullptr) {
+            family_ = Family::pointers;
+            return true;
+        }
+        std::vector<char> text(1 << 14);  // the longest known is 8 KiB
+        int length = 0;
+        version(text.data(), &length);
+        for (const char* name : {"MPICH", "MVAPICH", "Intel(R) MPI"}) {
+            if (std::strstr(text.data(), name) != nullptr) family_ = Family::integers;
+        }
+        return found();
+    }
+
+    int ask(const char* function) const {
+        int answer = 0;
+        if (family_ == Family::pointers) {
+            find<int (*)(void*, int*)>(function)(world_, &answer);
+        } else {
+            find<int (*)(int, int*)>(function)(integer_world, &answer);
+        }
+        return answer;
+    }
+
+    void* library_ = nullptr;
+    void* world_ = nullptr;
+    Family family_ = Family::none;
+};
+
+/// What to do where nobody has said it.
+OnError usual() {
+    return python_is_running() && !runs_lammps() ? OnError::give_back : OnError::abort;
+}
+
+}  // namespace
+
+OnError on_error() {
+    const auto wanted = process_environment()("KIM_MODEL_ON_ERROR");
+    if (!wanted) return OnError::automatic;
+    if (*wanted == "abort") return OnError::abort;
+    if (*wanted == "return") return OnError::give_back;
+    fail("the environment variable KIM_MODEL_ON_ERROR has to be 'abort' or 'return', not '",
+         *wanted, "'.");
+}
+
+void end_job_of_several_ranks(const std::string& message) {
+    if (fork_generation() != 0) return;  // a rank's child is no rank
+    OnError wanted = OnError::automatic;
+    try {
+        wanted = on_error();
+    } catch (const Error&) {  // the very failure, perhaps
+    }
+    if (wanted == OnError::automatic) wanted = usual();
+    if (wanted == OnError::give_back) return;
+    const StartedMpi mpi;
+    if (!mpi.found()) return;
+    const int size = mpi.size();
+    if (size < 2) return;
+    std::fprintf(stderr,
+                 "\nERROR on MPI rank %d of %d: %s\nThis ends the whole job, since the other ranks "
+                 "might wait for this one for ever. For a program that handles the error on each "
+                 "rank, set KIM_MODEL_ON_ERROR=return.\n",
+                 mpi.rank(), size, message.c_str());
+    std::fflush(nullptr);  // what the program has printed so far, its log too
+    mpi.abort();
+}
+
+}  // namespace torchml::kim
