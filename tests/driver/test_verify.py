@@ -10,8 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.graph_models import FailsWithoutEdges, write_graph_model
 from tests.support import ROOT, DriverEnvironment
-from tests.torch_models import Springs, SpringsSingle, SpringsTotal, SpringsWithForces, write_model
+from tests.torch_models import (
+    FailsWithoutPairs,
+    Springs,
+    SpringsSingle,
+    SpringsTotal,
+    SpringsWithForces,
+    write_model,
+)
 from torchml_installer.errors import RunFailedError, UnphysicalModelError
 
 
@@ -62,11 +70,56 @@ class Ordered(Smooth):
         return energies.sum() + energies[0]
 
 
+class FarOff(Smooth):
+    """Rounds its coordinates."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        rounded = coords + (coords.float() - coords).detach()
+        return self.energies(rounded, n_neigh, nlist, contributing)
+
+
+class CountsGhosts(Smooth):
+    """Every particle has an energy, another rank's too."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(coords, n_neigh, nlist, contributing)
+        return energies.sum() - 0.5 * coords.size(0)
+
+
+class Lonely(Smooth):
+    """An atom without neighbours feels the others."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(coords, n_neigh, nlist, contributing)
+        alone = (n_neigh == 0).to(coords.dtype)
+        return energies + 0.1 * alone * alone.sum()
+
+
 class GlobalShift(Smooth):
     """The energy is not a sum over neighbourhoods."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         return self.energies(coords, n_neigh, nlist, contributing).sum() ** 2 * 0.01
+
+
+class SmoothSingle(Smooth):
+    """Single precision, as its weights say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1, dtype=torch.float32))
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        return self.scale * self.energies(coords, n_neigh, nlist, contributing)
+
+
+class FailsOnPairs(Smooth):
+    """Does not look for what is within the cutoff of one particle only."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        if n_neigh.size(0) == 1 and n_neigh.max() == 1:
+            raise RuntimeError("never of a single neighbour")
+        return self.energies(coords, n_neigh, nlist, contributing)
 
 
 def failures(model: torch.nn.Module, folder: Path) -> set[str]:
@@ -101,6 +154,8 @@ class TestModels:
             (Nailed(), {"translation", "rotation", "virial", "repeated cell", "locality"}),
             (Ordered(), {"permutation"}),
             (GlobalShift(), {"repeated cell", "locality"}),
+            (CountsGhosts(), {"empty region", "one pair", "repeated cell"}),
+            (Lonely(), {"isolated atoms"}),
         ],
     )
     def test_what_is_wrong_is_found(
@@ -109,6 +164,32 @@ class TestModels:
         found = failures(model, tmp_path)
         assert expected & found
         assert "repeatable" not in found
+
+    def test_digits_that_are_lost_far_from_the_origin_are_found(self, tmp_path: Path) -> None:
+        assert "far from origin" in failures(FarOff(), tmp_path)
+
+    def test_a_model_in_single_precision_passes(self, tmp_path: Path) -> None:
+        assert failures(SmoothSingle(), tmp_path) == set()
+
+    @pytest.mark.parametrize("layers", [False, True], ids=["lists", "graphs"])
+    def test_a_model_that_fails_without_pairs_passes(self, layers: bool, tmp_path: Path) -> None:
+        from torchml_driver import Potential
+        from torchml_driver.verify import verify
+
+        if layers:
+            write_graph_model(tmp_path, FailsWithoutEdges())
+        else:
+            write_model(tmp_path, FailsWithoutPairs("all"))
+        failed = {check.name for check in verify(Potential(tmp_path)) if not check.passed}
+        assert failed <= {"cutoff", "forces", "virial"}
+
+    def test_what_a_model_fails_on_is_said(self, tmp_path: Path) -> None:
+        from torchml_driver import Error, Potential
+        from torchml_driver.verify import verify
+
+        write_model(tmp_path, FailsOnPairs(), cutoff=4.0)
+        with pytest.raises(Error, match=r"on a pair of Si and Si: .* never of a single neighbour"):
+            verify(Potential(tmp_path))
 
     def test_the_example_passes(self, driver_environment: DriverEnvironment) -> None:
         from torchml_driver import Potential

@@ -6,9 +6,10 @@ Forces are the negative gradient of the energy, the virial is its derivative by 
 depends on where a system stands, how it is turned, in which order its particles are listed or how
 many copies of its cell are spelt out, parts that do not reach each other do not know of each other,
 and the energy does not jump where a pair comes within the cutoff. What a simulator divides among
-ranks adds up: particles of another rank and periodic images get the forces that are theirs. The
-model is run by the engine that simulators run it with; structures are crystals and clusters shaken
-at random, always the same ones.
+ranks adds up: particles of another rank and periodic images get the forces that are theirs; and a
+rank may have next to nothing: atoms without neighbours, none of its own, one of a pair. The model
+is run by the engine that simulators run it with; structures are crystals and clusters rattled at
+random, always the same ones.
 
 With --quick, what `torchml-install model pack` asks for: a few particles in open space, in seconds
 whatever the model, and nothing refused that single precision explains.
@@ -20,6 +21,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +41,11 @@ _ROUNDING = {64: 1e-9, 32: 1e-4, 16: 3e-2}
 
 #: Checks that a model may fail and still be packed: the user is warned.
 NOT_SERIOUS = ("cutoff",)
+#: Checks of systems that a model need not be made for: the user is warned where it raises an error,
+#: but not where it gives a wrong number.
+_MAY_RAISE = ("isolated atoms", "empty region", "one pair")
+#: How many of a model's elements quick checks take.
+_FEW_ELEMENTS = 3
 
 _DIVIDED_SIZE = 14
 
@@ -82,6 +89,12 @@ def verify(potential: Potential) -> list[Check]:
         ("virial", "eV", "the virial is not the energy's derivative by the strain", _virial),
         ("particle energies", "eV", "they do not add up to the energy", _particle_energies),
         ("translation", "eV", "the energy depends on where the system stands", _translation),
+        (
+            "far from origin",
+            "eV/Å",
+            "forces depend on how far from the origin the system stands",
+            _far_from_origin,
+        ),
         ("rotation", "eV", "the energy depends on how the system is turned", _rotation),
         ("permutation", "eV", "the energy depends on the particles' order", _permutation),
         ("repeated cell", "eV", "two copies of a cell have not twice its energy", _repeated_cell),
@@ -92,7 +105,10 @@ def verify(potential: Potential) -> list[Check]:
             _locality,
         ),
         ("cutoff", "eV", "the energy jumps where a pair comes within the cutoff", _cutoff),
-        *((*words, partial(run, bits=potential.precision)) for words, run in _AMONG_RANKS),
+        *(
+            (*words, partial(run, bits=potential.precision))
+            for words, run in (*_AMONG_RANKS, *_NEXT_TO_NOTHING)
+        ),
     ):
         deviation, tolerance = run(potential)
         checks.append(_check(name, unit, explanation, deviation, tolerance))
@@ -112,7 +128,7 @@ def verify_quickly(potential: Potential) -> list[Check]:
             try:
                 deviation, tolerance = run(potential, bits)
             except Error as error:
-                if name not in NOT_SERIOUS:
+                if name not in (*NOT_SERIOUS, *_MAY_RAISE):
                     raise
                 check = Check(name, False, 0.0, 0.0, unit, str(error), serious=False)
                 break
@@ -272,6 +288,18 @@ def _translation(potential: Potential) -> tuple[float, float]:
     shifts = (np.array([0.3, -1.7, 12.9]), structure.cell[0] - 2 * structure.cell[2])
     moved = (_moved(structure, structure.positions + shift) for shift in shifts)
     return _largest_change(potential, structure, moved)
+
+
+def _far_from_origin(potential: Potential) -> tuple[float, float]:
+    """Coordinates of 5,000 Å have four digits less than a crystal's own."""
+    structure = shaken_crystal(potential)
+    forces = _compute(potential, structure).forces
+    moved = _moved(structure, structure.positions + np.array([5000.3, -5000.7, 5000.1]))
+    others = _compute(potential, moved).forces
+    assert forces is not None
+    assert others is not None
+    scale = max(float(np.abs(forces).max()), 1.0)
+    return float(np.abs(others - forces).max()), _ROUNDING[potential.precision] * scale
 
 
 def _rotation(potential: Potential) -> tuple[float, float]:
@@ -445,6 +473,87 @@ def _ranks_forces(potential: Potential, bits: int) -> tuple[float, float]:
     return float(np.abs(total - whole).max()), _force_tolerance(bits, whole)
 
 
+# --- next to nothing ------------------------------------------------------------------------------
+
+
+@contextmanager
+def _trying(what: str) -> Iterator[None]:
+    """Says what the model failed on, where that is not an ordinary structure."""
+    try:
+        yield
+    except Error as error:
+        raise Error(f"on {what}: {error}") from error
+
+
+def _isolated_atoms(
+    potential: Potential, bits: int, most_elements: int | None = None
+) -> tuple[float, float]:
+    """Each element alone, and all of them out of each other's reach."""
+    elements = potential.elements[:most_elements]
+    energies = []
+    for element in elements:
+        with _trying(f"an isolated atom of {element}"):
+            energies.append(_particles(potential, [element], np.zeros((1, 3)), [1]).energy)
+    species = elements * 2
+    positions = np.zeros((len(species), 3))
+    positions[:, 0] = np.arange(len(species)) * 1.01 * potential.influence_distance
+    with _trying("atoms without neighbours"):
+        result = _particles(potential, species, positions, [1] * len(species))
+    assert result.forces is not None
+    deviation = abs(result.energy - 2 * sum(energies)) + float(np.abs(result.forces).max())
+    return deviation, _rounding(potential, 2 * sum(map(abs, energies)), bits)
+
+
+def _particles(
+    potential: Potential, species: list[str], positions: Floats, contributing: list[int]
+) -> Result:
+    """What an MPI rank hands over."""
+    distances = np.linalg.norm(positions[:, None] - positions, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    near = distances < potential.cutoff
+    codes = [potential.species_codes[potential.elements.index(name)] for name in species]
+    counts, (_, neighbours) = near.sum(axis=1), near.nonzero()
+    return potential.compute_particles(codes, positions, contributing, counts, neighbours)
+
+
+def _empty_region(potential: Potential, bits: int) -> tuple[float, float]:
+    """A rank with other ranks' particles only, and one without any."""
+    worst = 0.0
+    crystal = shaken_crystal(potential, periodic=False)
+    for n in (len(crystal.species), 0):
+        with _trying("a region without particles of its own"):
+            result = _particles(potential, crystal.species[:n], crystal.positions[:n], [0] * n)
+        assert result.forces is not None
+        worst = max(worst, abs(result.energy), float(np.abs(result.forces).max(initial=0.0)))
+    return worst, 0.0
+
+
+def _one_pair(
+    potential: Potential, bits: int, most_elements: int | None = None
+) -> tuple[float, float]:
+    """Each element with the next; on one rank, and shared by two."""
+    worst, largest = 0.0, 0.0
+    positions = 0.7 * potential.cutoff * np.array([[0.0, 0.0, 0.0], [0.48, -0.6, 0.64]])
+    elements = potential.elements[:most_elements]
+    for pair in zip(elements, elements[1:] + elements[:1], strict=True):
+        with _trying(f"a pair of {pair[0]} and {pair[1]}"):
+            whole, one, other = (
+                _particles(potential, list(pair), positions, contributing)
+                for contributing in ([1, 1], [1, 0], [0, 1])
+            )
+        assert whole.forces is not None
+        assert one.forces is not None
+        assert other.forces is not None
+        worst = max(
+            worst,
+            abs(one.energy + other.energy - whole.energy),
+            float(np.abs(one.forces + other.forces - whole.forces).max()),
+            float(np.abs(whole.forces.sum(axis=0)).max()),
+        )
+        largest = max(largest, abs(whole.energy), float(np.abs(whole.forces).max()))
+    return worst, _rounding(potential, largest, bits)
+
+
 #: Name, unit and explanation, and what runs with as many bits as it is told.
 _Divided = tuple[tuple[str, str, str], Callable[[Potential, int], tuple[float, float]]]
 
@@ -496,12 +605,38 @@ _AMONG_RANKS: tuple[_Divided, ...] = (
     ),
 )
 
+_NEXT_TO_NOTHING: tuple[_Divided, ...] = (
+    (
+        (
+            "isolated atoms",
+            "eV",
+            "atoms without neighbours have forces, or not the energies that each has alone",
+        ),
+        _isolated_atoms,
+    ),
+    (
+        (
+            "empty region",
+            "eV",
+            "an MPI rank without particles of its own gives an energy or forces",
+        ),
+        _empty_region,
+    ),
+    (
+        ("one pair", "eV", "a pair has another energy when two MPI ranks share it"),
+        _one_pair,
+    ),
+)
+
 _QUICK: tuple[_Divided, ...] = (
     (("repeatable", "eV", "the same system twice gives two energies"), _steady),
     *_AMONG_RANKS,
+    (_NEXT_TO_NOTHING[0][0], partial(_isolated_atoms, most_elements=_FEW_ELEMENTS)),
+    _NEXT_TO_NOTHING[1],
+    (_NEXT_TO_NOTHING[2][0], partial(_one_pair, most_elements=_FEW_ELEMENTS)),
     (
         ("cutoff", "eV", "the energy jumps where a pair comes within the cutoff"),
-        partial(_cutoff, most_elements=3),
+        partial(_cutoff, most_elements=_FEW_ELEMENTS),
     ),
 )
 
