@@ -108,6 +108,12 @@ def messages() -> Path:
     return compiled("messages", "tests.graph_models:Messages", *options)
 
 
+def fails_without_edges() -> Path:
+    options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
+    options += ["--pattern", "graph", "--layers", "3", "--no-energy-only"]
+    return compiled("fails_without_edges", "tests.graph_models:FailsWithoutEdges", *options)
+
+
 def mixture() -> Path:
     options = ["--elements", "Si,C", "--cutoff", str(MIXTURE_CUTOFF)]
     return compiled("mixture", "tests.compiled_models:Mixture", *options)

@@ -149,6 +149,32 @@ class TestSystems:
         after = potential.compute_particles(*of_whole)
         assert after.energy == before.energy
 
+    def test_a_graph_is_never_empty_and_may_have_one_edge(self, tmp_path: Path) -> None:
+        """Two atoms on two ranks, out of each other's reach and within it."""
+        from torchml_driver import Potential
+
+        package = compiled_models.fails_without_edges().read_bytes()
+        folder = compiled_models.messages_folder(tmp_path / "model", package)
+        for settings in ("", "edge_receiver_row 0\ndrop_unused_particles True\n"):
+            parameters = graph_models.graph_parameters("model.pt2", settings=settings)
+            (folder / "model.param").write_text(parameters)
+            potential = Potential(folder)
+            for distance, neighbours in ((20.0, 0), (2.2, 1)):
+                coordinates = np.array([[0.0, 0.0, 0.0], [distance, 0.0, 0.0]])
+                counts, lists = [neighbours] * 2, [1, 0][: 2 * neighbours]
+                ranks = [
+                    potential.compute_particles([0, 0], coordinates, own, counts, lists)
+                    for own in ([1, 0], [0, 1])
+                ]
+                atoms = Atoms("Si2", coordinates)
+                energies, forces = graph_models.on_a_plain_graph(
+                    graph_models.Messages(), atoms, ["Si"]
+                )
+                for rank, energy in zip(ranks, energies, strict=True):
+                    assert rank.energy == pytest.approx(energy, abs=1e-12)
+                total = ranks[0].forces + ranks[1].forces
+                np.testing.assert_allclose(total, forces, rtol=0, atol=1e-12)
+
 
 @pytest.fixture(scope="module")
 def installed(
