@@ -420,7 +420,8 @@ def model() -> None:
 @click.option(
     "--precision",
     type=click.Choice(["float64", "float32", "float16", "bfloat16"]),
-    help="Type of the model's inputs (default: found out).",
+    metavar="TYPE",
+    help="Type of the model's inputs: float64, …",
 )
 @click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
 @click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
@@ -458,10 +459,10 @@ def model_pack(
 ) -> None:
     """Makes a folder that KIM installs from a TorchScript FILE (.pt) or a compiled one (.pt2).
 
-    The model is evaluated on a few atoms, and refused where a simulation with it would be wrong.
+    Evaluates the model on a few atoms, and refuses it where a simulation would be wrong.
 
-    TorchScript is what torch.jit.script(model).save(FILE) writes; a model built on e3nn (MACE,
-    NequIP, SevenNet) needs e3nn.util.jit.script(model).save(FILE) instead.
+    torch.jit.script(model).save(FILE) writes TorchScript; a model built on e3nn (MACE, NequIP,
+    SevenNet) needs e3nn.util.jit.script(model).save(FILE).
 
     \b
     Example:

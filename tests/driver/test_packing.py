@@ -97,7 +97,8 @@ class Listed(Weighted):
 
 
 class FractionOfLargest(Weighted):
-    """Not a number where all species codes are 0."""
+    """Not a number where all species codes are 0. With several elements an atom's energy hangs on
+    which others its rank has, so that ranks do not add up."""
 
     def weights(self, species: torch.Tensor) -> torch.Tensor:
         return species.to(torch.float64) / species.max()
@@ -127,7 +128,8 @@ def test_the_species_codes_that_a_model_was_made_for_are_found_where_they_can_be
     answer = tried(tmp_path, module, elements=elements)
     assert answer["species"]["outcome"] == outcome
     assert bool(answer["checks"]) == (outcome != "unknown")
-    assert failing(answer) == set()
+    depends_on_its_rank = isinstance(module, FractionOfLargest) and elements == ELEMENTS
+    assert failing(answer) == ({"one pair"} if depends_on_its_rank else set())
 
 
 def test_trying_other_codes_leaves_no_trace(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from torchml_installer.errors import (
     NotPermittedError,
     NotTorchScriptError,
     OutputExistsError,
+    PythonModuleError,
     TorchMLError,
     UnsoundModelError,
     WrongForwardError,
@@ -252,7 +253,14 @@ def test_a_model_on_descriptors_has_no_species_codes(tmp_path: Path) -> None:
 
 
 def _answering(answer: dict[str, Any]) -> Callable[..., object]:
-    return lambda *_arguments, **_options: answer
+    """The trial's answer; nothing else can be asked."""
+
+    def answered(module: str, *_arguments: object, **_options: object) -> object:
+        if module != "trial":
+            raise PythonModuleError("The module is not installed.", "")
+        return answer
+
+    return answered
 
 
 def _check(name: str, serious: bool) -> dict[str, Any]:
