@@ -120,11 +120,15 @@ class Network(torch.nn.Module):
         return self.out(torch.tanh(self.hidden(r)))
 
     def distances(
-        self, coords: torch.Tensor, n_neigh: torch.Tensor, nlist: torch.Tensor
+        self,
+        coords: torch.Tensor,
+        n_neigh: torch.Tensor,
+        nlist: torch.Tensor,
+        contributing: torch.Tensor,
     ) -> torch.Tensor:
-        """Of clusters, of which all particles contribute."""
         row = torch.repeat_interleave(torch.arange(n_neigh.size(0)), n_neigh.long())
-        delta = coords.index_select(0, nlist.long()) - coords.index_select(0, row)
+        owner = contributing.nonzero().view(-1).index_select(0, row)
+        delta = coords.index_select(0, nlist.long()) - coords.index_select(0, owner)
         return (delta * delta).sum(1, keepdim=True).sqrt()
 
     def forward(
@@ -135,7 +139,7 @@ class Network(torch.nn.Module):
         nlist: torch.Tensor,
         contributing: torch.Tensor,
     ) -> torch.Tensor:
-        return self.pairs(self.distances(coords, n_neigh, nlist)).sum()
+        return self.pairs(self.distances(coords, n_neigh, nlist, contributing)).sum()
 
 
 class ScaledNetwork(Network):
@@ -151,7 +155,7 @@ class ScaledNetwork(Network):
             self.hidden, self.out = hidden, out
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
-        r = self.distances(coords, n_neigh, nlist)
+        r = self.distances(coords, n_neigh, nlist, contributing)
         return (self.pairs(r.float()).double() * self.shift).sum()
 
 
@@ -163,7 +167,7 @@ class BufferBeside(Network):
         self.register_buffer("constant", torch.full((3,), 0.1, dtype=torch.float64))
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
-        r = self.distances(coords, n_neigh, nlist)
+        r = self.distances(coords, n_neigh, nlist, contributing)
         return self.pairs(r).sum() * self.constant[0].float()
 
 

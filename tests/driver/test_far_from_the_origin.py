@@ -114,7 +114,7 @@ def test_neither_long_boxes_nor_single_particles_bring_others_within_reach(tmp_p
     assert result.energy == pytest.approx(expected.energy, rel=1e-5)
 
 
-@pytest.mark.parametrize("far", [2e3, 5e4, 1e9])
+@pytest.mark.parametrize("far", [2e3, 5e4, 5e8])
 @pytest.mark.parametrize("periodic", [False, (False, True, False)], ids=["open", "one direction"])
 def test_molecules_very_far_apart_do_not_end_python(
     periodic: Any, far: float, tmp_path: Path

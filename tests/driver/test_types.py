@@ -74,7 +74,10 @@ def by_torch(
     atoms = cluster()
     near = atoms.get_all_distances() < CUTOFF
     np.fill_diagonal(near, False)
-    coords = torch.tensor(atoms.positions).to(inputs).requires_grad_(True)
+    positions = atoms.positions
+    if inputs != torch.float64:  # which keeps more digits: from the middle of the particles
+        positions = positions - 0.5 * (positions.min(axis=0) + positions.max(axis=0))
+    coords = torch.tensor(positions).to(inputs).requires_grad_(True)
     before = torch.get_default_dtype()
     torch.set_default_dtype(inputs if default is None else default)
     try:
@@ -127,9 +130,9 @@ def test_the_hosts_default_type_comes_back_also_after_a_failure(
     potential = load(write_typed_model(tmp_path, WithoutDtypesAndFailing(torch.float64)))
     for _ in range(2):  # the first time, and once it has been evaluated
         with pytest.raises(torchml_driver.Error, match="too far away"):
-            potential.compute(["Si"], [[2000.0, 0.0, 0.0]])
+            potential.compute(["Si"] * 2, [[2000.0, 0.0, 0.0], [2002.0, 0.0, 0.0]])
         assert torch.get_default_dtype() == hosts
-        assert potential.compute(["Si"], [[1.0, 2.0, 3.0]]).energy == 6.0
+        assert potential.compute(["Si"] * 2, [[1.0, 2.0, 3.0], [1.0, 2.0, 5.0]]).energy == 28.0
         assert torch.get_default_dtype() == hosts
 
 
@@ -174,7 +177,8 @@ def test_a_choice_that_the_host_makes_meanwhile_stays(tmp_path: Path) -> None:
 import threading, time, numpy, torch, torchml_driver
 potential = torchml_driver.Potential({str(folder)!r})
 n = 200_000  # without neighbours
-none, all, places = numpy.zeros(n, dtype=int), numpy.ones(n, dtype=int), numpy.ones((n, 3))
+none, all = numpy.zeros(n, dtype=int), numpy.ones(n, dtype=int)
+places = numpy.arange(3.0 * n).reshape(n, 3) * 9
 def compute(): potential.compute_particles(none, places, all, none, none[:0], forces=False)
 def simulate():
     while torch.get_default_dtype() != torch.bfloat16:
@@ -198,7 +202,8 @@ def test_a_process_forked_meanwhile_has_the_hosts_default_type(tmp_path: Path) -
 import os, threading, time, numpy, torch, torchml_driver
 potential = torchml_driver.Potential({str(folder)!r})
 n = 200_000  # without neighbours
-none, all, places = numpy.zeros(n, dtype=int), numpy.ones(n, dtype=int), numpy.ones((n, 3))
+none, all = numpy.zeros(n, dtype=int), numpy.ones(n, dtype=int)
+places = numpy.arange(3.0 * n).reshape(n, 3) * 9
 def compute(): potential.compute_particles(none, places, all, none, none[:0], forces=False)
 ended = False
 def simulate():

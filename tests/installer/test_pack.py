@@ -296,7 +296,7 @@ def test_a_model_that_cannot_be_loaded_here_is_packed_and_that_is_told(
     answer = {"not_loaded": "there is no GPU here."}
     monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
     assert not pack_in(tmp_path, make_torchscript(tmp_path / "a.pt")).checked
-    assert "cannot be loaded here (there is no GPU here)" in capsys.readouterr().err
+    assert "cannot be run here (there is no GPU here)" in capsys.readouterr().err
 
 
 DESCRIPTORS = ROOT / "tests" / "data" / "descriptors"

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def test_a_python_program_may_go_on_where_one_rank_fails(
 ) -> None:
     program = tmp_path / "ranks.py"
     program.write_text(PYTHON_PROGRAM.format(model=EXAMPLE_MODEL))
-    command = [*OPEN_MPI, "2", "python", program]
+    command = [*OPEN_MPI, "2", sys.executable, program]
     handled = run_ranks(command, driver_environment, tmp_path)
     assert handled.returncode == 0, handled.stderr
     assert "rank 0 has -261.353818" in handled.stdout
@@ -142,6 +143,6 @@ def test_a_setting_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(RuntimeError):
         Simulator(EXAMPLE_MODEL)
     assert (
-        "KIM_MODEL_ON_ERROR has to be 'abort' or 'return', not 'stop'"
+        "KIM_MODEL_ON_ERROR is 'stop'; it can be 'abort' (end the whole job) or 'return'"
         in (tmp_path / "kim.log").read_text()
     )

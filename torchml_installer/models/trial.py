@@ -64,7 +64,7 @@ def run(path: Path) -> Trial:
         reason = error.message.partition("cannot be run: ")[2] or error.message
         raise UnsoundModelError(f"The model fails on a few atoms: {reason}.") from error
     if (reason := answer.get("not_loaded")) is not None:
-        return skipped(parameters, f"it cannot be loaded here ({reason.rstrip('.')}).")
+        return skipped(parameters, f"it cannot be run here ({reason.rstrip('.')}).")
     if (reason := answer.get("failed")) is not None:
         raise UnsoundModelError(f"The model fails on a few atoms: {reason}")
     parameters = _with_species(parameters, answer["species"])

@@ -104,11 +104,11 @@ def find_precision(parameter_file: Path, first: str | None = None) -> Finding:
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore", ModelWarning)
                         potential = load(f"precision {inputs}", atomic_numbers)
+                        systems = _configurations(len(potential.elements), potential.cutoff, 1)
                         results[inputs] = [
-                            _compute(potential, configuration)
-                            for configuration in itertools.islice(
-                                _configurations(len(potential.elements), potential.cutoff), 2, 4
-                            )
+                            _compute(potential, system)
+                            # Those of which all particles that have neighbours contribute.
+                            for system in itertools.islice(systems, 0, 4, 2)
                         ]
                     trials.append(Trial(inputs, energies=potential.energy_type))
                 except Error as error:

@@ -3,11 +3,11 @@ what every simulator relies on.
 
     python -m torchml_driver.trial MODEL
 
-Prints one JSON object. ``not_loaded``: why the model cannot be loaded here (it was compiled for
-another machine, say), or ``failed``: how it fails on an ordinary system; otherwise ``species``, the
-fields of ``species_codes.Finding``, and ``checks``, those of ``verify.verify_quickly`` with the
-species codes that the package records or that were found; none where these are not known, or
-contradict each other.
+Prints one JSON object. ``not_loaded``: why the model cannot be loaded or evaluated here (it was
+compiled for another machine, say), or ``failed``: how it fails on an ordinary system; otherwise
+``species``, the fields of ``species_codes.Finding``, and ``checks``, those of
+``verify.verify_quickly`` with the species codes that the package records or that were found; none
+where these are not known, or contradict each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ._core import Error
+from ._core import Error, ErrorHere
 from .potential import Potential
 from .species_codes import find, stdout_for_answers
 from .verify import verify_quickly
@@ -45,6 +45,8 @@ def trial(model: Path) -> dict[str, Any]:
         if recorded is None and found.outcome == "atomic_numbers":
             potential = _loaded(model, atomic_numbers=True)
         answer["checks"] = [asdict(check) for check in verify_quickly(potential)]
+    except ErrorHere as error:
+        return {"not_loaded": str(error)}
     except Error as error:
         return {"failed": str(error)}
     return answer

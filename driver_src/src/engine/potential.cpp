@@ -134,7 +134,8 @@ struct Potential::Implementation {
         runtime =
             load_model(find_model_file(files, parameters.model_file, parameter_file),
                        parameters.returns_forces, device, recorded_type(parameters), warnings);
-        inputs = make_inputs({parameters, codes, files, runtime->scalar_type()});
+        inputs = make_inputs(
+            {parameters, codes, files, runtime->scalar_type(), runtime->may_round_inputs()});
         runtime->check_arguments(inputs->argument_names());
     }
 
@@ -172,7 +173,8 @@ struct Potential::Implementation {
         Parameters changed = parameters;
         changed.cutoff = cutoff;
         const std::vector<Path> no_files;  // only descriptors come from one
-        inputs = make_inputs({changed, codes, no_files, runtime->scalar_type()});
+        inputs = make_inputs(
+            {changed, codes, no_files, runtime->scalar_type(), runtime->may_round_inputs()});
         parameters = std::move(changed);
         company_energies.clear();
     }

@@ -39,7 +39,12 @@ std::atomic<bool> host_uses_torch{false};
 int torchs_own_choice() {
     int count = 1;
     try {
-        std::thread([&count] { count = at::get_num_threads(); }).join();
+        std::thread([&count] {
+            try {
+                count = at::get_num_threads();
+            } catch (...) {  // no memory for it
+            }
+        }).join();
     } catch (const std::system_error&) {  // no more threads for this user
     }
     return count;

@@ -11,10 +11,12 @@ namespace {
 
 class GraphInputs final : public Inputs {
   public:
-    GraphInputs(double cutoff, int n_layers, const GraphOptions& options, at::ScalarType scalar)
+    GraphInputs(double cutoff, int n_layers, const GraphOptions& options, at::ScalarType scalar,
+                bool rounded)
         : cutoff_(cutoff),
           options_(options),
           scalar_(scalar),
+          rounded_(rounded),
           near_(cutoff),
           layers_(static_cast<std::size_t>(n_layers)) {}
 
@@ -37,9 +39,9 @@ class GraphInputs final : public Inputs {
         grow(system);
         number_particles(system);
         for (std::size_t k = 0; k < layers_.size(); ++k) write_layer(k);
-        moved_ = renumbered_ || loses_digits(scalar_);
+        moved_ = renumbered_ || rounded_;
         if (moved_ && !renumbered_) moved_coordinates_.renew() = *coordinates_;
-        if (loses_digits(scalar_)) move_together(cutoff_, *moved_coordinates_);
+        if (rounded_) move_together(cutoff_, *moved_coordinates_);
     }
 
     const NearNeighbours& neighbours() const override { return near_; }
@@ -235,6 +237,7 @@ class GraphInputs final : public Inputs {
     double cutoff_;
     GraphOptions options_;
     at::ScalarType scalar_;
+    bool rounded_;                        // the model rounds coordinates
     Buffer<double> coordinates_;          // of all particles
     NearNeighbours near_;                 // a row per reached particle, but for the last ring
     std::vector<std::int32_t> reached_;   // every particle in any graph, ring after ring
@@ -256,8 +259,8 @@ class GraphInputs final : public Inputs {
 }  // namespace
 
 std::unique_ptr<Inputs> make_graph_inputs(double cutoff, int n_layers, const GraphOptions& options,
-                                          at::ScalarType scalar) {
-    return std::make_unique<GraphInputs>(cutoff, n_layers, options, scalar);
+                                          at::ScalarType scalar, bool rounded) {
+    return std::make_unique<GraphInputs>(cutoff, n_layers, options, scalar, rounded);
 }
 
 }  // namespace torchml

@@ -14,6 +14,6 @@ namespace torchml {
 /// MPI ranks but particles within N cutoffs. Every pair stands in both directions, unless the model
 /// wants less (GraphOptions).
 std::unique_ptr<Inputs> make_graph_inputs(double cutoff, int n_layers, const GraphOptions& options,
-                                          at::ScalarType scalar);
+                                          at::ScalarType scalar, bool rounded);
 
 }  // namespace torchml

@@ -12,7 +12,7 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
     const at::ScalarType scalar = source.scalar;
     switch (parameters.preprocessing) {
         case Preprocessing::none:
-            return make_neighbour_inputs(parameters.cutoff, scalar);
+            return make_neighbour_inputs(parameters.cutoff, scalar, source.rounded);
         case Preprocessing::descriptor:
             return make_descriptor_inputs(source);
         case Preprocessing::graph:
@@ -22,7 +22,7 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
                 "without them (--no-graph or KIM_MODEL_DISABLE_GRAPH); build it again with them.");
 #else
             return make_graph_inputs(parameters.cutoff, parameters.n_layers, parameters.graph,
-                                     scalar);
+                                     scalar, source.rounded);
 #endif
     }
     fail("unknown preprocessing.");

@@ -97,6 +97,7 @@ struct InputsSource {
     const std::vector<int>& species_codes;            ///< of each element, in their order
     const std::vector<std::filesystem::path>& files;  ///< of the portable model
     at::ScalarType scalar;  ///< the model's floating-point type (see Runtime::scalar_type)
+    bool rounded;           ///< coordinates may be rounded (see Runtime::may_round_inputs)
 };
 
 /// The inputs of a calling convention. Throws Error for a convention that this driver does not

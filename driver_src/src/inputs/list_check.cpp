@@ -92,6 +92,9 @@ std::optional<std::string> ListCheck::look(const System& system,
         return std::nullopt;
     }
 
+    // As many as no crystal has: particles on top of each other would take for ever.
+    const std::int64_t most_candidates = 10'000'000 + 1000 * n_rows;
+    std::int64_t n_candidates = 0;
     const auto visit = [&](std::int64_t i, const auto& found) {
         const double* x = coordinates.data() + 3 * i;
         const std::int64_t* own = cells_.data() + 3 * i;
@@ -101,6 +104,7 @@ std::optional<std::string> ListCheck::look(const System& system,
                 for (cell[2] = own[2] - 1; cell[2] <= own[2] + 1; ++cell[2]) {
                     for (std::int32_t j = heads_[slot_of(cell)]; j >= 0;
                          j = next_[static_cast<std::size_t>(j)]) {
+                        if (++n_candidates > most_candidates) return;
                         const std::int64_t* other =
                             cells_.data() + 3 * static_cast<std::int64_t>(j);
                         // Another cell may share the slot.
@@ -119,6 +123,7 @@ std::optional<std::string> ListCheck::look(const System& system,
         const std::int64_t listed = near.counts()[static_cast<std::size_t>(row)];
         std::int64_t count = 0;
         visit(i, [&](std::int32_t) { ++count; });
+        if (n_candidates > most_candidates) return std::nullopt;
         n_pairs += std::max(count, listed);
         if (count > listed) {
             n_missing += count - listed;

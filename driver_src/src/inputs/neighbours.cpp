@@ -11,8 +11,8 @@ namespace {
 
 class NeighbourInputs final : public Inputs {
   public:
-    NeighbourInputs(double cutoff, at::ScalarType scalar)
-        : cutoff_(cutoff), scalar_(scalar), near_(cutoff) {}
+    NeighbourInputs(double cutoff, at::ScalarType scalar, bool rounded)
+        : cutoff_(cutoff), scalar_(scalar), rounded_(rounded), near_(cutoff) {}
 
     std::vector<std::string> argument_names() const override {
         return {"species", "coords", "n_neigh", "nlist", "contributing"};
@@ -35,7 +35,7 @@ class NeighbourInputs final : public Inputs {
         for (std::int64_t i = 0; i < system.n; ++i) {
             if (system.contributing[i] != 0) near_.append_row(i, system, *coordinates_);
         }
-        moved_ = loses_digits(scalar_);
+        moved_ = rounded_;
         if (!moved_) return;
         moved_coordinates_.renew() = *coordinates_;
         move_together(cutoff_, *moved_coordinates_);
@@ -85,6 +85,7 @@ class NeighbourInputs final : public Inputs {
   private:
     double cutoff_;
     at::ScalarType scalar_;
+    bool rounded_;                  // the model rounds coordinates
     std::int64_t n_particles_ = 0;  // of the system
     std::int64_t n_company_ = 0;    // added to them
     Buffer<std::int64_t> species_;
@@ -97,8 +98,8 @@ class NeighbourInputs final : public Inputs {
 
 }  // namespace
 
-std::unique_ptr<Inputs> make_neighbour_inputs(double cutoff, at::ScalarType scalar) {
-    return std::make_unique<NeighbourInputs>(cutoff, scalar);
+std::unique_ptr<Inputs> make_neighbour_inputs(double cutoff, at::ScalarType scalar, bool rounded) {
+    return std::make_unique<NeighbourInputs>(cutoff, scalar, rounded);
 }
 
 }  // namespace torchml

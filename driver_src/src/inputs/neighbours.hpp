@@ -9,6 +9,6 @@ namespace torchml {
 /// species int64 (n); coords (n, 3), Å; n_neigh int32 (n_contributing); nlist int32 (sum n_neigh);
 /// contributing int64 (n), 1 = contributing. Rows exist for contributing particles only, in the
 /// order of particles, and hold the neighbours nearer than the cutoff.
-std::unique_ptr<Inputs> make_neighbour_inputs(double cutoff, at::ScalarType scalar);
+std::unique_ptr<Inputs> make_neighbour_inputs(double cutoff, at::ScalarType scalar, bool rounded);
 
 }  // namespace torchml

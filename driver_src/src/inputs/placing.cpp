@@ -70,8 +70,6 @@ void move_axis(double kept, std::size_t first, std::vector<double>& coordinates,
 
 }  // namespace
 
-bool loses_digits(at::ScalarType scalar) { return scalar != at::kDouble; }
-
 void move_together(double cutoff, std::vector<double>& coordinates) {
     if (coordinates.empty()) return;
     std::vector<double> sorted;

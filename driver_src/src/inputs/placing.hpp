@@ -3,15 +3,10 @@
 // Where the model sees particles: positions that its floating-point type tells apart best, and
 // particles that do not exist, for models that fail where no pair is within the cutoff.
 
-#include <c10/core/ScalarType.h>
-
 #include <cstdint>
 #include <vector>
 
 namespace torchml {
-
-/// Whether coordinates lose digits when they become the model's: then they are moved first.
-bool loses_digits(at::ScalarType scalar);
 
 /// Moves particles together, (n, 3) Å, so that little is lost when their coordinates are rounded:
 /// the middle of the box around them becomes the origin. Where the box is long, empty space that

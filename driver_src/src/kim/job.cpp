@@ -12,6 +12,7 @@
 #include "engine/error.hpp"
 #include "engine/forking.hpp"
 #include "engine/launcher.hpp"
+#include "engine/variables.hpp"
 #include "kim/python_lock.hpp"
 
 namespace torchml::kim {
@@ -145,12 +146,13 @@ OnError usual() {
 }  // namespace
 
 OnError on_error() {
-    const auto wanted = process_environment()("KIM_MODEL_ON_ERROR");
-    if (!wanted) return OnError::automatic;
-    if (*wanted == "abort") return OnError::abort;
-    if (*wanted == "return") return OnError::give_back;
-    fail("the environment variable KIM_MODEL_ON_ERROR has to be 'abort' or 'return', not '",
-         *wanted, "'.");
+    const char* name = "KIM_MODEL_ON_ERROR";
+    const Environment environment = process_environment();
+    if (!variable(environment, name)) return OnError::automatic;
+    const auto chosen =
+        choose_variable(environment, name,
+                        {{"abort", "end the whole job"}, {"return", "leave it to the simulator"}});
+    return chosen == 0 ? OnError::abort : OnError::give_back;
 }
 
 void end_job_of_several_ranks(const std::string& message) {

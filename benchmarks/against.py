@@ -1,0 +1,103 @@
+"""This build of the driver beside another one: the time of a step, in turns.
+
+    python benchmarks/against.py OTHER/.venv/bin/python [--output FILE.md]
+
+OTHER: a Python with another build of torchml_driver, such as that of an earlier commit in a
+worktree of its own. Silicon, the Stillinger-Weber example in TorchScript, energy, forces and virial
+as simulators ask for them, one thread. Each measurement is a process of its own; the two take
+turns, and what counts is the ratio of each pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from measuring import machine
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "stillinger_weber"
+#: Without settings: every driver reads it.
+PARAMETERS = "1\nSi\n\nNone\n\n3.77118\n\nmodel.pt\n\nFalse\n\n5\n\nNone\n"
+
+
+def version(python: Path) -> str:
+    """The commit of the checkout that a Python's torchml_driver was built from, if it has one."""
+    folder = python.absolute().parent.parent.parent
+    done = subprocess.run(
+        ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def step(python: Path, model: Path, atoms: int, seconds: float) -> float:
+    """Milliseconds, the median of a process's steps."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [str(python), "-m", "torchml_driver.bench", str(model), "--atoms", str(atoms)]
+    done = subprocess.run(
+        [*command, "--seconds", str(seconds), "--json"], env=env, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    (size,) = json.loads(done.stdout)["sizes"]
+    return float(size["milliseconds"])
+
+
+def lines(other: Path, sizes: tuple[int, ...], pairs: int, seconds: float) -> Iterator[str]:
+    own = Path(sys.executable)
+    yield "# This build beside another"
+    yield ""
+    yield "A step of the Stillinger-Weber example, one thread: milliseconds (median of runs), and"
+    yield "the ratio of each pair of runs in turns: median, smallest and largest."
+    yield "Written by `python benchmarks/against.py OTHER_PYTHON --output benchmarks/AGAINST.md`."
+    yield ""
+    yield f"{machine()}; this build {version(own)}, the other {version(other)}"
+    yield ""
+    yield "| atoms | the other, ms | this one, ms | ratio | smallest | largest |"
+    yield "|---|---|---|---|---|---|"
+    with tempfile.TemporaryDirectory(prefix="torchml-bench-") as place:
+        model = Path(place)
+        make = [sys.executable, str(EXAMPLE / "make_model.py"), "--output", str(model / "model.pt")]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+        (model / "model.param").write_text(PARAMETERS)
+        for atoms in sizes:
+            times: dict[Path, list[float]] = {other: [], own: []}
+            for pair in range(pairs):
+                order = (other, own) if pair % 2 == 0 else (own, other)
+                for python in order:
+                    times[python].append(step(python, model, atoms, seconds))
+            ratios = sorted(b / a for a, b in zip(times[other], times[own], strict=True))
+            yield (
+                f"| {atoms} | {statistics.median(times[other]):.3f} "
+                f"| {statistics.median(times[own]):.3f} | {statistics.median(ratios):.3f} "
+                f"| {ratios[0]:.3f} | {ratios[-1]:.3f} |"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("other", type=Path, help="Python with the other build")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument("--atoms", default="64,500,4000", help="sizes of the systems")
+    parser.add_argument("--pairs", type=int, default=12, help="of runs, for each size")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
+    options = parser.parse_args()
+    sizes = tuple(int(word) for word in options.atoms.split(","))
+    text = []
+    for line in lines(options.other, sizes, options.pairs, options.seconds):
+        text.append(line)
+        print(line, flush=True)
+    if options.output:
+        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
