@@ -252,6 +252,7 @@ struct Potential::Implementation {
             inputs->complete();
         }
         const Evaluation evaluation = evaluate_with_company(request);
+        const Profile::Measure measure(profile, Stage::outputs);
         const std::int64_t n_company = inputs->n_company();
         Energies energies;
         double energy = evaluation.energy;
@@ -263,7 +264,6 @@ struct Potential::Implementation {
             energy = std::accumulate(rows, rows + energies.rows.size(0), 0.0);
         }
         energy_type = evaluation.energy_type;
-        const Profile::Measure measure(profile, Stage::outputs);
         if (!std::isfinite(energy)) refuse_energies(energies);
         if (results.energy != nullptr) *results.energy = energy * results.energy_unit;
         if (results.particle_energies != nullptr) write_particle_energies(energies, results);

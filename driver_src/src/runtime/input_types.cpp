@@ -1,5 +1,6 @@
 #include "runtime/input_types.hpp"
 
+#include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/ir/ir.h>
 
 #include <algorithm>
@@ -53,20 +54,37 @@ std::string joined(const std::vector<ScalarType>& types) {
     return text;
 }
 
+/// Calls visit(object) for a module's object and those of all modules in it. Not by
+/// Module::modules(): making one of torch's Modules ends the process where memory is short.
+template <class Visit>
+void visit_modules(const c10::ivalue::Object& object, const Visit& visit) {
+    visit(object);
+    for (const c10::IValue& value : object.slots()) {
+        if (value.isModule()) visit_modules(value.toObjectRef(), visit);
+    }
+}
+
 }  // namespace
 
 TypesOfModule types_of(const torch::jit::Module& module) {
     TypesOfModule found;
     for (const at::Tensor& tensor : module.parameters()) add(found.weights, tensor);
     for (const at::Tensor& tensor : module.buffers()) add(found.weights, tensor);
-    for (const torch::jit::Module& part : module.modules()) {
-        for (const auto& attribute : part.named_attributes(/*recurse=*/false)) {
-            add_constants(found.constants, attribute.value);
+    visit_modules(*module._ivalue(), [&](const c10::ivalue::Object& part) {
+        for (const c10::IValue& value : part.slots()) add_constants(found.constants, value);
+        for (torch::jit::Function* method : part.type()->methods()) {
+            auto* function = torch::jit::tryToGraphFunction(*method);
+            if (function != nullptr) add_constants(found.constants, *function->graph()->block());
         }
-        for (const auto& method : part.get_methods()) {
-            add_constants(found.constants, *method.graph()->block());
-        }
-    }
+    });
+    return found;
+}
+
+bool runs_code_when_loaded(const torch::jit::Module& module) {
+    bool found = false;
+    visit_modules(*module._ivalue(), [&](const c10::ivalue::Object& part) {
+        found |= part.type()->findMethod("__setstate__") != nullptr;
+    });
     return found;
 }
 

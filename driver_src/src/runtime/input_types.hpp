@@ -18,6 +18,9 @@ struct TypesOfModule {
 
 TypesOfModule types_of(const torch::jit::Module& module);
 
+/// Whether code of the model's own (__setstate__) runs while its file is loaded.
+bool runs_code_when_loaded(const torch::jit::Module& module);
+
 /// A way to evaluate a model.
 struct InputTypes {
     c10::ScalarType inputs;        ///< the type of its floating-point inputs

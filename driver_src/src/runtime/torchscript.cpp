@@ -204,11 +204,7 @@ class TorchScript final : public Runtime {
 
     /// Code may run while a file is loaded, and make tensors of the default type.
     void load_again_if_types_matter(const std::filesystem::path& file) {
-        bool runs_code = false;
-        for (const torch::jit::Module& part : module_.modules()) {
-            runs_code |= part.find_method("__setstate__").has_value();
-        }
-        if (recorded_ || !runs_code) return;
+        if (recorded_ || !runs_code_when_loaded(module_)) return;
         archive_ = load(file, name_, scalar_type());
     }
 
