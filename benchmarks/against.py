@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from measuring import machine
+from measuring import machine, print_table
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "stillinger_weber"
 #: Without settings: every driver reads it.
@@ -91,12 +91,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.atoms.split(","))
-    text = []
-    for line in lines(options.other, sizes, options.pairs, options.seconds):
-        text.append(line)
-        print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+    print_table(lines(options.other, sizes, options.pairs, options.seconds), options.output)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 from ase.build import bulk
-from measuring import machine
+from measuring import machine, print_table
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 LATTICE = 5.431  # angstrom
@@ -132,12 +132,7 @@ def main() -> None:
     parser.add_argument("--cells", default="2,4", help="edges of the systems, in unit cells")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.cells.split(","))
-    text = []
-    for line in lines(options.seconds, sizes):
-        text.append(line)
-        print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+    print_table(lines(options.seconds, sizes), options.output)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import bulk
-from measuring import machine
+from measuring import machine, print_table
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data" / "descriptors"
 LATTICE = 5.431  # angstrom
@@ -192,12 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     if "LIBDESCRIPTOR_ROOT" not in os.environ:
         sys.exit("LIBDESCRIPTOR_ROOT is not set: `torchml-install deps --with libdescriptor`")
-    text = []
-    for line in lines(options.largest):
-        text.append(line)
-        print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+    print_table(lines(options.largest), options.output)
 
 
 if __name__ == "__main__":

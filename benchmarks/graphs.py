@@ -26,7 +26,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import torch
 from ase.build import bulk
-from measuring import bare_step, machine, milliseconds
+from measuring import bare_step, machine, milliseconds, print_table
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 LATTICE = 5.431  # angstrom
@@ -411,12 +411,7 @@ def main() -> None:
             sys.exit(f"{tool} is not installed")
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
         (Path(folder) / "models").mkdir()
-        text = []
-        for line in lines(Bench(Path(folder))):
-            text.append(line)
-            print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+        print_table(lines(Bench(Path(folder))), options.output)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from measuring import machine
+from measuring import machine, print_table
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 5
@@ -129,12 +129,7 @@ def main() -> None:
         for part in ("torchml_installer", "driver_src", "env_templates", "examples"):
             ignored = shutil.ignore_patterns("__pycache__", "build")
             shutil.copytree(ROOT / part, command.checkout / part, ignore=ignored)
-        text = []
-        for line in lines(command):
-            text.append(line)
-            print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+        print_table(lines(command), options.output)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -45,3 +45,13 @@ def machine(used: str = "one used") -> str:
             break
     python = platform.python_version()
     return f"{name}, {cores} cores ({used}), Python {python}, torch {torch.__version__}"
+
+
+def print_table(lines: Iterable[str], output: Path | None) -> None:
+    """Prints lines as they come, and writes them to a file, too, if there is one."""
+    text = []
+    for line in lines:
+        text.append(line)
+        print(line, flush=True)
+    if output is not None:
+        output.write_text("\n".join(text) + "\n", encoding="utf-8")

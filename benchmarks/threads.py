@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compiled import CASES, packed
-from measuring import machine
+from measuring import machine, print_table
 
 _LOOP = "import os, time\nwhile os.getppid() != 1: sum(range(10_000))"
 _PROFILE = re.compile(r"(\d+) threads?, (\S+) MB of tensors")
@@ -100,12 +100,7 @@ def main() -> None:
     parser.add_argument("--atoms", default="4,32,108,256,500,2048", help="sizes of the systems")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.atoms.split(","))
-    text = []
-    for line in lines(options.seconds, sizes):
-        text.append(line)
-        print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+    print_table(lines(options.seconds, sizes), options.output)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def lmp() -> Path:
     (archive,) = place.glob("lammps_*.orig.tar.*")
     source = place / "source"
     source.mkdir()
-    parts = ("*/cmake", "*/src", "*/lib/kim")
+    parts = ("*/cmake", "*/src")
     run(["tar", "xf", archive, "-C", source, "--strip-components", "1", "--wildcards", *parts])
     packages = ("-DPKG_KIM=ON", "-DPKG_OPENMP=ON", "-DBUILD_MPI=ON", "-DBUILD_OMP=ON")
     without = [f"-DWITH_{name}=OFF" for name in ("JPEG", "PNG", "GZIP", "FFMPEG")]
