@@ -28,7 +28,7 @@ import torch
 from ase import units
 from ase.build import bulk
 from ase.md.verlet import VelocityVerlet
-from measuring import machine
+from measuring import machine, print_table
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 LATTICE = 5.431  # angstrom
@@ -184,13 +184,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="where the models compute (cpu)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    text = []
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
-        for line in lines(Path(folder), options.cells, options.device):
-            text.append(line)
-            print(line, flush=True)
-    if options.output:
-        options.output.write_text("\n".join(text) + "\n", encoding="utf-8")
+        print_table(lines(Path(folder), options.cells, options.device), options.output)
 
 
 if __name__ == "__main__":
