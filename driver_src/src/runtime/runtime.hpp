@@ -42,10 +42,10 @@ class Runtime {
     /// The least precise type that the model computes with, which decides how exact it is.
     virtual at::ScalarType least_precise_type() const { return scalar_type(); }
 
-    /// Whether coordinates may be rounded on their way through the model: by the driver, which has
-    /// yet to find out the type that the model wants, or by a model that takes float64 and computes
-    /// with less.
-    virtual bool may_round_inputs() const { return least_precise_type() != at::kDouble; }
+    /// Whether coordinates may be rounded on their way through the model: by the driver, which may
+    /// have yet to find out the type that the model wants, or by a model that takes float64 and
+    /// computes with less.
+    bool may_round_inputs() const { return least_precise_type() != at::kDouble; }
 
     /// The types of the model's weights (parameters and buffers), as far as they can be known.
     virtual std::vector<at::ScalarType> weight_types() const { return {scalar_type()}; }

@@ -56,12 +56,6 @@ class TorchScript final : public Runtime {
         return least;
     }
 
-    bool may_round_inputs() const override {
-        return Runtime::may_round_inputs() ||
-               std::any_of(ways_.begin(), ways_.end(),
-                           [](const InputTypes& way) { return way.inputs != at::kDouble; });
-    }
-
     std::vector<at::ScalarType> weight_types() const override { return types_.weights; }
 
     void check_arguments(const std::vector<std::string>& expected) const override {
