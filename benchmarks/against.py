@@ -1,11 +1,12 @@
 """This build of the driver beside another one: the time of a step, in turns.
 
-    python benchmarks/against.py OTHER/.venv/bin/python [--output FILE.md]
+    python benchmarks/against.py OTHER [--output FILE.md]
 
-OTHER: a Python with another build of torchml_driver, such as that of an earlier commit in a
-worktree of its own. Silicon, the Stillinger-Weber example in TorchScript, energy, forces and virial
-as simulators ask for them, one thread. Each measurement is a process of its own; the two take
-turns, and what counts is the ratio of each pair.
+OTHER: a folder with another build of torchml_driver, such as the site-packages of an earlier commit
+that was built in a worktree of its own. Both run with this Python and its torch: another copy of
+torch alone makes a difference of some per cent. Silicon, the Stillinger-Weber example in
+TorchScript, energy, forces and virial as simulators ask for them, one thread. Each measurement is a
+process of its own; the two take turns, and what counts is the ratio of each pair.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,23 +25,19 @@ from pathlib import Path
 from measuring import machine, print_table
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "stillinger_weber"
+_RUN = """
+import runpy, sys, torch
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("torchml_driver.bench", run_name="__main__", alter_sys=True)
+"""
 #: Without settings: every driver reads it.
 PARAMETERS = "1\nSi\n\nNone\n\n3.77118\n\nmodel.pt\n\nFalse\n\n5\n\nNone\n"
 
 
-def version(python: Path) -> str:
-    """The commit of the checkout that a Python's torchml_driver was built from, if it has one."""
-    folder = python.absolute().parent.parent.parent
-    done = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def step(python: Path, model: Path, atoms: int, seconds: float) -> float:
+def step(build: Path, model: Path, atoms: int, seconds: float) -> float:
     """Milliseconds, the median of a process's steps."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [str(python), "-m", "torchml_driver.bench", str(model), "--atoms", str(atoms)]
+    command = [sys.executable, "-c", _RUN, str(build), str(model), "--atoms", str(atoms)]
     done = subprocess.run(
         [*command, "--seconds", str(seconds), "--json"], env=env, capture_output=True, text=True
     )
@@ -49,15 +47,17 @@ def step(python: Path, model: Path, atoms: int, seconds: float) -> float:
     return float(size["milliseconds"])
 
 
-def lines(other: Path, sizes: tuple[int, ...], pairs: int, seconds: float) -> Iterator[str]:
-    own = Path(sys.executable)
+def lines(
+    other: Path, label: str, sizes: tuple[int, ...], pairs: int, seconds: float
+) -> Iterator[str]:
+    own = Path(sysconfig.get_path("platlib"))
     yield "# This build beside another"
     yield ""
     yield "A step of the Stillinger-Weber example, one thread: milliseconds (median of runs), and"
     yield "the ratio of each pair of runs in turns: median, smallest and largest."
-    yield "Written by `python benchmarks/against.py OTHER_PYTHON --output benchmarks/AGAINST.md`."
+    yield "Written by `python benchmarks/against.py OTHER --output benchmarks/AGAINST.md`."
     yield ""
-    yield f"{machine()}; this build {version(own)}, the other {version(other)}"
+    yield f"{machine()}; the other: {label}"
     yield ""
     yield "| atoms | the other, ms | this one, ms | ratio | smallest | largest |"
     yield "|---|---|---|---|---|---|"
@@ -70,8 +70,8 @@ def lines(other: Path, sizes: tuple[int, ...], pairs: int, seconds: float) -> It
             times: dict[Path, list[float]] = {other: [], own: []}
             for pair in range(pairs):
                 order = (other, own) if pair % 2 == 0 else (own, other)
-                for python in order:
-                    times[python].append(step(python, model, atoms, seconds))
+                for build in order:
+                    times[build].append(step(build, model, atoms, seconds))
             ratios = sorted(b / a for a, b in zip(times[other], times[own], strict=True))
             yield (
                 f"| {atoms} | {statistics.median(times[other]):.3f} "
@@ -84,14 +84,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("other", type=Path, help="Python with the other build")
+    parser.add_argument("other", type=Path, help="folder with the other build")
+    parser.add_argument("--label", default="another build", help="what the other one is")
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
-    parser.add_argument("--atoms", default="64,500,4000", help="sizes of the systems")
-    parser.add_argument("--pairs", type=int, default=12, help="of runs, for each size")
+    parser.add_argument("--atoms", default="64,500", help="sizes of the systems")
+    parser.add_argument("--pairs", type=int, default=8, help="of runs, for each size")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.atoms.split(","))
-    print_table(lines(options.other, sizes, options.pairs, options.seconds), options.output)
+    print_table(
+        lines(options.other, options.label, sizes, options.pairs, options.seconds), options.output
+    )
 
 
 if __name__ == "__main__":

@@ -59,14 +59,23 @@ def command(folder: Path, *words: str) -> None:
         sys.exit(done.stderr)
 
 
-def packed(case: Case, folder: Path) -> tuple[Path, Path]:
-    """Portable-model folders: with TorchScript, and compiled; with the same weights."""
+def made(case: Case) -> torch.nn.Module:
+    """The model in Python, in double precision."""
     file, name = case.source.split(":")
     path = EXAMPLES / file
     sys.path.insert(0, str(path.parent))
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float64)
     model = getattr(__import__(path.stem), name)(**case.arguments).eval()
+    assert isinstance(model, torch.nn.Module)
+    return model
+
+
+def packed(case: Case, folder: Path) -> tuple[Path, Path]:
+    """Portable-model folders: with TorchScript, and compiled; with the same weights."""
+    file, name = case.source.split(":")
+    path = EXAMPLES / file
+    model = made(case)
     torch.jit.script(model).save(str(folder / "model.pt"))
     kind = ["--elements", "Si", "--cutoff", str(case.cutoff), *case.options]
     words = ["compile", f"{path}:{name}", "--output", "model.pt2", *kind]

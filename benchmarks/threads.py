@@ -1,9 +1,9 @@
 """One thread or several: the time of a step with either, and with what the driver chooses, on a
 quiet machine and on one whose cores other processes use, too.
 
-Silicon, energy, forces and virial by the driver, as simulators ask for them. Each number of threads
-runs in a process of its own; on the busy machine one more process per core turns in a loop. The
-driver's Python module has to be installed (torchml-install driver).
+Silicon, TorchScript, energy, forces and virial by the driver, as simulators ask for them. Each
+number of threads runs in a process of its own; on the busy machine one more process per core turns
+in a loop. The driver's Python module has to be installed (torchml-install driver).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from compiled import CASES, packed
+import torch
+from compiled import CASES, Case, command, made
 from measuring import machine, print_table
 
 _LOOP = "import os, time\nwhile os.getppid() != 1: sum(range(10_000))"
@@ -56,6 +57,14 @@ def step(model: Path, atoms: int, threads: int | None, seconds: float) -> tuple[
     return size["milliseconds"], int(profile[1]), float(profile[2])
 
 
+def packed(case: Case, folder: Path) -> Path:
+    """A portable-model folder with TorchScript."""
+    torch.jit.script(made(case)).save(str(folder / "model.pt"))
+    kind = ["--elements", "Si", "--cutoff", str(case.cutoff), *case.options]
+    command(folder, "pack", "model.pt", *kind, "--name", "Model")
+    return folder / "Model"
+
+
 def lines(seconds: float, sizes: tuple[int, ...]) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0))
     yield "# One thread or several"
@@ -73,22 +82,16 @@ def lines(seconds: float, sizes: tuple[int, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
-            for kind, model in zip(
-                ("TorchScript", "compiled"), packed(case, Path(folder)), strict=True
-            ):
-                for atoms in sizes:
-                    cells = []
-                    for others in (0, cores):
-                        with busy(others):
-                            for threads in (1, cores, None):
-                                time, used, megabytes = step(model, atoms, threads, seconds)
-                                chosen = f" ({used})" if threads is None else ""
-                                cells.append(f"{time:.2f}{chosen}")
-                    yield (
-                        f"| {case.label}, {kind} | {atoms} | {megabytes:.1f} | "
-                        + " | ".join(cells)
-                        + " |"
-                    )
+            model = packed(case, Path(folder))
+            for atoms in sizes:
+                cells = []
+                for others in (0, cores):
+                    with busy(others):
+                        for threads in (1, cores, None):
+                            time, used, megabytes = step(model, atoms, threads, seconds)
+                            chosen = f" ({used})" if threads is None else ""
+                            cells.append(f"{time:.2f}{chosen}")
+                yield f"| {case.label} | {atoms} | {megabytes:.1f} | " + " | ".join(cells) + " |"
 
 
 def main() -> None:
@@ -96,8 +99,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each of them")
-    parser.add_argument("--atoms", default="4,32,108,256,500,2048", help="sizes of the systems")
+    parser.add_argument("--seconds", type=float, default=1.5, help="for each of them")
+    parser.add_argument("--atoms", default="4,32,108,256,864", help="sizes of the systems")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.atoms.split(","))
     print_table(lines(options.seconds, sizes), options.output)

@@ -48,8 +48,10 @@ def configure(work: Path, cmake: str | Path = "cmake", **variables: str | Path) 
 
 
 def kim_install(work: Path, **env: str) -> tuple[int, str]:
-    """KIM's own command, into an empty collection. It takes no path with a blank in it."""
-    (work / "driver_src").symlink_to(ROOT / "driver_src")
+    """KIM's own command, into an empty collection. It takes no path with a blank in it, builds
+    inside the folder, and leaves that behind when it fails."""
+    left = shutil.ignore_patterns("build")
+    shutil.copytree(ROOT / "driver_src", work / "driver_src", ignore=left)
     for name in ("drivers", "home"):
         (work / name).mkdir()
     places = {"KIM_API_MODEL_DRIVERS_DIR": str(work / "drivers"), "HOME": str(work / "home")}

@@ -89,10 +89,11 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
     for (int k = 0; k < 6; ++k) virial[k] = sums[k] * angstrom * unit;
 }
 
-// From where on threads save more than they cost (benchmarks/threads.py): bytes of the tensors that
-// a step makes, some 2 ms of work; and particles, where nothing is known yet, and for descriptors.
-constexpr std::size_t parallel_bytes = 4'000'000;
-constexpr std::int64_t parallel_particles = 100;
+// From where on threads save more than they cost (benchmarks/THREADS.md): bytes of the tensors that
+// a step makes, some 5 ms of work or more; and particles, where nothing is known yet, and for
+// descriptors.
+constexpr std::size_t parallel_bytes = 40'000'000;
+constexpr std::int64_t parallel_particles = 200;
 
 }  // namespace
 
