@@ -2,8 +2,8 @@
 quiet machine and on one whose cores other processes use, too.
 
 Silicon, TorchScript, energy, forces and virial by the driver, as simulators ask for them. Each
-number of threads runs in a process of its own; on the busy machine one more process per core turns
-in a loop. The driver's Python module has to be installed (torchml-install driver).
+number of threads runs in a process of its own; on the busy machine one more process per core spins.
+The driver's Python module has to be installed (torchml-install driver).
 """
 
 from __future__ import annotations

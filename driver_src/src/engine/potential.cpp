@@ -206,10 +206,10 @@ struct Potential::Implementation {
     }
 
     /// How many threads the next evaluation uses: one, unless there is enough to do, or the user
-    /// has named the number. Threads wait for each other after each operation, by turning in a
-    /// loop; where another process has one's core, that takes as long as the other's turn, many
-    /// times what the operation takes. By what a step does, and not by the time that it takes: the
-    /// same run gives the same numbers again.
+    /// has named the number. Threads spin until all of them have finished an operation: where
+    /// another process has the core of one, they spin for its whole time slice, many times what the
+    /// operation takes. The choice depends on what a step does and not on how long it takes, so
+    /// that the same run gives the same numbers again.
     int threads() const {
         const Threads all = process_threads();
         const bool descriptor = parameters.preprocessing == Preprocessing::descriptor;
