@@ -35,6 +35,17 @@ def _receipts_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield
 
 
+@pytest.fixture(autouse=True)
+def _default_type_is_left_as_it_was() -> Iterator[None]:
+    """Tests share a process, and what one leaves behind would fail others far from it."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_default_dtype() != torch.float32:
+        left = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        pytest.fail(f"torch's default type is {left} after this test.")
+
+
 @pytest.fixture(scope="session")
 def driver_environment(tmp_path_factory: pytest.TempPathFactory) -> DriverEnvironment:
     """Builds the driver and its Python module, once; a build that is kept takes seconds."""

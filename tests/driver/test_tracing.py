@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,15 @@ from torchml_installer.models.aot.systems import SystemMaker, convention
 
 GRAPH = convention("graph", 1, 1, torch.float64)
 SYSTEMS = SystemMaker("graph", 1, 1, 4.0, [0], torch.float64, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def _default_type_of_the_other_tests() -> Iterator[None]:
+    """Compiling has a process of its own, and makes the model's type the default there."""
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
 
 #: Ways of a library to make an integer of a size; each on the line after its name.
 LIBRARY = """
