@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 #include "engine/potential.hpp"
 #include "expect.hpp"
 

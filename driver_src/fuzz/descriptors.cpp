@@ -7,8 +7,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/error.hpp"
 #include "descriptors/descriptor_file.hpp"
-#include "engine/error.hpp"
 #include "expect.hpp"
 
 namespace {

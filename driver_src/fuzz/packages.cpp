@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 #include "expect.hpp"
-#include "runtime/package.hpp"
-#include "runtime/plan.hpp"
+#include "runtime/compiled/package.hpp"
+#include "runtime/compiled/plan.hpp"
 
 using torchml::fuzz::expect;
 

@@ -1,14 +1,14 @@
 // Any bytes as a parameter file: an Error that says something, or parameters that make sense.
 
-#include "engine/parameters.hpp"
+#include "base/parameters.hpp"
 
 #include <cmath>
 #include <cstdint>
 #include <set>
 #include <string>
 
-#include "engine/elements.hpp"
-#include "engine/error.hpp"
+#include "base/elements.hpp"
+#include "base/error.hpp"
 #include "expect.hpp"
 
 using torchml::fuzz::expect;

@@ -17,19 +17,19 @@
 #include <tuple>
 #include <vector>
 
-#include "engine/cores.hpp"
+#include "base/elements.hpp"
+#include "base/error.hpp"
 #include "engine/descriptor_calculator.hpp"
-#include "engine/device.hpp"
-#include "engine/elements.hpp"
-#include "engine/error.hpp"
-#include "engine/launcher.hpp"
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
-#include "engine/threads.hpp"
-#include "runtime/compatibility.hpp"
+#include "process/cores.hpp"
+#include "process/device.hpp"
+#include "process/launcher.hpp"
+#include "process/threads.hpp"
+#include "runtime/compiled/compatibility.hpp"
+#include "runtime/compiled/package.hpp"
 #include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
-#include "runtime/package.hpp"
 #include "torch_ops/operators.hpp"
 
 namespace py = pybind11;

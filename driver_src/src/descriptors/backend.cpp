@@ -1,7 +1,7 @@
 #include "descriptors/backend.hpp"
 
+#include "base/variables.hpp"
 #include "descriptors/libdescriptor.hpp"
-#include "engine/variables.hpp"
 
 namespace torchml {
 

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.hpp"
 #include "descriptors/aligned_memory.hpp"
 #include "descriptors/bispectrum_kernel.hpp"
 #include "descriptors/instruction_sets.hpp"
-#include "engine/error.hpp"
 
 namespace torchml {
 namespace {

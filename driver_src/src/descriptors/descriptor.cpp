@@ -1,9 +1,9 @@
 #include "descriptors/descriptor.hpp"
 
+#include "base/error.hpp"
 #include "descriptors/bispectrum.hpp"
 #include "descriptors/soap.hpp"
 #include "descriptors/symmetry_functions.hpp"
-#include "engine/error.hpp"
 
 namespace torchml {
 

@@ -5,10 +5,10 @@
 #include <map>
 #include <utility>
 
-#include "engine/elements.hpp"
-#include "engine/error.hpp"
-#include "engine/text_stream.hpp"
-#include "engine/value_lines.hpp"
+#include "base/elements.hpp"
+#include "base/error.hpp"
+#include "base/text_stream.hpp"
+#include "base/value_lines.hpp"
 
 namespace torchml {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/variables.hpp"
+#include "base/variables.hpp"
 
 namespace torchml {
 namespace {

@@ -12,8 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/error.hpp"
 #include "descriptors/libdescriptor_library.hpp"
-#include "engine/error.hpp"
 
 namespace torchml {
 

@@ -7,8 +7,8 @@
 #include <mutex>
 #include <system_error>
 
-#include "engine/error.hpp"
-#include "engine/variables.hpp"
+#include "base/error.hpp"
+#include "base/variables.hpp"
 
 // The path that the build has found; empty if it was not given any.
 #ifndef TORCHML_LIBDESCRIPTOR_LIBRARY

@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <vector>
 
+#include "base/error.hpp"
 #include "descriptors/aligned_memory.hpp"
 #include "descriptors/instruction_sets.hpp"
 #include "descriptors/soap_basis.hpp"
 #include "descriptors/soap_kernel.hpp"
-#include "engine/error.hpp"
 
 namespace torchml {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 
 // This file is compiled without contraction of a * b + c into one operation: the inverse below has
 // to be libdescriptor's, whose rounding decides what a nearly singular matrix gives.

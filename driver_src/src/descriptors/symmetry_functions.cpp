@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.hpp"
 #include "descriptors/aligned_memory.hpp"
 #include "descriptors/instruction_sets.hpp"
 #include "descriptors/symmetry_functions_kernel.hpp"
-#include "engine/error.hpp"
 
 namespace torchml {
 

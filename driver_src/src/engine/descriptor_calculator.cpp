@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/error.hpp"
 #include "descriptors/load.hpp"
-#include "engine/error.hpp"
-#include "engine/forking.hpp"
-#include "engine/host_state.hpp"
-#include "engine/threads.hpp"
 #include "inputs/descriptors.hpp"
+#include "process/forking.hpp"
+#include "process/host_state.hpp"
+#include "process/threads.hpp"
 
 namespace torchml {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/system.hpp"
+#include "base/system.hpp"
 
 namespace torchml {
 

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 
 namespace torchml {
 

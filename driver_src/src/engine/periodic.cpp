@@ -4,7 +4,7 @@
 #include <array>
 #include <limits>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 
 namespace torchml {
 

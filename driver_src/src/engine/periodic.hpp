@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/system.hpp"
+#include "base/system.hpp"
 
 namespace torchml {
 

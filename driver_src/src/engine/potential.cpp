@@ -7,21 +7,21 @@
 #include <map>
 #include <numeric>
 
-#include "engine/elements.hpp"
+#include "base/elements.hpp"
+#include "base/error.hpp"
+#include "base/warnings.hpp"
 #include "engine/energies.hpp"
-#include "engine/error.hpp"
-#include "engine/forking.hpp"
-#include "engine/host_state.hpp"
-#include "engine/profile.hpp"
 #include "engine/species_codes.hpp"
-#include "engine/threads.hpp"
-#include "engine/warnings.hpp"
-#include "inputs/inputs.hpp"
 #include "inputs/list_check.hpp"
+#include "inputs/make.hpp"
+#include "process/forking.hpp"
+#include "process/host_state.hpp"
+#include "process/profile.hpp"
+#include "process/threads.hpp"
 #include "runtime/devices.hpp"
-#include "runtime/process.hpp"
-#include "runtime/runtime.hpp"
-#include "runtime/tensor_memory.hpp"
+#include "runtime/load.hpp"
+#include "runtime/loaded_libraries.hpp"
+#include "runtime/memory/tensor_memory.hpp"
 #include "runtime/type_names.hpp"
 
 namespace torchml {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/parameters.hpp"
-#include "engine/system.hpp"
+#include "base/parameters.hpp"
+#include "base/system.hpp"
 
 namespace torchml {
 

@@ -1,7 +1,7 @@
 #include "engine/species_codes.hpp"
 
-#include "engine/error.hpp"
-#include "engine/variables.hpp"
+#include "base/error.hpp"
+#include "base/variables.hpp"
 
 namespace torchml {
 

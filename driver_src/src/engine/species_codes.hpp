@@ -3,9 +3,9 @@
 #include <optional>
 #include <string>
 
-#include "engine/launcher.hpp"
-#include "engine/parameters.hpp"
-#include "engine/warnings.hpp"
+#include "base/parameters.hpp"
+#include "base/warnings.hpp"
+#include "process/launcher.hpp"
 
 namespace torchml {
 

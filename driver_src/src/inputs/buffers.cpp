@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 
 namespace torchml {
 

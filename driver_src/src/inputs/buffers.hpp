@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/system.hpp"
+#include "base/system.hpp"
 
 namespace torchml {
 

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.hpp"
+#include "base/value_lines.hpp"
 #include "descriptors/load.hpp"
-#include "engine/error.hpp"
-#include "engine/value_lines.hpp"
-#include "engine/workers.hpp"
 #include "inputs/buffers.hpp"
+#include "process/workers.hpp"
 
 namespace torchml {
 

@@ -4,12 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "engine/parameters.hpp"
-#include "engine/system.hpp"
+#include "base/parameters.hpp"
+#include "base/system.hpp"
 
 namespace torchml {
 
@@ -99,9 +98,5 @@ struct InputsSource {
     at::ScalarType scalar;  ///< the model's floating-point type (see Runtime::scalar_type)
     bool rounded;           ///< coordinates may be rounded (see Runtime::may_round_inputs)
 };
-
-/// The inputs of a calling convention. Throws Error for a convention that this driver does not
-/// have, and for descriptor files that are missing or wrong.
-std::unique_ptr<Inputs> make_inputs(const InputsSource& source);
 
 }  // namespace torchml

@@ -9,11 +9,11 @@
 #include <filesystem>
 #include <vector>
 
-#include "engine/error.hpp"
-#include "engine/forking.hpp"
-#include "engine/launcher.hpp"
-#include "engine/variables.hpp"
+#include "base/error.hpp"
+#include "base/variables.hpp"
 #include "kim/python_lock.hpp"
+#include "process/forking.hpp"
+#include "process/launcher.hpp"
 
 namespace torchml::kim {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 #include "engine/potential.hpp"
 #include "kim/job.hpp"
 #include "kim/model_files.hpp"

@@ -9,8 +9,8 @@
 #include <fstream>
 #include <utility>
 
-#include "engine/error.hpp"
-#include "engine/parameters.hpp"
+#include "base/error.hpp"
+#include "base/parameters.hpp"
 
 namespace torchml::kim {
 

@@ -3,7 +3,7 @@
 #include <KIM_ModelDriverHeaders.hpp>
 #include <cmath>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 
 namespace torchml::kim {
 

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "engine/error.hpp"
+#include "base/error.hpp"
 #include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "engine/device.hpp"
+#include "process/device.hpp"
 
 namespace torchml {
 

@@ -6,9 +6,9 @@
 #include <sstream>
 #include <system_error>
 
-#include "engine/error.hpp"
-#include "engine/text_stream.hpp"
-#include "engine/variables.hpp"
+#include "base/error.hpp"
+#include "base/text_stream.hpp"
+#include "base/variables.hpp"
 #include "runtime/libtorch.hpp"
 
 // Paths that the build has found; empty if it was not given any.

@@ -32,6 +32,11 @@ std::string torch_version() {
     return config.substr(start, config.find_first_not_of("0123456789.", start) - start);
 }
 
+std::string series(const std::string& version) {
+    const auto dot = version.find('.');
+    return version.substr(0, dot == std::string::npos ? dot : version.find('.', dot + 1));
+}
+
 std::filesystem::path torch_folder() {
     Dl_info found{};
     const auto* function = reinterpret_cast<void*>(&c10::impl::device_guard_impl_registry);

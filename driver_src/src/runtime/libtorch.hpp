@@ -9,6 +9,9 @@ namespace torchml {
 /// for: a Python process has imported its own.
 std::string torch_version();
 
+/// 2.13 of 2.13.0: code that was compiled for one of these runs with all of them.
+std::string series(const std::string& version);
+
 /// The folder of the libtorch that this process uses.
 std::filesystem::path torch_folder();
 

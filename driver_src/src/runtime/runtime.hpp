@@ -2,14 +2,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <filesystem>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "engine/profile.hpp"
-#include "engine/warnings.hpp"
+#include "process/profile.hpp"
 
 namespace torchml {
 
@@ -57,13 +53,5 @@ class Runtime {
     virtual Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
                                 Profile& profile) = 0;
 };
-
-/// Loads a model file, by its extension, onto a device. `recorded`: the type of its inputs, if its
-/// parameter file says it. What there is to tell about types goes to `warnings`, which has to live
-/// as long as the model. Throws Error if the file is missing, broken or of another kind, or if it
-/// contradicts what is recorded.
-std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool returns_forces,
-                                    c10::Device device, std::optional<at::ScalarType> recorded,
-                                    Warnings& warnings);
 
 }  // namespace torchml

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "engine/parameters.hpp"
+#include "base/parameters.hpp"
 
 namespace torchml {
 

@@ -4,7 +4,7 @@ What a block needs stays in the processor's cache, whatever the number of edges;
 take blocks of its own.
 
 Values are numbered: first the model's arguments, then what the steps make. driver_src's
-runtime/plan.hpp describes the same plan as text and runs it.
+runtime/compiled/plan.hpp describes the same plan as text and runs it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,179 @@
+#include "base/parameters.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <locale>
+#include <sstream>
+
+#include "base/elements.hpp"
+#include "base/error.hpp"
+#include "base/text_stream.hpp"
+#include "base/value_lines.hpp"
+
+namespace torchml {
+
+namespace {
+
+constexpr int most_elements = 118;
+
+ValueLines value_lines(const std::string& text, const std::string& name) {
+    return {text, "parameter file " + name,
+            "The values, in order: number of elements, elements, preprocessing, cutoff, [layers of "
+            "a graph], model file, returns forces, number of inputs, descriptor."};
+}
+
+int whole_number(ValueLines& lines, const char* what, int least, int most) {
+    const std::string text = lines.next(what);
+    int value = 0;
+    if (!read_whole_number(text, value) || value < least || value > most) {
+        lines.reject(what, " has to be a whole number from ", least, " to ", most, ", not '", text,
+                     "'.");
+    }
+    return value;
+}
+
+double length(ValueLines& lines, const char* what) {
+    const std::string text = lines.next(what);
+    double value = 0.0;
+    if (!read_number(text, value) || value <= 0.0) {
+        lines.reject(what, " has to be a positive number (in Å), not '", text, "'.");
+    }
+    return value;
+}
+
+bool truth(ValueLines& lines, const char* what) {
+    const std::string text = lines.next(what);
+    if (lower(text) == "true") return true;
+    if (lower(text) == "false") return false;
+    lines.reject(what, " has to be True or False, not '", text, "'.");
+}
+
+std::vector<std::string> elements(ValueLines& lines) {
+    const int count = whole_number(lines, "the number of elements", 1, most_elements);
+    std::vector<std::string> result;
+    while (result.size() < static_cast<std::size_t>(count)) {
+        TextStream words(lines.next("the elements"));
+        for (std::string word; words >> word;) {
+            if (atomic_number(word) == 0) {
+                const std::string similar = similar_element(word);
+                lines.reject("there is no element '", word, "'",
+                             similar.empty() ? "" : "; did you mean '" + similar + "'?",
+                             similar.empty() ? "." : "");
+            }
+            if (std::find(result.begin(), result.end(), word) != result.end()) {
+                lines.reject("the element ", word, " is named twice.");
+            }
+            result.push_back(word);
+        }
+    }
+    if (result.size() > static_cast<std::size_t>(count)) {
+        lines.reject(count, " element(s) announced, ", result.size(), " named.");
+    }
+    return result;
+}
+
+Preprocessing preprocessing(ValueLines& lines) {
+    const std::string text = lines.next("the preprocessing");
+    if (lower(text) == "none") return Preprocessing::none;
+    if (lower(text) == "descriptor") return Preprocessing::descriptor;
+    if (lower(text) == "graph") return Preprocessing::graph;
+    lines.reject("the preprocessing has to be None, Descriptor or Graph, not '", text, "'.");
+}
+
+/// The value of a setting that is True or False.
+bool truth_setting(const ValueLines& lines, const std::string& name, const std::string& value) {
+    if (lower(value) == "true") return true;
+    if (lower(value) == "false") return false;
+    lines.reject(name, " has to be True or False, not '", value, "'.");
+}
+
+Precision precision_setting(const ValueLines& lines, const std::string& value) {
+    if (value == "float64") return Precision::float64;
+    if (value == "float32") return Precision::float32;
+    if (value == "float16") return Precision::float16;
+    if (value == "bfloat16") return Precision::bfloat16;
+    lines.reject("precision has to be float64, float32, float16 or bfloat16, not '", value, "'.");
+}
+
+/// Settings stand after the values, one `name value` a line, so that drivers without them still
+/// read the file.
+void read_setting(const ValueLines& lines, const std::string& line, Parameters& parameters) {
+    TextStream words(line);
+    std::string name, value, rest;
+    words >> name >> value >> rest;
+    const auto require_pattern = [&](bool fits, const char* patterns) {
+        if (fits) return;
+        lines.reject("the setting ", name, " is for models with preprocessing ", patterns,
+                     " only.");
+    };
+    const bool graph = parameters.preprocessing == Preprocessing::graph;
+    if (name == "edge_receiver_row") {
+        require_pattern(graph, "Graph");
+        if (value != "0" && value != "1") {
+            lines.reject("edge_receiver_row has to be 0 or 1, not '", value, "'.");
+        }
+        parameters.graph.receivers_only = true;
+        parameters.graph.receiver_row = value == "1";
+    } else if (name == "drop_unused_particles") {
+        require_pattern(graph, "Graph");
+        parameters.graph.drop_unused = truth_setting(lines, name, value);
+    } else if (name == "precision") {
+        parameters.precision = precision_setting(lines, value);
+    } else if (name == "atomic_numbers") {
+        require_pattern(parameters.preprocessing != Preprocessing::descriptor, "None or Graph");
+        parameters.atomic_numbers = truth_setting(lines, name, value);
+    } else {
+        lines.reject("unknown setting '", name,
+                     "'; there are edge_receiver_row, drop_unused_particles, precision and "
+                     "atomic_numbers.");
+    }
+    if (!rest.empty()) lines.reject("the setting ", name, " takes one value.");
+}
+
+}  // namespace
+
+Parameters parse_parameters(const std::string& text, const std::string& name) {
+    if (!is_text(text)) {
+        fail("parameter file ", name, " is not a text file. Give the model's *.param file here.");
+    }
+    if (text.find_first_not_of(" \t\r\n\f\v") == std::string::npos) {
+        fail("parameter file ", name, " is empty.");
+    }
+
+    ValueLines lines = value_lines(text, name);
+    Parameters parameters;
+    parameters.elements = elements(lines);
+    parameters.preprocessing = preprocessing(lines);
+    parameters.cutoff = length(lines, "the cutoff");
+    if (parameters.preprocessing == Preprocessing::graph) {
+        parameters.n_layers = whole_number(lines, "the number of graph layers", 1, 1000);
+    }
+    parameters.model_file = lines.next("the model file's name");
+    parameters.returns_forces = truth(lines, "'returns forces'");
+    parameters.n_inputs = whole_number(lines, "the number of inputs", 1, 10000);
+    parameters.descriptor = lines.next("the descriptor's name");
+    for (std::string line; lines.advance(line);) read_setting(lines, line, parameters);
+    return parameters;
+}
+
+std::string with_cutoff(const std::string& text, const std::string& name, double cutoff) {
+    ValueLines lines = value_lines(text, name);
+    elements(lines);
+    preprocessing(lines);
+    const std::string value = lines.next("the cutoff");
+    std::size_t start = 0;
+    for (int line = 1; line < lines.number(); ++line) start = text.find('\n', start) + 1;
+    std::ostringstream written;
+    written.imbue(std::locale::classic());
+    written.precision(std::numeric_limits<double>::max_digits10);
+    written << cutoff;
+    std::string changed = text;
+    return changed.replace(text.find(value, start), value.size(), written.str());
+}
+
+Parameters read_parameters(const std::filesystem::path& file) {
+    const std::string text = read_small_file(file, "parameter file");
+    return parse_parameters(text, file.filename().string());
+}
+
+}  // namespace torchml

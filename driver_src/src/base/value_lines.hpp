@@ -1,0 +1,60 @@
+#pragma once
+
+#include <filesystem>
+#include <sstream>
+#include <string>
+
+#include "base/error.hpp"
+#include "base/text_stream.hpp"
+
+namespace torchml {
+
+/// Whether the text has no control characters besides blanks.
+bool is_text(const std::string& text);
+
+/// Reads a small file whole. `what` is for messages ("parameter file"). Throws Error if it cannot
+/// be read or is longer than a file of values ever is (1 MiB).
+std::string read_small_file(const std::filesystem::path& file, const char* what);
+
+/// A word as a number, whatever decimal point the host program has set; false if it is none, or is
+/// not finite.
+bool read_number(const std::string& word, double& value);
+
+/// A word as a whole number; false if it is none.
+bool read_whole_number(const std::string& word, int& value);
+
+/// Letters in lower case.
+std::string lower(std::string text);
+
+/// The lines of a file that carry values, one after the other, with their numbers for messages.
+/// `#` starts a comment anywhere in a line; blank lines do not count.
+class ValueLines {
+  public:
+    /// `file`: what messages call it ("parameter file model.param"). `values`: what they say if it
+    /// ends too early.
+    ValueLines(const std::string& text, std::string file, std::string values)
+        : stream_(text), file_(std::move(file)), values_(std::move(values)) {}
+
+    /// Goes to the next line with a value, and gives it without comment and surrounding blanks.
+    bool advance(std::string& line);
+
+    /// The same for a line that has to be there. Throws Error if the file ends before `what`.
+    std::string next(const char* what);
+
+    /// The number of the line at hand, from 1.
+    int number() const { return number_; }
+
+    /// Throws Error for the line at hand.
+    template <class... Parts>
+    [[noreturn]] void reject(const Parts&... parts) const {
+        fail(file_, ", line ", number_, ": ", parts...);
+    }
+
+  private:
+    TextStream stream_;
+    std::string file_;
+    std::string values_;
+    int number_ = 0;
+};
+
+}  // namespace torchml

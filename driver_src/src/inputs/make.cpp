@@ -1,0 +1,31 @@
+#include "inputs/make.hpp"
+
+#include "base/error.hpp"
+#include "inputs/descriptors.hpp"
+#include "inputs/graphs.hpp"
+#include "inputs/neighbours.hpp"
+
+namespace torchml {
+
+std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
+    const Parameters& parameters = source.parameters;
+    const at::ScalarType scalar = source.scalar;
+    switch (parameters.preprocessing) {
+        case Preprocessing::none:
+            return make_neighbour_inputs(parameters.cutoff, scalar, source.rounded);
+        case Preprocessing::descriptor:
+            return make_descriptor_inputs(source);
+        case Preprocessing::graph:
+#ifdef TORCHML_NO_GRAPH
+            fail(
+                "the model wants staged graphs (preprocessing 'Graph'), but this driver was built ",
+                "without them (--no-graph or KIM_MODEL_DISABLE_GRAPH); build it again with them.");
+#else
+            return make_graph_inputs(parameters.cutoff, parameters.n_layers, parameters.graph,
+                                     scalar, source.rounded);
+#endif
+    }
+    fail("unknown preprocessing.");
+}
+
+}  // namespace torchml

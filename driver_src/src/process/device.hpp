@@ -1,0 +1,37 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "process/launcher.hpp"
+
+namespace torchml {
+
+/// Where a model computes.
+struct Device {
+    std::string type = "cpu";  ///< as torch names it
+    int index = 0;             ///< among the devices of that type which this process sees
+
+    std::string name() const { return type == "cpu" ? type : type + ":" + std::to_string(index); }
+};
+
+/// How many devices of a type this process sees; if none, why: a sentence without its full stop.
+struct DeviceCount {
+    int count = 0;
+    std::string why_none;
+};
+
+/// Asks for the devices of a type ("cuda", "mps" or "xpu").
+using DeviceCounter = std::function<DeviceCount(const std::string&)>;
+
+/// The device that `wanted` means: "cpu" (also if it is empty or nothing), "cuda", "cuda:N", and so
+/// on. Without a number, the ranks of a node take its devices in turn: rank m of those on the node
+/// takes device m mod n. A pure function of what it is given.
+///
+/// `source`: what said so, for messages. Throws Error for a device that is unknown or not there.
+Device choose_device(const std::optional<std::string>& wanted, const std::string& source,
+                     const std::optional<Launcher>& launcher, const Environment& environment,
+                     const DeviceCounter& devices);
+
+}  // namespace torchml

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <set>
+#include <string>
+
+#include "runtime/compiled/package.hpp"
+
+namespace torchml {
+
+/// Where a package is to run.
+struct Machine {
+    std::string torch;                   ///< version of the torch in this process
+    std::string device;                  ///< its type, such as cpu
+    std::string processor;               ///< as uname -m says it; "" if it does not
+    std::set<std::string> instructions;  ///< flags of /proc/cpuinfo; none: it does not say
+    std::string capability;              ///< of the GPU, such as "9.0"; "" if nobody tells
+};
+
+/// This process's, on a device.
+Machine this_machine(c10::Device device);
+
+/// Throws Error unless a package was compiled for such a machine. `name`: the package's, for
+/// messages.
+void require_compatible(const std::string& name, const PackageDescription& description,
+                        const Machine& machine);
+
+}  // namespace torchml

@@ -1,0 +1,461 @@
+#include "runtime/compiled/plan.hpp"
+
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <sstream>
+#include <utility>
+
+#include "base/error.hpp"
+#include "base/text_stream.hpp"
+#include "runtime/compiled/plan_rows.hpp"
+#include "runtime/compiled/plan_value.hpp"
+#include "runtime/memory/tensor_memory.hpp"
+#include "runtime/messages.hpp"
+
+namespace torchml {
+
+namespace {
+
+/// Less is not worth a thread's while.
+constexpr std::int64_t smallest_block = 64;
+
+std::int64_t quotient(std::int64_t rows, std::int64_t shares) {
+    return (rows + shares - 1) / shares;
+}
+
+/// Adds rows of `source` to those rows of `sum`, from `first` up to `last`, which `index` names.
+template <class Number>
+void add_rows(const at::Tensor& sum, const at::Tensor& index, const at::Tensor& source,
+              std::int64_t first, std::int64_t last) {
+    const std::int64_t n = index.size(0);
+    const std::int64_t width = n > 0 ? source.numel() / n : 0;
+    const auto* to = index.data_ptr<std::int64_t>();
+    const auto* from = source.data_ptr<Number>();
+    auto* into = sum.data_ptr<Number>();
+    for (std::int64_t row = 0; row < n; ++row, from += width) {
+        if (to[row] < first || to[row] >= last) continue;
+        Number* total = into + to[row] * width;
+        for (std::int64_t k = 0; k < width; ++k) total[k] += from[k];
+    }
+}
+
+void add_rows_of_any_type(const at::Tensor& sum, const at::Tensor& index, const at::Tensor& source,
+                          std::int64_t first, std::int64_t last) {
+    switch (sum.scalar_type()) {
+        case at::kDouble:
+            return add_rows<double>(sum, index, source, first, last);
+        case at::kFloat:
+            return add_rows<float>(sum, index, source, first, last);
+        case at::kHalf:
+            return add_rows<at::Half>(sum, index, source, first, last);
+        case at::kBFloat16:
+            return add_rows<at::BFloat16>(sum, index, source, first, last);
+        case at::kLong:
+            return add_rows<std::int64_t>(sum, index, source, first, last);
+        default:
+            fail("a compiled model sums numbers of type ", c10::toString(sum.scalar_type()),
+                 ", which this driver cannot do.");
+    }
+}
+
+}  // namespace
+
+/// Reads the steps of a plan.
+class Plan::Reader {
+  public:
+    Reader(Plan& plan, const std::vector<PackageArgument>& arguments, const std::string& file)
+        : plan_(plan), arguments_(arguments), file_(file) {
+        known_.assign(arguments.size(), true);
+    }
+
+    void read(const std::string& line) {
+        line_ = line;
+        if (!plan_.results_.empty()) refuse();
+        TextStream words(line);
+        const auto kind = word(words);
+        if (kind == "select") {
+            read_select(words);
+        } else if (kind == "zeros") {
+            read_zeros(words);
+        } else if (kind == "part") {
+            read_part(words);
+        } else if (kind == "return") {
+            std::string text;
+            while (words >> text) plan_.results_.push_back(known(text));
+            if (plan_.results_.empty()) refuse();
+        } else {
+            refuse();
+        }
+    }
+
+    std::size_t n_values() const { return known_.size(); }
+
+  private:
+    [[noreturn]] void refuse() const {
+        fail("package ", file_, " describes itself wrongly: 'step ", line_,
+             "'. Compile the model with `torchml-install model compile`.");
+    }
+
+    std::string word(std::istringstream& words) const {
+        std::string text;
+        if (!(words >> text)) refuse();
+        return text;
+    }
+
+    std::int64_t number(const std::string& text) const {
+        const bool digits =
+            !text.empty() && text.size() < 10 &&
+            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+        if (!digits) refuse();
+        return std::stoll(text);
+    }
+
+    std::size_t known(const std::string& text) const {
+        const auto value = static_cast<std::size_t>(number(text));
+        if (value >= known_.size() || !known_[value]) refuse();
+        return value;
+    }
+
+    std::size_t argument(const std::string& text) const {
+        const std::size_t value = known(text);
+        if (value >= plan_.n_arguments_) refuse();
+        return value;
+    }
+
+    /// A value that this step makes.
+    std::size_t made(const std::string& text) {
+        constexpr std::size_t most = 100000;
+        const auto value = static_cast<std::size_t>(number(text));
+        if (value >= most || (value < known_.size() && known_[value])) refuse();
+        if (value >= known_.size()) known_.resize(value + 1, false);
+        known_[value] = true;
+        return value;
+    }
+
+    void read_select(std::istringstream& words) {
+        Step step;
+        step.kind = Kind::select;
+        const std::string value = word(words);
+        step.argument = argument(word(words));
+        step.index = number(word(words));
+        const auto& sizes = arguments_[step.argument].sizes;
+        if (sizes.empty() || step.index >= sizes[0]) refuse();  // or there may be any number
+        step.value = made(value);
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    void read_zeros(std::istringstream& words) {
+        Step step;
+        step.kind = Kind::zeros;
+        step.value = made(word(words));
+        const auto type = scalar_type_called(word(words));
+        if (!type) refuse();
+        step.type = *type;
+        std::string text;
+        while (words >> text) {
+            const auto point = text.find('.');
+            if (text[0] != '@') {
+                step.sizes.push_back({number(text), -1});
+            } else if (point != std::string::npos) {
+                const auto of = argument(text.substr(1, point - 1));
+                const auto axis = number(text.substr(point + 1));
+                if (static_cast<std::size_t>(axis) >= arguments_[of].sizes.size()) refuse();
+                step.sizes.push_back({axis, static_cast<std::int64_t>(of)});
+            } else {
+                refuse();
+            }
+        }
+        sums_.push_back(step.value);
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    void read_part(std::istringstream& words) {
+        Step step;
+        step.kind = Kind::part;
+        step.part = plan_.parts_.size();
+        plan_.parts_.push_back(word(words));
+        step.block = number(word(words));
+        if (word(words) != "|") refuse();
+        std::string text;
+        bool split = false;
+        while (words >> text && text != "|") {
+            step.inputs.push_back(input(text));
+            split = split || step.inputs.back().split;
+        }
+        if (split != (step.block > 0)) refuse();
+        while (words >> text) {
+            step.outputs.push_back(output(text));
+            if ((step.outputs.back().made == Made::whole) == split) refuse();
+        }
+        if (step.outputs.empty()) refuse();
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    Input input(const std::string& text) const {
+        Input input;
+        const auto at = text.find('@');
+        input.split = text.back() == '*';
+        input.by_index = at != std::string::npos;
+        if (input.split && input.by_index) refuse();
+        input.value = known(text.substr(0, input.split ? text.size() - 1 : at));
+        if (input.by_index) {
+            for (const std::string& index : list(text.substr(at + 1))) {
+                input.rows_of.push_back(known(index));
+            }
+        }
+        return input;
+    }
+
+    Output output(const std::string& text) {
+        Output output;
+        const auto where = text.find('~');
+        const std::string what = text.substr(0, where);
+        const auto plus = what.find('+');
+        if (where != std::string::npos) {
+            output.zeros_known = true;
+            for (const std::string& value : list(text.substr(where + 1))) {
+                if (value[0] == '!') {
+                    output.one_where.push_back(argument(value.substr(1)));
+                } else {
+                    output.zero_where.push_back(known(value));
+                }
+            }
+        }
+        if (plus != std::string::npos) {
+            output.made = Made::sum;
+            output.value = known(what.substr(0, plus));
+            if (std::count(sums_.begin(), sums_.end(), output.value) == 0) refuse();
+            output.at = known(what.substr(plus + 1));
+        } else if (!what.empty() && what.back() == '*') {
+            output.made = Made::rows;
+            output.value = made(what.substr(0, what.size() - 1));
+        } else {
+            output.value = made(what);
+        }
+        return output;
+    }
+
+    /// Words with commas between them.
+    std::vector<std::string> list(const std::string& text) const {
+        std::vector<std::string> words;
+        for (std::size_t begin = 0; begin < text.size();) {
+            const std::size_t end = std::min(text.find(',', begin), text.size());
+            if (end == begin) refuse();
+            words.push_back(text.substr(begin, end - begin));
+            begin = end + 1;
+        }
+        return words;
+    }
+
+    Plan& plan_;
+    const std::vector<PackageArgument>& arguments_;
+    const std::string& file_;
+    std::string line_;
+    std::vector<bool> known_;
+    std::vector<std::size_t> sums_;  // values that begin as zeros; no others are added to
+};
+
+/// Runs one part, block by block.
+class Plan::Blocks {
+  public:
+    Blocks(const Step& step, const Run& run, const Rows& rows, std::vector<PlanValue>& values,
+           Workers& workers)
+        : step_(step), run_(run), values_(values), workers_(workers) {
+        const auto first = std::find_if(step.inputs.begin(), step.inputs.end(),
+                                        [](const Input& input) { return input.split; });
+        division_.rows = values_[first->value].n_rows();
+        division_.computed = std::min(division_.rows, rows.computed(step));
+        // The same number of blocks for every worker, if there are enough rows.
+        const std::int64_t n_workers = Workers::count();
+        const std::int64_t rounds =
+            std::max<std::int64_t>(1, quotient(division_.computed, step.block * n_workers));
+        division_.block = std::clamp(quotient(division_.computed, rounds * n_workers),
+                                     std::min(smallest_block, step.block), step.block);
+        for (const Input& input : step.inputs) {
+            PlanValue& value = values_[input.value];
+            input.split ? value.divide(division_) : static_cast<void>(value.whole());
+        }
+        for (const Output& output : step.outputs) {
+            if (output.made == Made::rows) {
+                values_[output.value].expect_pieces(division_, rows.read(output.value));
+            }
+        }
+        for (const Output& output : step.outputs) {
+            if (output.made != Made::sum) continue;
+            values_[output.value].whole();
+            values_[output.at].divide(division_);
+        }
+    }
+
+    void run() {
+        const std::int64_t count = division_.blocks();
+        const std::int64_t at_a_time = Workers::count();
+        sources_.resize(static_cast<std::size_t>(at_a_time) * step_.outputs.size());
+        for (std::int64_t first = 0; first < count; first += at_a_time) {
+            const std::int64_t n = std::min(at_a_time, count - first);
+            workers_.run(n, [&](int, std::int64_t k) { run_block(first + k, k); });
+            add_up(first, n);
+        }
+    }
+
+  private:
+    at::Tensor& source(std::int64_t slot, std::size_t output) {
+        return sources_[static_cast<std::size_t>(slot) * step_.outputs.size() + output];
+    }
+
+    /// `slot`: where what is to be added waits.
+    void run_block(std::int64_t block, std::int64_t slot) {
+        const KeptTensorMemory kept_memory(KeptTensorMemory::Of::part_of_step);
+        std::vector<at::Tensor> inputs;
+        inputs.reserve(step_.inputs.size());
+        for (const Input& input : step_.inputs) {
+            PlanValue& value = values_[input.value];
+            inputs.push_back(input.split ? value.rows(block) : value.whole());
+        }
+        std::vector<at::Tensor> outputs = run_(step_.part, inputs);
+        for (std::size_t k = 0; k < outputs.size(); ++k) {
+            const Output& output = step_.outputs[k];
+            if (outputs[k].dim() == 0 || outputs[k].size(0) != division_.size(block)) {
+                fail("a compiled model returned rows of another number than it was given.");
+            }
+            at::Tensor rows = outputs[k].contiguous();
+            if (output.made == Made::sum) {
+                source(slot, k) = std::move(rows);
+            } else {
+                values_[output.value].set_piece(block, std::move(rows));
+            }
+        }
+    }
+
+    void add_up(std::int64_t first, std::int64_t n) {
+        for (std::size_t k = 0; k < step_.outputs.size(); ++k) {
+            const Output& output = step_.outputs[k];
+            if (output.made != Made::sum) continue;
+            const at::Tensor& sum = values_[output.value].whole();
+            const std::int64_t size = sum.size(0);
+            std::vector<at::Tensor> indices;
+            for (std::int64_t block = 0; block < n; ++block) {
+                indices.push_back(values_[output.at].rows(first + block));
+                require_rows(sum, indices.back(), source(block, k));
+            }
+            // Each worker has rows of its own of the sum, so that all add in the same order.
+            const std::int64_t shares = n > 1 ? Workers::count() : 1;
+            workers_.run(shares, [&](int, std::int64_t share) {
+                const std::int64_t begin = size * share / shares;
+                const std::int64_t end = size * (share + 1) / shares;
+                for (std::int64_t block = 0; block < n; ++block) {
+                    add_rows_of_any_type(sum, indices[static_cast<std::size_t>(block)],
+                                         source(block, k), begin, end);
+                }
+            });
+            for (std::int64_t block = 0; block < n; ++block) source(block, k).reset();
+        }
+    }
+
+    /// What is added has the sum's rows' shape and type, and goes to rows that exist.
+    static void require_rows(const at::Tensor& sum, const at::Tensor& index,
+                             const at::Tensor& source) {
+        const bool fits = index.scalar_type() == at::kLong && index.dim() == 1 &&
+                          source.scalar_type() == sum.scalar_type() && source.dim() == sum.dim() &&
+                          source.size(0) == index.size(0) &&
+                          source.sizes().slice(1) == sum.sizes().slice(1);
+        if (!fits) fail("a compiled model sums up rows of another shape than it says.");
+        const auto* rows = index.data_ptr<std::int64_t>();
+        for (std::int64_t k = 0; k < index.size(0); ++k) {
+            if (rows[k] < 0 || rows[k] >= sum.size(0)) {
+                fail("a model refers to particle ", rows[k], " of ", sum.size(0), ".");
+            }
+        }
+    }
+
+    const Step& step_;
+    const Run& run_;
+    std::vector<PlanValue>& values_;
+    Workers& workers_;
+    std::vector<at::Tensor> sources_;
+    Division division_;
+};
+
+Plan::Plan(const std::vector<std::string>& lines, const std::vector<PackageArgument>& arguments,
+           const std::string& file)
+    : file_(file), n_arguments_(arguments.size()), n_values_(arguments.size()) {
+    Reader reader(*this, arguments, file);
+    for (const std::string& line : lines) reader.read(line);
+    if (results_.empty()) {
+        fail("package ", file,
+             " describes its steps, but not what they lead to. Compile the model with "
+             "`torchml-install model compile`.");
+    }
+    n_values_ = reader.n_values();
+    find_last_uses();
+}
+
+std::size_t Plan::n_outputs(std::size_t part) const {
+    for (const Step& step : steps_) {
+        if (step.kind == Kind::part && step.part == part) return step.outputs.size();
+    }
+    return 0;
+}
+
+void Plan::find_last_uses() {
+    std::vector<bool> wanted(n_values_, false);
+    for (const std::size_t value : results_) wanted[value] = true;
+    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
+        const auto want = [&](std::size_t value) {
+            if (!wanted[value]) step->done.push_back(value);
+            wanted[value] = true;
+        };
+        for (const Output& output : step->outputs) {
+            want(output.value);
+            if (output.made == Made::sum) want(output.at);
+        }
+        for (const Input& input : step->inputs) want(input.value);
+    }
+}
+
+std::vector<at::Tensor> Plan::evaluate(const std::vector<at::Tensor>& arguments, const Run& run) {
+    try {
+        return take_steps(arguments, run);
+    } catch (const Error&) {
+        throw;
+    } catch (const std::exception& problem) {
+        fail<ModelError>("the steps of the compiled model in ", file_,
+                         " failed: ", essence(problem));
+    }
+}
+
+std::vector<at::Tensor> Plan::take_steps(const std::vector<at::Tensor>& arguments, const Run& run) {
+    std::vector<PlanValue> values(n_values_);
+    for (std::size_t k = 0; k < arguments.size(); ++k) values[k].set(arguments[k]);
+    const Rows rows(*this, arguments);
+    for (const Step& step : steps_) {
+        if (step.kind == Kind::select) {
+            values[step.value].set(arguments[step.argument].select(0, step.index));
+        } else if (step.kind == Kind::zeros) {
+            std::vector<std::int64_t> sizes;
+            for (const Size& size : step.sizes) {
+                sizes.push_back(
+                    size.argument < 0
+                        ? size.number
+                        : arguments[static_cast<std::size_t>(size.argument)].size(size.number));
+            }
+            values[step.value].set(at::zeros(sizes, at::TensorOptions().dtype(step.type)));
+        } else if (step.block > 0) {
+            Blocks(step, run, rows, values, workers_).run();
+        } else {
+            std::vector<at::Tensor> inputs;
+            for (const Input& input : step.inputs) inputs.push_back(values[input.value].whole());
+            std::vector<at::Tensor> outputs = run(step.part, inputs);
+            for (std::size_t k = 0; k < outputs.size(); ++k) {
+                values[step.outputs[k].value].set(outputs[k].contiguous());
+            }
+        }
+        for (const std::size_t value : step.done) values[value].reset();
+    }
+    std::vector<at::Tensor> results;
+    for (const std::size_t value : results_) results.push_back(values[value].whole());
+    return results;
+}
+
+}  // namespace torchml

@@ -1,0 +1,58 @@
+#include "runtime/memory/pages.hpp"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+
+namespace torchml {
+
+namespace {
+
+constexpr std::size_t huge_page = 2 * 1024 * 1024;
+
+bool wants_huge_pages(std::size_t size) { return size >= 2 * huge_page; }
+
+/// Fewer pages to fault in and to find; the kernel may decline.
+void ask_for_huge_pages(void* data, std::size_t size) noexcept {
+    if (wants_huge_pages(size)) madvise(data, size, MADV_HUGEPAGE);
+}
+
+/// Addresses with that protection, where huge pages begin if the size wants them. There were
+/// `spare` bytes more to be had.
+void* map(std::size_t size, int protection, std::size_t spare = 0) noexcept {
+    if (wants_huge_pages(size)) spare += huge_page;
+    void* const found = mmap(nullptr, size + spare, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (found == MAP_FAILED) return nullptr;
+    auto* const begin = static_cast<char*>(found);
+    const std::size_t before =
+        wants_huge_pages(size) ? -reinterpret_cast<std::uintptr_t>(begin) % huge_page : 0;
+    if (before > 0) munmap(begin, before);
+    if (before < spare) munmap(begin + before + size, spare - before);
+    return begin + before;
+}
+
+}  // namespace
+
+void* map_pages(std::size_t size) noexcept {
+    void* const data = map(size, PROT_READ | PROT_WRITE);
+    if (data != nullptr) ask_for_huge_pages(data, size);
+    return data;
+}
+
+void* grow_pages(void* data, std::size_t size, std::size_t larger) noexcept {
+    // Left to itself, mremap moves huge pages to where they are none. It wants addresses for what
+    // is added before it takes the place.
+    void* const place = map(larger, PROT_NONE, larger - size);
+    if (place == nullptr) return nullptr;
+    // Where this fails after all, the kernel may have given up the place, and another thread may
+    // have it by now: it is left alone, addresses without memory.
+    if (mremap(data, size, larger, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
+        return nullptr;
+    }
+    ask_for_huge_pages(place, larger);
+    return place;
+}
+
+void unmap_pages(void* data, std::size_t size) noexcept { munmap(data, size); }
+
+}  // namespace torchml
