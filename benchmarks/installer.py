@@ -22,7 +22,11 @@ from measuring import machine, print_table
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 5
 #: What a change of one source compiles again: one without torch, and the two that take longest.
-TOUCHED = ("src/engine/potential.cpp", "src/runtime/torchscript/torchscript.cpp", "src/torch_ops/scatter.cpp")
+TOUCHED = (
+    "src/engine/potential.cpp",
+    "src/runtime/torchscript/torchscript.cpp",
+    "src/torch_ops/scatter.cpp",
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Includes point down only: from what is built on others to what others are built on."""
+"""Includes and imports point down only: from what is built on others to what those are built on."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.support import ROOT
 
 SOURCES = ROOT / "driver_src/src"
+INSTALLER = ROOT / "torchml_installer"
 
 #: From the bottom up; what stands in one line does not know of each other. What loads or makes one
 #: of several kinds (load.cpp, make.cpp) stands above them.
@@ -51,5 +53,56 @@ def test_the_driver_s_includes_point_down(name: str) -> None:
         for source in ours
         for included in includes(SOURCES / source)
         if layer(included) != name and height(layer(included)) >= height(name)
+    ]
+    assert up == []
+
+
+#: The installer's modules and folders, likewise.
+INSTALLER_LAYERS = (
+    ("__init__", "errors"),
+    ("support",),
+    ("detect",),
+    ("building",),
+    ("deps",),
+    ("remedies", "environment"),
+    ("models",),
+    ("driver",),
+    ("doctor", "uninstall"),
+    ("quickstart",),
+    ("cli",),
+    ("__main__",),
+)
+
+
+def imports(module: Path) -> set[str]:
+    """The installer's modules and folders that a module imports, at its top or in functions."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "torchml_installer":
+            found |= {
+                name.name if not name.name.startswith("__") else "__init__" for name in node.names
+            }
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [name.name for name in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            parts = (name or "").split(".")
+            if parts[0] == "torchml_installer" and len(parts) > 1:
+                found.add(parts[1])
+    return found
+
+
+@pytest.mark.parametrize("name", [name for together in INSTALLER_LAYERS for name in together])
+def test_the_installer_s_imports_point_down(name: str) -> None:
+    heights = {
+        name: height for height, together in enumerate(INSTALLER_LAYERS) for name in together
+    }
+    file = INSTALLER / f"{name}.py"
+    modules = [file] if file.exists() else sorted((INSTALLER / name).rglob("*.py"))
+    assert modules
+    up = [
+        f"{module.relative_to(INSTALLER)} imports {imported}"
+        for module in modules
+        for imported in sorted(imports(module) - {name})
+        if heights[imported] >= heights[name]
     ]
     assert up == []

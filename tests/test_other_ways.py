@@ -15,7 +15,7 @@ import pytest
 from ci.release.version import PLACES, version_of
 from tests.support import ROOT, run
 from torchml_installer.detect import cmake, kim_api, torch
-from torchml_installer.python_module import project_facts
+from torchml_installer.driver.python_module import project_facts
 
 SPACK = ROOT / "recipes/spack/spack_repo/torchml"
 

@@ -26,7 +26,7 @@ from tests.conda.offline import offline_folder
 from tests.support import ROOT, run
 from tests.torch_models import torchscript
 from tests.versions.toolchains import active_torch
-from torchml_installer.deps import libdescriptor
+from torchml_installer.deps import build_libdescriptor as libdescriptor
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 

@@ -47,7 +47,7 @@ def test_the_key_of_a_cache_changes_with_what_is_made(checkout: Path) -> None:
     keys = {before, *(key(checkout, *words) for words in options)}
     assert len(keys) == 1 + len(options)
     sources = ("driver_src/src/kim/units.cpp", "driver_src/cmake/FindLibtorch.cmake")
-    rest = ("torchml_installer/build.py", "ci/provision.py", "ci/setup.sh", "pyproject.toml")
+    rest = ("torchml_installer/driver/build.py", "ci/provision.py", "ci/setup.sh", "pyproject.toml")
     for name in (*sources, *rest):
         with (checkout / name).open("a") as file:
             file.write("\n")

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from torchml_installer import __version__, streams
+from torchml_installer import __version__
 from torchml_installer.errors import InterruptedByUserError, TorchMLError, UnexpectedError
-from torchml_installer.names import DEFAULT_DRIVER_NAME
+from torchml_installer.support import streams
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from torchml_installer.collections import Collection
     from torchml_installer.detect import Places
+    from torchml_installer.support.kim_items import Collection
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -114,7 +115,7 @@ def _places(torch_root: Path | None, kim_root: Path | None, cxx: str | None) -> 
 
 
 def _collection(word: str) -> Collection:
-    from torchml_installer.collections import Collection
+    from torchml_installer.support.kim_items import Collection
 
     return Collection(word)
 
@@ -176,8 +177,8 @@ def doctor(
     Example:
       torchml-install doctor --torch-root /opt/libtorch
     """
-    from torchml_installer import doctor as module
     from torchml_installer.detect import survey
+    from torchml_installer.doctor import diagnosis as module
 
     if as_json and markdown:
         raise click.UsageError("--json and --markdown are two formats: one at a time.")
@@ -193,7 +194,7 @@ def doctor(
     if as_json:
         _print_json(module.as_json(facts))
     elif markdown:
-        from torchml_installer import report
+        from torchml_installer.doctor import report
 
         click.echo(report.markdown(facts), nl=False)
     else:
@@ -358,9 +359,9 @@ def driver(
     Example:
       torchml-install driver --name TorchML__MD_173118614730_000
     """
-    from torchml_installer.build import DriverOptions, install_driver
-    from torchml_installer.libdescriptor import VARIABLE
-    from torchml_installer.torch_extensions import EXTENSIONS
+    from torchml_installer.detect.known_extensions import EXTENSIONS
+    from torchml_installer.detect.known_libdescriptor import VARIABLE
+    from torchml_installer.driver.build import DriverOptions, install_driver
 
     given = {
         EXTENSIONS["scatter"].variable: scatter_root,
@@ -819,8 +820,8 @@ def env(
     """
     import shlex
 
-    from torchml_installer import environment
-    from torchml_installer.environment_formats import FORMATS
+    from torchml_installer.environment import writing as environment
+    from torchml_installer.environment.formats import FORMATS
 
     places = _places(torch_root, kim_root, cxx)
     text, path = environment.write(kind, output, places, force=force)
@@ -935,7 +936,7 @@ def _run() -> int:
     except Exception as error:
         if isinstance(error, OSError) and (failed := streams.finish(0)):
             return failed  # it was the output that could not be written
-        from torchml_installer.system_errors import known
+        from torchml_installer.support.system_errors import known
 
         return _fail(known(error) or _unexpected(error))
     return code if isinstance(code, int) else 0
@@ -943,7 +944,7 @@ def _run() -> int:
 
 def _narrow_width() -> int | None:
     """Of a terminal with fewer columns than click's help takes at least; None for others."""
-    from torchml_installer.console import columns
+    from torchml_installer.support.console import columns
 
     width = columns(sys.stdout)
     return width if 0 < width < 52 else None
@@ -969,7 +970,7 @@ def _end_in_order() -> None:
 
 
 def _fail(error: TorchMLError) -> int:
-    from torchml_installer.console import fitted
+    from torchml_installer.support.console import fitted
 
     click.echo(fitted(f"error: {error.message}", sys.stderr), err=True)
     if error.remedy:

@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchml_installer import console
-from torchml_installer.build import DriverOptions, install_driver
-from torchml_installer.collections import Collection, Collections, ItemKind
 from torchml_installer.deps import packages
 from torchml_installer.deps.record import DepsOptions
 from torchml_installer.detect import Places, Survey, published_models, survey
+from torchml_installer.driver.build import DriverOptions, install_driver
 from torchml_installer.errors import (
     MissingForQuickstartError,
     ResultsDifferError,
@@ -24,10 +22,12 @@ from torchml_installer.errors import (
 )
 from torchml_installer.models.install import InstallOptions, install_model
 from torchml_installer.models.pack import PackOptions, pack
-from torchml_installer.paths import cache_folder
-from torchml_installer.process import run_logged
-from torchml_installer.resources import shared_folder
-from torchml_installer.user_python import user_python
+from torchml_installer.support import console
+from torchml_installer.support.kim_items import Collection, Collections, ItemKind
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.process import run_logged
+from torchml_installer.support.resources import shared_folder
+from torchml_installer.support.user_python import user_python
 
 MODEL_NAME = "TorchML_SW_Si__MO_000000000000_000"
 #: Å: sigma (2.0951) times the range 1.8 of the published parameters.

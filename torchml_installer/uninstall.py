@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder, console, pip, receipts
+from torchml_installer.deps import pip
 from torchml_installer.errors import NotInstalledError, NotPermittedError
-from torchml_installer.paths import cache_folder, data_folder, temporary_caches
-from torchml_installer.receipts import Receipt
+from torchml_installer.support import build_folder, console, receipts
+from torchml_installer.support.paths import cache_folder, data_folder, temporary_caches
+from torchml_installer.support.receipts import Receipt
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 
 from ci.release.errors import ReleaseError
 from ci.release.sources import Commit
-from torchml_installer.python_module import project_facts
+from torchml_installer.driver.python_module import project_facts
 
 LICENSE = "BSD-3-Clause"
 #: The recipe that hands on another project's library, as its wheel has it.

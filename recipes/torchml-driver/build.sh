@@ -29,7 +29,7 @@ cmake --install build
 # As a wheel, Python's own tools know the module and its version.
 "$PYTHON" - <<'END'
 from pathlib import Path
-from torchml_installer.python_module import project_facts, write_wheel
+from torchml_installer.driver.python_module import project_facts, write_wheel
 
 write_wheel(Path("staged/torchml_driver"), project_facts(Path("driver_src")), Path("wheels"))
 END

@@ -30,7 +30,7 @@ def test_a_file_server_without_locks_is_no_obstacle(driver: DriverRuns) -> None:
 def test_what_is_loaded_is_not_built_where_nothing_may_be_run(bare: CleanMachine) -> None:
     bare.memory_disk("/noexec", "1m", user=USER, options=",noexec")
     bare.give("/var/tmp", mode=0o777)
-    program = "from torchml_installer.paths import *; print(plain_temporary_parent())"
+    program = "from torchml_installer.support.paths import *; print(plain_temporary_parent())"
     words = [f"{ENVIRONMENT}/bin/python", "-c", program]
 
     def chosen(**settings: str) -> str:

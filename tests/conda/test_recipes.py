@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from ci.conda_packages import NAMES, RECIPES, any_true, rendered
 from tests.support import ROOT
-from torchml_installer.deps import libdescriptor
+from torchml_installer.deps import build_libdescriptor as libdescriptor
 
 README = RECIPES / "README.md"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import DRIVER, DriverEnvironment, run
-from torchml_installer import known_energy
-from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.detect import Places, toolchain
-from torchml_installer.driver_check import require_known_energy
+from torchml_installer.driver import known_energy
+from torchml_installer.driver.driver_check import require_known_energy
 from torchml_installer.errors import WrongEnergyError
 
 

@@ -38,7 +38,9 @@ def machine(tmp_path: Path) -> Machine:
 @pytest.fixture
 def own_temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but tmp_path holds temporary folders: /tmp has those of other runs, and they stay."""
-    monkeypatch.setattr("torchml_installer.paths._plain_temporary_parents", lambda: [tmp_path])
+    monkeypatch.setattr(
+        "torchml_installer.support.paths._plain_temporary_parents", lambda: [tmp_path]
+    )
 
 
 @pytest.fixture(autouse=True)

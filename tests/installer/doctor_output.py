@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from torchml_installer import doctor
+from torchml_installer.doctor import diagnosis as doctor
 
 
 def require_documented(answer: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class DriverMachine(Machine):
         self.script = write(
             self.folder / "run.py",
             "from pathlib import Path\n"
-            "import torchml_installer.build as build\n"
+            "import torchml_installer.driver.build as build\n"
             f"build.shared_folder = lambda name: Path({str(self.sources)!r})\n"
             "from torchml_installer.cli import main\n"
             "main()\n",

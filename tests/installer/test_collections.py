@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, make_kim, write
-from torchml_installer.collections import (
+from torchml_installer.errors import CollectionNotWritableError, CollectionUnsetError
+from torchml_installer.support.kim_items import (
     Collection,
     Collections,
     ItemKind,
     put_in_place,
     staging,
 )
-from torchml_installer.errors import CollectionNotWritableError, CollectionUnsetError
 
 LIBRARY = "libkim-api-model-driver.so"
 

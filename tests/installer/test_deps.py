@@ -21,6 +21,7 @@ import pytest
 from tests.installer.made_up import ODD_NAME, Machine, Outcome, make_kim, make_torch, write
 from tests.support import KEPT, ROOT
 from tests.versions.toolchains import active_torch
+from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.errors import (
     BadOptionError,
     BuildFailedError,
@@ -29,7 +30,6 @@ from torchml_installer.errors import (
     NotPermittedError,
     OutputExistsError,
 )
-from torchml_installer.torch_extensions import EXTENSIONS
 
 SCATTER = EXTENSIONS["scatter"]
 
@@ -81,7 +81,7 @@ class DepsMachine(Machine):
         self.script = write(
             self.folder / "run.py",
             "import dataclasses\n"
-            "from torchml_installer.torch_extensions import EXTENSIONS\n"
+            "from torchml_installer.detect.known_extensions import EXTENSIONS\n"
             f"EXTENSIONS['scatter'] = dataclasses.replace("
             f"EXTENSIONS['scatter'], sha256={sha256!r})\n"
             "from torchml_installer.cli import main\n"

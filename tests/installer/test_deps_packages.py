@@ -287,7 +287,7 @@ class TestSettingsOfPip:
         settings = {f"PIP_{name.upper()}": str(tmp_path / "elsewhere") for name in names}
         settings["PIP_USER"] = "1"
         program = (
-            "import subprocess, sys; from torchml_installer import pip; "
+            "import subprocess, sys; from torchml_installer.deps import pip; "
             "command = pip.install_command('--target', 'own', 'cmake'); "
             "sys.exit(subprocess.run(command).returncode)"
         )
@@ -300,7 +300,7 @@ class TestSettingsOfPip:
         """pip ends without an error where its settings have it only say what it would do."""
         program = (
             "from pathlib import Path; "
-            "from torchml_installer import python_module as module; "
+            "from torchml_installer.driver import python_module as module; "
             "module.install_dependencies(module.ProjectFacts('1', ('vesin',)), Path('log'))"
         )
         outcome = self.run(home, "-c", program, PIP_DRY_RUN="1")

@@ -13,10 +13,10 @@ import pytest
 from tests.installer.compiled import compiled, needs_compiler
 from tests.installer.made_up import ODD_NAME, make_torch, write
 from torchml_installer.detect import elf, torch, torch_extension
+from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.record import Finding
 from torchml_installer.detect.torch import TorchFinding
 from torchml_installer.errors import ExtensionMissingError
-from torchml_installer.torch_extensions import EXTENSIONS
 
 SCATTER = EXTENSIONS["scatter"]
 pytestmark = needs_compiler

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import OLD_ABI, make_kim, make_program, make_torch, write
-from torchml_installer import receipts
 from torchml_installer.detect import (
     accelerators,
     build_tool,
@@ -32,8 +31,9 @@ from torchml_installer.detect import (
     torch_extension,
     xxd,
 )
+from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.record import Finding, Place
-from torchml_installer.torch_extensions import EXTENSIONS
+from torchml_installer.support import receipts
 
 SCATTER = EXTENSIONS["scatter"]
 Setter = Callable[[Mapping[str, str]], None]

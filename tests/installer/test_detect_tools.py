@@ -28,8 +28,8 @@ from torchml_installer.errors import (
     NoCompilerError,
     NoKimApiError,
 )
-from torchml_installer.names import DEFAULT_DRIVER_NAME
-from torchml_installer.process import quick_output
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
+from torchml_installer.support.process import quick_output
 
 GCC_12 = "c++ (Debian 12.2.0-14) 12.2.0"
 GCC_8 = "g++ (GCC) 8.5.0 20210514 (Red Hat 8.5.0-4)"

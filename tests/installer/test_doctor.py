@@ -26,10 +26,13 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from torchml_installer import detect, doctor, errors, receipts, remedies, report
+from torchml_installer import detect, errors, remedies
 from torchml_installer.detect import Places, cmake, compiler, kim_api, kim_collections, survey
-from torchml_installer.names import DEFAULT_DRIVER_NAME
+from torchml_installer.doctor import diagnosis as doctor
+from torchml_installer.doctor import report
 from torchml_installer.remedies.remedy import Context
+from torchml_installer.support import receipts
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 
 from tests.installer.driver_machine import DriverMachine
 from tests.installer.made_up import Machine, make_torchscript, write
-from torchml_installer import driver_check, known_energy
-from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.detect import Places, toolchain
-from torchml_installer.driver_check import require_known_energy, write_model
+from torchml_installer.driver import driver_check, known_energy
+from torchml_installer.driver.driver_check import require_known_energy, write_model
 from torchml_installer.errors import WrongEnergyError
 from torchml_installer.models.torchscript import inspect
 

@@ -27,8 +27,8 @@ from tests.installer.made_up import (
     make_torch,
     write,
 )
-from torchml_installer import build as build_module
 from torchml_installer import errors
+from torchml_installer.driver import build as build_module
 from torchml_installer.errors import BadNameError, BadOptionError
 
 pytestmark = pytest.mark.skipif(
@@ -390,7 +390,7 @@ def test_a_collection_that_cannot_be_written_is_told_before_the_build(
 
 
 def test_the_sources_are_found_in_a_checkout() -> None:
-    from torchml_installer.resources import shared_folder
+    from torchml_installer.support.resources import shared_folder
 
     assert shared_folder("driver_src") == REPOSITORY / "driver_src"
     with pytest.raises(errors.SourcesMissingError):

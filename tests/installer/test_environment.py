@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_program, make_torch, write
-from torchml_installer.environment_formats import FORMATS
+from torchml_installer.environment.formats import FORMATS
 from torchml_installer.errors import NoTorchError, NotPermittedError, OutputExistsError
 
 SHELLS = [shell for shell in ("bash", "dash", "zsh") if shutil.which(shell)]

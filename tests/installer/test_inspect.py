@@ -17,7 +17,6 @@ import pytest
 from tests.installer.made_up import Machine, make_torchscript, write
 from tests.structures import REFERENCE_MODEL
 from tests.support import ROOT, install_kim_model
-from torchml_installer.collections import InstalledItem
 from torchml_installer.errors import (
     BadOptionError,
     BadParameterFileError,
@@ -31,6 +30,7 @@ from torchml_installer.models import installed, operators
 from torchml_installer.models.inspection import inspect, lines
 from torchml_installer.models.pack import PackOptions, pack
 from torchml_installer.models.parameter_file import Pattern
+from torchml_installer.support.kim_items import InstalledItem
 
 PACKAGE = """\
 torchml-package 1

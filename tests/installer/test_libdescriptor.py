@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, Machine, write
-from torchml_installer.deps.libdescriptor import WHEEL
+from torchml_installer.deps.build_libdescriptor import WHEEL
 from torchml_installer.detect import libdescriptor
 from torchml_installer.errors import DownloadFailedError, LibdescriptorUnusableError
-from torchml_installer.paths import cache_folder
+from torchml_installer.support.paths import cache_folder
 
 ENVIRONMENT = Callable[[Mapping[str, str]], None]
 
@@ -175,6 +175,6 @@ def test_other_files_of_that_name_are_not_usable(
 
 def test_the_probe_knows_a_value_and_a_derivative(libdescriptor_root: Path) -> None:
     library = libdescriptor_root / "lib" / "libdescriptor.so"
-    command = [sys.executable, "-m", "torchml_installer.libdescriptor_probe", str(library)]
+    command = [sys.executable, "-m", "torchml_installer.detect.libdescriptor_probe", str(library)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -13,8 +13,8 @@ from tests.installer.made_up import make_kim, make_torch, write
 from torchml_installer import remedies
 from torchml_installer.detect import Places, elf, loader, python_packages, toolchain
 from torchml_installer.detect.record import Finding
-from torchml_installer.names import DEFAULT_DRIVER_NAME
 from torchml_installer.remedies.remedy import Context
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 pytestmark = needs_compiler
 

@@ -12,7 +12,12 @@ import pytest
 
 from tests.installer.made_up import ODD_NAME, write
 from torchml_installer.errors import BuildFailedError, DiskFullError
-from torchml_installer.process import end_process_group, first_error, quick_output, run_logged
+from torchml_installer.support.process import (
+    end_process_group,
+    first_error,
+    quick_output,
+    run_logged,
+)
 
 CMAKE_MESSAGE = """\
 -- The CXX compiler identification is GNU 12.2.0

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import ODD_NAME, REPOSITORY, write
-from torchml_installer import python_module
 from torchml_installer.detect import python_packages
 from torchml_installer.detect.python_packages import pybind11_wanted
+from torchml_installer.driver import python_module
+from torchml_installer.driver.python_module import ProjectFacts
 from torchml_installer.errors import PythonModuleError
-from torchml_installer.python_module import ProjectFacts
 
 FACTS = ProjectFacts("1.2.3", ("numpy", "vesin>=0.4"))
 
@@ -76,7 +76,7 @@ def test_what_the_module_needs_is_named_when_missing(
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name == module else object()
     )
-    monkeypatch.setattr("torchml_installer.pip.which", lambda _name: None)
+    monkeypatch.setattr("torchml_installer.deps.pip.which", lambda _name: None)
     obstacle = python_module.obstacle()
     assert obstacle is not None
     assert f"no {module}" in obstacle.message

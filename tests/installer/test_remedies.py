@@ -31,10 +31,8 @@ from tests.installer.made_up import (
 )
 from tests.versions.toolchains import fetched_cmake
 from torchml_installer import errors
-from torchml_installer.configure_loop import LoopWatch
+from torchml_installer.building.configure_loop import LoopWatch
 from torchml_installer.detect import Places, cuda, toolchain
-from torchml_installer.paths import temporary_caches
-from torchml_installer.process import run_logged
 from torchml_installer.remedies import KNOWN, no_space_for_temporaries, recognised_in_log
 from torchml_installer.remedies.cmake_loops import CMakeRestarts
 from torchml_installer.remedies.libcuda_missing import LibcudaMissing
@@ -42,6 +40,8 @@ from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTempor
 from torchml_installer.remedies.remedy import Context
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
+from torchml_installer.support.paths import temporary_caches
+from torchml_installer.support.process import run_logged
 from torchml_installer.uninstall import remove_caches
 
 Setter = Callable[[Mapping[str, str]], None]

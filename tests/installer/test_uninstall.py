@@ -20,9 +20,11 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from torchml_installer import pip, receipts, uninstall
+from torchml_installer import uninstall
+from torchml_installer.deps import pip
 from torchml_installer.errors import NotInstalledError
 from torchml_installer.models.pack import PackOptions, pack
+from torchml_installer.support import receipts
 
 NAME = "SW_demo__MO_000000000000_000"
 
@@ -72,7 +74,8 @@ class TestReceipts:
         builds = tmp_path / "cache/torchml-install/build"
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         hold = (
-            "import sys; from pathlib import Path; from torchml_installer import build_folder\n"
+            "import sys; from pathlib import Path\n"
+            "from torchml_installer.support import build_folder\n"
             "with build_folder.locked(Path(sys.argv[1])):\n"
             "    print('held', flush=True); sys.stdin.read(1)\n"
             "    print(Path(sys.argv[1]).parent.is_dir())\n"

@@ -22,8 +22,9 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from torchml_installer import errors, user_python
-from torchml_installer.user_python import MINIMUM
+from torchml_installer import errors
+from torchml_installer.support import user_python
+from torchml_installer.support.user_python import MINIMUM
 
 #: What each tool writes into an environment of its own.
 RECEIPTS = {"pipx": "pipx_metadata.json", "uv": "uv-receipt.toml"}

@@ -143,7 +143,9 @@ Indirect leak of 24 byte(s) in 1 object(s) allocated from:
     kims = block.format(
         caller="in KIM::Collections::Create(int) (/usr/lib/libkim-api.so.2+0x62c62)"
     )
-    ours = block.format(caller="in torchml::unpack(int) /driver_src/src/runtime/torchscript/archive.cpp:3")
+    ours = block.format(
+        caller="in torchml::unpack(int) /driver_src/src/runtime/torchscript/archive.cpp:3"
+    )
     nobodys = block.format(caller="(<unknown module>)")
     assert leaks_of_ours(kims + ours + kims + nobodys) == [
         ours.strip() + "\n",

@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console
-from torchml_installer.deps import libdescriptor, libtorch, packages, torch_library
+from torchml_installer.deps import build_libdescriptor as libdescriptor
+from torchml_installer.deps import build_torch_extension as torch_library
+from torchml_installer.deps import fetch_libtorch as libtorch
+from torchml_installer.deps import packages
 from torchml_installer.deps.needs import NEEDS
 from torchml_installer.deps.packages import Step
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import survey
-from torchml_installer.torch_extensions import EXTENSIONS
-from torchml_installer.user_python import say_which
+from torchml_installer.detect.known_extensions import EXTENSIONS
+from torchml_installer.support import console
+from torchml_installer.support.user_python import say_which
 
 Handler = Callable[[str, DepsOptions], Outcome]
 

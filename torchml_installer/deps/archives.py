@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import offline, pip
+from torchml_installer.deps import pip
 from torchml_installer.errors import DownloadFailedError
-from torchml_installer.placing import partial_beside
-from torchml_installer.process import run_logged
-from torchml_installer.user_python import user_python
+from torchml_installer.support import offline
+from torchml_installer.support.placing import partial_beside
+from torchml_installer.support.process import run_logged
+from torchml_installer.support.user_python import user_python
 
 
 @dataclass(frozen=True)

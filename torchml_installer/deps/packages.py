@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import offline, pip
-from torchml_installer.deps import conda_conflicts, providers
+from torchml_installer.deps import conda_conflicts, pip, providers
 from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
 from torchml_installer.deps.record import DepsOptions
 from torchml_installer.detect import Survey, survey
 from torchml_installer.errors import NoProviderError, PackageInstallError
-from torchml_installer.paths import cache_folder
-from torchml_installer.process import run_logged
-from torchml_installer.user_python import look_again
+from torchml_installer.support import offline
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.process import run_logged
+from torchml_installer.support.user_python import look_again
 
 #: Programs are there before Python packages that compile with them.
 _ORDER = ("conda", "apt", "pip")

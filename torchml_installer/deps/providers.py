@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files
-from torchml_installer import pip as python_packages
+from torchml_installer.deps import pip as python_packages
 from torchml_installer.detect.programs import which
-from torchml_installer.user_python import user_python
+from torchml_installer.support import files
+from torchml_installer.support.user_python import user_python
 
 #: With sudo's own words for "no password needed": a question would wait for ever in a CI job.
 _SUDO = ("sudo", "-n")

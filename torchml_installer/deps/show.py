@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from torchml_installer.console import result as say
 from torchml_installer.deps import Result
 from torchml_installer.deps.needs import NEEDS
+from torchml_installer.support.console import result as say
 
 
 def show(result: Result) -> None:

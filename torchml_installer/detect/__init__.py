@@ -37,9 +37,9 @@ from torchml_installer.detect import (
     torch_extension,
     xxd,
 )
+from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import TorchMLError, UnexpectedError
-from torchml_installer.torch_extensions import EXTENSIONS
 
 _Found = TypeVar("_Found", bound=Finding)
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place, first_with, named_by
-from torchml_installer.user_python import user_python
+from torchml_installer.support import files
+from torchml_installer.support.user_python import user_python
 
 _CUDNN_HEADERS = ("include/cudnn_version.h", "include/*-linux-gnu/cudnn_version*.h")
 _CUDNN_LIBRARIES = ("lib/libcudnn.so*", "lib64/libcudnn.so*", "lib/*-linux-gnu*/libcudnn.so*")

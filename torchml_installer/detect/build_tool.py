@@ -9,7 +9,7 @@ from pathlib import Path
 from torchml_installer.detect.programs import which_all
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingToolError
-from torchml_installer.process import quick_output
+from torchml_installer.support.process import quick_output
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.programs import places, which_all
 from torchml_installer.detect.python_packages import folder_of
 from torchml_installer.detect.record import Finding, Place, version_tuple
 from torchml_installer.errors import CMakeTooOldError, NoCMakeError, TorchMLError
-from torchml_installer.paths import cache_folder
-from torchml_installer.process import quick_output
-from torchml_installer.user_python import user_python
+from torchml_installer.support import files
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.process import quick_output
+from torchml_installer.support.user_python import user_python
 
 MINIMUM = (3, 18)
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.compiler_family import (
     STANDARDS,
     family_of,
@@ -22,7 +21,8 @@ from torchml_installer.detect.compiler_family import (
 from torchml_installer.detect.programs import conda_environments, search_path, which, which_all
 from torchml_installer.detect.record import Finding, Place, correction, version_tuple
 from torchml_installer.errors import CompilerTooOldError, NoCompilerError, TorchMLError
-from torchml_installer.process import quick_output
+from torchml_installer.support import files
+from torchml_installer.support.process import quick_output
 
 #: Where the user says it: no other compiler is considered then.
 _NAMED = ("--cxx", "CXX")

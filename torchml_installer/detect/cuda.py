@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.programs import which
 from torchml_installer.detect.record import Finding, Place, first_with, named_by
-from torchml_installer.process import quick_output
+from torchml_installer.support import files
+from torchml_installer.support.process import quick_output
 
 LIBRARY = "libcuda.so.1"
 _SYSTEM = (

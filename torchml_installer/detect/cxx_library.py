@@ -7,8 +7,8 @@ import os
 import re
 from pathlib import Path
 
-from torchml_installer import files
-from torchml_installer.process import quick_output
+from torchml_installer.support import files
+from torchml_installer.support.process import quick_output
 
 NAME = "libstdc++.so.6"
 _VERSION = re.compile(rb"GLIBCXX_(3\.4(?:\.\d+)?)\0")

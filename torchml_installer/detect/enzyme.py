@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place, first_with, named_by
+from torchml_installer.support import files
 
 _LIBRARIES = ("lib/ClangEnzyme-*.*", "lib/LLVMEnzyme-*.*", "lib64/*Enzyme-*.*", "*Enzyme-*.so")
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.programs import conda_environments, which, which_all
 from torchml_installer.detect.record import Finding, Place, correction, once, version_tuple
 from torchml_installer.errors import NoKimApiError, TorchMLError
-from torchml_installer.process import quick_output
+from torchml_installer.support import files
+from torchml_installer.support.process import quick_output
 
 MINIMUM = (2, 2)
 _VARIABLE = "KIM_API_CMAKE_PREFIX_DIR"

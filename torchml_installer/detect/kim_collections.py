@@ -6,14 +6,6 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from torchml_installer import files, receipts
-from torchml_installer.collections import (
-    VARIABLES,
-    Collection,
-    Collections,
-    InstalledItem,
-    ItemKind,
-)
 from torchml_installer.detect import torch
 from torchml_installer.detect.kim_api import KimFinding
 from torchml_installer.detect.record import Finding, Place, version_tuple
@@ -23,7 +15,15 @@ from torchml_installer.errors import (
     NoKimApiError,
     TorchMLError,
 )
-from torchml_installer.names import DEFAULT_DRIVER_NAME
+from torchml_installer.support import files, receipts
+from torchml_installer.support.kim_items import (
+    VARIABLES,
+    Collection,
+    Collections,
+    InstalledItem,
+    ItemKind,
+)
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 #: Seconds to wait for the KIM-API's program.
 PATIENCE = 10.0

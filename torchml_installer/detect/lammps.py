@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect import elf
 from torchml_installer.detect.mpi import compatible, launcher_family, library_family
 from torchml_installer.detect.programs import which_all
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
+from torchml_installer.support import files
 
 _HINT = "`sudo apt install lammps` or `conda install -c conda-forge lammps`, to run LAMMPS."
 #: What is looked for in a whole library begins with plain text, which is quick to find.

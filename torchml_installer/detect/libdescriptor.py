@@ -8,12 +8,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer import receipts
+from torchml_installer.detect.known_extensions import read_record
+from torchml_installer.detect.known_libdescriptor import (
+    OPTION,
+    TITLE,
+    VARIABLE,
+    default_prefix,
+    library_in,
+)
 from torchml_installer.detect.programs import conda_environments
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import LibdescriptorUnusableError
-from torchml_installer.libdescriptor import OPTION, TITLE, VARIABLE, default_prefix, library_in
-from torchml_installer.torch_extensions import read_record
+from torchml_installer.support import receipts
 
 _INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
 
@@ -57,7 +63,7 @@ def detect(explicit: Path | None = None) -> Finding:
 
 def problem_of(library: Path) -> str | None:
     """Why the library cannot be used, None if a value and a derivative of its are right."""
-    command = [sys.executable, "-m", "torchml_installer.libdescriptor_probe", str(library)]
+    command = [sys.executable, "-m", "torchml_installer.detect.libdescriptor_probe", str(library)]
     folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
     try:

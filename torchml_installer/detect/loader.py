@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect import elf
-from torchml_installer.process import quick_output
+from torchml_installer.support import files
+from torchml_installer.support.process import quick_output
 
 _DEFAULT = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 _LDCONFIG = "/sbin/ldconfig"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
+from torchml_installer.support import files
 
 
 def detect() -> Finding:

@@ -7,10 +7,10 @@ import os
 import re
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.programs import which, which_all
 from torchml_installer.detect.record import Finding, Place
-from torchml_installer.process import quick_output
+from torchml_installer.support import files
+from torchml_installer.support.process import quick_output
 
 _HINT = "`sudo apt install openmpi-bin libopenmpi-dev`, to run LAMMPS in parallel."
 _WRAPPERS = ("mpicxx", "mpic++", "mpiicpx", "mpiicpc")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchml_installer.detect.programs import places, which
 from torchml_installer.detect.record import Finding
-from torchml_installer.process import quick_output
+from torchml_installer.support.process import quick_output
 
 
 def detect() -> Finding:

@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchml_installer.paths import cache_folder
-from torchml_installer.process import plain_language_environment
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.process import plain_language_environment
 
 _KEPT = 200
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.record import Place
-from torchml_installer.python_paths import user_path
-from torchml_installer.user_python import user_python
+from torchml_installer.support import files
+from torchml_installer.support.python_paths import user_path
+from torchml_installer.support.user_python import user_python
 
 
 def python_program_folder() -> Path:

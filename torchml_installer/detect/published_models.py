@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.programs import which
 from torchml_installer.detect.record import Finding, Place, first_with
-from torchml_installer.paths import home_folder
+from torchml_installer.support import files
+from torchml_installer.support.paths import home_folder
 
 #: The potential's name without its version, of which any gives the same numbers: Debian 12 has 005,
 #: the testing one (forky) 006.

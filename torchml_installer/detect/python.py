@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.user_python import in_tool_environment, user_python
+from torchml_installer.support.user_python import in_tool_environment, user_python
 
 
 def detect() -> Finding:

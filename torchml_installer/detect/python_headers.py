@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place
-from torchml_installer.python_paths import python_path
-from torchml_installer.user_python import user_python
+from torchml_installer.support import files
+from torchml_installer.support.python_paths import python_path
+from torchml_installer.support.user_python import user_python
 
 
 def detect() -> Finding:

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect.record import Finding, Place, version_tuple
-from torchml_installer.user_python import in_tool_environment, user_python
+from torchml_installer.support import files
+from torchml_installer.support.user_python import in_tool_environment, user_python
 
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
 #: The one that this program builds, and PyPI does not have.

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files, receipts
 from torchml_installer.detect.record import (
     Finding,
     Place,
@@ -28,8 +27,9 @@ from torchml_installer.errors import (
     TorchMLError,
     TorchTooOldError,
 )
-from torchml_installer.paths import data_folder
-from torchml_installer.user_python import in_tool_environment, user_python
+from torchml_installer.support import files, receipts
+from torchml_installer.support.paths import data_folder
+from torchml_installer.support.user_python import in_tool_environment, user_python
 
 MINIMUM = (1, 13)
 #: The newest release with which the driver was built and tested; FindLibtorch.cmake says so, too.

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from torchml_installer import files, receipts
 from torchml_installer.detect import elf, python_packages
+from torchml_installer.detect.known_extensions import TorchExtension, default_prefix, read_record
 from torchml_installer.detect.record import Finding, Place
 from torchml_installer.detect.torch import TorchFinding
 from torchml_installer.detect.torch_match import mismatch
 from torchml_installer.errors import ExtensionMissingError, TorchMLError
-from torchml_installer.torch_extensions import TorchExtension, default_prefix, read_record
+from torchml_installer.support import files, receipts
 
 
 def detect(extension: TorchExtension, torch: TorchFinding, explicit: Path | None = None) -> Finding:

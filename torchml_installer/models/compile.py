@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import elements as periodic_table
 from torchml_installer.errors import (
     BadOptionError,
     CompiledModelDiffersError,
@@ -34,9 +33,10 @@ from torchml_installer.errors import (
 )
 from torchml_installer.models.pack import check_cutoff, check_elements
 from torchml_installer.models.parameter_file import Pattern
-from torchml_installer.paths import cache_folder
-from torchml_installer.process import run_logged
-from torchml_installer.user_python import say_which, user_python
+from torchml_installer.support import elements as periodic_table
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.process import run_logged
+from torchml_installer.support.user_python import say_which, user_python
 
 #: Two times that are less apart than this factor are the same: that of one model, measured twice in
 #: turns on a busy machine, was up to 1.11 times the other.

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import files
-from torchml_installer.elements import SYMBOLS
 from torchml_installer.errors import BadParameterFileError, ModelFileMissingError
+from torchml_installer.support import files
+from torchml_installer.support.elements import SYMBOLS
 
 #: Descriptor files are a few hundred short lines.
 _LONGEST = 1 << 20

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console
 from torchml_installer.errors import PythonModuleError, RunFailedError
-from torchml_installer.process import without_frames
-from torchml_installer.user_python import say_which, user_python
+from torchml_installer.support import console
+from torchml_installer.support.process import without_frames
+from torchml_installer.support.user_python import say_which, user_python
 
 PACKAGE = "torchml_driver"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import files
 from torchml_installer.errors import ModelFileDamagedError, NotTorchScriptError
 from torchml_installer.models import tensors
+from torchml_installer.support import files
 
 #: What older torches begin a file with, as a pickle of its own.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C

@@ -11,12 +11,12 @@ import signal
 import subprocess
 from pathlib import Path
 
-from torchml_installer import console, disk
 from torchml_installer.errors import RunFailedError
 from torchml_installer.models import parameter_file
 from torchml_installer.models.parameter_file import Parameters
-from torchml_installer.process import without_frames
-from torchml_installer.user_python import user_python
+from torchml_installer.support import console, disk
+from torchml_installer.support.process import without_frames
+from torchml_installer.support.user_python import user_python
 
 MODULE = "torchml_driver"
 #: Its exit code where what is wrong is this machine or torch.

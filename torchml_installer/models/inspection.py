@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer.collections import Collections, InstalledItem, ItemKind
 from torchml_installer.detect import kim_api
 from torchml_installer.errors import (
     ModelFileMissingError,
@@ -33,6 +32,7 @@ from torchml_installer.models.install import ModelFolder, check_parameter_file, 
 from torchml_installer.models.operators import Operator
 from torchml_installer.models.pack import check_package, check_signature, expected_inputs
 from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.support.kim_items import Collections, InstalledItem, ItemKind
 
 _UNITS = {"length": "Å", "energy": "eV"}
 _SPECIES = {

@@ -9,15 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console, receipts
-from torchml_installer.cmake_project import CMakeProject
-from torchml_installer.collections import (
-    Collection,
-    Collections,
-    ItemKind,
-    put_in_place,
-    staging,
-)
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.detect import Places, Toolchain, toolchain, xxd
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
@@ -28,8 +20,16 @@ from torchml_installer.errors import (
     OutputExistsError,
 )
 from torchml_installer.models import parameter_file
-from torchml_installer.names import check_item_name
-from torchml_installer.paths import cache_folder, plain_temporary_parent
+from torchml_installer.support import console, receipts
+from torchml_installer.support.kim_items import (
+    Collection,
+    Collections,
+    ItemKind,
+    put_in_place,
+    staging,
+)
+from torchml_installer.support.names import check_item_name
+from torchml_installer.support.paths import cache_folder, plain_temporary_parent
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer.collections import InstalledItem
 from torchml_installer.errors import NotAModelFolderError
+from torchml_installer.support.kim_items import InstalledItem
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 LIBRARY = "libkim-api-portable-model.so"

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console
-from torchml_installer.elements import SYMBOLS, suggestion
 from torchml_installer.errors import (
     BadOptionError,
     NotPermittedError,
@@ -29,7 +27,9 @@ from torchml_installer.models import (
     trial,
 )
 from torchml_installer.models.parameter_file import Parameters, Pattern
-from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
+from torchml_installer.support import console
+from torchml_installer.support.elements import SYMBOLS, suggestion
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
 
 _CMAKE_LISTS = """\
 cmake_minimum_required(VERSION 3.10)

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from torchml_installer import files
-from torchml_installer.elements import SYMBOLS, suggestion
 from torchml_installer.errors import BadParameterFileError
+from torchml_installer.support import files
+from torchml_installer.support.elements import SYMBOLS, suggestion
 
 #: A parameter file is a dozen short lines; anything much longer is another kind of file.
 _LONGEST = 1 << 20

@@ -11,10 +11,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console
 from torchml_installer.errors import BadOptionError, PythonModuleError, RunFailedError
 from torchml_installer.models import compiled, engine, parameter_file, torchscript
 from torchml_installer.models.parameter_file import PRECISIONS, Parameters
+from torchml_installer.support import console
 
 
 def of_package(package: compiled.Package, wanted: str | None) -> str | None:

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.errors import (
     ModelFileDamagedError,
     ModelFileMissingError,
@@ -25,6 +24,7 @@ from torchml_installer.errors import (
 )
 from torchml_installer.models import foreign, tensors
 from torchml_installer.models.operators import Operator, called, foreign_classes
+from torchml_installer.support import files
 
 #: Newest format of files that the newest torch reads (caffe2/serialize/versions.h).
 NEWEST_FORMAT = 10

@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import console
 from torchml_installer.errors import (
     BadOptionError,
     PythonModuleError,
@@ -16,6 +15,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import engine, parameter_file
 from torchml_installer.models.parameter_file import Parameters, Pattern
 from torchml_installer.models.verify import Check
+from torchml_installer.support import console
 
 _KINDS = {"codes": "0, 1, …", "atomic_numbers": "atomic numbers"}
 _OPTIONS = {"codes": "--species-codes", "atomic_numbers": "--atomic-numbers"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect import elf, loader
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support import files
 
 _FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect import elf, loader
 from torchml_installer.detect.record import Finding, version_tuple
 from torchml_installer.detect.torch import TorchFinding, inspect, python_torch_folder
-from torchml_installer.names import DEFAULT_DRIVER_NAME
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support import files
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 _LIBRARY = "libkim-api-model-driver.so"
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from torchml_installer import console
 from torchml_installer.errors import (
     BuildFailedError,
     ConfigureLoopError,
@@ -23,6 +22,7 @@ from torchml_installer.errors import (
 )
 from torchml_installer.remedies import KNOWN, Recognised, recognised_in_log
 from torchml_installer.remedies.remedy import Context
+from torchml_installer.support import console
 
 Result = TypeVar("Result")
 

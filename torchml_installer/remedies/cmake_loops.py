@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchml_installer.configure_loop import AGAIN, ANEW
+from torchml_installer.building.configure_loop import AGAIN, ANEW
 from torchml_installer.remedies import private_cmake
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 

@@ -7,9 +7,9 @@ import os
 import shlex
 from pathlib import Path
 
-from torchml_installer.collections import Collection, Collections, ItemKind, nearest_folder
 from torchml_installer.errors import CollectionNotWritableError, TorchMLError
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support.kim_items import Collection, Collections, ItemKind, nearest_folder
 
 
 class CollectionNotWritable(Remedy):

@@ -10,9 +10,9 @@ import subprocess
 
 from torchml_installer.detect import cuda
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.paths import cache_folder, is_plain, own_temporary_folder
-from torchml_installer.process import plain_language_environment
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support.paths import cache_folder, is_plain, own_temporary_folder
+from torchml_installer.support.process import plain_language_environment
 
 _IN_LOG = re.compile(
     r"libcuda\.so\.1,? needed by \S+,? not found"

@@ -7,8 +7,8 @@ from pathlib import Path
 from torchml_installer.detect.mpi import compatible, launcher_family, wrapper_family
 from torchml_installer.detect.programs import which_all
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.process import quick_output
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support.process import quick_output
 
 #: Debian installs several families side by side under such names.
 _SUFFIXES = {"Open MPI": ".openmpi", "MPICH": ".mpich"}

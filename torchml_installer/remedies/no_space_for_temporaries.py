@@ -5,15 +5,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchml_installer import disk
 from torchml_installer.errors import DiskFullError
-from torchml_installer.paths import (
+from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support import disk
+from torchml_installer.support.paths import (
     cache_folder,
     own_temporary_folder,
     plain_temporary_parent,
     temporary_folder,
 )
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
 
 #: Assembler code of what many compilers work on at once: the driver's sources have some MB each.
 NEEDED = 64 * 1024 * 1024

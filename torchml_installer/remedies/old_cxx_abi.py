@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from torchml_installer import pip
+from torchml_installer.deps import pip
 from torchml_installer.errors import OldAbiTorchError, PackageInstallError
-from torchml_installer.process import run_logged
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support.process import run_logged
 
 
 class OldCxxAbi(Remedy):

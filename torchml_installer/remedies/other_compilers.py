@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.detect import compiler as compilers
 from torchml_installer.detect.programs import conda_environment, which_all
 from torchml_installer.remedies.remedy import Context
+from torchml_installer.support import files
 
 _PLAIN = ("c++", "g++", "clang++")
 #: As Debian, Ubuntu, Fedora and SUSE call several that are installed side by side.

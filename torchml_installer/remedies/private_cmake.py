@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from torchml_installer import pip
+from torchml_installer.deps import pip
 from torchml_installer.detect.cmake import private_folder, private_program
 from torchml_installer.errors import PackageInstallError
-from torchml_installer.placing import partial_beside, put_in_place
-from torchml_installer.process import run_logged
 from torchml_installer.remedies.remedy import Change, Context
+from torchml_installer.support.placing import partial_beside, put_in_place
+from torchml_installer.support.process import run_logged
 
 
 def offer() -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from torchml_installer.collections import Collection
 from torchml_installer.detect import DETECTORS, Places, Survey, Toolchain, toolchain
 from torchml_installer.detect.record import Finding
 from torchml_installer.errors import TorchMLError
-from torchml_installer.paths import cache_folder
+from torchml_installer.support.kim_items import Collection
+from torchml_installer.support.paths import cache_folder
 
 
 @dataclass(frozen=True)

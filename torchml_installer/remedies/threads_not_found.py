@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torchml_installer.detect import probe
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.process import quick_output
 from torchml_installer.remedies.other_compilers import others
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.support.process import quick_output
 
 _EMPTY = "int main() { return 0; }\n"
 _PROGRAM = """\

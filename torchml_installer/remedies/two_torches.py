@@ -7,7 +7,7 @@ import shlex
 from torchml_installer.detect.programs import conda_environment
 from torchml_installer.detect.torch import python_torch_folder
 from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
-from torchml_installer.user_python import user_python
+from torchml_installer.support.user_python import user_python
 
 
 class TwoTorches(Remedy):

@@ -1,6 +1,6 @@
 """The .pt2 file: compiled entries, and the text that says what they are.
 
-The driver's driver_src/src/runtime/compiled/package.hpp describes the text; without it the driver refuses a
+The driver's src/runtime/compiled/package.hpp describes the text; without it the driver refuses a
 package, since compiled code checks nothing of what it is given.
 """
 

@@ -10,19 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import build_folder, console, disk, python_module, receipts
-from torchml_installer.cmake_project import CMakeProject
-from torchml_installer.collections import (
-    Collection,
-    Collections,
-    ItemKind,
-    put_in_place,
-    staging,
-)
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
+from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.python_packages import pybind11_cmake_folder
 from torchml_installer.detect.torch import NEWEST as NEWEST_TORCH
-from torchml_installer.driver_check import (
+from torchml_installer.driver import python_module
+from torchml_installer.driver.driver_check import (
     require_known_energy,
     require_known_energy_of_module,
 )
@@ -34,13 +28,20 @@ from torchml_installer.errors import (
     SourcesMissingError,
     TorchMLError,
 )
-from torchml_installer.names import DEFAULT_DRIVER_NAME, check_item_name
-from torchml_installer.process import available_cores
 from torchml_installer.remedies.applying import with_remedies
 from torchml_installer.remedies.remedy import Context
-from torchml_installer.resources import shared_folder
-from torchml_installer.torch_extensions import EXTENSIONS
-from torchml_installer.user_python import say_which, user_python
+from torchml_installer.support import build_folder, console, disk, receipts
+from torchml_installer.support.kim_items import (
+    Collection,
+    Collections,
+    ItemKind,
+    put_in_place,
+    staging,
+)
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME, check_item_name
+from torchml_installer.support.process import available_cores
+from torchml_installer.support.resources import shared_folder
+from torchml_installer.support.user_python import say_which, user_python
 
 #: Environment variables that the driver's CMake code or the compiler reads.
 _ENVIRONMENT = (

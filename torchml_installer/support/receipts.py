@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import __version__, files
-from torchml_installer.console import warn
-from torchml_installer.paths import data_folder
+from torchml_installer import __version__
+from torchml_installer.support import files
+from torchml_installer.support.console import warn
+from torchml_installer.support.paths import data_folder
 
 #: The suffix of a note of what was there before an installation that has no receipt yet.
 _PENDING = ".pending"

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.errors import DiskFullError, TorchMLError
-from torchml_installer.paths import cache_folder, data_folder, temporary_folder
-from torchml_installer.user_python import user_python
+from torchml_installer.support import files
+from torchml_installer.support.paths import cache_folder, data_folder, temporary_folder
+from torchml_installer.support.user_python import user_python
 
 #: What programs print, of the C library's and of apt's own words.
 _FULL = re.compile(

@@ -12,8 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files
-from torchml_installer.paths import data_folder
+from torchml_installer.support import files
+from torchml_installer.support.paths import data_folder
 
 _SUFFIX = "dylib" if sys.platform == "darwin" else "so"
 #: Written into an installation of ours: what it was built from.

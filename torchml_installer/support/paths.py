@@ -8,8 +8,8 @@ import re
 import stat
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.errors import NotPermittedError
+from torchml_installer.support import files
 
 #: Below a home.
 _DATA = Path(".local/share")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer.resources import shared_folder
+from torchml_installer.support.resources import shared_folder
 
 
 @dataclass(frozen=True)

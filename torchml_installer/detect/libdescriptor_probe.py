@@ -1,6 +1,6 @@
 """Asks a libdescriptor for one value and its derivative, which are known in closed form.
 
-    python -m torchml_installer.libdescriptor_probe LIBRARY
+    python -m torchml_installer.detect.libdescriptor_probe LIBRARY
 
 Ends with 0 if they are right, with 1 and a line on stderr if they are not. A library that is
 something else can end the process in any way: this runs in a process of its own.

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchml_installer import build_folder, disk, files
 from torchml_installer.errors import NotPermittedError, OutputExistsError
+from torchml_installer.support import build_folder, disk, files
 
 #: The last: some file systems of the kernel (/proc) have no such folder, and make none.
 _REFUSED = (

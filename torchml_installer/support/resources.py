@@ -16,7 +16,7 @@ def shared_folder(name: str) -> Path:
 
     Raises SourcesMissingError when the package is not whole.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     candidates = (package / "_share" / name, package.parent / name)
     for folder in candidates:
         if folder.is_dir():

@@ -13,27 +13,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-from torchml_installer import build_folder, console, receipts
-from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.deps.archives import Archive
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import Toolchain, toolchain
-from torchml_installer.errors import (
-    BadOptionError,
-    BuildFailedError,
-    LibraryNotLoadableError,
-)
-from torchml_installer.paths import cache_folder
-from torchml_installer.placing import put_in_place, remove, require_replaceable, writing_to
-from torchml_installer.process import available_cores, run_logged
-from torchml_installer.resources import shared_folder
-from torchml_installer.torch_extensions import (
+from torchml_installer.detect.known_extensions import (
     EXTENSIONS,
     RECORD,
     TorchExtension,
     default_prefix,
     read_record,
 )
+from torchml_installer.errors import (
+    BadOptionError,
+    BuildFailedError,
+    LibraryNotLoadableError,
+)
+from torchml_installer.support import build_folder, console, receipts
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.placing import put_in_place, remove, require_replaceable, writing_to
+from torchml_installer.support.process import available_cores, run_logged
+from torchml_installer.support.resources import shared_folder
 
 
 def provide(word: str, options: DepsOptions) -> Outcome:

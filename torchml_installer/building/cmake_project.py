@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torchml_installer.configure_loop import LoopWatch
+from torchml_installer.building.configure_loop import LoopWatch
 from torchml_installer.detect import Toolchain
 from torchml_installer.detect.cmake import behind
 from torchml_installer.detect.compiler import c_compiler_beside
-from torchml_installer.process import FEWER_JOBS, run_logged
+from torchml_installer.support.process import FEWER_JOBS, run_logged
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from torchml_installer import console, files
+from torchml_installer.support import console, files
 
 #: Name the active environment; both are set where one was activated after the other.
 VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX")

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console, remedies
+from torchml_installer import remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
 from torchml_installer.errors import TorchMLError
-from torchml_installer.paths import home_folder
 from torchml_installer.remedies.remedy import Context
+from torchml_installer.support import console
+from torchml_installer.support.paths import home_folder
 
 #: Columns that the table takes at least, to be read with ease.
 _TABLE = 72
@@ -41,7 +42,7 @@ def as_json(survey: Survey) -> dict[str, Any]:
 
 def schema() -> str:
     """What ``doctor --schema`` prints: the JSON Schema of ``doctor --json``."""
-    return Path(__file__).with_name("doctor.schema.json").read_text(encoding="utf-8")
+    return Path(__file__).with_name("schema.json").read_text(encoding="utf-8")
 
 
 def show(survey: Survey, *, places: bool = False) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchml_installer import files
-from torchml_installer.paths import data_folder
+from torchml_installer.support import files
+from torchml_installer.support.paths import data_folder
 
 VERSION = "0.2.3"
 #: Of the environment: names the root, when the driver is built and when it runs.

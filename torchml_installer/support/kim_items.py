@@ -17,13 +17,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import files
 from torchml_installer.errors import (
     CollectionNotWritableError,
     CollectionUnsetError,
     LibraryNotLoadableError,
     NoKimApiError,
 )
+from torchml_installer.support import files
 
 
 class Collection(str, enum.Enum):

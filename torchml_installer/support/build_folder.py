@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from torchml_installer import console, files
-from torchml_installer.paths import cache_folder, is_plain, own_temporary_folder
+from torchml_installer.support import console, files
+from torchml_installer.support.paths import cache_folder, is_plain, own_temporary_folder
 
 #: Builds that nobody has used for that long are removed.
 _KEPT_SECONDS = 60 * 24 * 3600.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchml_installer.user_python import user_python
+from torchml_installer.support.user_python import user_python
 
 
 def python_path(name: str) -> Path:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from torchml_installer import console, disk
 from torchml_installer.errors import BuildFailedError, TorchMLError
+from torchml_installer.support import console, disk
 
 #: "[12/34] Building ..." of ninja.
 _NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")

@@ -12,8 +12,8 @@ from pathlib import Path
 from torchml_installer import __version__, remedies
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
-from torchml_installer.paths import home_folder
 from torchml_installer.remedies.remedy import Context
+from torchml_installer.support.paths import home_folder
 
 #: Variables that change what is found or how models run.
 VARIABLES = (

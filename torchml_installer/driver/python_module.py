@@ -16,13 +16,14 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import offline, pip
+from torchml_installer.deps import pip
 from torchml_installer.detect import python_headers
 from torchml_installer.detect.python_packages import pybind11_wanted, version_of
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
-from torchml_installer.process import run_logged
-from torchml_installer.user_python import look_again, user_python
+from torchml_installer.support import offline
+from torchml_installer.support.process import run_logged
+from torchml_installer.support.user_python import look_again, user_python
 
 DISTRIBUTION = "torchml-driver"
 PACKAGE = "torchml_driver"

@@ -16,12 +16,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from torchml_installer import console, known_energy
-from torchml_installer.cmake_project import CMakeProject
+from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.driver import known_energy
 from torchml_installer.errors import PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import Parameters, Pattern
-from torchml_installer.paths import plain_temporary_parent
-from torchml_installer.user_python import user_python
+from torchml_installer.support import console
+from torchml_installer.support.paths import plain_temporary_parent
+from torchml_installer.support.user_python import user_python
 
 _MODEL = "TorchML_known_energy"
 _CODE = """\
@@ -176,10 +177,10 @@ def _ask(library: Path, driver: Path, models: Path, work: Path) -> None:
     drivers.mkdir()
     (drivers / driver.name).symlink_to(driver)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KIM_MODEL_")}
-    folder = str(Path(__file__).resolve().parent.parent)
+    folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
     # No package is imported: any Python will do, and this one has torchml_installer.
-    command = [sys.executable, "-m", "torchml_installer.known_energy", str(library), _MODEL]
+    command = [sys.executable, "-m", "torchml_installer.driver.known_energy", str(library), _MODEL]
     try:
         done = subprocess.run(
             command,

@@ -7,12 +7,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from torchml_installer import disk, files
 from torchml_installer.detect import Places, Toolchain, libdescriptor, toolchain, torch_extension
+from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.programs import python_program_folder, which
-from torchml_installer.environment_formats import FORMATS, Settings
+from torchml_installer.environment.formats import FORMATS, Settings
 from torchml_installer.errors import NotPermittedError, OutputExistsError
-from torchml_installer.torch_extensions import EXTENSIONS
+from torchml_installer.support import disk, files
 
 #: Prefixes that CMake searches without being told.
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))

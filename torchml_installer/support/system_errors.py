@@ -8,9 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
-from torchml_installer import disk
 from torchml_installer.errors import NotPermittedError, TorchMLError
-from torchml_installer.paths import cache_folder, data_folder, temporary_folder
+from torchml_installer.support import disk
+from torchml_installer.support.paths import cache_folder, data_folder, temporary_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -14,15 +14,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-from torchml_installer import build_folder, receipts
 from torchml_installer.deps.archives import Archive
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import libdescriptor as detection
-from torchml_installer.errors import (
-    DownloadFailedError,
-    LibdescriptorUnusableError,
-)
-from torchml_installer.libdescriptor import (
+from torchml_installer.detect.known_extensions import RECORD, read_record
+from torchml_installer.detect.known_libdescriptor import (
     LIBRARY,
     TITLE,
     VARIABLE,
@@ -30,9 +26,13 @@ from torchml_installer.libdescriptor import (
     default_prefix,
     library_in,
 )
-from torchml_installer.paths import cache_folder
-from torchml_installer.placing import put_in_place, remove, require_replaceable, writing_to
-from torchml_installer.torch_extensions import RECORD, read_record
+from torchml_installer.errors import (
+    DownloadFailedError,
+    LibdescriptorUnusableError,
+)
+from torchml_installer.support import build_folder, receipts
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.placing import put_in_place, remove, require_replaceable, writing_to
 
 WHEEL = Archive(
     "libdescriptor",

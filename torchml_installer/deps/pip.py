@@ -14,11 +14,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchml_installer import build_folder, receipts, user_python
 from torchml_installer.detect.programs import which
 from torchml_installer.errors import PackageInstallError, TorchMLError
-from torchml_installer.paths import home_folder
-from torchml_installer.python_paths import python_path
+from torchml_installer.support import build_folder, receipts, user_python
+from torchml_installer.support.paths import home_folder
+from torchml_installer.support.python_paths import python_path
 
 #: pip's options that have packages installed where the Python does not look, or not at all.
 _ELSEWHERE = ("user", "target", "prefix", "root", "python", "dry-run")

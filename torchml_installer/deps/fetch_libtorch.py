@@ -11,15 +11,15 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchml_installer import build_folder, console, receipts
 from torchml_installer.deps.record import DepsOptions, Outcome
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
     BadOptionError,
     DownloadFailedError,
 )
-from torchml_installer.paths import cache_folder
-from torchml_installer.placing import (
+from torchml_installer.support import build_folder, console, receipts
+from torchml_installer.support.paths import cache_folder
+from torchml_installer.support.placing import (
     partial_beside,
     put_in_place,
     remove,

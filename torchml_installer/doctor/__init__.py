@@ -1,0 +1,1 @@
+"""Says what is on this machine, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""Builds the driver and its Python module, checks them and installs them."""
