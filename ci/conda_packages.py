@@ -15,6 +15,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 import urllib.parse
@@ -111,6 +112,7 @@ def build(
     tests: bool = True,
 ) -> Iterator[Path]:
     """Builds and tests every variant of one recipe. Raises RattlerBuildError."""
+    forget_built_before(name)
     strategy = "native" if tests else "skip"
     tool = ToolConfiguration(test_strategy=strategy, channel_priority="disabled")
     for variant in rendered(name, narrowed):
@@ -123,6 +125,17 @@ def build(
                 progress_callback=Log(file),
             )
         yield from (Path(package) for package in result.packages)
+
+
+def forget_built_before(name: str) -> None:
+    """rattler-build would test the package of an earlier build instead: to its cache, two packages
+    of one version and build are one.
+    """
+    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    cache = Path(os.environ.get("RATTLER_CACHE_DIR") or Path(own) / "rattler/cache") / "pkgs"
+    for folder in cache.glob(f"{name}-[0-9]*"):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def log_file(output: Path, name: str) -> Path:
@@ -209,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"error: {', '.join(missing)}: no channel is there (one has folders such as noarch, "
             "with a repodata.json).\nName another with --channel; without any it is conda-forge. "
-            "`python -m ci.conda_channel FOLDER` makes one in FOLDER/channel.",
+            "`python -m tests.conda.channel FOLDER` makes one in FOLDER/channel.",
             file=sys.stderr,
         )
         return 1

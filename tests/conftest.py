@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.structures import CUTOFF, EXAMPLE_MODEL
 from tests.support import EXAMPLE, KEPT, DriverEnvironment, run, torchml_install
+from tests.support.structures import CUTOFF, EXAMPLE_MODEL
 from torchml_installer.errors import LibdescriptorUnusableError
 
 

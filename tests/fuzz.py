@@ -14,10 +14,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import Messages, MessagesWithForces
 from tests.support import KEPT, ROOT, build_driver_tree
-from tests.torch_models import (
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.graph_models import Messages, MessagesWithForces
+from tests.support.torch_models import (
     Springs,
     SpringsAllParticles,
     SpringsSingle,

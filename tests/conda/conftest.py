@@ -22,7 +22,7 @@ import rattler
 
 from tests.conda.offline import offline_folder, sources_digest
 from tests.conda.snapshot import MetadataChannel
-from tests.structures import EXAMPLE_MODEL
+from tests.support.structures import EXAMPLE_MODEL
 
 #: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
 LONG_NAME = "a-prefix-that-is-as-long-as-they-get-on-shared-file-systems-" + 4 * "of-clusters-"

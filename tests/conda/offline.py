@@ -63,7 +63,7 @@ def offline_folder() -> Path:
     folder = KEPT / "conda"
     other = other_python()
     options = ["--also-python", other[1]] if other else []
-    run([sys.executable, "-m", "ci.conda_channel", folder, *options], cwd=ROOT)
+    run([sys.executable, "-m", "tests.conda.channel", folder, *options], cwd=ROOT)
     return folder
 
 
@@ -72,7 +72,7 @@ def installer_folder() -> Path:
     if Path(sys.base_prefix) == Path("/usr"):
         pytest.skip(SYSTEM_PYTHON)
     folder = KEPT / "conda-installer"
-    run([sys.executable, "-m", "ci.conda_channel", folder, "--for-installer"], cwd=ROOT)
+    run([sys.executable, "-m", "tests.conda.channel", folder, "--for-installer"], cwd=ROOT)
     return folder
 
 

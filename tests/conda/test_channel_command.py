@@ -1,4 +1,4 @@
-"""What ``python -m ci.conda_channel`` says where it cannot make a channel."""
+"""What ``python -m tests.conda.channel`` says where it cannot make a channel."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support import ROOT
 pytest.importorskip("rattler", reason="py-rattler is not installed")
 pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
 
-from ci.conda_channel.__main__ import fingerprint
-from ci.conda_channel.debian import installed_versions
+from tests.conda.channel.__main__ import fingerprint
+from tests.conda.channel.debian import installed_versions
 from tests.conda.offline import SOURCES, other_python, sources_digest
 
 
@@ -25,7 +25,7 @@ def refused(folder: Path, before: Sequence[str | Path] = (), isolated: bool = Fa
     """What it says, in one line, started by `before`; isolated: by a Python without packages."""
     python = [sys.executable, *(["-S"] if isolated else [])]
     done = subprocess.run(
-        [*before, *python, "-m", "ci.conda_channel", folder],
+        [*before, *python, "-m", "tests.conda.channel", folder],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -18,8 +18,8 @@ from rattler.exceptions import SolverError
 
 from ci.conda_packages import NAMES
 from tests.conda.conftest import ENERGY_PROGRAM, LONG_NAME, Channels, CondaEnvironment
-from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
 from tests.support import DRIVER, EXAMPLE, ROOT, run
+from tests.support.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL
 
 pytestmark = pytest.mark.slow
 

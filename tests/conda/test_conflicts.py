@@ -143,7 +143,7 @@ def test_a_build_in_a_folder_with_spaces_is_told_to_go_elsewhere(tmp_path: Path)
 def test_a_build_with_a_channel_that_is_none_says_so(tmp_path: Path) -> None:
     said = conda_packages(tmp_path / "packages", "--channel", (tmp_path / "x").as_uri())
     assert f"{(tmp_path / 'x').as_uri()}: no channel is there" in said
-    assert "python -m ci.conda_channel" in said
+    assert "python -m tests.conda.channel" in said
 
 
 def test_a_build_into_what_is_no_folder_says_so(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from rattler.exceptions import SolverError
 
 from tests.conda.conftest import ENERGY_PROGRAM, Channels, CondaEnvironment
 from tests.conda.offline import other_python
-from tests.structures import CUTOFF, ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
 from tests.support import DRIVER, EXAMPLE, ROOT, run, torchml_install
+from tests.support.structures import CUTOFF, ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
 
 pytestmark = pytest.mark.slow
 

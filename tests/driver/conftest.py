@@ -39,7 +39,7 @@ def sparse_tensor_model(
             (found,) = work.glob(f"{package}-*/{package}")
             shutil.copytree(found, packages / package)
         made = work / "made.pt"
-        command = [sys.executable, "-m", "tests.make_sparse_tensor_model", packages, made]
+        command = [sys.executable, "-m", "tests.support.make_sparse_tensor_model", packages, made]
         subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, kept)

@@ -16,10 +16,10 @@ import pytest
 import torch
 from ase import Atoms
 
-from tests.descriptor_cases import descriptor_file
-from tests.structures import rattled_crystal
 from tests.support import DriverEnvironment
-from tests.torch_models import SpringsTotal, write_model
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.structures import rattled_crystal
+from tests.support.torch_models import SpringsTotal, write_model
 
 SYMBOLS = ["Si", "Si"]
 POSITIONS = np.array([[0.0, 0.0, 0.0], [1.3, 1.3, 1.2]])

@@ -11,20 +11,19 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests import compiled_models, graph_models
-from tests.compiled_models import MIXTURE_CUTOFF, Mixture, model_folder
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.kim_simulator import Particles, Simulator
-from tests.lammps_runs import Lammps, read_static, static_script, write_data
-from tests.structures import (
+from tests.support import DriverEnvironment, compiled_models, graph_models, install_kim_model
+from tests.support.compiled_models import MIXTURE_CUTOFF, Mixture, model_folder
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.lammps_runs import Lammps, read_static, static_script, write_data
+from tests.support.structures import (
     CUTOFF,
     EXAMPLE_MODEL,
     STRUCTURES,
     cluster,
     rattled_crystal,
 )
-from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import SpringsWithForces, parameter_text, write_model
+from tests.support.torch_models import SpringsWithForces, parameter_text, write_model
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 

@@ -16,16 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests import compiled_models, graph_models
-from tests.compiled_models import (
+from tests.support import EXAMPLE, ROOT, DriverEnvironment, compiled_models, graph_models
+from tests.support.compiled_models import (
     compile_command,
     messages_folder,
     model_folder,
     stillinger_weber_folder,
 )
-from tests.profiles import read_profiles
-from tests.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
-from tests.support import EXAMPLE, ROOT, DriverEnvironment
+from tests.support.profiles import read_profiles
+from tests.support.structures import CUTOFF, REFERENCE_MODEL, STRUCTURES, rattled_crystal
 from torchml_installer.errors import (
     BadOptionError,
     CompiledModelDiffersError,
@@ -83,7 +82,7 @@ def test_the_profile_says_that_forward_and_backward_are_one(
     folder = model_folder(tmp_path, stillinger_weber.read_bytes(), "pt2", cutoff=CUTOFF)
     program = """
 import sys
-from tests.structures import rattled_crystal
+from tests.support.structures import rattled_crystal
 import torchml_driver
 atoms = rattled_crystal()
 potential = torchml_driver.Potential(sys.argv[1])
@@ -480,7 +479,7 @@ class TestCommand:
     def test_a_package_that_differs_from_the_original_is_not_written(self, tmp_path: Path) -> None:
         output = tmp_path / "other.pt2"
         words = ["--pattern", "descriptor", "--width", "8", "--no-energy-only", "--output", output]
-        source = "tests.compiled_models:OtherwiseWhenTraced"
+        source = "tests.support.compiled_models:OtherwiseWhenTraced"
         done = compile_command(source, *self.SI, *words)
         assert done.returncode == CompiledModelDiffersError.exit_code, done.stderr
         assert "differs from the original by 1.0e-06 of the largest value" in done.stderr
@@ -622,7 +621,7 @@ class TestOtherModels:
         import torchml_driver
 
         done = compile_command(
-            "tests.force_models:FlatForcesOfMessages",
+            "tests.support.force_models:FlatForcesOfMessages",
             *("--elements", "Si", "--cutoff", str(graph_models.CUTOFF), "--pattern", "graph"),
             *("--layers", "3", "--returns-forces", "--no-energy-only"),
             *("--output", tmp_path / "model.pt2"),

@@ -21,14 +21,13 @@ import pytest
 import torch
 from ase import Atoms
 
-from tests import graph_models
-from tests.compiled_models import compile_command, messages_folder, model_folder
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import Messages, MessagesWithForces, write_graph_model
-from tests.lammps_runs import Lammps
-from tests.operator_cases import Case, cases, fresh
-from tests.structures import CUTOFF, EXAMPLE_MODEL, STRUCTURES, cluster, rattled_crystal
-from tests.support import EXAMPLE, DriverEnvironment
+from tests.support import EXAMPLE, DriverEnvironment, graph_models
+from tests.support.compiled_models import compile_command, messages_folder, model_folder
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.graph_models import Messages, MessagesWithForces, write_graph_model
+from tests.support.lammps_runs import Lammps
+from tests.support.operator_cases import Case, cases, fresh
+from tests.support.structures import CUTOFF, EXAMPLE_MODEL, STRUCTURES, cluster, rattled_crystal
 
 pytestmark = [
     pytest.mark.cuda,
@@ -160,7 +159,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     sources = {
         "sw": (f"{EXAMPLE}/stillinger_weber.py:StillingerWeber", "--cutoff", str(CUTOFF)),
         "messages": (
-            *("tests.graph_models:Messages", "--cutoff", str(graph_models.CUTOFF)),
+            *("tests.support.graph_models:Messages", "--cutoff", str(graph_models.CUTOFF)),
             *("--pattern", "graph", "--layers", "3"),
         ),
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from tests.descriptor_cases import DATA
+from tests.support.descriptor_cases import DATA
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 

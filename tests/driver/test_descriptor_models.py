@@ -13,9 +13,9 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from tests.descriptor_cases import assert_close, descriptor_file
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.structures import STRUCTURES, rattled_crystal, strained_triclinic_crystal
+from tests.support.descriptor_cases import assert_close, descriptor_file
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.structures import STRUCTURES, rattled_crystal, strained_triclinic_crystal
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 

@@ -15,15 +15,15 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tests.descriptor_cases import (
+from tests.support import DriverEnvironment
+from tests.support.descriptor_cases import (
     assert_close,
     cases,
     descriptor_file,
     reference,
     structure,
 )
-from tests.structures import STRUCTURES, rattled_crystal
-from tests.support import DriverEnvironment
+from tests.support.structures import STRUCTURES, rattled_crystal
 
 # Relative to a column's largest value, and to the largest derivative.
 TOLERANCE = 1e-11

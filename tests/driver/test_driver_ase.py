@@ -42,8 +42,9 @@ from ase.md.verlet import VelocityVerlet
 from ase.mep import NEB
 from ase.optimize import BFGS, FIRE
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.structures import (
+from tests.support import SANITIZER_SETTINGS, DriverEnvironment
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.structures import (
     ENERGY_TOLERANCE,
     FORCE_TOLERANCE,
     REFERENCE_MODEL,
@@ -55,8 +56,7 @@ from tests.structures import (
     slab,
     strained_triclinic_crystal,
 )
-from tests.support import SANITIZER_SETTINGS, DriverEnvironment
-from tests.torch_models import SpringsTotal, write_model
+from tests.support.torch_models import SpringsTotal, write_model
 
 PROPERTIES = ["energy", "free_energy", "forces", "energies", "stress"]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import Messages
-from tests.torch_models import (
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.graph_models import Messages
+from tests.support.torch_models import (
     Complains,
     EnergyWithoutGradient,
     NotFinite,

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.structures import cluster, rattled_crystal
 from tests.support import DriverEnvironment
-from tests.torch_models import (
+from tests.support.structures import cluster, rattled_crystal
+from tests.support.torch_models import (
     EnergyWithoutGradient,
     SpeciesAsEnergy,
     Springs,

@@ -11,8 +11,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import (
+from tests.support import DriverEnvironment
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import (
     CUTOFF,
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
@@ -25,7 +26,6 @@ from tests.structures import (
     slab,
     strained_triclinic_crystal,
 )
-from tests.support import DriverEnvironment
 
 structures = pytest.mark.parametrize("make", STRUCTURES.values(), ids=STRUCTURES.keys())
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from ase import Atoms
 
-from tests.graph_models import CUTOFF, Messages, on_a_plain_graph, write_graph_model
-from tests.structures import cluster, rattled_crystal
-from tests.torch_models import Springs, write_model
+from tests.support.graph_models import CUTOFF, Messages, on_a_plain_graph, write_graph_model
+from tests.support.structures import cluster, rattled_crystal
+from tests.support.torch_models import Springs, write_model
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 

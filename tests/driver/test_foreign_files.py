@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests import compiled_models
-from tests.support import DriverEnvironment
-from tests.torch_models import parameter_text, torchscript
+from tests.support import DriverEnvironment, compiled_models
+from tests.support.torch_models import parameter_text, torchscript
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 
@@ -229,9 +228,9 @@ def test_an_archive_that_torch_refuses_shows_none_of_its_frames(tmp_path: Path) 
 def test_kim_logs_one_line_of_what_torch_says(
     in_collection: DriverEnvironment, tmp_path: Path
 ) -> None:
-    from tests.kim_simulator import Particles, Simulator
-    from tests.structures import rattled_crystal
     from tests.support import install_kim_model
+    from tests.support.kim_simulator import Particles, Simulator
+    from tests.support.structures import rattled_crystal
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.force_models import ForcesOfMessages
-from tests.graph_models import (
+from tests.support import DriverEnvironment, torchml_install
+from tests.support.force_models import ForcesOfMessages
+from tests.support.graph_models import (
     CUTOFF,
     LAYERS,
     Breaks,
@@ -30,9 +31,13 @@ from tests.graph_models import (
     on_a_plain_graph,
     write_graph_model,
 )
-from tests.structures import STRUCTURES, cluster, rattled_crystal, strained_triclinic_crystal
-from tests.support import DriverEnvironment, torchml_install
-from tests.torch_models import torchscript
+from tests.support.structures import (
+    STRUCTURES,
+    cluster,
+    rattled_crystal,
+    strained_triclinic_crystal,
+)
+from tests.support.torch_models import torchscript
 from torchml_installer.errors import UnsoundModelError
 
 pytestmark = pytest.mark.usefixtures("in_collection")

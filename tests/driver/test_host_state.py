@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.graph_models import Messages, write_graph_model
-from tests.structures import cluster
-from tests.torch_models import Springs, write_model
+from tests.support.graph_models import Messages, write_graph_model
+from tests.support.structures import cluster
+from tests.support.torch_models import Springs, write_model
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 
@@ -131,7 +131,7 @@ def test_a_programs_settings_of_torch_stay_and_change_no_result(
 def test_settings_come_back_when_a_model_fails(tmp_path: Path) -> None:
     import torchml_driver
 
-    from tests.torch_models import Complains
+    from tests.support.torch_models import Complains
 
     potential = torchml_driver.Potential(write_model(tmp_path / "model", Complains()))
     with on_three_threads():

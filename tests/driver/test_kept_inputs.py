@@ -11,11 +11,11 @@ import pytest
 import torch
 from ase import Atoms
 
-from tests.descriptor_cases import descriptor_file
-from tests.descriptor_models import write_descriptor_model
-from tests.graph_models import CUTOFF, write_graph_model
-from tests.structures import cluster
-from tests.torch_models import write_model
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.descriptor_models import write_descriptor_model
+from tests.support.graph_models import CUTOFF, write_graph_model
+from tests.support.structures import cluster
+from tests.support.torch_models import write_model
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import Messages, write_graph_model
-from tests.structures import STRUCTURES, cluster
-from tests.torch_models import Springs, write_model
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.graph_models import Messages, write_graph_model
+from tests.support.structures import STRUCTURES, cluster
+from tests.support.torch_models import Springs, write_model
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 

@@ -19,19 +19,19 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from tests.compiled_models import (
+from tests.support import ROOT, DriverEnvironment, run
+from tests.support.compiled_models import (
     messages,
     messages_folder,
     stillinger_weber_folder,
 )
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.example_network import CUTOFF as NETWORK_CUTOFF
-from tests.example_network import example_network
-from tests.graph_models import CUTOFF as MESSAGES_CUTOFF
-from tests.graph_models import Messages, write_graph_model
-from tests.structures import CUTOFF
-from tests.support import ROOT, DriverEnvironment, run
-from tests.torch_models import Springs, SpringsInMemoryForEach, write_model
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.example_network import CUTOFF as NETWORK_CUTOFF
+from tests.support.example_network import example_network
+from tests.support.graph_models import CUTOFF as MESSAGES_CUTOFF
+from tests.support.graph_models import Messages, write_graph_model
+from tests.support.structures import CUTOFF
+from tests.support.torch_models import Springs, SpringsInMemoryForEach, write_model
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 

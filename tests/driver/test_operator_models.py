@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.operator_models import (
+from tests.support.operator_models import (
     dense_potential,
     edit_code,
     portable_model,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.operator_cases import Case, cases, fresh
-from tests.operator_loops import LOOPS
+from tests.support.operator_cases import Case, cases, fresh
+from tests.support.operator_loops import LOOPS
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.operator_models import dense_potential, portable_model, silicon
-from tests.structures import (
+from tests.support import KEPT, ROOT, DriverEnvironment
+from tests.support.operator_models import dense_potential, portable_model, silicon
+from tests.support.structures import (
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
     FORCE_TOLERANCE,
     REFERENCE_MODEL,
 )
-from tests.support import KEPT, ROOT, DriverEnvironment
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ import json, sys
 import numpy as np
 {before}
 import torchml_driver
-from tests.operator_models import silicon
+from tests.support.operator_models import silicon
 positions = silicon()
 result = torchml_driver.Potential(sys.argv[1]).compute(["Si"] * len(positions), positions)
 {after}
@@ -120,7 +120,7 @@ def assert_right(sparse_tensor_model: Path, output: str) -> None:
 
 
 def test_operators_equal_the_originals_in_values_and_gradients(environment: dict[str, str]) -> None:
-    assert int(python(environment, "-m", "tests.original_operators")) > 200
+    assert int(python(environment, "-m", "tests.support.original_operators")) > 200
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_the_model_file_gives_the_same_through_torch_itself(
 ) -> None:
     program = """
 import sys, json, torch, torch_scatter, torch_sparse
-from tests.operator_models import CUTOFF, silicon
+from tests.support.operator_models import CUTOFF, silicon
 model = torch.jit.load(sys.argv[1])
 positions = torch.tensor(silicon(), requires_grad=True)
 distance = torch.cdist(positions.detach(), positions.detach()) + 10 * torch.eye(len(positions))

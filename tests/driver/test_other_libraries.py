@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.installer.compiled import compiled, needs_compiler
-from tests.structures import EXAMPLE_MODEL
 from tests.support import ROOT, SANITIZER_SETTINGS, DriverEnvironment
+from tests.support.structures import EXAMPLE_MODEL
 
 pytestmark = [
     needs_compiler,
@@ -28,7 +28,7 @@ ENERGY = -261.3538177342696
 #: Reads a model, says what it computes and warns of.
 IN_PYTHON = """
 import sys, warnings
-from tests.structures import rattled_crystal
+from tests.support.structures import rattled_crystal
 atoms = rattled_crystal()
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
@@ -42,8 +42,8 @@ print("energy:", potential.compute(*arrays).energy)
 #: The same through KIM, without torch in Python.
 IN_KIM = """
 import sys
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import CUTOFF, rattled_crystal
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import CUTOFF, rattled_crystal
 assert "torch" not in sys.modules
 print("energy:", Simulator(sys.argv[1]).compute(Particles.of(rattled_crystal(), CUTOFF)).energy)
 """

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.force_models import ForcesOfContributing, ForcesReshaped, ForcesTransposed
-from tests.structures import cluster, primitive_cell, slab
-from tests.torch_models import (
+from tests.support.force_models import ForcesOfContributing, ForcesReshaped, ForcesTransposed
+from tests.support.structures import cluster, primitive_cell, slab
+from tests.support.torch_models import (
     BackwardFails,
     NotFiniteAt,
     Springs,

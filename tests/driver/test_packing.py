@@ -13,10 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import DividesBySpecies, Messages, MessagesWithForces, write_graph_model
 from tests.support import ROOT, DriverEnvironment
-from tests.torch_models import (
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.graph_models import (
+    DividesBySpecies,
+    Messages,
+    MessagesWithForces,
+    write_graph_model,
+)
+from tests.support.torch_models import (
     Complains,
     SpeciesAsEnergy,
     Springs,

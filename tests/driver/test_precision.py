@@ -13,10 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.structures import cluster
 from tests.support import DriverEnvironment, run, torchml_install
-from tests.torch_models import SpringsHalf
-from tests.type_models import BufferBeside, Network, ScaledNetwork, frozen, write_typed_model
+from tests.support.structures import cluster
+from tests.support.torch_models import SpringsHalf
+from tests.support.type_models import (
+    BufferBeside,
+    Network,
+    ScaledNetwork,
+    frozen,
+    write_typed_model,
+)
 from torchml_installer.errors import BadOptionError
 from torchml_installer.models.parameter_file import PRECISIONS
 

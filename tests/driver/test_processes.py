@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.compiled_models import stillinger_weber_folder
-from tests.structures import cluster, rattled_crystal
 from tests.support import ROOT, DriverEnvironment
-from tests.torch_models import Springs, SpringsSingle, SpringsWithForces, write_model
+from tests.support.compiled_models import stillinger_weber_folder
+from tests.support.structures import cluster, rattled_crystal
+from tests.support.torch_models import Springs, SpringsSingle, SpringsWithForces, write_model
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 
 START = """\
 import os, signal, sys, threading
 import numpy as np
-from tests.structures import rattled_crystal
+from tests.support.structures import rattled_crystal
 
 model = sys.argv[1]
 atoms = rattled_crystal() * (2, 2, 2)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.structures import cluster
 from tests.support import run
-from tests.torch_models import Springs, SpringsHalf, SpringsSingle
-from tests.type_models import (
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.structures import cluster
+from tests.support.torch_models import Springs, SpringsHalf, SpringsSingle
+from tests.support.type_models import (
     BufferBeside,
     ConvertedToDouble,
     MadeWhileLoading,

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.torch_models import Springs, write_model
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.torch_models import Springs, write_model
 
 pytestmark = pytest.mark.usefixtures("driver_environment")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.graph_models import FailsWithoutEdges, write_graph_model
 from tests.support import ROOT, DriverEnvironment
-from tests.torch_models import (
+from tests.support.graph_models import FailsWithoutEdges, write_graph_model
+from tests.support.torch_models import (
     FailsWithoutPairs,
     Springs,
     SpringsSingle,

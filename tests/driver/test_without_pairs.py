@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.graph_models import (
+from tests.support.graph_models import (
     CUTOFF,
     EveryonesEnergies,
     FailsWithoutEdges,
@@ -22,7 +22,7 @@ from tests.graph_models import (
     on_a_plain_graph,
     write_graph_model,
 )
-from tests.torch_models import (
+from tests.support.torch_models import (
     Complains,
     FailsWithoutPairs,
     FailsWithoutPairsWithForces,

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.installer.made_up import Machine, make_torchscript, write
-from tests.structures import REFERENCE_MODEL
 from tests.support import ROOT, install_kim_model
+from tests.support.structures import REFERENCE_MODEL
 from torchml_installer.errors import (
     BadOptionError,
     BadParameterFileError,

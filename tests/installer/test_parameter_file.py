@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.installer.made_up import write
-from tests.original_parameter_file import OriginalValues, read_as_original
 from tests.support import ROOT
+from tests.support.original_parameter_file import OriginalValues, read_as_original
 from torchml_installer.errors import BadParameterFileError
 from torchml_installer.models.parameter_file import (
     PRECISIONS,

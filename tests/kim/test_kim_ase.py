@@ -12,7 +12,7 @@ from ase.calculators.kim import KIM
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
-from tests.structures import (
+from tests.support.structures import (
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
     FORCE_TOLERANCE,

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import CUTOFF, EXAMPLE_MODEL, cluster, dimer, isolated_atom
 from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import (
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import CUTOFF, EXAMPLE_MODEL, cluster, dimer, isolated_atom
+from tests.support.torch_models import (
     Complains,
     EnergyWithoutGradient,
     NotFinite,

@@ -15,10 +15,10 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.kim import KIM
 
-from tests.descriptor_cases import descriptor_file
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.lammps_runs import Lammps
 from tests.support import DriverEnvironment, install_kim_model, torchml_install
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.lammps_runs import Lammps
 
 ELEMENTS = ["Si", "C"]
 MODELS = {"set51_two": 5.0, "bispectrum8_two": 4.2, "soap_two": 3.6}  # Å, cutoff

@@ -17,14 +17,13 @@ from typing import Any
 
 import pytest
 
-from tests import compiled_models
-from tests.descriptor_cases import descriptor_file
-from tests.descriptor_models import TanhNetwork
-from tests.graph_models import Messages
 from tests.kim.leaks import leaks_of_ours
-from tests.structures import CUTOFF
-from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
-from tests.torch_models import Springs, SpringsInMuchMemory, parameter_text, torchscript
+from tests.support import DRIVER, DriverEnvironment, compiled_models, install_kim_model, run
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.descriptor_models import TanhNetwork
+from tests.support.graph_models import Messages
+from tests.support.structures import CUTOFF
+from tests.support.torch_models import Springs, SpringsInMuchMemory, parameter_text, torchscript
 
 #: "memory": each allocation of the driver's fails once; "memory_end": so do all after it.
 KINDS = ("call", "file", "short_read", "memory", "memory_end", "mistake")

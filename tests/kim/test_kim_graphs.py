@@ -9,11 +9,11 @@ import pytest
 from ase import Atoms
 from ase.calculators.kim import KIM
 
-from tests.graph_models import CUTOFF, LAYERS, Messages, graph_parameters, on_a_plain_graph
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import cluster, primitive_cell, slab, strained_triclinic_crystal
 from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import torchscript
+from tests.support.graph_models import CUTOFF, LAYERS, Messages, graph_parameters, on_a_plain_graph
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import cluster, primitive_cell, slab, strained_triclinic_crystal
+from tests.support.torch_models import torchscript
 
 MODEL = "TorchML_Messages"
 MIXTURE = "TorchML_Messages_in_a_mixture"

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import compiled_models
-from tests.descriptor_cases import descriptor_file
-from tests.descriptor_models import TanhNetwork
-from tests.graph_models import Messages
-from tests.structures import CUTOFF
-from tests.support import DriverEnvironment, install_kim_model, run
-from tests.torch_models import Springs, parameter_text, torchscript
+from tests.support import DriverEnvironment, compiled_models, install_kim_model, run
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.descriptor_models import TanhNetwork
+from tests.support.graph_models import Messages
+from tests.support.structures import CUTOFF
+from tests.support.torch_models import Springs, parameter_text, torchscript
 
 SOURCE = Path(__file__).parent / "host" / "host.cpp"
 KINDS = ("neighbours", "graphs", "descriptors", "compiled")

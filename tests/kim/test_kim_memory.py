@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.compiled_models import stillinger_weber
 from tests.driver.test_memory import growth, many_particles, mappings, open_files, resident
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import CUTOFF, EXAMPLE_MODEL, cluster
 from tests.support import SANITIZER_SETTINGS, DriverEnvironment, install_kim_model
-from tests.torch_models import parameter_text
+from tests.support.compiled_models import stillinger_weber
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import CUTOFF, EXAMPLE_MODEL, cluster
+from tests.support.torch_models import parameter_text
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 

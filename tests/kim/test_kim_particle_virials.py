@@ -12,14 +12,14 @@ import pytest
 import torch
 from ase import Atoms, units
 
-from tests.descriptor_cases import descriptor_file
-from tests.descriptor_models import TanhNetwork, write_descriptor_model
-from tests.graph_models import Messages, graph_parameters
-from tests.kim_simulator import EVERYTHING, Particles, Simulator
-from tests.lammps_runs import Lammps, static_script, write_data
-from tests.structures import EXAMPLE_MODEL, rattled_crystal, strained_triclinic_crystal
 from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import parameter_text, torchscript
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.graph_models import Messages, graph_parameters
+from tests.support.kim_simulator import EVERYTHING, Particles, Simulator
+from tests.support.lammps_runs import Lammps, static_script, write_data
+from tests.support.structures import EXAMPLE_MODEL, rattled_crystal, strained_triclinic_crystal
+from tests.support.torch_models import parameter_text, torchscript
 
 CUTOFF = 5.0
 PARTICLE_VIRIALS = (*EVERYTHING, "particle_virials")

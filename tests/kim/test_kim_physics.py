@@ -13,8 +13,9 @@ import pytest
 import torch  # noqa: F401
 from ase import Atoms, units
 
-from tests.kim_simulator import EVERYTHING, Particles, Simulator
-from tests.structures import (
+from tests.support import DriverEnvironment
+from tests.support.kim_simulator import EVERYTHING, Particles, Simulator
+from tests.support.structures import (
     CUTOFF,
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
@@ -26,7 +27,6 @@ from tests.structures import (
     rattled_crystal,
     strained_triclinic_crystal,
 )
-from tests.support import DriverEnvironment
 
 pytestmark = pytest.mark.usefixtures("in_collection")
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.structures import EXAMPLE_MODEL, REFERENCE_MODEL
 from tests.support import ROOT, DriverEnvironment
+from tests.support.structures import EXAMPLE_MODEL, REFERENCE_MODEL
 
 ENERGY = -261.3538177342696  # eV, of the documented crystal
 
@@ -22,7 +22,7 @@ PUBLISHED = {REFERENCE_MODEL!r}
 
 def crystal(model=MODEL):
     from ase.calculators.kim import KIM
-    from tests.structures import rattled_crystal
+    from tests.support.structures import rattled_crystal
     atoms = rattled_crystal()
     atoms.calc = KIM(model)
     return atoms
@@ -103,8 +103,8 @@ def test_threads_compute_at_once(driver_environment: DriverEnvironment) -> None:
     printed = python(
         """
 from concurrent.futures import ThreadPoolExecutor
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import CUTOFF, rattled_crystal
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import CUTOFF, rattled_crystal
 
 def work(_):
     atoms = crystal()

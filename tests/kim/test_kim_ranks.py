@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.structures import EXAMPLE_MODEL
 from tests.support import ROOT, DriverEnvironment, run
+from tests.support.structures import EXAMPLE_MODEL
 
 OPEN_MPI = ("mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-np")
 
@@ -56,7 +56,7 @@ rank = int(os.environ["OMPI_COMM_WORLD_RANK"])
 if rank == 1:
     os.environ["KIM_MODEL_EXECUTION_DEVICE"] = "nothing"
 from ase.calculators.kim import KIM
-from tests.structures import rattled_crystal
+from tests.support.structures import rattled_crystal
 atoms = rattled_crystal()
 try:
     atoms.calc = KIM("{model}")
@@ -137,7 +137,7 @@ def test_a_python_program_may_go_on_where_one_rank_fails(
 
 @pytest.mark.usefixtures("in_collection")
 def test_a_setting_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from tests.kim_simulator import Simulator
+    from tests.support.kim_simulator import Simulator
 
     monkeypatch.setenv("KIM_MODEL_ON_ERROR", "stop")
     with pytest.raises(RuntimeError):

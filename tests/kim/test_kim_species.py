@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import dimer
 from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import SpeciesAsEnergy, parameter_text, torchscript
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import dimer
+from tests.support.torch_models import SpeciesAsEnergy, parameter_text, torchscript
 
 VARIABLE = "KIM_MODEL_ELEMENTS_MAP"
 NUMBERS = "TorchML_of_atomic_numbers"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.kim_simulator import Particles, Simulator
-from tests.structures import cluster
 from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import parameter_text, torchscript
-from tests.type_models import Network, WithoutDtypes, frozen, write_typed_model
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.structures import cluster
+from tests.support.torch_models import parameter_text, torchscript
+from tests.support.type_models import Network, WithoutDtypes, frozen, write_typed_model
 
 CUTOFF = 3.0
 

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import compiled_models
-from tests.descriptor_cases import descriptor_file
-from tests.descriptor_models import TanhNetwork
-from tests.graph_models import Messages, graph_parameters
 from tests.kim.test_kim_graphs import particles_with_ghosts
-from tests.kim_simulator import Particles, Simulator
-from tests.original_parameter_file import read_as_original
-from tests.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, rattled_crystal
-from tests.support import DRIVER, DriverEnvironment, install_kim_model, run
-from tests.torch_models import parameter_text, torchscript
+from tests.support import DRIVER, DriverEnvironment, compiled_models, install_kim_model, run
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.descriptor_models import TanhNetwork
+from tests.support.graph_models import Messages, graph_parameters
+from tests.support.kim_simulator import Particles, Simulator
+from tests.support.original_parameter_file import read_as_original
+from tests.support.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, rattled_crystal
+from tests.support.torch_models import parameter_text, torchscript
 from torchml_installer.models.parameter_file import GraphSettings, Parameters, Pattern
 
 pytestmark = pytest.mark.usefixtures("in_collection")

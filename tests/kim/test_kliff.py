@@ -15,9 +15,9 @@ import torch
 from ase import Atoms
 from ase.calculators.kim import KIM
 
-from tests.lammps_runs import Lammps
-from tests.structures import primitive_cell, rattled_crystal, strained_triclinic_crystal
 from tests.support import KEPT, ROOT, DriverEnvironment, run, torchml_install
+from tests.support.lammps_runs import Lammps
+from tests.support.structures import primitive_cell, rattled_crystal, strained_triclinic_crystal
 from torchml_installer.models import parameter_file
 from torchml_installer.models.parameter_file import Pattern
 

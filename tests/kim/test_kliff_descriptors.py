@@ -16,8 +16,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.kim import KIM
 
-from tests.lammps_runs import Lammps
 from tests.support import ROOT, DriverEnvironment, torchml_install
+from tests.support.lammps_runs import Lammps
 
 DATA = ROOT / "tests" / "data" / "kliff_descriptor"
 FOLDERS = sorted(path for path in DATA.iterdir() if path.is_dir())

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from ase import Atoms
 
-from tests.lammps_runs import Lammps, Static
 from tests.support import DriverEnvironment
+from tests.support.lammps_runs import Lammps, Static
 
 
 @pytest.fixture

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from ase.calculators.kim import KIM
 
-from tests.lammps_runs import Lammps, example_run
-from tests.structures import (
+from tests.support import ROOT, SANITIZER_SETTINGS, DriverEnvironment, run, torchml_install
+from tests.support.lammps_runs import Lammps, example_run
+from tests.support.structures import (
     ENERGY_TOLERANCE,
     FORCE_TOLERANCE,
     REFERENCE_MODEL,
     rattled_crystal,
     slab,
 )
-from tests.support import ROOT, SANITIZER_SETTINGS, DriverEnvironment, run, torchml_install
 
 EXAMPLES = {
     "descriptor_network": "TorchML_DN_Si__MO_000000000000_000",
@@ -32,10 +32,10 @@ import sys
 sys.path.insert(0, "")
 import torch
 from make_model import trained
-from tests.structures import rattled_crystal
+from tests.support.structures import rattled_crystal
 network, atoms = trained(), rattled_crystal()
 if sys.argv[1] == "graph_network":
-    from tests.example_network import directly
+    from tests.support.example_network import directly
     energy = directly(network, atoms)[0]
 else:
     from make_model import DESCRIPTOR

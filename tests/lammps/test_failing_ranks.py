@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.graph_models import (
+from tests.support import DriverEnvironment, install_kim_model
+from tests.support.graph_models import (
     FailsOnOneRank,
     FailsWithoutEdges,
     FailsWithoutEdgesOnce,
@@ -17,9 +18,8 @@ from tests.graph_models import (
     graph_parameters,
     on_a_plain_graph,
 )
-from tests.lammps_runs import Lammps, read_static, static_script, write_data
-from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import FailsWithoutPairs, parameter_text, torchscript
+from tests.support.lammps_runs import Lammps, read_static, static_script, write_data
+from tests.support.torch_models import FailsWithoutPairs, parameter_text, torchscript
 
 MODELS = {
     "TorchML_Fails_without_edges": FailsWithoutEdges(),

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.example_network import CUTOFF, EXAMPLE, LAYERS, directly, example_network
-from tests.lammps_runs import Lammps, example_run
-from tests.structures import primitive_cell, slab, strained_triclinic_crystal
 from tests.support import DriverEnvironment, run, torchml_install
-from tests.torch_models import torchscript
+from tests.support.example_network import CUTOFF, EXAMPLE, LAYERS, directly, example_network
+from tests.support.lammps_runs import Lammps, example_run
+from tests.support.structures import primitive_cell, slab, strained_triclinic_crystal
+from tests.support.torch_models import torchscript
 
 SCRIPT = EXAMPLE / "in.silicon"
 NAME = "TorchML_GN_Si"

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 
-from tests.lammps_runs import Lammps, Static, static_script, write_data
-from tests.structures import (
+from tests.support import DRIVER, EXAMPLE, SANITIZER_SETTINGS, DriverEnvironment, install_kim_model
+from tests.support.lammps_runs import Lammps, Static, static_script, write_data
+from tests.support.structures import (
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
     FORCE_TOLERANCE,
@@ -23,8 +24,7 @@ from tests.structures import (
     slab,
     strained_triclinic_crystal,
 )
-from tests.support import DRIVER, EXAMPLE, SANITIZER_SETTINGS, DriverEnvironment, install_kim_model
-from tests.torch_models import Complains, parameter_text, torchscript
+from tests.support.torch_models import Complains, parameter_text, torchscript
 
 STRUCTURES = [rattled_crystal, strained_triclinic_crystal, slab, cluster, isolated_atom]
 

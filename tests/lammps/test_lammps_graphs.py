@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.graph_models import Messages, graph_parameters, on_a_plain_graph
-from tests.lammps_runs import Lammps, Static, read_static, static_script, write_data
-from tests.structures import cluster, rattled_crystal, slab, strained_triclinic_crystal
 from tests.support import DriverEnvironment, install_kim_model
-from tests.torch_models import torchscript
+from tests.support.graph_models import Messages, graph_parameters, on_a_plain_graph
+from tests.support.lammps_runs import Lammps, Static, read_static, static_script, write_data
+from tests.support.structures import cluster, rattled_crystal, slab, strained_triclinic_crystal
+from tests.support.torch_models import torchscript
 
 MODEL = "TorchML_Messages_in_LAMMPS"
 MIXTURE = "TorchML_Messages_of_five_elements"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lammps_runs import static_script, write_data
-from tests.structures import EXAMPLE_MODEL, rattled_crystal
 from tests.support import KEPT, DriverEnvironment, run
+from tests.support.lammps_runs import static_script, write_data
+from tests.support.structures import EXAMPLE_MODEL, rattled_crystal
 
 pytestmark = pytest.mark.slow
 

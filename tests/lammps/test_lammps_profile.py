@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from tests.lammps_runs import Lammps, write_data
-from tests.profiles import read_profiles
-from tests.structures import EXAMPLE_MODEL, rattled_crystal
+from tests.support.lammps_runs import Lammps, write_data
+from tests.support.profiles import read_profiles
+from tests.support.structures import EXAMPLE_MODEL, rattled_crystal
 
 SCRIPT = f"""\
 kim init {EXAMPLE_MODEL} metal

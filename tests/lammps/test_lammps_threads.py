@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lammps_runs import write_data
-from tests.structures import EXAMPLE_MODEL, rattled_crystal
 from tests.support import DriverEnvironment
+from tests.support.lammps_runs import write_data
+from tests.support.structures import EXAMPLE_MODEL, rattled_crystal
 
 SCRIPT = f"""\
 kim init {EXAMPLE_MODEL} metal

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.lammps_runs import Lammps, static_script, write_data
-from tests.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
 from tests.support import DRIVER, ROOT, DriverEnvironment, run, torchml_install
+from tests.support.lammps_runs import Lammps, static_script, write_data
+from tests.support.structures import ENERGY_TOLERANCE, EXAMPLE_MODEL, rattled_crystal
 from torchml_installer.errors import KnownProblemError
 
 pytestmark = pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_model_on_one_rank_alone_waits_for_no_other(
 def test_a_program_without_mpi_runs_it_too(with_mpi: dict[str, str], tmp_path: Path) -> None:
     program = (
         "from ase.calculators.kim import KIM\n"
-        "from tests.structures import rattled_crystal\n"
+        "from tests.support.structures import rattled_crystal\n"
         "atoms = rattled_crystal()\n"
         f"atoms.calc = KIM({EXAMPLE_MODEL!r})\n"
         "print('energy', atoms.get_potential_energy())\n"

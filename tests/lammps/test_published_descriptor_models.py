@@ -15,8 +15,9 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, diamond100, graphene, make_supercell
 
-from tests.lammps_runs import Lammps, Static, example_run
-from tests.structures import (
+from tests.support import ROOT, DriverEnvironment, run, torchml_install
+from tests.support.lammps_runs import Lammps, Static, example_run
+from tests.support.structures import (
     cluster,
     dimer,
     hot_crystal,
@@ -26,7 +27,6 @@ from tests.structures import (
     slab,
     strained_triclinic_crystal,
 )
-from tests.support import ROOT, DriverEnvironment, run, torchml_install
 
 # Of the largest number. The potentials are known with 14 digits; agreement is closer still.
 ENERGY_TOLERANCE = 1e-12

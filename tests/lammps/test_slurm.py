@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.lammps_runs import Lammps, read_static, static_script
-from tests.structures import (
+from tests.support import ROOT
+from tests.support.lammps_runs import Lammps, read_static, static_script
+from tests.support.structures import (
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
     FORCE_TOLERANCE,
     rattled_crystal,
 )
-from tests.support import ROOT
 
 pytestmark = pytest.mark.slow
 

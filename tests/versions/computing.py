@@ -18,8 +18,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.kim import KIM
 
-from tests.structures import primitive_cell, rattled_crystal, slab
 from tests.support import ROOT
+from tests.support.structures import primitive_cell, rattled_crystal, slab
 
 DESCRIPTORS = ROOT / "tests" / "data" / "descriptors"
 #: Models that weight descriptors: the descriptor's name there, and in the parameter file.

@@ -19,17 +19,6 @@ import torch
 from ase import Atoms
 from ase.calculators.kim import KIM
 
-from tests.descriptor_models import TanhNetwork
-from tests.example_network import CUTOFF as NETWORK_CUTOFF
-from tests.example_network import LAYERS, directly, example_network
-from tests.lammps_runs import Lammps
-from tests.structures import (
-    ENERGY_TOLERANCE,
-    EXAMPLE_MODEL,
-    FORCE_TOLERANCE,
-    REFERENCE_MODEL,
-    rattled_crystal,
-)
 from tests.support import (
     DRIVER,
     ROOT,
@@ -38,7 +27,18 @@ from tests.support import (
     run,
     torchml_install,
 )
-from tests.torch_models import parameter_text, torchscript
+from tests.support.descriptor_models import TanhNetwork
+from tests.support.example_network import CUTOFF as NETWORK_CUTOFF
+from tests.support.example_network import LAYERS, directly, example_network
+from tests.support.lammps_runs import Lammps
+from tests.support.structures import (
+    ENERGY_TOLERANCE,
+    EXAMPLE_MODEL,
+    FORCE_TOLERANCE,
+    REFERENCE_MODEL,
+    rattled_crystal,
+)
+from tests.support.torch_models import parameter_text, torchscript
 from tests.versions.computing import DESCRIPTOR_MODELS, DESCRIPTORS, references, structures
 from tests.versions.toolchains import Toolchain
 
@@ -237,7 +237,7 @@ def test_a_compiled_model_runs_with_its_torch_or_is_told_that_this_one_cannot(
     compiler = [sys.executable, "-m", "torchml_installer", "model", "compile"]
     made = ("--width", "51", "--arguments", '{"width": 51}', "--output", "model.pt2")
     printed = run(
-        [*compiler, "tests.descriptor_models:TanhNetwork", *kind, *made],
+        [*compiler, "tests.support.descriptor_models:TanhNetwork", *kind, *made],
         env={**os.environ, "PYTHONPATH": path},
         cwd=tmp_path,
     )

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from ci.conda_channel.files import copy, files_in, is_elf, set_run_paths
-from ci.conda_channel.package import PREFIX_MARK, ChannelError, Package
-from ci.conda_channel.python_files import Interpreter
+from tests.conda.channel.files import copy, files_in, is_elf, set_run_paths
+from tests.conda.channel.package import PREFIX_MARK, ChannelError, Package
+from tests.conda.channel.python_files import Interpreter
 
 #: Where conda-forge's name is another one.
 _CONDA_NAMES = {

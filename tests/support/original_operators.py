@@ -1,7 +1,7 @@
 """Compares the driver's operators with the original torch_scatter and torch_sparse, in one process.
 
-Run as ``python -m tests.original_operators`` where torch_scatter, torch_sparse and torchml_driver
-can be imported; prints how many calls it compared.
+Run as ``python -m tests.support.original_operators`` where torch_scatter, torch_sparse and
+torchml_driver can be imported; prints how many calls it compared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch_scatter
 import torch_sparse
 from torchml_driver import _core
 
-from tests.operator_cases import Case, cases, fresh
+from tests.support.operator_cases import Case, cases, fresh
 
 # What the original cannot differentiate: it checks an index that it has broadcast by then, divides
 # by a number of entries that is zero, or follows indices that it has never set.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from tests.descriptor_cases import descriptor_file
-from tests.torch_models import torchscript
+from tests.support.descriptor_cases import descriptor_file
+from tests.support.torch_models import torchscript
 
 
 class TanhNetwork(torch.nn.Module):

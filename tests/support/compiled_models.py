@@ -13,10 +13,9 @@ from pathlib import Path
 
 import torch
 
-from tests import descriptor_models, graph_models, torch_models
-from tests.structures import CUTOFF
-from tests.support import EXAMPLE, KEPT, ROOT
-from tests.torch_models import Springs, parameter_text
+from tests.support import EXAMPLE, KEPT, ROOT, descriptor_models, graph_models, torch_models
+from tests.support.structures import CUTOFF
+from tests.support.torch_models import Springs, parameter_text
 from torchml_installer.models.aot.cpu import present_instructions
 
 #: Å, of the models here.
@@ -105,30 +104,30 @@ def stillinger_weber() -> Path:
 def messages() -> Path:
     options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
     options += ["--pattern", "graph", "--layers", "3"]
-    return compiled("messages", "tests.graph_models:Messages", *options)
+    return compiled("messages", "tests.support.graph_models:Messages", *options)
 
 
 def fails_without_edges() -> Path:
     options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
     options += ["--pattern", "graph", "--layers", "3", "--no-energy-only"]
-    return compiled("fails_without_edges", "tests.graph_models:FailsWithoutEdges", *options)
+    return compiled("fails_without_edges", "tests.support.graph_models:FailsWithoutEdges", *options)
 
 
 def mixture() -> Path:
     options = ["--elements", "Si,C", "--cutoff", str(MIXTURE_CUTOFF)]
-    return compiled("mixture", "tests.compiled_models:Mixture", *options)
+    return compiled("mixture", "tests.support.compiled_models:Mixture", *options)
 
 
 def with_forces() -> Path:
     options = ["--elements", "Si", "--cutoff", str(MIXTURE_CUTOFF), "--returns-forces"]
-    source = "tests.torch_models:SpringsWithForces"
+    source = "tests.support.torch_models:SpringsWithForces"
     return compiled("with_forces", source, *options, "--no-energy-only")
 
 
 def on_descriptors() -> Path:
     """For tests/data/descriptors/every_kind.*.dat."""
     options = ["--elements", "Si", "--cutoff", "5.0", "--pattern", "descriptor", "--width", "15"]
-    source = "tests.descriptor_models:TanhNetwork"
+    source = "tests.support.descriptor_models:TanhNetwork"
     return compiled("on_descriptors", source, *options, "--arguments", '{"width": 15}')
 
 

@@ -1,7 +1,7 @@
 """Makes a local conda channel out of what this machine and its registries have.
 
-    python -m ci.conda_channel FOLDER [--also-python python3.12]
-    python -m ci.conda_channel FOLDER --for-installer
+    python -m tests.conda.channel FOLDER [--also-python python3.12]
+    python -m tests.conda.channel FOLDER --for-installer
 
 Where no conda channel can be reached, the recipes in ``recipes/`` are still to be built, solved,
 installed and run for real. The channel made here has packages of the names, layouts and dependency

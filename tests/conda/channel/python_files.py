@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.conda_channel.files import copy, replace_in_texts, set_run_paths
-from ci.conda_channel.package import PREFIX_MARK, ChannelError, Package
+from tests.conda.channel.files import copy, replace_in_texts, set_run_paths
+from tests.conda.channel.package import PREFIX_MARK, ChannelError, Package
 
 #: Of the standard library: what takes much room and what nothing in a channel for tests needs.
 _LEFT_OUT = {"__pycache__", "idlelib", "site-packages", "test", "tests", "tkinter", "turtledemo"}

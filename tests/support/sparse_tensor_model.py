@@ -20,8 +20,9 @@ WIDTH = 8
 class SparsePotential(torch.nn.Module):
     """Two rounds of messages over one sparse matrix of bond strengths.
 
-    tests/operator_models.py computes the same with dense matrices. Particles that do not contribute
-    send no messages, as calling convention 1 has no bonds for them: a potential for clusters.
+    tests/support/operator_models.py computes the same with dense matrices. Particles that do not
+    contribute send no messages, as calling convention 1 has no bonds for them: a potential for
+    clusters.
     """
 
     def __init__(self) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.lammps_runs import Lammps
-from tests.structures import (
+from tests.support import CACHES, DRIVER, EXAMPLE, ROOT, DriverEnvironment, run
+from tests.support.lammps_runs import Lammps
+from tests.support.structures import (
     CUTOFF,
     ENERGY_TOLERANCE,
     EXAMPLE_MODEL,
     FORCE_TOLERANCE,
     rattled_crystal,
 )
-from tests.support import CACHES, DRIVER, EXAMPLE, ROOT, DriverEnvironment, run
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
-from tests.torch_models import torchscript
+from tests.support.torch_models import torchscript
 
 CUTOFF = 3.0  # angstrom
 LAYERS = 3

@@ -1,6 +1,6 @@
 """Writes the model of sparse_tensor_model.py as TorchScript, without anything compiled.
 
-    python -m tests.make_sparse_tensor_model SOURCES FILE
+    python -m tests.support.make_sparse_tensor_model SOURCES FILE
 
 The code in the file is that of the original torch_sparse 0.6.18 and torch_scatter 2.1.2, of which
 only the Python half is needed: SOURCES is a folder that holds their packages as PyPI's source
@@ -57,6 +57,6 @@ def save(model: torch.nn.Module, path: Path) -> None:
 
 if __name__ == "__main__":
     declared = declare_originals(Path(sys.argv[1]))
-    from tests.sparse_tensor_model import SparsePotential
+    from tests.support.sparse_tensor_model import SparsePotential
 
     save(SparsePotential(), Path(sys.argv[2]))

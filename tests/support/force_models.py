@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from tests.graph_models import Messages
-from tests.torch_models import SpringsWithForces
+from tests.support.graph_models import Messages
+from tests.support.torch_models import SpringsWithForces
 
 
 class ForcesReshaped(SpringsWithForces):

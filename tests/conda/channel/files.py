@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ci.conda_channel.package import ChannelError
+from tests.conda.channel.package import ChannelError
 
 
 def files_in(folder: Path) -> Iterator[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tests.torch_models import Springs, parameter_text, torchscript
+from tests.support.torch_models import Springs, parameter_text, torchscript
 
 
 class WithoutDtypes(Springs):

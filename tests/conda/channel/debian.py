@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ci.conda_channel.files import copy, is_elf, replace_in_texts, set_run_paths, write_program
-from ci.conda_channel.package import ChannelError, Package
+from tests.conda.channel.files import copy, is_elf, replace_in_texts, set_run_paths, write_program
+from tests.conda.channel.package import ChannelError, Package
 
 _MULTIARCH = "lib/x86_64-linux-gnu"
 _TRIPLET = "x86_64-conda-linux-gnu"

@@ -24,7 +24,7 @@ from ci.release.sources import export
 from ci.release.version import PLACES, version_of
 from tests.conda.offline import offline_folder
 from tests.support import ROOT, run
-from tests.torch_models import torchscript
+from tests.support.torch_models import torchscript
 from tests.versions.toolchains import active_torch
 from torchml_installer.deps import build_libdescriptor as libdescriptor
 
