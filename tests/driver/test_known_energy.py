@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import DRIVER, DriverEnvironment, run
 from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, toolchain
 from torchml_installer.driver import known_energy
 from torchml_installer.driver.driver_check import require_known_energy
@@ -19,7 +20,7 @@ from torchml_installer.errors import WrongEnergyError
 
 @pytest.fixture
 def project(tmp_path: Path) -> CMakeProject:
-    return CMakeProject(toolchain(Places()), tmp_path, tmp_path, tmp_path / "log")
+    return CMakeProject(BuildPlan(toolchain(Places())), tmp_path, tmp_path, tmp_path / "log")
 
 
 def test_the_driver_computes_what_is_known(

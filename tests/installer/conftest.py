@@ -39,7 +39,7 @@ def machine(tmp_path: Path) -> Machine:
 def own_temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but tmp_path holds temporary folders: /tmp has those of other runs, and they stay."""
     monkeypatch.setattr(
-        "torchml_installer.support.paths._plain_temporary_parents", lambda: [tmp_path]
+        "torchml_installer.support.paths._plain_temporary_parents", lambda *_: [tmp_path]
     )
 
 

@@ -27,10 +27,10 @@ from tests.installer.made_up import (
     write,
 )
 from torchml_installer import detect, errors, remedies
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, cmake, compiler, kim_api, kim_collections, survey
 from torchml_installer.doctor import diagnosis as doctor
 from torchml_installer.doctor import report
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.support import receipts
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
@@ -208,8 +208,7 @@ def test_an_old_cmake_is_recognised_and_its_repair_offered(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr("torchml_installer.detect.programs.python_program_folder", lambda: tmp_path)
     facts = survey(Places(torch_root=make_torch(tmp_path / "torch")))
-    context = Context.of(facts)
-    (found,) = remedies.recognised(context)
+    (found,) = remedies.recognised(BuildPlan.of(facts))
     assert found.name == "cmake-too-old"
     assert "3.13.4" in found.symptom.explanation
     # No Python is changed, see tests/clean/test_python_packages.py.

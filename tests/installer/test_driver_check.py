@@ -12,6 +12,7 @@ import pytest
 from tests.installer.driver_machine import DriverMachine
 from tests.installer.made_up import Machine, make_torchscript, write
 from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, toolchain
 from torchml_installer.driver import driver_check, known_energy
 from torchml_installer.driver.driver_check import require_known_energy, write_model
@@ -27,7 +28,7 @@ def project(tmp_path: Path) -> CMakeProject:
     tools = toolchain(Places())
     if not tools.kim.usable or not shutil.which("c++"):
         pytest.skip("needs the KIM-API and a C++ compiler")
-    return CMakeProject(tools, tmp_path, tmp_path, tmp_path / "log")
+    return CMakeProject(BuildPlan(tools), tmp_path, tmp_path, tmp_path / "log")
 
 
 def make_driver(folder: Path, source: str) -> Path:
@@ -84,7 +85,7 @@ def test_the_command_keeps_the_driver_in_place_when_a_new_one_computes_nothing(
     project: CMakeProject, machine: Machine, tmp_path: Path
 ) -> None:
     driver = DriverMachine(machine)
-    driver.environment["KIM_API_CMAKE_PREFIX_DIR"] = str(project.toolchain.kim.where)
+    driver.environment["KIM_API_CMAKE_PREFIX_DIR"] = str(project.plan.tools.kim.where)
     driver.environment["KIM_API_PORTABLE_MODELS_DIR"] = str(tmp_path / "models")
     before = write(driver.collection / NAME / "libkim-api-model-driver.so", "the one before")
     made = make_driver(tmp_path, "int nothing;\n") / "libkim-api-model-driver.so"

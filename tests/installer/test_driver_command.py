@@ -28,7 +28,7 @@ from tests.installer.made_up import (
     write,
 )
 from torchml_installer import errors
-from torchml_installer.driver import build as build_module
+from torchml_installer.driver import project
 from torchml_installer.errors import BadNameError, BadOptionError
 
 pytestmark = pytest.mark.skipif(
@@ -172,7 +172,7 @@ def test_variables_that_lead_the_compiler_elsewhere_have_builds_of_their_own(
         driver.environment[name] = str(tmp_path)
         driver.install(*driver.command(), script=driver.script)
         assert len(builds(tmp_path)) == count
-    assert {"C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"} < set(build_module._ENVIRONMENT)
+    assert {"C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH"} < set(project.ENVIRONMENT)
 
 
 def test_a_build_goes_when_its_sources_are_gone(driver: DriverMachine, tmp_path: Path) -> None:

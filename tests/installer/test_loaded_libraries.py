@@ -11,9 +11,9 @@ import pytest
 from tests.installer.compiled import compiled, needs_compiler
 from tests.installer.made_up import make_kim, make_torch, write
 from torchml_installer import remedies
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, elf, loader, python_packages, toolchain
 from torchml_installer.detect.record import Finding
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 pytestmark = needs_compiler
@@ -76,7 +76,7 @@ class Computer:
                 details={"built with torch": self.built_with} if self.built_with else {},
             ),
         )
-        found = remedies.recognised(Context(tools, places, others=others))
+        found = remedies.recognised(BuildPlan(tools, places, others=others))
         names = ("another-torch", "another-kim-api", "preloaded-libraries")
         return {one.name: one.symptom.explanation for one in found if one.name in names}
 

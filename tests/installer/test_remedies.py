@@ -32,12 +32,12 @@ from tests.installer.made_up import (
 from tests.versions.toolchains import fetched_cmake
 from torchml_installer import errors
 from torchml_installer.building.configure_loop import LoopWatch
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, cuda, toolchain
 from torchml_installer.remedies import KNOWN, no_space_for_temporaries, recognised_in_log
 from torchml_installer.remedies.cmake_loops import CMakeRestarts
 from torchml_installer.remedies.libcuda_missing import LibcudaMissing
 from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
 from torchml_installer.support.paths import temporary_caches
@@ -65,9 +65,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: S
     return Places(make_torch(tmp_path / "torch"), make_kim(tmp_path / "kim"))
 
 
-def with_compiler(places: Places, cxx: Path) -> Context:
+def with_compiler(places: Places, cxx: Path) -> BuildPlan:
     chosen = Places(places.torch_root, places.kim_root, str(cxx))
-    return Context(toolchain(chosen), chosen)
+    return BuildPlan(toolchain(chosen), chosen)
 
 
 # --- threads --------------------------------------------------------------------------------
@@ -133,13 +133,12 @@ def test_a_wrapper_that_drops_pthread_is_recognised_and_another_compiler_taken(
     places: Places, tmp_path: Path
 ) -> None:
     broken = wrapper(tmp_path / "wrapper", _NO_THREADS)
-    context = with_compiler(places, broken)
-    symptom = ThreadsNotFound().before_build(context)
+    plan = with_compiler(places, broken)
+    symptom = ThreadsNotFound().before_build(plan)
     assert symptom is not None
     assert str(broken) in symptom.explanation
     assert isinstance(symptom.error, errors.KnownProblemError)
-    change = ThreadsNotFound().fix(context)
-    repaired = context.changed(change)
+    repaired = ThreadsNotFound().fix(plan).plan
     assert repaired.tools.compiler.where not in (None, broken)
     assert ThreadsNotFound().before_build(repaired) is None
 
@@ -174,10 +173,10 @@ def test_cmake_is_told_of_threads_that_its_tests_miss(
 
 
 def test_threads_missing_in_the_log_are_explained(places: Places, tmp_path: Path) -> None:
-    context = with_compiler(places, wrapper(tmp_path / "wrapper", _NO_THREADS))
+    plan = with_compiler(places, wrapper(tmp_path / "wrapper", _NO_THREADS))
     text = "CMake Error: Could NOT find Threads (missing: Threads_FOUND)"
-    assert ThreadsNotFound().in_log(text, context) is not None
-    assert ThreadsNotFound().in_log("-- Found Threads: TRUE", context) is None
+    assert ThreadsNotFound().in_log(text, plan) is not None
+    assert ThreadsNotFound().in_log("-- Found Threads: TRUE", plan) is None
 
 
 # --- file systems ---------------------------------------------------------------------------
@@ -257,11 +256,11 @@ def test_a_folder_that_somebody_else_has_made_is_not_used(
     theirs = tmp_path / f"torchml-install-{os.getuid()}"
     theirs.mkdir(mode=0o777)
     os.chown(theirs, 4242, 4242)
-    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda: tmp_path)
-    context = with_compiler(places, Path("c++"))
+    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda _plan: tmp_path)
+    plan = with_compiler(places, Path("c++"))
     for remedy in (NoSpaceForTemporaries(), LibcudaMissing()):
         with pytest.raises(errors.NotPermittedError, match="somebody else has made it"):
-            remedy.fix(context)
+            remedy.fix(plan)
     assert list(theirs.iterdir()) == []
     assert temporary_caches() == []
 
@@ -272,10 +271,10 @@ def test_temporary_folders_of_repairs_go_with_the_caches(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ODD_NAME))
-    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda: tmp_path)
-    context = with_compiler(places, Path("c++"))
-    (folder,) = NoSpaceForTemporaries().fix(context).environment.values()
-    LibcudaMissing().fix(context)
+    monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda _plan: tmp_path)
+    plan = with_compiler(places, Path("c++"))
+    (folder,) = NoSpaceForTemporaries().fix(plan).plan.environment.values()
+    LibcudaMissing().fix(plan)
     own = tmp_path / f"torchml-install-{os.getuid()}"
     assert Path(folder) == own / "tmp"
     assert (own / "libcuda-stub/libcuda.so.1").is_file()
@@ -326,8 +325,8 @@ def test_a_configuration_that_begins_anew_for_ever_is_stopped_while_it_does(
     )
     with pytest.raises(errors.ConfigureLoopError) as caught:
         run_logged([program], title="configuring", log=tmp_path / "log", watch=LoopWatch(()).see)
-    context = with_compiler(places, Path("c++"))
-    symptom = CMakeRestarts().in_log(caught.value.message, context)
+    plan = with_compiler(places, Path("c++"))
+    symptom = CMakeRestarts().in_log(caught.value.message, plan)
     assert symptom is not None
     assert symptom.command[-1] == "cmake"
 
@@ -655,5 +654,5 @@ def test_remedies_have_names_of_their_own() -> None:
 
 
 def test_a_log_without_known_problems_is_left_alone(places: Places) -> None:
-    context = with_compiler(places, Path("c++"))
-    assert recognised_in_log("a.cpp:1:1: error: expected ';'", context) is None
+    plan = with_compiler(places, Path("c++"))
+    assert recognised_in_log("a.cpp:1:1: error: expected ';'", plan) is None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer.building.configure_loop import LoopWatch
-from torchml_installer.detect import Toolchain
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect.cmake import behind
 from torchml_installer.detect.compiler import c_compiler_beside
 from torchml_installer.support.process import FEWER_JOBS, run_logged
@@ -16,17 +16,12 @@ from torchml_installer.support.process import FEWER_JOBS, run_logged
 
 @dataclass(frozen=True)
 class CMakeProject:
-    """A source folder, its build folder and the log of everything that is run.
+    """A source folder, its build folder and the log of everything that is run."""
 
-    variables: what a repair adds (``remedies``).
-    """
-
-    toolchain: Toolchain
+    plan: BuildPlan
     source: Path
     build: Path
     log: Path
-    verbose: bool = False
-    variables: Mapping[str, str] = field(default_factory=dict)
 
     def configure(self, title: str, variables: Mapping[str, str | Path]) -> None:
         """Raises BuildFailedError (with the project's own message) or DiskFullError."""
@@ -35,7 +30,7 @@ class CMakeProject:
             title=title,
             log=self.log,
             environment=self._environment(),
-            verbose=self.verbose,
+            verbose=self.plan.verbose,
             watch=self._watch(),
         )
 
@@ -49,7 +44,7 @@ class CMakeProject:
             title=title,
             log=self.log,
             environment=self._environment(),
-            verbose=self.verbose,
+            verbose=self.plan.verbose,
             watch=self._watch(),
             without_memory=without_memory,
         )
@@ -60,18 +55,19 @@ class CMakeProject:
             self.install_command(),
             title=title,
             log=self.log,
-            verbose=self.verbose,
+            environment=self._environment(),
+            verbose=self.plan.verbose,
         )
 
     def configure_command(self, variables: Mapping[str, str | Path]) -> list[str]:
         """The words of the command that ``configure`` runs."""
-        tool = self.toolchain.build_tool
+        tool = self.plan.tools.build_tool
         return [
             str(self._program),
             *("-S", str(self.source), "-B", str(self.build), "-G", tool.generator),
             f"-DCMAKE_MAKE_PROGRAM={tool.where}",
             *(f"-D{name}={value}" for name, value in self._compilers().items()),
-            *(f"-D{name}={value}" for name, value in {**variables, **self.variables}.items()),
+            *(f"-D{name}={value}" for name, value in {**variables, **self.plan.variables}.items()),
         ]
 
     def compile_command(self, jobs: int) -> list[str]:
@@ -84,13 +80,13 @@ class CMakeProject:
 
     @property
     def _program(self) -> Path:
-        assert self.toolchain.cmake.where is not None, "Toolchain.require() comes first"
-        return behind(self.toolchain.cmake.where)
+        assert self.plan.tools.cmake.where is not None, "Toolchain.require() comes first"
+        return behind(self.plan.tools.cmake.where)
 
     def _compilers(self) -> dict[str, Path]:
         """KIM's packages choose the compiler that KIM itself was built with, which may not exist
         here (conda) or be too old; its own variables are how to say otherwise."""
-        cxx = self.toolchain.compiler.where
+        cxx = self.plan.tools.compiler.where
         if cxx is None:
             return {}
         chosen = {"CMAKE_CXX_COMPILER": cxx, "KIM_API_CMAKE_CXX_COMPILER": cxx}
@@ -102,10 +98,11 @@ class CMakeProject:
         return LoopWatch((self.source, self.build)).see
 
     def _environment(self) -> dict[str, str]:
-        """KIM's prefix as a search path, in the variable that takes several with any character."""
-        prefix = self.toolchain.kim.where
-        if prefix is None:
-            return {}
-        before = os.environ.get("CMAKE_PREFIX_PATH", "")
-        paths = os.pathsep.join(filter(None, (str(prefix), before)))
-        return {"CMAKE_PREFIX_PATH": paths, "KIM_API_CMAKE_PREFIX_DIR": str(prefix)}
+        """The plan's variables, and KIM's prefix as a search path, in the one that takes several
+        with any character."""
+        environment = dict(self.plan.environment)
+        if (prefix := self.plan.tools.kim.where) is not None:
+            paths = filter(None, (str(prefix), self.plan.variable("CMAKE_PREFIX_PATH")))
+            environment["CMAKE_PREFIX_PATH"] = os.pathsep.join(paths)
+            environment["KIM_API_CMAKE_PREFIX_DIR"] = str(prefix)
+        return environment

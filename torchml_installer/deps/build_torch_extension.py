@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan, checked_jobs
 from torchml_installer.deps.archives import Archive
 from torchml_installer.deps.record import DepsOptions, Outcome
-from torchml_installer.detect import Toolchain, toolchain
+from torchml_installer.detect import toolchain
 from torchml_installer.detect.known_extensions import (
     EXTENSIONS,
     RECORD,
@@ -25,14 +26,13 @@ from torchml_installer.detect.known_extensions import (
     read_record,
 )
 from torchml_installer.errors import (
-    BadOptionError,
     BuildFailedError,
     LibraryNotLoadableError,
 )
 from torchml_installer.support import build_folder, console, receipts
 from torchml_installer.support.paths import cache_folder
 from torchml_installer.support.placing import put_in_place, remove, require_replaceable, writing_to
-from torchml_installer.support.process import available_cores, run_logged
+from torchml_installer.support.process import run_logged
 from torchml_installer.support.resources import shared_folder
 
 
@@ -44,16 +44,14 @@ def provide(word: str, options: DepsOptions) -> Outcome:
     NotPermittedError, DownloadFailedError, BuildFailedError and LibraryNotLoadableError.
     """
     extension = EXTENSIONS[word]
-    if options.jobs is not None and options.jobs < 1:
-        raise BadOptionError(
-            f"--jobs has to be at least 1, not {options.jobs}.", "Leave it out to use all cores."
-        )
+    jobs = checked_jobs(options.jobs)
     tools = toolchain(options.places)
+    plan = BuildPlan(tools, options.places, jobs=jobs, verbose=options.verbose)
     for finding in (tools.torch, tools.compiler, tools.cmake, tools.build_tool):
         if finding.problem is not None:
             raise finding.problem
     prefix = (options.prefix or default_prefix(tools.torch.version)).absolute()
-    work = Work(extension, tools, prefix, options)
+    work = Work(extension, plan, prefix, options)
     ours = options.prefix is None or bool(read_record(work.root))
     require_replaceable(work.root, ours=ours, force=options.force)
     if options.dry_run:
@@ -73,13 +71,13 @@ class Work:
     """One library being built: its folders, its commands, and running them."""
 
     def __init__(
-        self, extension: TorchExtension, tools: Toolchain, prefix: Path, options: DepsOptions
+        self, extension: TorchExtension, plan: BuildPlan, prefix: Path, options: DepsOptions
     ) -> None:
         key = hashlib.sha256(
             f"{prefix}\n{extension.title}".encode(errors="surrogateescape")
         ).hexdigest()[:12]
         self.extension = extension
-        self.tools = tools
+        self.plan = plan
         self.options = options
         self.prefix = prefix
         self.root = prefix / extension.title
@@ -98,11 +96,7 @@ class Work:
             self.archive = options.sources.absolute() / extension.archive
         self.log = cache_folder() / "logs" / f"deps-{extension.title}.log"
         self.project = CMakeProject(
-            tools,
-            self.folder / extension.title,
-            self.folder / "build",
-            self.log,
-            options.verbose,
+            plan, self.folder / extension.title, self.folder / "build", self.log
         )
 
     def is_present(self) -> bool:
@@ -128,7 +122,7 @@ class Work:
         commands = [
             self._unpack_command(),
             self.project.configure_command(self._variables()),
-            self.project.compile_command(self._jobs()),
+            self.project.compile_command(self.plan.jobs),
             self.project.install_command(),
         ]
         if self.options.sources is None:
@@ -152,13 +146,13 @@ class Work:
         receipts.write(self.receipt())
 
     def receipt(self) -> receipts.Receipt:
-        made_from = {"sources": str(self.archive), "torch": self.tools.torch.version}
+        made_from = {"sources": str(self.archive), "torch": self.plan.tools.torch.version}
         return receipts.Receipt("library", self.extension.title, [self.root], made_from)
 
     def _require_archive(self) -> None:
         published = self.published
         if self.options.sources is None and not published.is_whole(self.archive):
-            published.download(self.archive, self.log, verbose=self.options.verbose)
+            published.download(self.archive, self.log, verbose=self.plan.verbose)
         published.require_whole(self.archive)
 
     def _unpack(self) -> None:
@@ -167,7 +161,7 @@ class Work:
             self._unpack_command(),
             title=f"unpacking {self.extension.title}",
             log=self.log,
-            verbose=self.options.verbose,
+            verbose=self.plan.verbose,
         )
         if not (self.project.source / "CMakeLists.txt").is_file():
             raise BuildFailedError(
@@ -181,7 +175,7 @@ class Work:
         title = self.extension.title
         console.note(f"{title}: this takes some minutes; it is done once for each version of torch")
         self.project.configure(f"configuring {title}", self._variables())
-        self.project.compile(f"compiling {title}", self._jobs())
+        self.project.compile(f"compiling {title}", self.plan.jobs)
         self.project.install(f"collecting {title}")
         staged = self.folder / "stage"
         library = self.extension.library_in(staged)
@@ -215,7 +209,7 @@ class Work:
             "WITH_CUDA": "OFF",
             "Torch_DIR": Path(__file__).resolve().parent / "cmake",
             "TORCHML_FIND_LIBTORCH": shared_folder("driver_src") / "cmake/FindLibtorch.cmake",
-            "TORCH_ROOT": self.tools.torch.where or "",
+            "TORCH_ROOT": self.plan.tools.torch.where or "",
             # torch_scatter asks for CMake 3.0, which CMake 4 refuses to imitate.
             "CMAKE_POLICY_VERSION_MINIMUM": "3.5",
             "CMAKE_INSTALL_PREFIX": self.folder / "stage",
@@ -223,13 +217,10 @@ class Work:
             "CMAKE_INSTALL_RPATH_USE_LINK_PATH": "ON",
         }
 
-    def _jobs(self) -> int:
-        return self.options.jobs or available_cores()
-
     def _record(self) -> dict[str, str]:
         return {
             "package": self.extension.package,
             "version": self.extension.version,
             "sha256": self.extension.sha256,
-            "torch_version": self.tools.torch.version,
+            "torch_version": self.plan.tools.torch.version,
         }

@@ -11,7 +11,7 @@ import os
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torchml_installer.support.paths import cache_folder
@@ -20,10 +20,16 @@ from torchml_installer.support.process import plain_language_environment
 _KEPT = 200
 
 
-def links(compiler: Path, source: str, options: Sequence[str] = ()) -> bool:
+def links(
+    compiler: Path,
+    source: str,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> bool:
     """Whether the compiler makes a program of this C++ source.
 
     CXXFLAGS and LDFLAGS count as in a build. options: behind them, where libraries belong.
+    environment: variables that the compiler gets beside those of this process.
     True also where it cannot be told, for want of room for temporary files.
     """
     try:
@@ -36,7 +42,8 @@ def links(compiler: Path, source: str, options: Sequence[str] = ()) -> bool:
     if key in (known := _known()):
         return True
     try:
-        with tempfile.TemporaryDirectory(prefix="torchml-probe-") as folder:
+        place = (environment or {}).get("TMPDIR")
+        with tempfile.TemporaryDirectory(prefix="torchml-probe-", dir=place) as folder:
             program = Path(folder, "probe.cpp")
             program.write_text(source, encoding="utf-8")
             command = [str(compiler), *before, str(program), "-o", f"{folder}/probe", *after]
@@ -46,7 +53,7 @@ def links(compiler: Path, source: str, options: Sequence[str] = ()) -> bool:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=plain_language_environment(),
+                env=plain_language_environment(environment),
                 timeout=30.0,
                 check=False,
             )

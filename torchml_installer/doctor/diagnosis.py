@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from torchml_installer import remedies
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
 from torchml_installer.errors import TorchMLError
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.support import console
 from torchml_installer.support.paths import home_folder
 
@@ -111,7 +111,7 @@ def apply_remedies(survey: Survey) -> list[TorchMLError]:
         if not found.symptom.command:
             continue
         try:
-            found.remedy.fix(Context.of(survey))
+            found.remedy.fix(BuildPlan.of(survey))
         except TorchMLError as error:
             error.message = f"{found.name} could not be repaired: {error.message}"
             hindered.append(error)
@@ -119,7 +119,7 @@ def apply_remedies(survey: Survey) -> list[TorchMLError]:
 
 
 def _known_problems(survey: Survey) -> tuple[remedies.Recognised, ...]:
-    return remedies.recognised(Context.of(survey))
+    return remedies.recognised(BuildPlan.of(survey))
 
 
 def _where(finding: Finding) -> str:

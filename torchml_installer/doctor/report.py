@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from torchml_installer import __version__, remedies
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.support.paths import home_folder
 
 #: Variables that change what is found or how models run.
@@ -67,7 +67,7 @@ def markdown(survey: Survey) -> str:
     ]
     problems += [
         f"- known problem {found.name}: {found.symptom.explanation}"
-        for found in remedies.recognised(Context.of(survey))
+        for found in remedies.recognised(BuildPlan.of(survey))
     ]
     if problems:
         lines += ["", "Problems:", "", *problems]

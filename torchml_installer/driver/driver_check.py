@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.driver import known_energy
 from torchml_installer.errors import PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import Parameters, Pattern
@@ -83,30 +84,29 @@ def write_model(path: Path) -> None:
 def require_known_energy(project: CMakeProject, driver: Path) -> None:
     """Raises WrongEnergyError when the driver in that folder does not compute what is known.
 
-    project: the driver's, for its tools, log and CMake variables. BuildFailedError: no model at
+    project: the driver's, for its plan and log. BuildFailedError: no model at
     all can be built here.
     """
-    prefix = project.toolchain.kim.where
+    prefix = project.plan.tools.kim.where
     library = None if prefix is None else _library(prefix)
     if library is None:
         console.warn(f"libkim-api was not found in {prefix}: the driver is installed untried")
         return
-    work = Path(tempfile.mkdtemp(prefix="torchml-check-", dir=plain_temporary_parent()))
+    work = _work_folder(project.plan)
     try:
         models = _build_model(project, driver.name, work)
-        _ask(library, driver, models, work)
+        _ask(library, driver, models, work, project.plan)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def require_known_energy_of_module(folder: Path) -> None:
+def require_known_energy_of_module(folder: Path, plan: BuildPlan) -> None:
     """Raises PythonModuleError when the Python module in that folder does not compute it, either.
 
     What it imports is there: torch, and what pip has brought.
     """
-    work = Path(tempfile.mkdtemp(prefix="torchml-check-", dir=plain_temporary_parent()))
+    work = _work_folder(plan)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIM_MODEL_")}
     try:
         _write_files(work)
         with console.step("trying the Python module with a known energy"):
@@ -115,7 +115,7 @@ def require_known_energy_of_module(folder: Path) -> None:
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                env={**kept, "PYTHONPATH": path},
+                env={**_environment(plan), "PYTHONPATH": path},
                 timeout=120.0,
                 check=False,
             )
@@ -132,6 +132,17 @@ def require_known_energy_of_module(folder: Path) -> None:
         )
     if wrong := difference(json.loads(done.stdout)):
         raise PythonModuleError(f"{_BUILT_MODULE} {wrong}", _WITHOUT)
+
+
+def _work_folder(plan: BuildPlan) -> Path:
+    parent = plain_temporary_parent(plan.variable("TMPDIR"))
+    return Path(tempfile.mkdtemp(prefix="torchml-check-", dir=parent))
+
+
+def _environment(plan: BuildPlan) -> dict[str, str]:
+    """Of programs that compute the energy: as the driver behaves unless it is told otherwise."""
+    told = {**os.environ, **plan.environment}
+    return {name: value for name, value in told.items() if not name.startswith("KIM_MODEL_")}
 
 
 def _write_files(folder: Path) -> None:
@@ -152,14 +163,7 @@ def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
     text = _CMAKE_LISTS.format(model=_MODEL, driver=driver)
     (source / "CMakeLists.txt").write_text(text, encoding="utf-8")
     _write_files(source)
-    model = CMakeProject(
-        project.toolchain,
-        source,
-        work / "build",
-        project.log,
-        project.verbose,
-        project.variables,
-    )
+    model = CMakeProject(project.plan, source, work / "build", project.log)
     variables: dict[str, str | Path] = {
         "KIM_API_INSTALL_COLLECTION": "USER",
         "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "models",
@@ -171,12 +175,11 @@ def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
     return work / "models"
 
 
-def _ask(library: Path, driver: Path, models: Path, work: Path) -> None:
+def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan) -> None:
     # KIM separates folders by colons, and a collection may have one in its path.
     drivers = work / "drivers"
     drivers.mkdir()
     (drivers / driver.name).symlink_to(driver)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIM_MODEL_")}
     folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
     # No package is imported: any Python will do, and this one has torchml_installer.
@@ -188,7 +191,7 @@ def _ask(library: Path, driver: Path, models: Path, work: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env={
-                **kept,
+                **_environment(plan),
                 "PYTHONPATH": path,
                 "KIM_API_MODEL_DRIVERS_DIR": str(drivers),
                 "KIM_API_PORTABLE_MODELS_DIR": str(models),

@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,8 +151,17 @@ def _record(members: dict[str, bytes], distribution: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = False) -> None:
-    """Installs those that are missing. Raises PythonModuleError."""
+def install_dependencies(
+    facts: ProjectFacts,
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool = False,
+) -> None:
+    """Installs those that are missing. Raises PythonModuleError.
+
+    environment: variables that pip gets beside those of this process.
+    """
     present = pip.installed() or {}
     missing = [
         dependency
@@ -165,6 +175,7 @@ def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = Fals
                     pip.install_command(*missing),
                     title=f"installing {', '.join(missing)}",
                     log=log,
+                    environment=environment,
                     verbose=verbose,
                     failure=PythonModuleError,
                     keep_open=(held.number,),
@@ -176,12 +187,22 @@ def install_dependencies(facts: ProjectFacts, log: Path, *, verbose: bool = Fals
             raise
 
 
-def install(wheel: Path, log: Path, *, verbose: bool = False) -> None:
-    """Installs the wheel, in the place of one that is there. Raises PythonModuleError."""
+def install(
+    wheel: Path,
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool = False,
+) -> None:
+    """Installs the wheel, in the place of one that is there. Raises PythonModuleError.
+
+    environment: as above.
+    """
     run_logged(
         pip.install_command("--no-deps", "--force-reinstall", wheel),
         title="installing the Python module",
         log=log,
+        environment=environment,
         verbose=verbose,
         failure=PythonModuleError,
     )

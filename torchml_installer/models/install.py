@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, Toolchain, toolchain, xxd
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
@@ -134,7 +135,10 @@ def install_model(options: InstallOptions) -> InstalledModel:
     if note := Embedding.of(tools.kim.version).note(size):
         console.note(note)
     with staging(folder) as stage:
-        item = _build(model, tools, options, stage)
+        plan = BuildPlan(
+            tools, options.places, collection=options.collection, verbose=options.verbose
+        )
+        item = _build(model, plan, stage)
         installed_files = [target / path.name for path in sorted(item.iterdir())]
         put_in_place([item], folder, stage)
     made_from = {"folder": str(model.folder), "driver": model.driver}
@@ -231,7 +235,7 @@ def _require_tools(tools: Toolchain) -> None:
             raise finding.problem
 
 
-def _build(model: ModelFolder, tools: Toolchain, options: InstallOptions, stage: Path) -> Path:
+def _build(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
     """Builds in a private folder with a plain path; returns the item's folder under ``stage``.
 
     KIM's CMake code breaks on blanks and quotes in paths, so it never sees the user's folder.
@@ -247,17 +251,17 @@ def _build(model: ModelFolder, tools: Toolchain, options: InstallOptions, stage:
             place = source / file.relative_to(model.folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
-        project = CMakeProject(tools, source, work / "build", log, options.verbose)
+        project = CMakeProject(plan, source, work / "build", log)
         project.configure(
             f"configuring {model.name}",
             {
-                "KIM_API_INSTALL_COLLECTION": options.collection.value.upper(),
+                "KIM_API_INSTALL_COLLECTION": plan.collection.value.upper(),
                 "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "stage",
             },
         )
         # One file after the other: compiling a large model takes gigabytes of memory.
         size = sum(path.stat().st_size for path in model.files)
-        helps = Embedding.of(tools.kim.version).without_memory(size)
+        helps = Embedding.of(plan.tools.kim.version).without_memory(size)
         project.compile(f"building {model.name}", jobs=1, without_memory=helps)
         project.install("collecting what was built")
         built = work / "stage" / model.name

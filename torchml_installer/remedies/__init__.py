@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.remedies.another_kim_api import AnotherKimApi
 from torchml_installer.remedies.another_torch import AnotherTorch
 from torchml_installer.remedies.cmake_loops import CMakeLoops, CMakeRestarts
@@ -22,7 +23,7 @@ from torchml_installer.remedies.newer_cxx_library import NewerCxxLibrary
 from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
 from torchml_installer.remedies.old_cxx_abi import OldCxxAbi
 from torchml_installer.remedies.preloaded_libraries import PreloadedLibraries
-from torchml_installer.remedies.remedy import Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Symptom
 from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
 from torchml_installer.remedies.two_torches import TwoTorches
@@ -70,15 +71,15 @@ class Recognised:
         }
 
 
-def recognised(context: Context) -> tuple[Recognised, ...]:
+def recognised(plan: BuildPlan) -> tuple[Recognised, ...]:
     """The known problems that a build would have."""
-    symptoms = ((remedy, remedy.before_build(context)) for remedy in KNOWN)
+    symptoms = ((remedy, remedy.before_build(plan)) for remedy in KNOWN)
     return tuple(Recognised(remedy, symptom) for remedy, symptom in symptoms if symptom)
 
 
-def recognised_in_log(text: str, context: Context) -> Recognised | None:
+def recognised_in_log(text: str, plan: BuildPlan) -> Recognised | None:
     """The first known problem that made a build fail."""
     for remedy in KNOWN:
-        if symptom := remedy.in_log(text, context):
+        if symptom := remedy.in_log(text, plan):
             return Recognised(remedy, symptom)
     return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import elf, loader
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support import files
 
 _FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
@@ -15,11 +16,11 @@ _FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 class AnotherKimApi(Remedy):
     name = "another-kim-api"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        kim = context.tools.kim
-        if not context.others or kim.where is None:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        kim = plan.tools.kim
+        if not plan.others or kim.where is None:
             return None
-        lammps = context.finding("lammps")
+        lammps = plan.finding("lammps")
         if lammps.where is None:
             return None
         loaded = _loaded_by(lammps.where.resolve())
@@ -38,7 +39,7 @@ class AnotherKimApi(Remedy):
             f"model there, or cannot load them. To mend it, {advice}."
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         raise AssertionError("nothing was offered")
 
 

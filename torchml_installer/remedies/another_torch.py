@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import elf, loader
 from torchml_installer.detect.record import Finding, version_tuple
 from torchml_installer.detect.torch import TorchFinding, inspect, python_torch_folder
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support import files
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
@@ -18,16 +19,16 @@ _LIBRARY = "libkim-api-model-driver.so"
 class AnotherTorch(Remedy):
     name = "another-torch"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        if not context.others:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        if not plan.others:
             return None  # a build replaces driver and module
-        found = {one.name: one for one in context.others}
-        told = [_of_driver(found.get("kim-collections"), context.tools.torch)]
+        found = {one.name: one for one in plan.others}
+        told = [_of_driver(found.get("kim-collections"), plan.tools.torch)]
         told.append(_of_module(found.get("torchml_driver")))
         text = " ".join(filter(None, told))
         return Symptom(text) if text else None
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         raise AssertionError("nothing was offered")
 
 

@@ -6,13 +6,11 @@ terminal nothing is asked, and ``--no-fix`` asks nothing on one.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.errors import (
     BuildFailedError,
     ConfigureLoopError,
@@ -21,7 +19,6 @@ from torchml_installer.errors import (
     TorchMLError,
 )
 from torchml_installer.remedies import KNOWN, Recognised, recognised_in_log
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.support import console
 
 Result = TypeVar("Result")
@@ -41,83 +38,56 @@ def may_fix(found: Recognised, fix: bool | None) -> bool:
     return console.confirmed(f"Shall I {found.symptom.repair}?", fact)
 
 
-def prepared(context: Context, fix: bool | None) -> Context:
+def prepared(plan: BuildPlan, fix: bool | None) -> BuildPlan:
     """The build without the known problems that may be repaired.
 
     Raises the error of a problem that would end the build and may not be repaired; warns of others.
     """
     for remedy in KNOWN:
         # One repair may bring or take away another problem: each looks at the latest state.
-        symptom = remedy.before_build(context)
+        symptom = remedy.before_build(plan)
         if symptom is None:
             continue
         found = Recognised(remedy, symptom)
         if may_fix(found, fix):
-            context = _fixed(context, found)
+            plan = _fixed(plan, found)
         elif found.symptom.error is not None:
             raise _explained(found.symptom.error, found)
         else:
             console.warn(f"{found.name}: {found.symptom.explanation}{_offer(found)}")
-    return context
+    return plan
 
 
 def with_remedies(
-    build: Callable[[Context], Result],
-    context: Context,
-    log: Callable[[Context], Path],
+    build: Callable[[BuildPlan], Result],
+    plan: BuildPlan,
+    log: Callable[[BuildPlan], Path],
     fix: bool | None,
 ) -> Result:
     """Runs ``build``; when a known problem makes it fail that may be repaired, once more.
 
     log: of the build. Raises what ``build`` raises, with the explanation of a known problem.
     """
-    with _environment_put_back():
-        return _with_remedies(build, prepared(context, fix), log, fix)
-
-
-def _with_remedies(
-    build: Callable[[Context], Result],
-    context: Context,
-    log: Callable[[Context], Path],
-    fix: bool | None,
-) -> Result:
+    plan = prepared(plan, fix)
     tried: set[str] = set()
     while True:
         try:
-            return build(context)
+            return build(plan)
         except _FAILURES as error:
-            found = recognised_in_log(f"{error.message}\n{_text(log(context))}", context)
+            found = recognised_in_log(f"{error.message}\n{_text(log(plan))}", plan)
             if found is None or found.name in tried:
                 raise
             if not may_fix(found, fix):
                 raise _explained(error, found) from error
             console.note(f"{error.message}\n{found.name}: {found.symptom.explanation}")
             tried.add(found.name)
-            context = _fixed(context, found)
+            plan = _fixed(plan, found)
 
 
-def _fixed(context: Context, found: Recognised) -> Context:
-    change = found.remedy.fix(context)
-    console.note(f"repaired {found.name}: {change.said}")
-    # Of this process, for it writes temporary files itself, as does pip at the end.
-    _set_environment(change.environment)
-    return context.changed(change)
-
-
-@contextlib.contextmanager
-def _environment_put_back() -> Iterator[None]:
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        _set_environment(before)
-
-
-def _set_environment(variables: Mapping[str, str]) -> None:
-    os.environ.update(variables)
-    tempfile.tempdir = None  # Python remembers what TMPDIR was
+def _fixed(plan: BuildPlan, found: Recognised) -> BuildPlan:
+    repair = found.remedy.fix(plan)
+    console.note(f"repaired {found.name}: {repair.said}")
+    return repair.plan
 
 
 def _explained(error: TorchMLError, found: Recognised) -> TorchMLError:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torchml_installer.building.configure_loop import AGAIN, ANEW
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.remedies import private_cmake
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
 #: ninja's words, in logs of builds that nobody watched.
 _NINJA = "still dirty after 100 tries"
@@ -15,10 +16,10 @@ class CMakeLoops(Remedy):
 
     name = "cmake-loops"
 
-    def before_build(self, context: Context) -> Symptom | None:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
         return None  # only the build shows it
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         if AGAIN not in text and _NINJA not in text:
             return None
         return Symptom(
@@ -28,10 +29,10 @@ class CMakeLoops(Remedy):
             repair="build without the rule that configures again",
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         # Every build of ours is configured just before: nothing is lost.
-        variables = {"CMAKE_SUPPRESS_REGENERATION": "ON"}
-        return Change("the build does not configure itself again.", variables=variables)
+        once = plan.with_variables({"CMAKE_SUPPRESS_REGENERATION": "ON"})
+        return Repair("the build does not configure itself again.", once)
 
 
 class CMakeRestarts(Remedy):
@@ -39,10 +40,10 @@ class CMakeRestarts(Remedy):
 
     name = "cmake-restarts"
 
-    def before_build(self, context: Context) -> Symptom | None:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
         return None
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         if ANEW not in text:
             return None
         return Symptom(
@@ -52,5 +53,5 @@ class CMakeRestarts(Remedy):
             command=private_cmake.command() if private_cmake.offer() else (),
         )
 
-    def fix(self, context: Context) -> Change:
-        return private_cmake.fetched(context)
+    def fix(self, plan: BuildPlan) -> Repair:
+        return private_cmake.fetched(plan)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.errors import CMakeTooOldError
 from torchml_installer.remedies import private_cmake
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
 
 class CMakeTooOld(Remedy):
     name = "cmake-too-old"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        cmake = context.tools.cmake
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        cmake = plan.tools.cmake
         if not isinstance(cmake.problem, CMakeTooOldError):
             return None
         return Symptom(
@@ -23,5 +24,5 @@ class CMakeTooOld(Remedy):
             error=cmake.problem,
         )
 
-    def fix(self, context: Context) -> Change:
-        return private_cmake.fetched(context)
+    def fix(self, plan: BuildPlan) -> Repair:
+        return private_cmake.fetched(plan)

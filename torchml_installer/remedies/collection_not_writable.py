@@ -3,28 +3,30 @@ made, on a read-only or full file system."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.errors import CollectionNotWritableError, TorchMLError
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support.kim_items import Collection, Collections, ItemKind, nearest_folder
 
 
 class CollectionNotWritable(Remedy):
     name = "collection-not-writable"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        folder = _folder(context, context.collection)
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        folder = _folder(plan, plan.collection)
         if folder is None or _writable(folder):
             return None
         obstacle = nearest_folder(folder)
         message = (
-            f"Cannot write to the {context.collection.value} collection {folder}: {obstacle} "
+            f"Cannot write to the {plan.collection.value} collection {folder}: {obstacle} "
             f"{_why(obstacle)}."
         )
-        if _alternative(context) is not None:
+        if _alternative(plan) is not None:
             error = CollectionNotWritableError(message)
             return Symptom(message, repair="install into your own collection", error=error)
         remedy = (
@@ -35,24 +37,25 @@ class CollectionNotWritable(Remedy):
         )
         return Symptom(message, error=CollectionNotWritableError(message, remedy))
 
-    def fix(self, context: Context) -> Change:
-        chosen = _alternative(context)
+    def fix(self, plan: BuildPlan) -> Repair:
+        chosen = _alternative(plan)
         assert chosen is not None, "nothing was offered"
-        return Change("it goes into your own collection.", collection=chosen)
+        own = dataclasses.replace(plan, collection=chosen)
+        return Repair("it goes into your own collection.", own)
 
 
-def _alternative(context: Context) -> Collection | None:
-    if context.collection is Collection.USER:
+def _alternative(plan: BuildPlan) -> Collection | None:
+    if plan.collection is Collection.USER:
         return None
-    folder = _folder(context, Collection.USER)
+    folder = _folder(plan, Collection.USER)
     return Collection.USER if folder is not None and _writable(folder) else None
 
 
-def _folder(context: Context, collection: Collection) -> Path | None:
-    info = context.tools.kim.collections_info
-    if info is None or not context.tools.kim.usable:
+def _folder(plan: BuildPlan, collection: Collection) -> Path | None:
+    info = plan.tools.kim.collections_info
+    if info is None or not plan.tools.kim.usable:
         return None
-    if any(found.name == "kim-collections" and found.problem for found in context.others):
+    if any(found.name == "kim-collections" and found.problem for found in plan.others):
         return None  # KIM's program did not answer a moment ago
     try:
         return Collections(info).folder(collection, ItemKind.DRIVER)

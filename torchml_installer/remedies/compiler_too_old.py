@@ -6,10 +6,11 @@ import dataclasses
 import re
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import probe
 from torchml_installer.errors import CompilerTooOldError, KnownProblemError
 from torchml_installer.remedies.other_compilers import others
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
 #: Torch's own words, gcc's, clang's and CMake's.
 _IN_LOG = re.compile(
@@ -23,27 +24,26 @@ _IN_LOG = re.compile(
 class CompilerTooOld(Remedy):
     name = "compiler-too-old"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        problem = context.tools.compiler.problem
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        problem = plan.tools.compiler.problem
         if not isinstance(problem, CompilerTooOldError):
             return None
-        return dataclasses.replace(self._symptom(context), error=problem)
+        return dataclasses.replace(self._symptom(plan), error=problem)
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
-        return self._symptom(context) if _IN_LOG.search(text) else None
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
+        return self._symptom(plan) if _IN_LOG.search(text) else None
 
-    def fix(self, context: Context) -> Change:
-        other = _other_compiler(context)
+    def fix(self, plan: BuildPlan) -> Repair:
+        other = _other_compiler(plan)
         if other is None:
-            raise KnownProblemError(self._symptom(context).explanation, _ADVICE)
-        places = dataclasses.replace(context.places, cxx=str(other))
-        return Change(f"the build uses the compiler {other}.", places=places)
+            raise KnownProblemError(self._symptom(plan).explanation, _ADVICE)
+        return Repair(f"the build uses the compiler {other}.", plan.with_compiler(other))
 
-    def _symptom(self, context: Context) -> Symptom:
-        other = _other_compiler(context)
+    def _symptom(self, plan: BuildPlan) -> Symptom:
+        other = _other_compiler(plan)
         return Symptom(
-            f"Torch's headers are written in C++{context.tools.torch.cxx_standard}, which the "
-            f"compiler {context.tools.compiler.where} does not know. A newer one does no harm "
+            f"Torch's headers are written in C++{plan.tools.torch.cxx_standard}, which the "
+            f"compiler {plan.tools.compiler.where} does not know. A newer one does no harm "
             "beside it: what it makes runs with the same libraries.",
             repair=f"build with {other}" if other else "",
         )
@@ -52,8 +52,10 @@ class CompilerTooOld(Remedy):
 _ADVICE = CompilerTooOldError.default_remedy
 
 
-def _other_compiler(context: Context) -> Path | None:
+def _other_compiler(plan: BuildPlan) -> Path | None:
     """The first other compiler that knows the standard; a version is only what it says."""
-    option = f"-std=c++{context.tools.torch.cxx_standard}"
-    known = (item for item in others(context) if probe.links(item, "int main() {}\n", [option]))
-    return next(known, None)
+    option = f"-std=c++{plan.tools.torch.cxx_standard}"
+    empty = "int main() {}\n"
+    return next(
+        (one for one in others(plan) if probe.links(one, empty, [option], plan.environment)), None
+    )

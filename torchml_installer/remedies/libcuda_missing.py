@@ -3,14 +3,14 @@ CUDA build's) is linked on a machine without NVIDIA's driver: a login node, a co
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import cuda
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support.paths import cache_folder, is_plain, own_temporary_folder
 from torchml_installer.support.process import plain_language_environment
 
@@ -24,10 +24,10 @@ _FLAGS = ("CMAKE_EXE_LINKER_FLAGS", "CMAKE_SHARED_LINKER_FLAGS", "CMAKE_MODULE_L
 class LibcudaMissing(Remedy):
     name = "libcuda-missing"
 
-    def before_build(self, context: Context) -> Symptom | None:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
         return None  # what the driver links does not need it; what else is linked, the build shows
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         match = _IN_LOG.search(text)
         if match is None:
             return None
@@ -37,7 +37,7 @@ class LibcudaMissing(Remedy):
             repair="link with a stub of libcuda in a private folder, unused at run time",
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         """A folder that the linker alone is told of: no run path, no LD_LIBRARY_PATH."""
         parent = cache_folder() if is_plain(cache_folder()) else own_temporary_folder()
         folder = parent / "libcuda-stub"
@@ -49,27 +49,25 @@ class LibcudaMissing(Remedy):
             shutil.copyfile(stub, library)
         else:
             # No toolkit, no names: the linker is not to ask for those that libraries lack.
-            self._make_empty(context, str(library))
+            self._make_empty(plan, str(library))
             flags += " -Wl,--allow-shlib-undefined"
         link = folder / "libcuda.so"
         link.unlink(missing_ok=True)
         link.symlink_to(library.name)
-        flags = f"{os.environ.get('LDFLAGS', '')} {flags}".strip()
+        flags = f"{plan.variable('LDFLAGS')} {flags}".strip()
         whose = "an empty" if stub is None else "the CUDA toolkit's"
-        return Change(
-            f"the linker finds {whose} libcuda in {folder}.",
-            variables=dict.fromkeys(_FLAGS, flags),
-        )
+        linked = plan.with_variables(dict.fromkeys(_FLAGS, flags))
+        return Repair(f"the linker finds {whose} libcuda in {folder}.", linked)
 
-    def _make_empty(self, context: Context, library: str) -> None:
-        cxx = context.tools.compiler.where
+    def _make_empty(self, plan: BuildPlan, library: str) -> None:
+        cxx = plan.tools.compiler.where
         assert cxx is not None, "the build had one"
         options = ("-shared", "-nostdlib", f"-Wl,-soname,{cuda.LIBRARY}", "-x", "c++", "/dev/null")
         done = subprocess.run(
             [str(cxx), *options, "-o", library],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=plain_language_environment(),
+            env=plain_language_environment(plan.environment),
             check=False,
         )
         if done.returncode != 0:

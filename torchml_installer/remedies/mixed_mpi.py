@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect.mpi import compatible, launcher_family, wrapper_family
 from torchml_installer.detect.programs import which_all
 from torchml_installer.errors import KnownProblemError
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support.process import quick_output
 
 #: Debian installs several families side by side under such names.
@@ -17,16 +19,16 @@ _SUFFIXES = {"Open MPI": ".openmpi", "MPICH": ".mpich"}
 class MixedMpi(Remedy):
     name = "mixed-mpi"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        if not context.mpi and not context.others:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        if not plan.mpi and not plan.others:
             return None  # a driver that does not ask MPI works with all
-        lammps = context.finding("lammps")
+        lammps = plan.finding("lammps")
         family = lammps.details.get("MPI", "")
         if not family:
             return None
-        if context.mpi:
-            return self._of_the_build(context, family, lammps.where)
-        mpi = context.finding("mpi")
+        if plan.mpi:
+            return self._of_the_build(plan, family, lammps.where)
+        mpi = plan.finding("mpi")
         launcher = launcher_family(mpi.version) or mpi.version.partition(" ")[0]
         if mpi.where is None or compatible(launcher, family):
             return None
@@ -37,17 +39,17 @@ class MixedMpi(Remedy):
             f"started by it, every process runs the whole simulation by itself. {advice}"
         )
 
-    def fix(self, context: Context) -> Change:
-        family = context.finding("lammps").details.get("MPI", "")
-        wrapper = _wrapper(family, context.finding("lammps").where)
+    def fix(self, plan: BuildPlan) -> Repair:
+        family = plan.finding("lammps").details.get("MPI", "")
+        wrapper = _wrapper(family, plan.finding("lammps").where)
         if wrapper is None:
-            return Change("ranks are told apart by what the launcher says.", mpi=False)
-        return Change(
-            f"the build takes MPI from {wrapper}.", variables={"MPI_CXX_COMPILER": str(wrapper)}
-        )
+            without = dataclasses.replace(plan, mpi=False)
+            return Repair("ranks are told apart by what the launcher says.", without)
+        taken = plan.with_variables({"MPI_CXX_COMPILER": str(wrapper)})
+        return Repair(f"the build takes MPI from {wrapper}.", taken)
 
-    def _of_the_build(self, context: Context, family: str, lammps: Path | None) -> Symptom | None:
-        chosen = context.variables.get("MPI_CXX_COMPILER")
+    def _of_the_build(self, plan: BuildPlan, family: str, lammps: Path | None) -> Symptom | None:
+        chosen = plan.variables.get("MPI_CXX_COMPILER")
         program = Path(chosen) if chosen else next((path for path, _ in which_all("mpicxx")), None)
         if program is None:
             return None  # the driver's CMake code says so

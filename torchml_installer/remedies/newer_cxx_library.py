@@ -3,14 +3,14 @@ KIM-API, or a compiler module with neither in its environment."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import cxx_library
 from torchml_installer.errors import KnownProblemError
 from torchml_installer.remedies.other_compilers import others
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
 #: The loader's words, and the linker's where conda's C library is older than the system's.
 _IN_LOG = re.compile(
@@ -21,28 +21,27 @@ _IN_LOG = re.compile(
 class NewerCxxLibrary(Remedy):
     name = "newer-cxx-library"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        cxx = context.tools.compiler.where
-        if cxx is None or any(item.problem for item in context.tools.findings()):
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        cxx = plan.tools.compiler.where
+        if cxx is None or any(item.problem for item in plan.tools.findings()):
             return None
-        return None if suits(cxx, context) else self._symptom(context, "")
+        return None if suits(cxx, plan) else self._symptom(plan, "")
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         match = _IN_LOG.search(text)
-        return self._symptom(context, f" ({match[0]})") if match else None
+        return self._symptom(plan, f" ({match[0]})") if match else None
 
-    def fix(self, context: Context) -> Change:
-        other = _other_compiler(context)
+    def fix(self, plan: BuildPlan) -> Repair:
+        other = _other_compiler(plan)
         if other is None:
-            raise KnownProblemError(_message(context), _ADVICE)
-        places = dataclasses.replace(context.places, cxx=str(other))
-        return Change(f"the build uses the compiler {other}.", places=places)
+            raise KnownProblemError(_message(plan), _ADVICE)
+        return Repair(f"the build uses the compiler {other}.", plan.with_compiler(other))
 
-    def _symptom(self, context: Context, seen: str) -> Symptom:
-        other = _other_compiler(context)
+    def _symptom(self, plan: BuildPlan, seen: str) -> Symptom:
+        other = _other_compiler(plan)
         # Before the build it is a risk: not every program uses what is new.
         return Symptom(
-            f"{_message(context)}{seen} {_ADVICE}", repair=f"build with {other}" if other else ""
+            f"{_message(plan)}{seen} {_ADVICE}", repair=f"build with {other}" if other else ""
         )
 
 
@@ -52,17 +51,17 @@ _ADVICE = (
 )
 
 
-def suits(cxx: Path, context: Context) -> bool:
+def suits(cxx: Path, plan: BuildPlan) -> bool:
     """Whether what the compiler makes runs with the libstdc++ that simulators load."""
     own = cxx_library.of_compiler(cxx)
-    loaded = cxx_library.at_run_time(context.tools.kim.where)
+    loaded = cxx_library.at_run_time(plan.tools.kim.where)
     if own is None or loaded is None or own.resolve() == loaded.resolve():
         return True
     return cxx_library.newest_symbols(own) <= cxx_library.newest_symbols(loaded)
 
 
-def _message(context: Context) -> str:
-    cxx, kim = context.tools.compiler, context.tools.kim
+def _message(plan: BuildPlan) -> str:
+    cxx, kim = plan.tools.compiler, plan.tools.kim
     own = cxx.where and cxx_library.of_compiler(cxx.where)
     loaded = cxx_library.at_run_time(kim.where)
     return (
@@ -71,6 +70,6 @@ def _message(context: Context) -> str:
     )
 
 
-def _other_compiler(context: Context) -> Path | None:
+def _other_compiler(plan: BuildPlan) -> Path | None:
     """The first other compiler that suits."""
-    return next((program for program in others(context) if suits(program, context)), None)
+    return next((program for program in others(plan) if suits(program, plan)), None)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.deps import pip
 from torchml_installer.errors import OldAbiTorchError, PackageInstallError
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support.process import run_logged
 
 
 class OldCxxAbi(Remedy):
     name = "old-cxx-abi"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        torch = context.tools.torch
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        torch = plan.tools.torch
         if not isinstance(torch.problem, OldAbiTorchError):
             return None
         ours = torch.how == "the active Python" and pip.obstacle() is None
@@ -27,16 +28,17 @@ class OldCxxAbi(Remedy):
             error=torch.problem,
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         with pip.locked() as held, pip.recorded(["torch"]):
             run_logged(
                 _command(),
                 title="upgrading torch",
-                log=context.log,
+                log=plan.fix_log,
+                environment=plan.environment,
                 failure=PackageInstallError,
                 keep_open=(held.number,),
             )
-        return Change("torch was upgraded.")
+        return Repair("torch was upgraded.", plan.with_places())
 
 
 def _command() -> tuple[str, ...]:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import compiler as compilers
 from torchml_installer.detect.programs import conda_environment, which_all
-from torchml_installer.remedies.remedy import Context
 from torchml_installer.support import files
 
 _PLAIN = ("c++", "g++", "clang++")
@@ -19,10 +19,10 @@ _VERSIONED = ("g++-[0-9]*", "clang++-[0-9]*")
 _TOOLSETS = ("gcc-toolset-*/root/usr/bin/g++", "devtoolset-*/root/usr/bin/g++")
 
 
-def others(context: Context) -> Iterator[Path]:
+def others(plan: BuildPlan) -> Iterator[Path]:
     """Those that know torch's C++, without the one that was found; of a kind the newest first."""
-    standard = context.tools.torch.cxx_standard
-    seen = {context.tools.compiler.where}
+    standard = plan.tools.torch.cxx_standard
+    seen = {plan.tools.compiler.where}
     for program, how in _candidates():
         if program in seen:
             continue

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import elf, loader
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
 #: What a library that defines one of these does to torch.
 _MEANING = {
@@ -17,8 +18,8 @@ _MEANING = {
 class PreloadedLibraries(Remedy):
     name = "preloaded-libraries"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        if not context.others:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        if not plan.others:
             return None
         told = [f"{path} {what}" for path in loader.preloaded() if (what := _effect(path))]
         if not told:
@@ -28,7 +29,7 @@ class PreloadedLibraries(Remedy):
             "are then theirs. Unless you want that, unset LD_PRELOAD."
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         raise AssertionError("nothing was offered")
 
 

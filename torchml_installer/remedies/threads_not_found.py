@@ -3,13 +3,13 @@ refuses -pthread, or has less than the C library to link with."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import probe
 from torchml_installer.errors import KnownProblemError
 from torchml_installer.remedies.other_compilers import others
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support.process import quick_output
 
 _EMPTY = "int main() { return 0; }\n"
@@ -32,70 +32,71 @@ _LIBRARIES = ("libpthread.so.0", "libpthread.so", "libpthread.a")
 class ThreadsNotFound(Remedy):
     name = "threads-not-found"
 
-    def before_build(self, context: Context) -> Symptom | None:
-        cxx = context.tools.compiler
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
+        cxx = plan.tools.compiler
         # What is missing altogether is told first.
-        if cxx.where is None or any(item.problem for item in context.tools.findings()):
+        if cxx.where is None or any(item.problem for item in plan.tools.findings()):
             return None
-        if set(context.variables) & {"CMAKE_HAVE_LIBC_PTHREAD"} or cmake_finds_threads(cxx.where):
+        if "CMAKE_HAVE_LIBC_PTHREAD" in plan.variables or _cmake_finds_threads(cxx.where, plan):
             return None
-        if not probe.links(cxx.where, _EMPTY):
+        if not probe.links(cxx.where, _EMPTY, environment=plan.environment):
             return None  # it builds nothing at all, and says why in the build
-        return self._symptom(context)
+        return self._symptom(plan)
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
-        return self._symptom(context) if "Could NOT find Threads" in text else None
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
+        return self._symptom(plan) if "Could NOT find Threads" in text else None
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         """Hands CMake what it did not find, or takes another compiler."""
-        cxx = context.tools.compiler.where
+        cxx = plan.tools.compiler.where
         assert cxx is not None, "without a compiler nothing was recognised"
-        if (library := _library(cxx)) is not None:
+        if (library := _library(cxx, plan)) is not None:
             # CMake then takes threads for a part of the C library, and links this with everything.
             variables = {"CMAKE_HAVE_LIBC_PTHREAD": "TRUE"}
             if library:
                 variables["CMAKE_CXX_STANDARD_LIBRARIES"] = library
             where = f"in {library}" if library else "in the C library"
-            return Change(f"CMake is told that threads are {where}.", variables=variables)
-        other = _other_compiler(context)
+            told = plan.with_variables(variables)
+            return Repair(f"CMake is told that threads are {where}.", told)
+        other = _other_compiler(plan)
         if other is None:
             raise KnownProblemError(*_advice(cxx))
-        places = dataclasses.replace(context.places, cxx=str(other))
-        return Change(f"the build uses the compiler {other}.", places=places)
+        return Repair(f"the build uses the compiler {other}.", plan.with_compiler(other))
 
-    def _symptom(self, context: Context) -> Symptom:
-        cxx = context.tools.compiler.where
+    def _symptom(self, plan: BuildPlan) -> Symptom:
+        cxx = plan.tools.compiler.where
         assert cxx is not None, "the build had one"
         message, remedy = _advice(cxx)
         repair = ""
-        if _library(cxx) is not None:
+        if _library(cxx, plan) is not None:
             repair = "tell CMake where threads are"
-        elif (other := _other_compiler(context)) is not None:
+        elif (other := _other_compiler(plan)) is not None:
             repair = f"build with {other}"
         return Symptom(message, repair, error=KnownProblemError(message, remedy))
 
 
-def cmake_finds_threads(cxx: Path) -> bool:
+def _cmake_finds_threads(cxx: Path, plan: BuildPlan) -> bool:
     """Whether CMake's tests find threads with this compiler: in the C library, or by an option."""
-    return probe.links(cxx, _AS_CMAKE) or any(
-        probe.links(cxx, _THREADS, [option]) for option in ("-lpthread", "-pthread")
+    return probe.links(cxx, _AS_CMAKE, environment=plan.environment) or any(
+        probe.links(cxx, _THREADS, [option], plan.environment)
+        for option in ("-lpthread", "-pthread")
     )
 
 
-def _library(cxx: Path) -> str | None:
+def _library(cxx: Path, plan: BuildPlan) -> str | None:
     """What programs with threads have to be linked with, as a path; "": nothing, None: unknown."""
-    if probe.links(cxx, _THREADS):
+    if probe.links(cxx, _THREADS, environment=plan.environment):
         return ""
     for name in _LIBRARIES:
         path = quick_output([cxx, f"-print-file-name={name}"], timeout=3.0) or name
-        if path != name and probe.links(cxx, _THREADS, [path]):
+        if path != name and probe.links(cxx, _THREADS, [path], plan.environment):
             return path
     return None
 
 
-def _other_compiler(context: Context) -> Path | None:
+def _other_compiler(plan: BuildPlan) -> Path | None:
     """The first other compiler that knows torch's C++ and finds threads."""
-    return next((program for program in others(context) if cmake_finds_threads(program)), None)
+    return next((program for program in others(plan) if _cmake_finds_threads(program, plan)), None)
 
 
 def _advice(cxx: Path) -> tuple[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.building.plan import BuildPlan
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
 _IN_LOG = re.compile(
     r"Your installed Caffe2 version uses (?:CUDA|ROCm|cuDNN|CUDNN)[^.]*"
@@ -20,10 +21,10 @@ _IN_LOG = re.compile(
 class TorchCMakeTraps(Remedy):
     name = "torch-cmake-traps"
 
-    def before_build(self, context: Context) -> Symptom | None:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
         return None  # the driver's own build never meets it
 
-    def in_log(self, text: str, context: Context) -> Symptom | None:
+    def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         match = _IN_LOG.search(text)
         if match is None:
             return None
@@ -35,5 +36,5 @@ class TorchCMakeTraps(Remedy):
             "sources. A project of your own can include FindLibtorch.cmake, too.",
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         raise AssertionError("nothing was offered")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect.programs import conda_environment
 from torchml_installer.detect.torch import python_torch_folder
-from torchml_installer.remedies.remedy import Change, Context, Remedy, Symptom
+from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support.user_python import user_python
 
 
 class TwoTorches(Remedy):
     name = "two-torches"
 
-    def before_build(self, context: Context) -> Symptom | None:
+    def before_build(self, plan: BuildPlan) -> Symptom | None:
         prefix = conda_environment()
         package = python_torch_folder()
         if prefix is None or package is None:
@@ -37,5 +38,5 @@ class TwoTorches(Remedy):
             f"{prefix} torchml-driver libtorch`, then `torchml-install driver`."
         )
 
-    def fix(self, context: Context) -> Change:
+    def fix(self, plan: BuildPlan) -> Repair:
         raise AssertionError("nothing was offered")

@@ -46,16 +46,17 @@ def key(sources: Path, facts: Sequence[str]) -> str:
     return digest.hexdigest()[:20]
 
 
-def default_parent() -> Path:
+def default_parent(tmpdir: str = "") -> Path:
     """Where build folders are kept.
 
     Compilers and KIM's CMake code stumble over quotes and dollar signs in paths; a cache folder
     with such a path is not used, but a plain one under the temporary folder.
+    tmpdir: as in ``paths.temporary_folder``.
     """
     parent = cache_folder() / "build"
     if is_plain(parent):
         return parent
-    return own_temporary_folder() / "build"
+    return own_temporary_folder(tmpdir=tmpdir) / "build"
 
 
 def copy_sources(sources: Path, target: Path) -> None:

@@ -52,12 +52,15 @@ def data_folder() -> Path:
     return _base("XDG_DATA_HOME", _DATA)
 
 
-def temporary_folder() -> Path:
-    """Where programs put temporary files, compilers for one."""
-    return Path(os.environ.get("TMPDIR") or "/tmp")
+def temporary_folder(tmpdir: str = "") -> Path:
+    """Where programs put temporary files, compilers for one.
+
+    tmpdir: TMPDIR as they see it; "": as this process does.
+    """
+    return Path(tmpdir or os.environ.get("TMPDIR") or "/tmp")
 
 
-def own_temporary_folder(parent: Path | None = None) -> Path:
+def own_temporary_folder(parent: Path | None = None, *, tmpdir: str = "") -> Path:
     """A folder below the temporary one, or another, that is this user's alone, made if need be.
 
     Raises NotPermittedError where somebody else has made it: the name can be guessed.
@@ -65,8 +68,9 @@ def own_temporary_folder(parent: Path | None = None) -> Path:
     name = _own_name()
     if parent is None:
         # What it holds is found again when the disk has filled up since.
-        made = (place for place in _plain_temporary_parents() if files.exists(place / name))
-        parent = next(made, plain_temporary_parent())
+        parents = _plain_temporary_parents(tmpdir)
+        made = (place for place in parents if files.exists(place / name))
+        parent = next(made, plain_temporary_parent(tmpdir))
     folder = parent / name
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -103,18 +107,20 @@ def is_plain(path: Path) -> bool:
     return _PLAIN_PATH.fullmatch(str(path)) is not None
 
 
-def plain_temporary_parent() -> Path:
+def plain_temporary_parent(tmpdir: str = "") -> Path:
     """A folder for temporary files whose path is plain, whatever TMPDIR says, and with some room.
 
     What is built there is loaded from there, which a file system can forbid (noexec).
+    tmpdir: as in ``temporary_folder``.
     """
-    folders = _plain_temporary_parents()
+    folders = _plain_temporary_parents(tmpdir)
     last = folders[0] if folders else Path("/tmp")
     return next((folder for folder in folders if _has_room(folder)), last)
 
 
-def _plain_temporary_parents() -> list[Path]:
-    candidates = map(Path, (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm"))
+def _plain_temporary_parents(tmpdir: str = "") -> list[Path]:
+    first = tmpdir or os.environ.get("TMPDIR", "")
+    candidates = map(Path, (first, "/tmp", "/var/tmp", "/dev/shm"))
     return [
         folder
         for folder in dict.fromkeys(candidates)

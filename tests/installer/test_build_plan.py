@@ -1,0 +1,77 @@
+"""A build's plan holds all that it uses: no variable of this process is set, nothing is shared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.installer.made_up import make_kim, make_torch, write
+from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan
+from torchml_installer.detect import Places, toolchain
+from torchml_installer.driver.options import DriverOptions, planned
+from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
+from torchml_installer.support.paths import plain_temporary_parent
+
+
+@pytest.fixture
+def places(tmp_path: Path, clean_environment: Callable[[Mapping[str, str]], None]) -> Places:
+    """A made-up torch and KIM-API."""
+    clean_environment({"XDG_CACHE_HOME": str(tmp_path / "cache")})
+    return Places(make_torch(tmp_path / "torch"), make_kim(tmp_path / "kim"))
+
+
+def environment() -> dict[str, str]:
+    """This process's own, without what pytest tells of itself."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+
+@pytest.fixture(autouse=True)
+def _unchanged(places: Places) -> Iterator[None]:
+    """No variable of this process is set."""
+    before = environment()
+    yield
+    assert environment() == before
+
+
+def test_a_named_library_is_told_to_the_programs_of_the_build_alone(
+    places: Places, tmp_path: Path
+) -> None:
+    root = tmp_path / "scatter"
+    plan = planned(DriverOptions(places=places, roots={"TorchScatter_ROOT": root}))
+    assert plan.variable("TorchScatter_ROOT") == str(root)
+    assert "TorchScatter_ROOT" not in os.environ
+    program = write(tmp_path / "cmake", '#!/bin/sh\necho "$TorchScatter_ROOT"\n', executable=True)
+    plan = plan.with_places(Places(places.torch_root, places.kim_root, cmake=program))
+    project = CMakeProject(plan, tmp_path, tmp_path / "build", tmp_path / "log")
+    for run in (lambda: project.configure("1", {}), lambda: project.install("2")):
+        run()
+        assert (tmp_path / "log").read_text().splitlines()[-1] == str(root)
+
+
+def test_a_repair_of_temporary_files_leaves_this_process_and_the_former_plan_alone(
+    places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "torchml_installer.remedies.no_space_for_temporaries"
+    monkeypatch.setattr(f"{module}._roomy", lambda _plan: tmp_path / "cache/torchml-install")
+    plan = BuildPlan(toolchain(places), places)
+    repaired = NoSpaceForTemporaries().fix(plan).plan
+    folder = tmp_path / "cache/torchml-install/tmp"
+    assert repaired.variable("TMPDIR") == str(folder)
+    assert plain_temporary_parent(repaired.variable("TMPDIR")) == folder
+    assert plan.environment == {}
+    assert plan.variable("TMPDIR") == os.environ.get("TMPDIR", "")
+
+
+def test_what_remedies_add_is_kept_by_the_next_one(places: Places, tmp_path: Path) -> None:
+    plan = BuildPlan(toolchain(places), places, mpi=True)
+    cxx = write(tmp_path / "bin/c++", "#!/bin/sh\necho 'c++ (GCC) 13.2.0'\n", executable=True)
+    changed = plan.with_variables({"A": "1"}).with_environment({"B": "2"}).with_compiler(cxx)
+    changed = changed.with_variables({"C": "3"})
+    assert (changed.variables, changed.environment) == ({"A": "1", "C": "3"}, {"B": "2"})
+    assert changed.mpi
+    assert (changed.places.cxx, changed.tools.compiler.where) == (str(cxx), cxx)
+    assert (plan.variables, plan.places) == ({}, places)
