@@ -8,14 +8,12 @@ driver was built with ``TorchScatter_ROOT`` or ``TorchSparse_ROOT`` set and
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer.support import files
 from torchml_installer.support.paths import data_folder
 
-_SUFFIX = "dylib" if sys.platform == "darwin" else "so"
 #: Written into an installation of ours: what it was built from.
 RECORD = "torchml-install.json"
 
@@ -60,7 +58,7 @@ class TorchExtension:
         """The library of an installation, None if there is none in that folder."""
         for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
             for folder in files.matching(root, pattern):
-                path = folder / f"lib{self.library}.{_SUFFIX}"
+                path = folder / f"lib{self.library}.so"
                 if files.is_file(path):
                     return path
         return None

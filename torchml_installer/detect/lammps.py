@@ -26,7 +26,7 @@ _YEAR = re.compile(rb" 20\d\d\x00")
 _DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00\Z")
 #: The KIM-API's library, and a class of LAMMPS's KIM package: the library may be built in.
 _KIM = (b"libkim-api.", b"LAMMPS_NS7PairKIM")
-_LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.(?:so(?:\.\d+)*|dylib)")
+_LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.so(?:\.\d+)*")
 
 
 def detect() -> Finding:

@@ -248,7 +248,7 @@ def _reason(work: Path, said: list[str]) -> str:
 def _library(prefix: Path) -> Path | None:
     for pattern in _LIBRARY_FOLDERS:
         for folder in sorted(prefix.glob(pattern)):
-            for name in ("libkim-api.so.2", "libkim-api.so", "libkim-api.dylib"):
+            for name in ("libkim-api.so.2", "libkim-api.so"):
                 if (folder / name).is_file():
                     return folder / name
     return None
