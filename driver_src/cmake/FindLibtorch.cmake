@@ -2,10 +2,7 @@
 # and more) wherever torch is a CUDA build. The driver has no CUDA source: it links libtorch's CPU
 # library alone.
 #
-# Looks in TORCH_ROOT (variable, then environment), Torch_ROOT (environment), the torch of the
-# Python interpreter (found, not imported), the conda prefix, and the system. A place that the user
-# named is the only one considered. A wheel takes the torch of its own Python and no other: a process
-# that imports both would hold two libtorches, which ends it.
+# Where it looks, and in which order, stands in LibtorchPlaces.cmake.
 #
 # Sets Libtorch_ROOT, Libtorch_VERSION (_MAJOR, _MINOR), Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
 # Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
@@ -20,105 +17,15 @@ endif()
 
 set(TORCH_ROOT "" CACHE PATH "libtorch: a folder with include/ and lib/libtorch_cpu.so")
 
-# The folder of the torch package that an interpreter would import, or "".
-function(_libtorch_of_python python result)
-    execute_process(
-        COMMAND "${python}" -c
-            "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0])"
-        OUTPUT_VARIABLE location OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
-    if(failed)
-        set(location "")
-    endif()
-    set(${result} "${location}" PARENT_SCOPE)
-endfunction()
+include("${CMAKE_CURRENT_LIST_DIR}/LibtorchPlaces.cmake")
 
-# The folder above the libraries that the Python package loads: of packages that are split (Debian's,
-# conda-forge's) it holds links at most, and what they lead to lies in the system or the environment.
-function(_libtorch_behind_package package result)
-    set(root "")
-    if(EXISTS "${package}/lib/libtorch_cpu.so")
-        get_filename_component(library "${package}/lib/libtorch_cpu.so" REALPATH)
-        get_filename_component(folder "${library}" DIRECTORY)
-        string(REGEX REPLACE "/lib(64)?(/[^/]+-linux-gnu[^/]*)?$" "" root "${folder}")
-    endif()
-    set(${result} "${root}" PARENT_SCOPE)
-endfunction()
-
-set(_libtorch_named "")
-foreach(_place "${TORCH_ROOT}" "$ENV{TORCH_ROOT}" "$ENV{Torch_ROOT}")
-    if(NOT "${_place}" STREQUAL "")
-        set(_libtorch_named "${_place}")
-        break()
-    endif()
-endforeach()
-
-if(NOT "${_libtorch_named}" STREQUAL "")
-    set(_libtorch_places "${_libtorch_named}")
-else()
-    set(_libtorch_places "")
-    if(NOT Python_EXECUTABLE)
-        find_program(_libtorch_python NAMES python3 python)
-    else()
-        set(_libtorch_python "${Python_EXECUTABLE}")
-    endif()
-    if(_libtorch_python)
-        _libtorch_of_python("${_libtorch_python}" _libtorch_python_root)
-        if(NOT "${_libtorch_python_root}" STREQUAL "")
-            list(APPEND _libtorch_places "${_libtorch_python_root}")
-        endif()
-    endif()
-    if(NOT TORCHML_BUILDING_WHEEL)
-        if(NOT "$ENV{CONDA_PREFIX}" STREQUAL "")
-            list(APPEND _libtorch_places "$ENV{CONDA_PREFIX}")
-        endif()
-        list(APPEND _libtorch_places "/usr" "/usr/local")
-    elseif("${_libtorch_python_root}" STREQUAL "")
+if(NOT "${Libtorch_LACKS}" STREQUAL "")
+    if("${_libtorch_named}" STREQUAL "" AND NOT "${Libtorch_ROOT}" STREQUAL "")
         message(FATAL_ERROR
-            "torchml: ${_libtorch_python} has no torch that this wheel could be built for. pip builds wheels in "
-            "an environment of their own, which hides the torch that is installed: 'pip install "
-            "scikit-build-core pybind11', then 'pip install --no-build-isolation ./driver_src' (with uv: 'uv "
-            "pip install --no-build-isolation'). If there is no torch yet, 'pip install torch' comes first; a "
-            "libtorch elsewhere is named with TORCH_ROOT.")
-    else()
-        _libtorch_behind_package("${_libtorch_python_root}" _libtorch_split_root)
-        execute_process(
-            COMMAND "${_libtorch_python}" -c "import sys; print(sys.prefix)"
-            OUTPUT_VARIABLE _libtorch_prefix OUTPUT_STRIP_TRAILING_WHITESPACE)
-        foreach(_place "${_libtorch_split_root}" "${_libtorch_prefix}")
-            if(NOT "${_place}" STREQUAL "")
-                list(APPEND _libtorch_places "${_place}")
-            endif()
-        endforeach()
-    endif()
-endif()
-
-set(Libtorch_ROOT "")
-set(_libtorch_seen "")
-foreach(_place IN LISTS _libtorch_places)
-    unset(_cpu_library CACHE)
-    unset(_c10_library CACHE)
-    unset(_include_dir CACHE)
-    find_library(_cpu_library NAMES torch_cpu PATHS "${_place}"
-        PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
-    find_library(_c10_library NAMES c10 PATHS "${_place}"
-        PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
-    find_path(_include_dir NAMES ATen/ATen.h PATHS "${_place}/include" NO_DEFAULT_PATH)
-    if(_cpu_library AND _c10_library AND _include_dir)
-        set(Libtorch_ROOT "${_place}")
-        break()
-    endif()
-    string(APPEND _libtorch_seen "\n  ${_place}: ")
-    if(NOT EXISTS "${_place}")
-        string(APPEND _libtorch_seen "no such folder")
-    elseif(NOT _cpu_library OR NOT _c10_library)
-        string(APPEND _libtorch_seen "no lib/libtorch_cpu.so and lib/libc10.so")
-    else()
-        string(APPEND _libtorch_seen "the libraries are there, include/ATen/ATen.h is not")
-    endif()
-endforeach()
-
-if("${Libtorch_ROOT}" STREQUAL "")
-    if(NOT "${_libtorch_named}" STREQUAL "")
+            "torchml: the libtorch in ${Libtorch_ROOT} is not whole: ${Libtorch_LACKS}. No other one is taken in "
+            "its place: install it anew, or set TORCH_ROOT to a folder with include/ATen/ATen.h, "
+            "lib/libtorch_cpu.so and lib/libc10.so.")
+    elseif(NOT "${_libtorch_named}" STREQUAL "")
         set(_libtorch_advice
             "TORCH_ROOT has to be a folder with include/ATen/ATen.h and lib/libtorch_cpu.so, such as "
             "site-packages/torch or an unpacked libtorch.")
@@ -128,12 +35,15 @@ if("${Libtorch_ROOT}" STREQUAL "")
             "TORCH_ROOT to a folder with include/ and lib/libtorch_cpu.so.")
     endif()
     string(CONCAT _libtorch_advice ${_libtorch_advice})
-    message(FATAL_ERROR "torchml: libtorch was not found. ${_libtorch_advice} Looked in:${_libtorch_seen}")
+    message(FATAL_ERROR "torchml: libtorch was not found. ${_libtorch_advice} Looked in:${Libtorch_LOOKED}")
 endif()
+set(_cpu_library "${Libtorch_CPU_LIBRARY}")
+set(_c10_library "${Libtorch_C10_LIBRARY}")
+set(_include_dir "${Libtorch_ROOT}/include")
 
 # Named by the user, who may have meant another build.
 if(TORCHML_BUILDING_WHEEL AND NOT "${_libtorch_named}" STREQUAL "" AND Python_EXECUTABLE)
-    _libtorch_of_python("${Python_EXECUTABLE}" _libtorch_python_root)
+    _libtorch_package("${Python_EXECUTABLE}" _libtorch_python_root)
     if(EXISTS "${_libtorch_python_root}/lib/libtorch_cpu.so")
         get_filename_component(_libtorch_imported "${_libtorch_python_root}/lib/libtorch_cpu.so" REALPATH)
         get_filename_component(_libtorch_linked "${_cpu_library}" REALPATH)
@@ -160,9 +70,10 @@ foreach(_header "torch/headeronly/version.h" "torch/csrc/api/include/torch/versi
         string(REPLACE ";" "." Libtorch_VERSION "${_numbers}")
     endif()
 endforeach()
-if("${Libtorch_VERSION}" STREQUAL "" OR "${Libtorch_VERSION}" VERSION_LESS 1.13)
+if("${Libtorch_VERSION}" STREQUAL "" OR "${Libtorch_VERSION}" VERSION_LESS "${Libtorch_MINIMUM}")
     message(FATAL_ERROR
-        "torchml: the libtorch in ${Libtorch_ROOT} is version '${Libtorch_VERSION}'; 1.13 or newer is needed. "
+        "torchml: the libtorch in ${Libtorch_ROOT} is version '${Libtorch_VERSION}'; ${Libtorch_MINIMUM} or newer is "
+        "needed. "
         "Install one ('pip install --upgrade torch' or 'conda install -c conda-forge pytorch'), or set TORCH_ROOT "
         "to one that is here.")
 endif()
@@ -182,14 +93,12 @@ foreach(_config "${Libtorch_ROOT}/share/cmake/Torch/TorchConfig.cmake"
     endif()
 endforeach()
 
-# The newest release with which the driver was built and tested.
-set(_libtorch_newest 2.15)
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" _libtorch_release "${Libtorch_VERSION}")
-if(_libtorch_release VERSION_GREATER _libtorch_newest)
+if(_libtorch_release VERSION_GREATER Libtorch_NEWEST)
     message(WARNING
-        "torchml: libtorch ${Libtorch_VERSION} is newer than ${_libtorch_newest}, the newest that this driver "
-        "was tested with. If it does not compile, take a newer driver, or torch ${_libtorch_newest}: "
-        "pip install 'torch==${_libtorch_newest}.*'.")
+        "torchml: libtorch ${Libtorch_VERSION} is newer than ${Libtorch_NEWEST}, the newest that this driver "
+        "was tested with. If it does not compile, take a newer driver, or torch ${Libtorch_NEWEST}: "
+        "pip install 'torch==${Libtorch_NEWEST}.*'.")
 endif()
 
 # 1.13 to 2.7 compile as C++17; later headers want C++20, whatever their guards say.

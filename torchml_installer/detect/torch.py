@@ -7,7 +7,6 @@ import importlib.machinery
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,23 +30,30 @@ from torchml_installer.support import files, receipts
 from torchml_installer.support.paths import data_folder
 from torchml_installer.support.user_python import in_tool_environment, user_python
 
+# What follows up to SYSTEM, and the order of the search, stand in LibtorchPlaces.cmake,
+# too; a test compares them.
 MINIMUM = (1, 13)
-#: The newest release with which the driver was built and tested; FindLibtorch.cmake says so, too.
+#: The newest release with which the driver was built and tested.
 NEWEST = (2, 15)
-_CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
-_LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
-_SUFFIX = "dylib" if sys.platform == "darwin" else "so"
-#: Where the user says it: nothing else is considered then.
-_NAMED = ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
 #: Of modules. EasyBuild's come first, then Spack's and those written by hand.
 MODULES = (
     *("EBROOTPYTORCH", "PY_TORCH_ROOT", "PYTORCH_ROOT", "PYTORCH_HOME", "LIBTORCH_ROOT"),
     *("LIBTORCH_HOME", "LIBTORCH", "CMAKE_PREFIX_PATH"),
 )
-_PLACES = (
-    "the active Python, CONDA_PREFIX, modules, what `torchml-install deps` installed, /usr and "
-    "/opt/libtorch"
+#: The system's folders, and why there.
+SYSTEM = (
+    (Path("/usr"), "Debian's libtorch-dev"),
+    (Path("/usr/local"), "/usr/local"),
+    (Path("/opt/libtorch"), "/opt"),
 )
+_PLACES = (
+    "the active Python, CONDA_PREFIX, modules, what `torchml-install deps` installed, /usr, "
+    "/usr/local and /opt/libtorch"
+)
+#: Where the user says it: nothing else is considered then.
+_NAMED = ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
+_CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
+_LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 #: Headers that state the C++ standard they demand, in releases old and new.
 _GUARDED_HEADERS = ("include/ATen/ATen.h", "include/torch/csrc/api/include/torch/all.h")
 
@@ -68,9 +74,13 @@ class TorchFinding(Finding):
 
 def detect(explicit: Path | None = None) -> TorchFinding:
     """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX, what
-    modules set, what ``deps --libtorch`` unpacked, /usr (Debian) and /opt/libtorch. The first
-    installation counts, usable or not: a silent second choice would build against another torch
-    than the one the user runs.
+    modules set, what ``deps --libtorch`` unpacked, /usr (Debian), /usr/local and /opt/libtorch. The
+    first installation counts, usable or not: a silent second choice would build against another
+    torch than the one the user runs.
+
+    KIM's own command and pip look in the same order, see LibtorchPlaces.cmake. They know of less:
+    no option, not which environment is active although another Python is first on PATH, and not
+    where ``deps --prefix`` has put a libtorch.
     """
     first: TorchFinding | None = None
     alternatives: list[Path] = []
@@ -104,7 +114,7 @@ def detect(explicit: Path | None = None) -> TorchFinding:
 
 def inspect(root: Path, how: str) -> TorchFinding:
     """What is known about the libtorch in ``root``."""
-    library = _library(root, f"libtorch_cpu.{_SUFFIX}")
+    library = _library(root, "libtorch_cpu.so")
     header = root / "include/ATen/ATen.h"
     if library is None and not files.is_file(header):
         lacks = "it has neither include/ATen nor lib/"
@@ -116,7 +126,7 @@ def inspect(root: Path, how: str) -> TorchFinding:
     problem: TorchMLError | None = None
     old_abi = _has_old_abi(root)
     version = _version(root)
-    if library is None or _library(root, f"libc10.{_SUFFIX}") is None:
+    if library is None or _library(root, "libc10.so") is None:
         missing = "libtorch_cpu" if library is None else "libc10"
         problem = IncompleteTorchError(f"The torch in {root} lacks the library {missing}.")
     elif not files.is_file(header) or not files.is_file(root / "include/torch/script.h"):
@@ -180,19 +190,30 @@ def _candidates(explicit: Path | None) -> Iterator[Place]:
     if (package := python_torch_folder()) is None:
         yield Place(user_python().prefix, "the active Python", "it has no package torch")
     else:
-        # conda-forge splits torch: libraries and headers lie in the environment's own lib/ and
-        # include/, and the Python package has links to the libraries at most.
-        whole = files.is_dir(package / "include/ATen")
-        prefix = user_python().prefix
-        split = not whole and _library(prefix, f"libtorch_cpu.{_SUFFIX}") is not None
-        yield Place(prefix if split else package, "the active Python")
+        yield Place(_root_of_package(package), "the active Python")
     yield named_by("CONDA_PREFIX")
     yield from _of_modules()
     roots = (deps_folder(), *receipts.library_roots("libtorch"))
     for root in dict.fromkeys(roots):
         yield Place(root, "torchml-install deps")
-    yield Place(Path("/usr"), "Debian's libtorch-dev")
-    yield Place(Path("/opt/libtorch"), "/opt")
+    yield from (Place(root, how) for root, how in SYSTEM)
+
+
+def _root_of_package(package: Path) -> Path:
+    """The installation that a Python package belongs to.
+
+    conda-forge and Debian split torch: libraries and headers lie in the environment's, or the
+    system's, own lib/ and include/, and the package has links to the libraries at most.
+    """
+    if files.is_dir(package / "include/ATen"):
+        return package
+    if _library(user_python().prefix, "libtorch_cpu.so") is not None:
+        return user_python().prefix
+    library = package / "lib/libtorch_cpu.so"
+    folder = files.resolved(library).parent
+    if folder.match("lib/*-linux-gnu*"):
+        folder = folder.parent
+    return folder.parent if files.is_file(library) and folder.name in ("lib", "lib64") else package
 
 
 def _of_modules() -> Iterator[Place]:
@@ -250,7 +271,7 @@ def shared_libraries(root: Path) -> list[Path]:
         for pattern in _LIBRARY_FOLDERS
         for folder in files.matching(root, pattern)
         for name in ("libc10*", "libtorch*")
-        for library in files.matching(folder, f"{name}.{_SUFFIX}")
+        for library in files.matching(folder, f"{name}.so")
     ]
     return list(dict.fromkeys(found))
 
@@ -303,7 +324,7 @@ def _build(root: Path) -> str:
         if match := re.search(rf"^{key}\b[^=\n]*=\s*['\"]([^'\"]+)", text, re.MULTILINE):
             return f"{name} {match[1]}"
     for name, library in (("CUDA", "libtorch_cuda"), ("ROCm", "libtorch_hip")):
-        if _library(root, f"{library}.{_SUFFIX}") is not None:
+        if _library(root, f"{library}.so") is not None:
             return name
     return "CPU"
 
