@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import make_kim, make_torch, write
+from tests.installer.made_up import REPOSITORY, make_kim, make_torch, write
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, toolchain
-from torchml_installer.driver.options import DriverOptions, planned
+from torchml_installer.driver.options import DriverOptions, graph_disabled, mpi_aware, planned
 from torchml_installer.remedies.no_space_for_temporaries import NoSpaceForTemporaries
 from torchml_installer.support.paths import plain_temporary_parent
 
@@ -29,14 +31,15 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
 
 
-@pytest.fixture(autouse=True)
-def _unchanged(places: Places) -> Iterator[None]:
+@pytest.fixture
+def unchanged(places: Places) -> Iterator[None]:
     """No variable of this process is set."""
     before = environment()
     yield
     assert environment() == before
 
 
+@pytest.mark.usefixtures("unchanged")
 def test_a_named_library_is_told_to_the_programs_of_the_build_alone(
     places: Places, tmp_path: Path
 ) -> None:
@@ -52,6 +55,7 @@ def test_a_named_library_is_told_to_the_programs_of_the_build_alone(
         assert (tmp_path / "log").read_text().splitlines()[-1] == str(root)
 
 
+@pytest.mark.usefixtures("unchanged")
 def test_a_repair_of_temporary_files_leaves_this_process_and_the_former_plan_alone(
     places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +70,7 @@ def test_a_repair_of_temporary_files_leaves_this_process_and_the_former_plan_alo
     assert plan.variable("TMPDIR") == os.environ.get("TMPDIR", "")
 
 
+@pytest.mark.usefixtures("unchanged")
 def test_what_remedies_add_is_kept_by_the_next_one(places: Places, tmp_path: Path) -> None:
     plan = BuildPlan(toolchain(places), places, mpi=True)
     cxx = write(tmp_path / "bin/c++", "#!/bin/sh\necho 'c++ (GCC) 13.2.0'\n", executable=True)
@@ -75,3 +80,40 @@ def test_what_remedies_add_is_kept_by_the_next_one(places: Places, tmp_path: Pat
     assert changed.mpi
     assert (changed.places.cxx, changed.tools.compiler.where) == (str(cxx), cxx)
     assert (plan.variables, plan.places) == ({}, places)
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs CMake")
+@pytest.mark.parametrize(
+    ("name", "value", "graph", "mpi"),
+    [
+        ("KIM_MODEL_MPI_AWARE", None, True, False),
+        *(("KIM_MODEL_MPI_AWARE", value, True, True) for value in ("yes", "On", "TRUE", "1")),
+        *(
+            ("KIM_MODEL_MPI_AWARE", value, True, False)
+            for value in ("", "no", "off", "0", "2", "y", "yes ", "yes;no", "true\n", "NOTFOUND")
+        ),
+        *(("KIM_MODEL_DISABLE_GRAPH", value, False, False) for value in ("", "0", "no", "1")),
+        *(("KIM_MODEL_DISBALE_GRAPH", value, False, False) for value in ("", "0", "no", "1")),
+    ],
+)
+def test_cmake_and_the_installer_read_the_environment_alike(
+    name: str,
+    value: str | None,
+    graph: bool,
+    mpi: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("DISABLE_GRAPH", "DISBALE_GRAPH", "MPI_AWARE"):
+        monkeypatch.delenv(f"KIM_MODEL_{variable}", raising=False)
+    if value is not None:
+        monkeypatch.setenv(name, value)
+    script = write(
+        tmp_path / "script.cmake",
+        f'include("{REPOSITORY}/driver_src/cmake/EnvironmentSwitches.cmake")\n'
+        'file(WRITE answer.txt "${TORCHML_GRAPH_DEFAULT} ${TORCHML_MPI_DEFAULT}")\n',
+    )
+    subprocess.run(["cmake", "-P", script], cwd=tmp_path, check=True)
+    told = (tmp_path / "answer.txt").read_text().split()
+    assert [word == "ON" for word in told] == [graph, mpi]
+    assert [not graph_disabled(), mpi_aware()] == [graph, mpi]

@@ -1,0 +1,15 @@
+# What the environment asks for, where TORCHML_GRAPH and TORCHML_MPI do not say it.
+# torchml_installer/driver/options.py reads it alike, which a test compares.
+#
+# Sets TORCHML_GRAPH_DEFAULT and TORCHML_MPI_DEFAULT. Runs as a script, too: cmake -P.
+
+set(TORCHML_GRAPH_DEFAULT ON)
+# The second spelling stands in print; both count, whatever their value.
+if(DEFINED ENV{KIM_MODEL_DISABLE_GRAPH} OR DEFINED ENV{KIM_MODEL_DISBALE_GRAPH})
+    set(TORCHML_GRAPH_DEFAULT OFF)
+endif()
+
+set(TORCHML_MPI_DEFAULT OFF)
+if("$ENV{KIM_MODEL_MPI_AWARE}" MATCHES "^([Yy][Ee][Ss]|[Oo][Nn]|[Tt][Rr][Uu][Ee]|1)$")
+    set(TORCHML_MPI_DEFAULT ON)
+endif()
