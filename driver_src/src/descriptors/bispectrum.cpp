@@ -86,10 +86,10 @@ double clebsch_gordan(int j1, int j2, int j, int m1, int m2) {
            std::sqrt(factorial((j + c) / 2) * factorial((j - c) / 2) * (j + 1));
 }
 
-/// The tables that the kernels read, and a plan that points into them.
-class BispectrumTables {
+/// The arrays that the kernels read, and the tables that point into them.
+class BispectrumArrays {
   public:
-    explicit BispectrumTables(const BispectrumSettings& settings)
+    explicit BispectrumArrays(const BispectrumSettings& settings)
         : cutoffs_(settings.cutoffs.cutoffs.size(), settings.cutoffs.of(0, 0)),
           weights_(settings.weights) {
         const int twojmax = settings.twojmax;
@@ -98,35 +98,35 @@ class BispectrumTables {
         value_couplings(triples, settings.bzero);
         all_couplings(triples);
 
-        plan_.twojmax = twojmax;
-        plan_.n_species = settings.cutoffs.n_species;
-        plan_.width = static_cast<int>(triples.size());
-        plan_.rfac0 = settings.rfac0;
-        plan_.rmin0 = settings.rmin0;
-        plan_.switched = settings.switched;
-        plan_.cutoffs = cutoffs_.data();
-        plan_.weights = weights_.data();
-        plan_.half_starts = half_starts_.data();
-        plan_.full_starts = full_starts_.data();
-        plan_.norms = norms_.data();
-        plan_.coefficients = coefficients_.data();
-        plan_.value_slots = value_slots_.data();
-        plan_.value_factors = value_factors_.data();
-        plan_.value_shifts = value_shifts_.data();
-        plan_.weight_starts = weight_starts_.data();
-        plan_.weight_columns = weight_columns_.data();
-        plan_.weight_factors = weight_factors_.data();
+        tables_.twojmax = twojmax;
+        tables_.n_species = settings.cutoffs.n_species;
+        tables_.width = static_cast<int>(triples.size());
+        tables_.rfac0 = settings.rfac0;
+        tables_.rmin0 = settings.rmin0;
+        tables_.switched = settings.switched;
+        tables_.cutoffs = cutoffs_.data();
+        tables_.weights = weights_.data();
+        tables_.half_starts = half_starts_.data();
+        tables_.full_starts = full_starts_.data();
+        tables_.norms = norms_.data();
+        tables_.coefficients = coefficients_.data();
+        tables_.value_slots = value_slots_.data();
+        tables_.value_factors = value_factors_.data();
+        tables_.value_shifts = value_shifts_.data();
+        tables_.weight_starts = weight_starts_.data();
+        tables_.weight_columns = weight_columns_.data();
+        tables_.weight_factors = weight_factors_.data();
         point(value_couplings_, value_offsets_);
         point(couplings_, offsets_);
-        plan_.value_couplings = value_couplings_.data();
-        plan_.n_value_couplings = static_cast<int>(value_couplings_.size());
-        plan_.couplings = couplings_.data();
-        plan_.n_couplings = static_cast<int>(couplings_.size());
+        tables_.value_couplings = value_couplings_.data();
+        tables_.n_value_couplings = static_cast<int>(value_couplings_.size());
+        tables_.couplings = couplings_.data();
+        tables_.n_couplings = static_cast<int>(couplings_.size());
     }
-    BispectrumTables(const BispectrumTables&) = delete;
-    BispectrumTables& operator=(const BispectrumTables&) = delete;
+    BispectrumArrays(const BispectrumArrays&) = delete;
+    BispectrumArrays& operator=(const BispectrumArrays&) = delete;
 
-    const BispectrumPlan& plan() const { return plan_; }
+    const BispectrumTables& tables() const { return tables_; }
 
   private:
     /// Where a coupling's lists begin in indices_, which grows until all couplings are known.
@@ -202,7 +202,7 @@ class BispectrumTables {
             if (couples(t)) extend(ranges, canonical(t));
         }
         std::map<Triple, int> slots;
-        plan_.n_value_slots = add_couplings(ranges, slots, value_couplings_, value_offsets_);
+        tables_.n_value_slots = add_couplings(ranges, slots, value_couplings_, value_offsets_);
         for (const Triple& t : triples) {
             const Triple largest = canonical(t);
             const bool coupled = couples(t);
@@ -231,8 +231,8 @@ class BispectrumTables {
             }
         }
         std::map<Triple, int> slots;
-        plan_.n_slots = add_couplings(ranges, slots, couplings_, offsets_);
-        std::vector<std::vector<Share>> by_slot(static_cast<std::size_t>(plan_.n_slots));
+        tables_.n_slots = add_couplings(ranges, slots, couplings_, offsets_);
+        std::vector<std::vector<Share>> by_slot(static_cast<std::size_t>(tables_.n_slots));
         for (const auto& [role, list] : shares) {
             by_slot[static_cast<std::size_t>(slots.at(role))] = list;
         }
@@ -277,7 +277,7 @@ class BispectrumTables {
         }
     }
 
-    BispectrumPlan plan_;
+    BispectrumTables tables_;
     std::vector<double> cutoffs_, weights_, norms_, coefficients_;
     std::vector<int> half_starts_, full_starts_, indices_;
     std::vector<Coupling> value_couplings_, couplings_;
@@ -303,9 +303,9 @@ const BispectrumKernels& bispectrum_kernels() {
 class Bispectrum : public Descriptor {
   public:
     explicit Bispectrum(const BispectrumSettings& settings)
-        : cutoffs_(settings.cutoffs), tables_(settings), kernels_(bispectrum_kernels()) {}
+        : cutoffs_(settings.cutoffs), arrays_(settings), kernels_(bispectrum_kernels()) {}
 
-    int width() const override { return tables_.plan().width; }
+    int width() const override { return arrays_.tables().width; }
 
     double cutoff(int center_species, int neighbour_species) const override {
         return std::min(cutoffs_.of(center_species, neighbour_species), cutoffs_.of(0, 0));
@@ -314,12 +314,12 @@ class Bispectrum : public Descriptor {
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
 
     void values(const Surroundings& block, Scratch& scratch, double* values) const override {
-        kernels_.values(tables_.plan(), block, memory(block, scratch), values);
+        kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
     }
 
     void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
                   double* gy, double* gz) const override {
-        kernels_.products(tables_.plan(), block, weights, memory(block, scratch), gx, gy, gz);
+        kernels_.products(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
     }
 
   private:
@@ -328,12 +328,12 @@ class Bispectrum : public Descriptor {
     };
 
     double* memory(const Surroundings& block, Scratch& scratch) const {
-        const long size = kernels_.scratch_size(tables_.plan(), block);
+        const long size = kernels_.scratch_size(arrays_.tables(), block);
         return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
     }
 
     PairCutoffs cutoffs_;
-    BispectrumTables tables_;
+    BispectrumArrays arrays_;
     const BispectrumKernels& kernels_;
 };
 

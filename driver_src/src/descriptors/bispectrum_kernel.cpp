@@ -75,7 +75,7 @@ int largest_group(const Surroundings& block) {
     return largest;
 }
 
-Workspace lay_out(const BispectrumPlan& plan, int n_pairs, double* scratch, long* size) {
+Workspace lay_out(const BispectrumTables& tables, int n_pairs, double* scratch, long* size) {
     Cursor cursor{scratch, 0};
     Workspace work;
     double** fields[n_pair_fields] = {
@@ -84,28 +84,28 @@ Workspace lay_out(const BispectrumPlan& plan, int n_pairs, double* scratch, long
         &work.pairs.cos_slope, &work.pairs.sin_slope, &work.pairs.sin_over_r,
     };
     for (double** field : fields) *field = cursor.take<double>(n_pairs + lanes);
-    const int j = plan.twojmax;
-    const int half = plan.half_starts[j + 1];
+    const int j = tables.twojmax;
+    const int half = tables.half_starts[j + 1];
     work.layers = cursor.take<Vec>(3L * 2 * (j + 1) * (j / 2 + 2));
     work.sums = cursor.take<Vec>(2L * half);
-    work.full = cursor.take<Vec>(2L * plan.full_starts[j + 1]);
+    work.full = cursor.take<Vec>(2L * tables.full_starts[j + 1]);
     work.adjoint = cursor.take<Vec>(2L * half);
-    work.slopes = cursor.take<Vec>(8L * (plan.half_starts[j] + 1));
-    work.slots = cursor.take<Vec>(larger(plan.n_slots, plan.n_value_slots) + 1);
+    work.slopes = cursor.take<Vec>(8L * (tables.half_starts[j] + 1));
+    work.slots = cursor.take<Vec>(larger(tables.n_slots, tables.n_value_slots) + 1);
     work.weights = cursor.take<double>(10L * half);
     *size = cursor.used;
     return work;
 }
 
-long scratch_size(const BispectrumPlan& plan, const Surroundings& block) {
+long scratch_size(const BispectrumTables& tables, const Surroundings& block) {
     long size = 0;
-    lay_out(plan, largest_group(block), nullptr, &size);
+    lay_out(tables, largest_group(block), nullptr, &size);
     return size;
 }
 
 /// Fills `pairs` for the pairs of particles first to last.
 template <bool with_slopes>
-void prepare_pairs(const BispectrumPlan& plan, const Surroundings& block, int first, int last,
+void prepare_pairs(const BispectrumTables& tables, const Surroundings& block, int first, int last,
                    const Pairs& pairs) {
     const int begin = block.starts[first];
     const int count = block.starts[last] - begin;
@@ -113,11 +113,11 @@ void prepare_pairs(const BispectrumPlan& plan, const Surroundings& block, int fi
     double* reach = pairs.a_re;
     double* weight = pairs.scale;
     for (int i = first; i < last; ++i) {
-        const double* cutoffs = plan.cutoffs + block.species[i] * plan.n_species;
+        const double* cutoffs = tables.cutoffs + block.species[i] * tables.n_species;
         for (int k = block.starts[i]; k < block.starts[i + 1]; ++k) {
             const int species = block.neighbour_species[k];
-            reach[k - begin] = cutoffs[species] - plan.rmin0;
-            weight[k - begin] = plan.weights[species];
+            reach[k - begin] = cutoffs[species] - tables.rmin0;
+            weight[k - begin] = tables.weights[species];
         }
     }
     for (int k = 0; k < count; k += lanes) {
@@ -129,9 +129,9 @@ void prepare_pairs(const BispectrumPlan& plan, const Surroundings& block, int fi
         const Vec reach_of_pair = load_some(reach + k, some, 1.0);
         const Vec phase = pi / reach_of_pair;
         const Vec w = load_some(weight + k, some, 0.0);
-        const Vec beyond = r - plan.rmin0;
+        const Vec beyond = r - tables.rmin0;
 
-        const SinCos angle = sincos(beyond * phase * plan.rfac0);
+        const SinCos angle = sincos(beyond * phase * tables.rfac0);
         // The parameters are defined through tan(theta), so that a negative sine turns all signs.
         const IntVec negative = angle.sin < 0.0;
         const Vec sin = select(negative, -angle.sin, angle.sin);
@@ -145,7 +145,7 @@ void prepare_pairs(const BispectrumPlan& plan, const Surroundings& block, int fi
 
         Vec value = broadcast(1.0);
         Vec slope = broadcast(0.0);
-        if (plan.switched) {
+        if (tables.switched) {
             const SinCos fade = sincos(beyond * phase);
             const IntVec inside = beyond <= 0.0;
             value = select(inside, value, 0.5 * fade.cos + 0.5);
@@ -155,7 +155,7 @@ void prepare_pairs(const BispectrumPlan& plan, const Surroundings& block, int fi
         value = select(beyond < reach_of_pair, value, broadcast(0.0));
         store(pairs.scale + k, value * w);
         if (with_slopes) {
-            const Vec theta_slope = phase * plan.rfac0;
+            const Vec theta_slope = phase * tables.rfac0;
             store(pairs.scale_slope + k, slope * w);
             store(pairs.cos_slope + k, cos * theta_slope);
             store(pairs.sin_slope + k, sin * theta_slope);
@@ -217,10 +217,10 @@ TORCHML_INLINE void next_column(int j, const Parameters& p, const Vec* before, V
 }
 
 /// The expansions of particles first to last, one in each lane, into work.sums.
-void expand(const BispectrumPlan& plan, const Surroundings& block, int first, int last,
+void expand(const BispectrumTables& tables, const Surroundings& block, int first, int last,
             const Workspace& work) {
-    const int twojmax = plan.twojmax;
-    const int half = plan.half_starts[twojmax + 1];
+    const int twojmax = tables.twojmax;
+    const int half = tables.half_starts[twojmax + 1];
     for (int i = 0; i < 2 * half; ++i) work.sums[i] = Vec{};
 
     const int begin = block.starts[first];
@@ -246,7 +246,7 @@ void expand(const BispectrumPlan& plan, const Surroundings& block, int first, in
         before[1] = Vec{};
         work.sums[0] += scale;
         for (int j = 1; j <= twojmax; ++j) {
-            Vec* sums = work.sums + 2 * plan.half_starts[j];
+            Vec* sums = work.sums + 2 * tables.half_starts[j];
             for (int mb = 0; 2 * mb <= j; ++mb) {
                 Vec* column_sums = sums + 2 * mb * (j + 1);
                 next_column(j, p, source_column(j, mb, before, spare), layer + 2 * mb * (j + 1),
@@ -263,11 +263,11 @@ void expand(const BispectrumPlan& plan, const Surroundings& block, int first, in
 }
 
 /// Wigner functions of all rows and columns from the half that was summed, and the particle itself.
-void complete(const BispectrumPlan& plan, const Workspace& work) {
-    for (int j = 0; j <= plan.twojmax; ++j) {
-        const Vec* sums = work.sums + 2 * plan.half_starts[j];
-        const double* norms = plan.norms + plan.half_starts[j];
-        Vec* full = work.full + 2 * plan.full_starts[j];
+void complete(const BispectrumTables& tables, const Workspace& work) {
+    for (int j = 0; j <= tables.twojmax; ++j) {
+        const Vec* sums = work.sums + 2 * tables.half_starts[j];
+        const double* norms = tables.norms + tables.half_starts[j];
+        Vec* full = work.full + 2 * tables.full_starts[j];
         for (int mb = 0; 2 * mb <= j; ++mb) {
             for (int ma = 0; ma <= j; ++ma) {
                 const int at = mb * (j + 1) + ma;
@@ -325,19 +325,19 @@ TORCHML_INLINE void couple(const Vec* first, int row_stride1, const Vec* second,
 /// Goes through a coupling's rows and columns (the stored half of each layer) and hands z to
 /// `use(slot, element of the half, ma, mb, j, re, im)`.
 template <class Use>
-TORCHML_INLINE void go_through(const BispectrumPlan& plan, const Coupling& coupling,
+TORCHML_INLINE void go_through(const BispectrumTables& tables, const Coupling& coupling,
                                const Vec* full, const Use& use) {
     const int j1 = coupling.j1;
     const int j2 = coupling.j2;
     const int j_last = coupling.j_first + 2 * (coupling.n_j - 1);
-    const Vec* u1 = full + 2 * plan.full_starts[j1];
-    const Vec* u2 = full + 2 * plan.full_starts[j2];
+    const Vec* u1 = full + 2 * tables.full_starts[j1];
+    const Vec* u2 = full + 2 * tables.full_starts[j2];
     for (int column = 0; 2 * column <= j1 + j2; ++column) {
         const int twice_mb = 2 * column - j1 - j2;
         if (-twice_mb > j_last) continue;
         const int mb_first = column > j2 ? column - j2 : 0;
         const int n_columns = (column < j1 ? column : j1) - mb_first + 1;
-        const double* column_start = plan.coefficients + coupling.column_starts[column];
+        const double* column_start = tables.coefficients + coupling.column_starts[column];
         for (int row = 0; row <= j1 + j2; ++row) {
             const int twice_ma = 2 * row - j1 - j2;
             // Of the middle column, symmetry gives the second half.
@@ -345,7 +345,7 @@ TORCHML_INLINE void go_through(const BispectrumPlan& plan, const Coupling& coupl
             if (magnitude(twice_ma) > j_last) continue;
             const int j_least = larger(coupling.j_first, larger(magnitude(twice_ma), -twice_mb));
             const int ma_first = coupling.row_first[row];
-            const double* row_start = plan.coefficients + coupling.row_starts[row];
+            const double* row_start = tables.coefficients + coupling.row_starts[row];
             const Vec* first = u1 + 2 * (mb_first * (j1 + 1) + ma_first);
             const Vec* second = u2 + 2 * ((column - mb_first) * (j2 + 1) + row - ma_first);
             for (int k = (j_least - coupling.j_first) / 2; k < coupling.n_j; k += max_targets) {
@@ -390,29 +390,31 @@ TORCHML_INLINE double multiplicity(int j, int ma, int mb) {
     return ma < mb ? 2.0 : ma == mb ? 1.0 : 0.0;
 }
 
-void values(const BispectrumPlan& plan, const Surroundings& block, double* scratch,
+void values(const BispectrumTables& tables, const Surroundings& block, double* scratch,
             double* values) {
     long size = 0;
-    const Workspace work = lay_out(plan, largest_group(block), scratch, &size);
+    const Workspace work = lay_out(tables, largest_group(block), scratch, &size);
     for (int first = 0; first < block.n; first += lanes) {
         const int last = first + lanes < block.n ? first + lanes : block.n;
-        prepare_pairs<false>(plan, block, first, last, work.pairs);
-        expand(plan, block, first, last, work);
-        complete(plan, work);
-        for (int slot = 0; slot < plan.n_value_slots; ++slot) work.slots[slot] = Vec{};
-        for (int i = 0; i < plan.n_value_couplings; ++i) {
-            go_through(plan, plan.value_couplings[i], work.full,
-                       [&](int slot, int j, int ma, int mb, Vec re,
-                           Vec im) __attribute__((always_inline)) {
-                           const Vec* u = work.full + 2 * (plan.full_starts[j] + mb * (j + 1) + ma);
-                           work.slots[slot] += multiplicity(j, ma, mb) * (u[0] * re + u[1] * im);
-                       });
+        prepare_pairs<false>(tables, block, first, last, work.pairs);
+        expand(tables, block, first, last, work);
+        complete(tables, work);
+        for (int slot = 0; slot < tables.n_value_slots; ++slot) work.slots[slot] = Vec{};
+        for (int i = 0; i < tables.n_value_couplings; ++i) {
+            go_through(
+                tables, tables.value_couplings[i], work.full,
+                [&](int slot, int j, int ma, int mb, Vec re, Vec im)
+                    __attribute__((always_inline)) {
+                        const Vec* u = work.full + 2 * (tables.full_starts[j] + mb * (j + 1) + ma);
+                        work.slots[slot] += multiplicity(j, ma, mb) * (u[0] * re + u[1] * im);
+                    });
         }
-        for (int column = 0; column < plan.width; ++column) {
-            const Vec value = work.slots[plan.value_slots[column]] * plan.value_factors[column] -
-                              plan.value_shifts[column];
+        for (int column = 0; column < tables.width; ++column) {
+            const Vec value =
+                work.slots[tables.value_slots[column]] * tables.value_factors[column] -
+                tables.value_shifts[column];
             for (int lane = 0; lane < last - first; ++lane) {
-                values[static_cast<long>(first + lane) * plan.width + column] = value[lane];
+                values[static_cast<long>(first + lane) * tables.width + column] = value[lane];
             }
         }
     }
@@ -434,15 +436,15 @@ TORCHML_INLINE void add_folded(int j, int ma, int mb, Vec re, Vec im, Vec* weigh
 /// From the energy's derivatives by the expansion (work.adjoint) the weights of a neighbour's
 /// monomials: in work.adjoint those that give the energy, in work.slopes those that give its
 /// derivatives by a_re, a_im, b_re, b_im.
-void weigh_monomials(const BispectrumPlan& plan, const Workspace& work) {
-    const int inner = plan.half_starts[plan.twojmax];
+void weigh_monomials(const BispectrumTables& tables, const Workspace& work) {
+    const int inner = tables.half_starts[tables.twojmax];
     for (int i = 0; i < 8 * inner; ++i) work.slopes[i] = Vec{};
-    for (int j = 0; j <= plan.twojmax; ++j) {
-        const double* norms = plan.norms + plan.half_starts[j];
-        Vec* adjoint = work.adjoint + 2 * plan.half_starts[j];
+    for (int j = 0; j <= tables.twojmax; ++j) {
+        const double* norms = tables.norms + tables.half_starts[j];
+        Vec* adjoint = work.adjoint + 2 * tables.half_starts[j];
         Vec* slopes[4] = {};
         for (int i = 0; i < 4 && j > 0; ++i) {
-            slopes[i] = work.slopes + 2 * (i * inner + plan.half_starts[j - 1]);
+            slopes[i] = work.slopes + 2 * (i * inner + tables.half_starts[j - 1]);
         }
         for (int mb = 0; 2 * mb <= j; ++mb) {
             for (int ma = 0; ma <= j; ++ma) {
@@ -480,9 +482,9 @@ void weigh_monomials(const BispectrumPlan& plan, const Workspace& work) {
 
 /// One particle's weights out of its lane: for each number of the half, those of the energy and
 /// (but for the last layer) of its four derivatives, real part and minus the imaginary part.
-void pick_weights(const BispectrumPlan& plan, const Workspace& work, int lane) {
-    const int inner = plan.half_starts[plan.twojmax];
-    const int half = plan.half_starts[plan.twojmax + 1];
+void pick_weights(const BispectrumTables& tables, const Workspace& work, int lane) {
+    const int inner = tables.half_starts[tables.twojmax];
+    const int half = tables.half_starts[tables.twojmax + 1];
     double* to = work.weights;
     for (int i = 0; i < inner; ++i) {
         to[0] = work.adjoint[2 * i][lane];
@@ -505,9 +507,9 @@ struct Derivatives {
 };
 
 /// The products of a vector of neighbours' monomials with their particle's weights.
-TORCHML_INLINE Derivatives contract(const BispectrumPlan& plan, const Workspace& work,
+TORCHML_INLINE Derivatives contract(const BispectrumTables& tables, const Workspace& work,
                                     const Parameters& p) {
-    const int twojmax = plan.twojmax;
+    const int twojmax = tables.twojmax;
     const int layer_size = 2 * (twojmax + 1) * (twojmax / 2 + 2);
     Vec* before = work.layers;
     Vec* layer = work.layers + layer_size;
@@ -551,51 +553,51 @@ TORCHML_INLINE Derivatives contract(const BispectrumPlan& plan, const Workspace&
     return d;
 }
 
-void products(const BispectrumPlan& plan, const Surroundings& block, const double* weights,
+void products(const BispectrumTables& tables, const Surroundings& block, const double* weights,
               double* scratch, double* gx, double* gy, double* gz) {
     long size = 0;
-    const Workspace work = lay_out(plan, largest_group(block), scratch, &size);
-    const int half = plan.half_starts[plan.twojmax + 1];
+    const Workspace work = lay_out(tables, largest_group(block), scratch, &size);
+    const int half = tables.half_starts[tables.twojmax + 1];
     for (int first = 0; first < block.n; first += lanes) {
         const int last = first + lanes < block.n ? first + lanes : block.n;
         if (block.starts[first] == block.starts[last]) continue;
-        prepare_pairs<true>(plan, block, first, last, work.pairs);
-        expand(plan, block, first, last, work);
-        complete(plan, work);
+        prepare_pairs<true>(tables, block, first, last, work.pairs);
+        expand(tables, block, first, last, work);
+        complete(tables, work);
 
-        for (int slot = 0; slot < plan.n_slots; ++slot) {
+        for (int slot = 0; slot < tables.n_slots; ++slot) {
             Vec weight{};
-            for (int k = plan.weight_starts[slot]; k < plan.weight_starts[slot + 1]; ++k) {
+            for (int k = tables.weight_starts[slot]; k < tables.weight_starts[slot + 1]; ++k) {
                 const double* column =
-                    weights + static_cast<long>(first) * plan.width + plan.weight_columns[k];
+                    weights + static_cast<long>(first) * tables.width + tables.weight_columns[k];
                 for (int lane = 0; lane < last - first; ++lane) {
                     weight[lane] +=
-                        plan.weight_factors[k] * column[static_cast<long>(lane) * plan.width];
+                        tables.weight_factors[k] * column[static_cast<long>(lane) * tables.width];
                 }
             }
             work.slots[slot] = weight;
         }
         for (int i = 0; i < 2 * half; ++i) work.adjoint[i] = Vec{};
-        for (int i = 0; i < plan.n_couplings; ++i) {
-            go_through(plan, plan.couplings[i], work.full,
+        for (int i = 0; i < tables.n_couplings; ++i) {
+            go_through(tables, tables.couplings[i], work.full,
                        [&](int slot, int j, int ma, int mb, Vec re,
                            Vec im) __attribute__((always_inline)) {
-                           Vec* to = work.adjoint + 2 * (plan.half_starts[j] + mb * (j + 1) + ma);
+                           Vec* to = work.adjoint + 2 * (tables.half_starts[j] + mb * (j + 1) + ma);
                            to[0] += work.slots[slot] * re;
                            to[1] += work.slots[slot] * im;
                        });
         }
-        weigh_monomials(plan, work);
+        weigh_monomials(tables, work);
 
         const int begin = block.starts[first];
         for (int i = first; i < last; ++i) {
-            pick_weights(plan, work, i - first);
+            pick_weights(tables, work, i - first);
             for (int k = block.starts[i]; k < block.starts[i + 1]; k += lanes) {
                 const int some = block.starts[i + 1] - k;
                 const int at = k - begin;
                 const Parameters p{load(work.pairs.a_re + at), load(work.pairs.a_im + at),
                                    load(work.pairs.b_re + at), load(work.pairs.b_im + at)};
-                const Derivatives d = contract(plan, work, p);
+                const Derivatives d = contract(tables, work, p);
                 const Vec over_r = 1.0 / load_some(block.r + k, some, 1.0);
                 const Vec nx = load_some(block.x + k, some, 0.0) * over_r;
                 const Vec ny = load_some(block.y + k, some, 0.0) * over_r;

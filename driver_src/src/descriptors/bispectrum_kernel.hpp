@@ -22,10 +22,10 @@ struct Coupling {
     const int* column_starts = nullptr;
 };
 
-/// What the kernels want to know of a descriptor. Layer j of the expansion has (j + 1)² numbers.
-/// `half` numbers those with column mb <= j / 2, which say the others; `full` numbers all. Both run
-/// over layers, columns and rows, rows fastest.
-struct BispectrumPlan {
+/// What the kernels read of a bispectrum; the arrays belong to others. Layer j of the expansion has
+/// (j + 1)² numbers. `half` numbers those with column mb <= j / 2, which say the others; `full`
+/// numbers all. Both run over layers, columns and rows, rows fastest.
+struct BispectrumTables {
     int twojmax = 0;
     int n_species = 0;
     int width = 0;
@@ -60,11 +60,11 @@ struct BispectrumPlan {
 struct BispectrumKernels {
     int lanes;
     /// How many doubles of scratch a block of this many pairs wants.
-    long (*scratch_size)(const BispectrumPlan& plan, const Surroundings& block);
-    void (*values)(const BispectrumPlan& plan, const Surroundings& block, double* scratch,
+    long (*scratch_size)(const BispectrumTables& tables, const Surroundings& block);
+    void (*values)(const BispectrumTables& tables, const Surroundings& block, double* scratch,
                    double* values);
-    void (*products)(const BispectrumPlan& plan, const Surroundings& block, const double* weights,
-                     double* scratch, double* gx, double* gy, double* gz);
+    void (*products)(const BispectrumTables& tables, const Surroundings& block,
+                     const double* weights, double* scratch, double* gx, double* gy, double* gz);
 };
 
 extern const BispectrumKernels bispectrum_kernels_baseline;

@@ -175,48 +175,49 @@ class Interpolation {
     std::vector<long double> contributions_;
 };
 
-/// The tables that the kernels read, and a plan that points into them.
-class SoapTables {
+/// The arrays that the kernels read, and the tables that point into them.
+class SoapArrays {
   public:
-    SoapTables(const SoapSettings& settings, int lanes) {
-        plan_.n_max = settings.n_max;
-        plan_.l_max = settings.l_max;
-        plan_.n_species = settings.n_species;
-        plan_.width = settings.n_species * (settings.n_species + 1) / 2 * settings.n_max *
-                      (settings.n_max + 1) / 2 * (settings.l_max + 1);
-        plan_.cutoff = settings.cutoff;
+    SoapArrays(const SoapSettings& settings, int lanes) {
+        tables_.n_max = settings.n_max;
+        tables_.l_max = settings.l_max;
+        tables_.n_species = settings.n_species;
+        tables_.width = settings.n_species * (settings.n_species + 1) / 2 * settings.n_max *
+                        (settings.n_max + 1) / 2 * (settings.l_max + 1);
+        tables_.cutoff = settings.cutoff;
         radial(settings, lanes);
         harmonics();
-        plan_.radial = radial_.data();
-        plan_.up = up_.data();
-        plan_.down = down_.data();
-        plan_.along = along_.data();
-        plan_.across = across_.data();
-        plan_.factors = factors_.data();
+        tables_.radial = radial_.data();
+        tables_.up = up_.data();
+        tables_.down = down_.data();
+        tables_.along = along_.data();
+        tables_.across = across_.data();
+        tables_.factors = factors_.data();
     }
-    SoapTables(const SoapTables&) = delete;
-    SoapTables& operator=(const SoapTables&) = delete;
+    SoapArrays(const SoapArrays&) = delete;
+    SoapArrays& operator=(const SoapArrays&) = delete;
 
-    const SoapPlan& plan() const { return plan_; }
+    const SoapTables& tables() const { return tables_; }
 
   private:
     void radial(const SoapSettings& settings, int lanes) {
         RadialFunctions functions(settings);
         const double widths = settings.cutoff * std::sqrt(2.0 * settings.eta);
-        plan_.n_intervals = std::max(8, static_cast<int>(std::ceil(widths / interval_in_widths)));
-        plan_.degree = degree;
-        plan_.n_radial = (functions.size() + lanes - 1) / lanes * lanes;
-        const auto n_radial = static_cast<std::size_t>(plan_.n_radial);
-        radial_.assign(static_cast<std::size_t>(plan_.n_intervals) * (degree + 1) * n_radial, 0.0);
+        tables_.n_intervals = std::max(8, static_cast<int>(std::ceil(widths / interval_in_widths)));
+        tables_.degree = degree;
+        tables_.n_radial = (functions.size() + lanes - 1) / lanes * lanes;
+        const auto n_radial = static_cast<std::size_t>(tables_.n_radial);
+        radial_.assign(static_cast<std::size_t>(tables_.n_intervals) * (degree + 1) * n_radial,
+                       0.0);
 
         const Interpolation interpolation;
         std::vector<double> values(static_cast<std::size_t>(functions.size()));
         std::vector<long double> sums((degree + 1) * n_radial);
-        for (int interval = 0; interval < plan_.n_intervals; ++interval) {
+        for (int interval = 0; interval < tables_.n_intervals; ++interval) {
             std::fill(sums.begin(), sums.end(), 0.0L);
             for (int k = 0; k <= degree; ++k) {
                 const double r = (interval + 0.5 * (interpolation.zero(k) + 1.0)) *
-                                 settings.cutoff / plan_.n_intervals;
+                                 settings.cutoff / tables_.n_intervals;
                 functions.evaluate(r, values.data());
                 for (int power = 0; power <= degree; ++power) {
                     const long double share = interpolation.contribution(k, power);
@@ -238,7 +239,7 @@ class SoapTables {
             for (int k = l - m + 1; k <= l + m; ++k) value /= k;
             return std::sqrt(value);
         };
-        for (int l = 0; l <= plan_.l_max; ++l) {
+        for (int l = 0; l <= tables_.l_max; ++l) {
             for (int m = 0; m <= l; ++m) {
                 double lowest = norm(m, m);
                 for (int k = 1; k <= m; ++k) lowest *= 2 * k - 1;
@@ -252,7 +253,7 @@ class SoapTables {
         }
     }
 
-    SoapPlan plan_;
+    SoapTables tables_;
     std::vector<double> radial_, up_, down_, along_, across_, factors_;
 };
 
@@ -273,21 +274,21 @@ const SoapKernels& soap_kernels() {
 class Soap : public Descriptor {
   public:
     explicit Soap(const SoapSettings& settings)
-        : kernels_(soap_kernels()), tables_(settings, kernels_.lanes) {}
+        : kernels_(soap_kernels()), arrays_(settings, kernels_.lanes) {}
 
-    int width() const override { return tables_.plan().width; }
+    int width() const override { return arrays_.tables().width; }
 
-    double cutoff(int, int) const override { return tables_.plan().cutoff; }
+    double cutoff(int, int) const override { return arrays_.tables().cutoff; }
 
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
 
     void values(const Surroundings& block, Scratch& scratch, double* values) const override {
-        kernels_.values(tables_.plan(), block, memory(block, scratch), values);
+        kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
     }
 
     void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
                   double* gy, double* gz) const override {
-        kernels_.products(tables_.plan(), block, weights, memory(block, scratch), gx, gy, gz);
+        kernels_.products(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
     }
 
   private:
@@ -296,12 +297,12 @@ class Soap : public Descriptor {
     };
 
     double* memory(const Surroundings& block, Scratch& scratch) const {
-        const long size = kernels_.scratch_size(tables_.plan(), block);
+        const long size = kernels_.scratch_size(arrays_.tables(), block);
         return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
     }
 
     const SoapKernels& kernels_;
-    SoapTables tables_;
+    SoapArrays arrays_;
 };
 
 }  // namespace

@@ -4,10 +4,10 @@ namespace torchml {
 
 struct Surroundings;
 
-/// What the kernels want to know of a descriptor. The density's coefficients c(n, l, m) are sums
-/// over neighbours of radial functions F(n, l; r) times regular solid harmonics of the position in
-/// units of the cutoff.
-struct SoapPlan {
+/// What the kernels read of a SOAP descriptor; the arrays belong to others. The density's
+/// coefficients c(n, l, m) are sums over neighbours of radial functions F(n, l; r) times regular
+/// solid harmonics of the position in units of the cutoff.
+struct SoapTables {
     int n_max = 0;
     int l_max = 0;
     int n_species = 0;
@@ -36,10 +36,10 @@ struct SoapKernels {
     int lanes;
     /// How many doubles of scratch a block of any size wants, if its particles have at most so many
     /// neighbours.
-    long (*scratch_size)(const SoapPlan& plan, const Surroundings& block);
-    void (*values)(const SoapPlan& plan, const Surroundings& block, double* scratch,
+    long (*scratch_size)(const SoapTables& tables, const Surroundings& block);
+    void (*values)(const SoapTables& tables, const Surroundings& block, double* scratch,
                    double* values);
-    void (*products)(const SoapPlan& plan, const Surroundings& block, const double* weights,
+    void (*products)(const SoapTables& tables, const Surroundings& block, const double* weights,
                      double* scratch, double* gx, double* gy, double* gz);
 };
 

@@ -58,23 +58,23 @@ class Triplets {
         }
     }
 
-    TripletPlan plan() const {
-        TripletPlan plan;
-        plan.n_lambdas = static_cast<int>(lambdas_.size());
-        plan.lambdas = lambdas_.data();
-        plan.n_squares = n_squares_.data();
-        plan.angle_starts = angle_starts_.data();
-        plan.n_angles = static_cast<int>(zetas_.size());
-        plan.zetas = zetas_.data();
-        plan.powers = powers_.data();
-        plan.n_etas = static_cast<int>(etas_.size());
-        plan.etas = etas_.data();
-        plan.term_starts = term_starts_.data();
-        plan.n_terms = static_cast<int>(term_columns_.size());
-        plan.term_angles = term_angles_.data();
-        plan.term_columns = term_columns_.data();
-        plan.term_factors = term_factors_.data();
-        return plan;
+    TripletTables tables() const {
+        TripletTables tables;
+        tables.n_lambdas = static_cast<int>(lambdas_.size());
+        tables.lambdas = lambdas_.data();
+        tables.n_squares = n_squares_.data();
+        tables.angle_starts = angle_starts_.data();
+        tables.n_angles = static_cast<int>(zetas_.size());
+        tables.zetas = zetas_.data();
+        tables.powers = powers_.data();
+        tables.n_etas = static_cast<int>(etas_.size());
+        tables.etas = etas_.data();
+        tables.term_starts = term_starts_.data();
+        tables.n_terms = static_cast<int>(term_columns_.size());
+        tables.term_angles = term_angles_.data();
+        tables.term_columns = term_columns_.data();
+        tables.term_factors = term_factors_.data();
+        return tables;
     }
 
   private:
@@ -124,23 +124,23 @@ class SymmetryFunctions final : public Descriptor {
                 g3_columns_.push_back(column);
             }
         }
-        plan_.width = static_cast<int>(settings.functions.size());
-        plan_.n_species = cutoffs_.n_species;
-        plan_.cutoffs = cutoffs_.cutoffs.data();
-        plan_.n_g1 = static_cast<int>(g1_columns_.size());
-        plan_.g1_columns = g1_columns_.data();
-        plan_.n_g2 = static_cast<int>(g2_columns_.size());
-        plan_.g2_etas = g2_etas_.data();
-        plan_.g2_shifts = g2_shifts_.data();
-        plan_.g2_columns = g2_columns_.data();
-        plan_.n_g3 = static_cast<int>(g3_columns_.size());
-        plan_.g3_kappas = g3_kappas_.data();
-        plan_.g3_columns = g3_columns_.data();
-        plan_.g4 = g4_.plan();
-        plan_.g5 = g5_.plan();
+        tables_.width = static_cast<int>(settings.functions.size());
+        tables_.n_species = cutoffs_.n_species;
+        tables_.cutoffs = cutoffs_.cutoffs.data();
+        tables_.n_g1 = static_cast<int>(g1_columns_.size());
+        tables_.g1_columns = g1_columns_.data();
+        tables_.n_g2 = static_cast<int>(g2_columns_.size());
+        tables_.g2_etas = g2_etas_.data();
+        tables_.g2_shifts = g2_shifts_.data();
+        tables_.g2_columns = g2_columns_.data();
+        tables_.n_g3 = static_cast<int>(g3_columns_.size());
+        tables_.g3_kappas = g3_kappas_.data();
+        tables_.g3_columns = g3_columns_.data();
+        tables_.g4 = g4_.tables();
+        tables_.g5 = g5_.tables();
     }
 
-    int width() const override { return plan_.width; }
+    int width() const override { return tables_.width; }
 
     double cutoff(int center_species, int neighbour_species) const override {
         return cutoffs_.of(center_species, neighbour_species);
@@ -149,12 +149,12 @@ class SymmetryFunctions final : public Descriptor {
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
 
     void values(const Surroundings& block, Scratch& scratch, double* values) const override {
-        kernels_.values(plan_, block, memory(block, scratch), values);
+        kernels_.values(tables_, block, memory(block, scratch), values);
     }
 
     void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
                   double* gy, double* gz) const override {
-        kernels_.products(plan_, block, weights, memory(block, scratch), gx, gy, gz);
+        kernels_.products(tables_, block, weights, memory(block, scratch), gx, gy, gz);
     }
 
   private:
@@ -163,7 +163,7 @@ class SymmetryFunctions final : public Descriptor {
     };
 
     double* memory(const Surroundings& block, Scratch& scratch) const {
-        const long size = kernels_.scratch_size(plan_, block);
+        const long size = kernels_.scratch_size(tables_, block);
         return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
     }
 
@@ -171,7 +171,7 @@ class SymmetryFunctions final : public Descriptor {
     std::vector<int> g1_columns_, g2_columns_, g3_columns_;
     std::vector<double> g2_etas_, g2_shifts_, g3_kappas_;
     Triplets g4_, g5_;
-    SymmetryPlan plan_;
+    SymmetryTables tables_;
     const SymmetryKernels& kernels_;
 };
 

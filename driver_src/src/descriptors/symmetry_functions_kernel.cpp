@@ -91,7 +91,7 @@ struct Memory {
     }
 };
 
-Work divide(const SymmetryPlan& plan, const Surroundings& block, Memory& memory) {
+Work divide(const SymmetryTables& tables, const Surroundings& block, Memory& memory) {
     Work work{};
     const int n = padded(most_neighbours(block));
     Pairs& pairs = work.pairs;
@@ -99,8 +99,8 @@ Work divide(const SymmetryPlan& plan, const Surroundings& block, Memory& memory)
                                &pairs.r2, &pairs.inverse, &pairs.f,  &pairs.slope,
                                &pairs.u,  &pairs.cx,      &pairs.cy, &pairs.cz};
     for (double** array : arrays) *array = memory.take(n);
-    pairs.squares = memory.take(static_cast<long>(n) * plan.n_species);
-    pairs.wavenumbers = memory.take(static_cast<long>(n) * plan.n_species);
+    pairs.squares = memory.take(static_cast<long>(n) * tables.n_species);
+    pairs.wavenumbers = memory.take(static_cast<long>(n) * tables.n_species);
 
     Tile& tile = work.tile;
     constexpr int size = tile_size + 2 * lanes;
@@ -113,8 +113,8 @@ Work divide(const SymmetryPlan& plan, const Surroundings& block, Memory& memory)
     tile.rows =
         reinterpret_cast<Row*>(memory.take((size * static_cast<long>(sizeof(Row)) + 7) / 8));
 
-    const int n_terms = larger(plan.g4.n_terms, plan.g5.n_terms);
-    const int n_angles = larger(plan.g4.n_angles, plan.g5.n_angles);
+    const int n_terms = larger(tables.g4.n_terms, tables.g5.n_terms);
+    const int n_angles = larger(tables.g4.n_angles, tables.g5.n_angles);
     work.sums = reinterpret_cast<Vec*>(memory.take(static_cast<long>(n_terms) * lanes));
     work.weights = memory.take(n_terms);
     work.angles = reinterpret_cast<Vec*>(memory.take(static_cast<long>(n_angles) * lanes));
@@ -122,9 +122,9 @@ Work divide(const SymmetryPlan& plan, const Surroundings& block, Memory& memory)
     return work;
 }
 
-long scratch_size(const SymmetryPlan& plan, const Surroundings& block) {
+long scratch_size(const SymmetryTables& tables, const Surroundings& block) {
     Memory memory{nullptr, 0};
-    divide(plan, block, memory);
+    divide(tables, block, memory);
     return memory.used;
 }
 
@@ -135,12 +135,12 @@ TORCHML_INLINE double sum(Vec v) {
 }
 
 /// Reads one particle's neighbours.
-void read_pairs(const SymmetryPlan& plan, const Surroundings& block, int i, Pairs& pairs) {
+void read_pairs(const SymmetryTables& tables, const Surroundings& block, int i, Pairs& pairs) {
     const int begin = block.starts[i];
     const int n = block.starts[i + 1] - begin;
     const int n_padded = padded(n);
     pairs.n = n;
-    const double* cutoffs = plan.cutoffs + block.species[i] * plan.n_species;
+    const double* cutoffs = tables.cutoffs + block.species[i] * tables.n_species;
     for (int k = 0; k < n; ++k) {
         pairs.x[k] = block.x[begin + k];
         pairs.y[k] = block.y[begin + k];
@@ -153,8 +153,8 @@ void read_pairs(const SymmetryPlan& plan, const Surroundings& block, int i, Pair
         pairs.r[k] = 1.0;
         pairs.inverse[k] = pi;
     }
-    for (int s = 0; s < plan.n_species; ++s) {
-        const double* of_species = plan.cutoffs + s * plan.n_species;
+    for (int s = 0; s < tables.n_species; ++s) {
+        const double* of_species = tables.cutoffs + s * tables.n_species;
         double* squares = pairs.squares + s * n_padded;
         double* wavenumbers = pairs.wavenumbers + s * n_padded;
         for (int k = 0; k < n; ++k) {
@@ -178,50 +178,51 @@ void read_pairs(const SymmetryPlan& plan, const Surroundings& block, int i, Pair
     for (int k = n; k < n_padded; ++k) pairs.f[k] = pairs.slope[k] = 0.0;
 }
 
-void pair_values(const SymmetryPlan& plan, const Pairs& pairs, double* values) {
-    if (plan.n_g1 != 0) {
+void pair_values(const SymmetryTables& tables, const Pairs& pairs, double* values) {
+    if (tables.n_g1 != 0) {
         Vec total{};
         for (int k = 0; k < pairs.n; k += lanes) total += load(pairs.f + k);
-        for (int q = 0; q < plan.n_g1; ++q) values[plan.g1_columns[q]] = sum(total);
+        for (int q = 0; q < tables.n_g1; ++q) values[tables.g1_columns[q]] = sum(total);
     }
-    for (int q = 0; q < plan.n_g2; ++q) {
-        const double eta = plan.g2_etas[q], shift = plan.g2_shifts[q];
+    for (int q = 0; q < tables.n_g2; ++q) {
+        const double eta = tables.g2_etas[q], shift = tables.g2_shifts[q];
         Vec total{};
         for (int k = 0; k < pairs.n; k += lanes) {
             const Vec d = load(pairs.r + k) - shift;
             total += exp(-eta * (d * d)) * load(pairs.f + k);
         }
-        values[plan.g2_columns[q]] = sum(total);
+        values[tables.g2_columns[q]] = sum(total);
     }
-    for (int q = 0; q < plan.n_g3; ++q) {
-        const double kappa = plan.g3_kappas[q];
+    for (int q = 0; q < tables.n_g3; ++q) {
+        const double kappa = tables.g3_kappas[q];
         Vec total{};
         for (int k = 0; k < pairs.n; k += lanes) {
             total += sincos(kappa * load(pairs.r + k)).cos * load(pairs.f + k);
         }
-        values[plan.g3_columns[q]] = sum(total);
+        values[tables.g3_columns[q]] = sum(total);
     }
 }
 
 /// Starts the sums of derivatives with those of the pair functions.
-void pair_products(const SymmetryPlan& plan, const double* weights, Pairs& pairs) {
+void pair_products(const SymmetryTables& tables, const double* weights, Pairs& pairs) {
     double of_g1 = 0.0;
-    for (int q = 0; q < plan.n_g1; ++q) of_g1 += weights[plan.g1_columns[q]];
+    for (int q = 0; q < tables.n_g1; ++q) of_g1 += weights[tables.g1_columns[q]];
     for (int k = 0; k < padded(pairs.n); k += lanes) {
         const Vec r = load(pairs.r + k);
         const Vec slope = load(pairs.slope + k);
         const Vec f_over_r = load(pairs.f + k) * load(pairs.inverse + k);
         Vec total = of_g1 * slope;
-        for (int q = 0; q < plan.n_g2; ++q) {
-            const double eta = plan.g2_etas[q];
-            const Vec d = r - plan.g2_shifts[q];
-            total += weights[plan.g2_columns[q]] * exp(-eta * (d * d)) *
+        for (int q = 0; q < tables.n_g2; ++q) {
+            const double eta = tables.g2_etas[q];
+            const Vec d = r - tables.g2_shifts[q];
+            total += weights[tables.g2_columns[q]] * exp(-eta * (d * d)) *
                      (slope - 2.0 * eta * d * f_over_r);
         }
-        for (int q = 0; q < plan.n_g3; ++q) {
-            const double kappa = plan.g3_kappas[q];
+        for (int q = 0; q < tables.n_g3; ++q) {
+            const double kappa = tables.g3_kappas[q];
             const SinCos turn = sincos(kappa * r);
-            total += weights[plan.g3_columns[q]] * (turn.cos * slope - kappa * turn.sin * f_over_r);
+            total +=
+                weights[tables.g3_columns[q]] * (turn.cos * slope - kappa * turn.sin * f_over_r);
         }
         store(pairs.u + k, total);
         store(pairs.cx + k, Vec{});
@@ -265,32 +266,32 @@ TORCHML_INLINE void fill(const Pairs& pairs, const double* wavenumbers_of_rows, 
 /// The angles of a vector of triplets and, if wanted, their derivatives. Where 1 + lambda cos is
 /// not positive, which is rounding if |lambda| is 1, both are zero.
 template <bool with_slopes>
-TORCHML_INLINE void raise(const TripletPlan& plan, Vec cosine, Vec* angles, Vec* slopes) {
+TORCHML_INLINE void raise(const TripletTables& tables, Vec cosine, Vec* angles, Vec* slopes) {
     constexpr int most_squares = 32;
-    for (int l = 0; l < plan.n_lambdas; ++l) {
-        const double lambda = plan.lambdas[l];
+    for (int l = 0; l < tables.n_lambdas; ++l) {
+        const double lambda = tables.lambdas[l];
         Vec base = 1.0 + lambda * cosine;
         const IntVec positive = reinterpret_cast<IntVec>(base > 0.0);
         base = select(positive, base, Vec{});
         const Vec one = select(positive, Vec{} + 1.0, Vec{});
         Vec squares[most_squares];
         squares[0] = base;
-        for (int s = 1; s < plan.n_squares[l]; ++s) squares[s] = squares[s - 1] * squares[s - 1];
-        for (int a = plan.angle_starts[l]; a < plan.angle_starts[l + 1]; ++a) {
+        for (int s = 1; s < tables.n_squares[l]; ++s) squares[s] = squares[s - 1] * squares[s - 1];
+        for (int a = tables.angle_starts[l]; a < tables.angle_starts[l + 1]; ++a) {
             Vec lowered = one;  // to the power zeta - 1
-            if (plan.powers[a] >= 0) {
-                for (int s = 0, bits = plan.powers[a]; bits != 0; ++s, bits >>= 1) {
+            if (tables.powers[a] >= 0) {
+                for (int s = 0, bits = tables.powers[a]; bits != 0; ++s, bits >>= 1) {
                     if (bits & 1) lowered *= squares[s];
                 }
             } else {
                 for (int lane = 0; lane < lanes; ++lane) {
                     if (base[lane] > 0.0) {
-                        lowered[lane] = __builtin_pow(base[lane], plan.zetas[a] - 1.0);
+                        lowered[lane] = __builtin_pow(base[lane], tables.zetas[a] - 1.0);
                     }
                 }
             }
             angles[a] = lowered * base;
-            if (with_slopes) slopes[a] = plan.zetas[a] * lambda * lowered;
+            if (with_slopes) slopes[a] = tables.zetas[a] * lambda * lowered;
         }
     }
 }
@@ -314,41 +315,41 @@ TORCHML_INLINE Third third_pair(const Tile& tile, int t) {
 }
 
 template <bool is_g4>
-void tile_values(const TripletPlan& plan, const Pairs& pairs, const int* species, Work& work) {
+void tile_values(const TripletTables& tables, const Pairs& pairs, const int* species, Work& work) {
     Tile& tile = work.tile;
     fill<is_g4, false>(pairs, pairs.wavenumbers, tile, species);
     for (int t = 0; t < tile.n; t += lanes) {
         const Third third = third_pair<is_g4>(tile, t);
         const Vec f = load(tile.f + t) * third.f;
-        raise<false>(plan, load(tile.dot + t) * load(tile.inverse + t), work.angles, nullptr);
-        for (int e = 0; e < plan.n_etas; ++e) {
-            const Vec weight = f * exp(-plan.etas[e] * third.squares);
-            for (int q = plan.term_starts[e]; q < plan.term_starts[e + 1]; ++q) {
-                work.sums[q] += weight * work.angles[plan.term_angles[q]];
+        raise<false>(tables, load(tile.dot + t) * load(tile.inverse + t), work.angles, nullptr);
+        for (int e = 0; e < tables.n_etas; ++e) {
+            const Vec weight = f * exp(-tables.etas[e] * third.squares);
+            for (int q = tables.term_starts[e]; q < tables.term_starts[e + 1]; ++q) {
+                work.sums[q] += weight * work.angles[tables.term_angles[q]];
             }
         }
     }
 }
 
 template <bool is_g4>
-void tile_products(const TripletPlan& plan, Pairs& pairs, const int* species, Work& work) {
+void tile_products(const TripletTables& tables, Pairs& pairs, const int* species, Work& work) {
     Tile& tile = work.tile;
     fill<is_g4, true>(pairs, pairs.wavenumbers, tile, species);
     for (int t = 0; t < tile.n; t += lanes) {
         const Third third = third_pair<is_g4>(tile, t);
         const Vec cosine = load(tile.dot + t) * load(tile.inverse + t);
-        raise<true>(plan, cosine, work.angles, work.slopes);
+        raise<true>(tables, cosine, work.angles, work.slopes);
         Vec by_f{}, by_squares{}, by_cosine{};
-        for (int e = 0; e < plan.n_etas; ++e) {
-            const Vec damping = exp(-plan.etas[e] * third.squares);
+        for (int e = 0; e < tables.n_etas; ++e) {
+            const Vec damping = exp(-tables.etas[e] * third.squares);
             Vec angle{}, slope{};
-            for (int q = plan.term_starts[e]; q < plan.term_starts[e + 1]; ++q) {
-                angle += work.weights[q] * work.angles[plan.term_angles[q]];
-                slope += work.weights[q] * work.slopes[plan.term_angles[q]];
+            for (int q = tables.term_starts[e]; q < tables.term_starts[e + 1]; ++q) {
+                angle += work.weights[q] * work.angles[tables.term_angles[q]];
+                slope += work.weights[q] * work.slopes[tables.term_angles[q]];
             }
             angle *= damping;
             by_f += angle;
-            by_squares -= plan.etas[e] * angle;
+            by_squares -= tables.etas[e] * angle;
             by_cosine += damping * slope;
         }
         const Vec f = load(tile.f + t) * third.f;
@@ -391,12 +392,12 @@ void tile_products(const TripletPlan& plan, Pairs& pairs, const int* species, Wo
 }
 
 template <bool is_g4, bool with_slopes>
-void end_tile(const TripletPlan& plan, const int* species, Work& work) {
+void end_tile(const TripletTables& tables, const int* species, Work& work) {
     if (work.tile.n != 0) {
         if (with_slopes) {
-            tile_products<is_g4>(plan, work.pairs, species, work);
+            tile_products<is_g4>(tables, work.pairs, species, work);
         } else {
-            tile_values<is_g4>(plan, work.pairs, species, work);
+            tile_values<is_g4>(tables, work.pairs, species, work);
         }
     }
     work.tile.n = 0;
@@ -405,8 +406,8 @@ void end_tile(const TripletPlan& plan, const int* species, Work& work) {
 
 /// Collects one particle's triplets in tiles, and computes with each tile.
 template <bool is_g4, bool with_slopes>
-void for_triplets(const TripletPlan& plan, const int* species, Work& work) {
-    if (plan.n_terms == 0) return;
+void for_triplets(const TripletTables& tables, const int* species, Work& work) {
+    if (tables.n_terms == 0) return;
     const Pairs& pairs = work.pairs;
     const int stride = padded(pairs.n);
     Tile& tile = work.tile;
@@ -418,7 +419,7 @@ void for_triplets(const TripletPlan& plan, const int* species, Work& work) {
         for (int first = j + 1; first < pairs.n; first += lanes) {
             if (tile.n > tile_size - lanes) {
                 if (tile.n != begin) tile.rows[tile.n_rows++] = {j, begin, tile.n};
-                end_tile<is_g4, with_slopes>(plan, species, work);
+                end_tile<is_g4, with_slopes>(tables, species, work);
                 begin = 0;
             }
             const Vec xk = load(pairs.x + first), yk = load(pairs.y + first);
@@ -441,51 +442,52 @@ void for_triplets(const TripletPlan& plan, const int* species, Work& work) {
         }
         if (tile.n != begin) tile.rows[tile.n_rows++] = {j, begin, tile.n};
     }
-    end_tile<is_g4, with_slopes>(plan, species, work);
+    end_tile<is_g4, with_slopes>(tables, species, work);
 }
 
 template <bool is_g4>
-void triplet_values(const TripletPlan& plan, const int* species, Work& work, double* values) {
-    for (int q = 0; q < plan.n_terms; ++q) work.sums[q] = Vec{};
-    for_triplets<is_g4, false>(plan, species, work);
-    for (int q = 0; q < plan.n_terms; ++q) {
-        values[plan.term_columns[q]] = plan.term_factors[q] * sum(work.sums[q]);
+void triplet_values(const TripletTables& tables, const int* species, Work& work, double* values) {
+    for (int q = 0; q < tables.n_terms; ++q) work.sums[q] = Vec{};
+    for_triplets<is_g4, false>(tables, species, work);
+    for (int q = 0; q < tables.n_terms; ++q) {
+        values[tables.term_columns[q]] = tables.term_factors[q] * sum(work.sums[q]);
     }
 }
 
 template <bool is_g4>
-void triplet_products(const TripletPlan& plan, const int* species, const double* weights,
+void triplet_products(const TripletTables& tables, const int* species, const double* weights,
                       Work& work) {
-    for (int q = 0; q < plan.n_terms; ++q) {
-        work.weights[q] = plan.term_factors[q] * weights[plan.term_columns[q]];
+    for (int q = 0; q < tables.n_terms; ++q) {
+        work.weights[q] = tables.term_factors[q] * weights[tables.term_columns[q]];
     }
-    for_triplets<is_g4, true>(plan, species, work);
+    for_triplets<is_g4, true>(tables, species, work);
 }
 
-void values(const SymmetryPlan& plan, const Surroundings& block, double* scratch, double* values) {
+void values(const SymmetryTables& tables, const Surroundings& block, double* scratch,
+            double* values) {
     Memory memory{scratch, 0};
-    Work work = divide(plan, block, memory);
-    for (int i = 0; i < block.n; ++i, values += plan.width) {
+    Work work = divide(tables, block, memory);
+    for (int i = 0; i < block.n; ++i, values += tables.width) {
         const int* species = block.neighbour_species + block.starts[i];
-        read_pairs(plan, block, i, work.pairs);
-        pair_values(plan, work.pairs, values);
-        triplet_values<true>(plan.g4, species, work, values);
-        triplet_values<false>(plan.g5, species, work, values);
+        read_pairs(tables, block, i, work.pairs);
+        pair_values(tables, work.pairs, values);
+        triplet_values<true>(tables.g4, species, work, values);
+        triplet_values<false>(tables.g5, species, work, values);
     }
 }
 
-void products(const SymmetryPlan& plan, const Surroundings& block, const double* weights,
+void products(const SymmetryTables& tables, const Surroundings& block, const double* weights,
               double* scratch, double* gx, double* gy, double* gz) {
     Memory memory{scratch, 0};
-    Work work = divide(plan, block, memory);
+    Work work = divide(tables, block, memory);
     Pairs& pairs = work.pairs;
-    for (int i = 0; i < block.n; ++i, weights += plan.width) {
+    for (int i = 0; i < block.n; ++i, weights += tables.width) {
         const int begin = block.starts[i];
         const int* species = block.neighbour_species + begin;
-        read_pairs(plan, block, i, pairs);
-        pair_products(plan, weights, pairs);
-        triplet_products<true>(plan.g4, species, weights, work);
-        triplet_products<false>(plan.g5, species, weights, work);
+        read_pairs(tables, block, i, pairs);
+        pair_products(tables, weights, pairs);
+        triplet_products<true>(tables.g4, species, weights, work);
+        triplet_products<false>(tables.g5, species, weights, work);
         for (int k = 0; k < pairs.n; ++k) {
             gx[begin + k] = pairs.u[k] * pairs.x[k] + pairs.cx[k];
             gy[begin + k] = pairs.u[k] * pairs.y[k] + pairs.cy[k];

@@ -8,7 +8,7 @@ struct Surroundings;
 ///     2^(1 - zeta) (1 + lambda cos)^zeta exp(-eta S) F,
 /// sorted so that what they share is computed once. S and F, sums of squared distances and products
 /// of cutoff functions, are the kind's; an angle is a (1 + lambda cos)^zeta; a term is a function.
-struct TripletPlan {
+struct TripletTables {
     int n_lambdas = 0;
     const double* lambdas = nullptr;
     const int* n_squares = nullptr;     ///< (n_lambdas) how often its angles want (...) squared
@@ -26,8 +26,8 @@ struct TripletPlan {
     const double* term_factors = nullptr;  ///< (n_terms) 2^(1 - zeta)
 };
 
-/// What the kernels want to know of a set of symmetry functions.
-struct SymmetryPlan {
+/// What the kernels read of a set of symmetry functions; the arrays belong to others.
+struct SymmetryTables {
     int width = 0;
     int n_species = 0;
     const double* cutoffs = nullptr;  ///< (n_species, n_species) Å
@@ -42,17 +42,17 @@ struct SymmetryPlan {
     const double* g3_kappas = nullptr;
     const int* g3_columns = nullptr;
 
-    TripletPlan g4;
-    TripletPlan g5;
+    TripletTables g4;
+    TripletTables g5;
 };
 
 /// One set of kernels for each instruction set.
 struct SymmetryKernels {
     /// How many doubles of scratch, at the boundary of a cache line, a block wants.
-    long (*scratch_size)(const SymmetryPlan& plan, const Surroundings& block);
-    void (*values)(const SymmetryPlan& plan, const Surroundings& block, double* scratch,
+    long (*scratch_size)(const SymmetryTables& tables, const Surroundings& block);
+    void (*values)(const SymmetryTables& tables, const Surroundings& block, double* scratch,
                    double* values);
-    void (*products)(const SymmetryPlan& plan, const Surroundings& block, const double* weights,
+    void (*products)(const SymmetryTables& tables, const Surroundings& block, const double* weights,
                      double* scratch, double* gx, double* gy, double* gz);
 };
 
