@@ -235,7 +235,7 @@ def test_two_neighbours_in_one_place_give_finite_forces(name: str, tmp_path: Pat
     potential = potential_of(folder)
     near = np.array(PLACES)
     near[2, 0] += 1e-9
-    # Seen from both atoms; they themselves are ghosts, whose surroundings nobody asks for.
+    # Seen from both atoms; they themselves are ghosts, whose neighbourhoods nobody asks for.
     lists = {"contributing": [1, 0, 0, 1], "n_neigh": [3, 3], "nlist": [1, 2, 3, 0, 1, 2]}
     results = [
         potential.compute_particles([0] * 4, np.array(places), **lists) for places in (near, PLACES)

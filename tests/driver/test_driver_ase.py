@@ -309,7 +309,7 @@ def descriptor_calculator(driver_environment: DriverEnvironment, tmp_path: Path)
 def test_stress_of_each_atom_is_the_derivative_of_its_energy_by_the_strain(
     descriptor_calculator: Any,
 ) -> None:
-    """An atom's energy depends on its own surroundings only, so finite differences know it."""
+    """An atom's energy depends on its own neighbourhood only, so finite differences know it."""
     atoms = strained_triclinic_crystal()
     atoms.calc = descriptor_calculator
     stresses = atoms.get_stresses(include_ideal_gas=False)

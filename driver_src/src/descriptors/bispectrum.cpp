@@ -313,11 +313,11 @@ class Bispectrum : public Descriptor {
 
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
 
-    void values(const Surroundings& block, Scratch& scratch, double* values) const override {
+    void values(const Neighbourhoods& block, Scratch& scratch, double* values) const override {
         kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
     }
 
-    void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
+    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
                   double* gy, double* gz) const override {
         kernels_.products(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
     }
@@ -327,7 +327,7 @@ class Bispectrum : public Descriptor {
         AlignedMemory doubles;
     };
 
-    double* memory(const Surroundings& block, Scratch& scratch) const {
+    double* memory(const Neighbourhoods& block, Scratch& scratch) const {
         const long size = kernels_.scratch_size(arrays_.tables(), block);
         return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
     }

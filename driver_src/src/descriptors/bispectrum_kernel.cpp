@@ -1,6 +1,6 @@
 // The arithmetic of the bispectrum, compiled once for each instruction set (see simd.hpp).
 //
-// The expansion of a particle's surroundings, its couplings and the adjoint of the expansion are
+// The expansion of a particle's neighbourhood, its couplings and the adjoint of the expansion are
 // computed for as many particles at once as a vector has lanes; the gradients, for as many
 // neighbours of one particle.
 //
@@ -16,8 +16,8 @@
 
 #include "descriptors/bispectrum_kernel.hpp"
 
+#include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
-#include "descriptors/surroundings.hpp"
 
 namespace torchml {
 namespace {
@@ -66,7 +66,7 @@ struct Cursor {
     }
 };
 
-int largest_group(const Surroundings& block) {
+int largest_group(const Neighbourhoods& block) {
     int largest = 0;
     for (int first = 0; first < block.n; first += lanes) {
         const int last = first + lanes < block.n ? first + lanes : block.n;
@@ -97,7 +97,7 @@ Workspace lay_out(const BispectrumTables& tables, int n_pairs, double* scratch, 
     return work;
 }
 
-long scratch_size(const BispectrumTables& tables, const Surroundings& block) {
+long scratch_size(const BispectrumTables& tables, const Neighbourhoods& block) {
     long size = 0;
     lay_out(tables, largest_group(block), nullptr, &size);
     return size;
@@ -105,7 +105,7 @@ long scratch_size(const BispectrumTables& tables, const Surroundings& block) {
 
 /// Fills `pairs` for the pairs of particles first to last.
 template <bool with_slopes>
-void prepare_pairs(const BispectrumTables& tables, const Surroundings& block, int first, int last,
+void prepare_pairs(const BispectrumTables& tables, const Neighbourhoods& block, int first, int last,
                    const Pairs& pairs) {
     const int begin = block.starts[first];
     const int count = block.starts[last] - begin;
@@ -217,7 +217,7 @@ TORCHML_INLINE void next_column(int j, const Parameters& p, const Vec* before, V
 }
 
 /// The expansions of particles first to last, one in each lane, into work.sums.
-void expand(const BispectrumTables& tables, const Surroundings& block, int first, int last,
+void expand(const BispectrumTables& tables, const Neighbourhoods& block, int first, int last,
             const Workspace& work) {
     const int twojmax = tables.twojmax;
     const int half = tables.half_starts[twojmax + 1];
@@ -390,7 +390,7 @@ TORCHML_INLINE double multiplicity(int j, int ma, int mb) {
     return ma < mb ? 2.0 : ma == mb ? 1.0 : 0.0;
 }
 
-void values(const BispectrumTables& tables, const Surroundings& block, double* scratch,
+void values(const BispectrumTables& tables, const Neighbourhoods& block, double* scratch,
             double* values) {
     long size = 0;
     const Workspace work = lay_out(tables, largest_group(block), scratch, &size);
@@ -553,7 +553,7 @@ TORCHML_INLINE Derivatives contract(const BispectrumTables& tables, const Worksp
     return d;
 }
 
-void products(const BispectrumTables& tables, const Surroundings& block, const double* weights,
+void products(const BispectrumTables& tables, const Neighbourhoods& block, const double* weights,
               double* scratch, double* gx, double* gy, double* gz) {
     long size = 0;
     const Workspace work = lay_out(tables, largest_group(block), scratch, &size);

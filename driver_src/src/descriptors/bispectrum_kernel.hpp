@@ -2,7 +2,7 @@
 
 namespace torchml {
 
-struct Surroundings;
+struct Neighbourhoods;
 
 /// A product of two layers of the expansion, u_{j1} and u_{j2}, and the layers j that it is coupled
 /// to: j_first, j_first + 2, ... Angular momenta are doubled, so that they are integers; a row or
@@ -60,10 +60,10 @@ struct BispectrumTables {
 struct BispectrumKernels {
     int lanes;
     /// How many doubles of scratch a block of this many pairs wants.
-    long (*scratch_size)(const BispectrumTables& tables, const Surroundings& block);
-    void (*values)(const BispectrumTables& tables, const Surroundings& block, double* scratch,
+    long (*scratch_size)(const BispectrumTables& tables, const Neighbourhoods& block);
+    void (*values)(const BispectrumTables& tables, const Neighbourhoods& block, double* scratch,
                    double* values);
-    void (*products)(const BispectrumTables& tables, const Surroundings& block,
+    void (*products)(const BispectrumTables& tables, const Neighbourhoods& block,
                      const double* weights, double* scratch, double* gx, double* gy, double* gz);
 };
 

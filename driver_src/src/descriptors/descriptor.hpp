@@ -2,12 +2,12 @@
 
 #include <memory>
 
+#include "descriptors/neighbourhoods.hpp"
 #include "descriptors/settings.hpp"
-#include "descriptors/surroundings.hpp"
 
 namespace torchml {
 
-/// A descriptor of particles' surroundings. Computes block by block; an object is shared by
+/// A descriptor of particles' neighbourhoods. Computes block by block; an object is shared by
 /// threads, each of which brings a Scratch of its own.
 class Descriptor {
   public:
@@ -28,12 +28,12 @@ class Descriptor {
     virtual std::unique_ptr<Scratch> make_scratch() const = 0;
 
     /// Writes the descriptors, (n, width).
-    virtual void values(const Surroundings& block, Scratch& scratch, double* values) const = 0;
+    virtual void values(const Neighbourhoods& block, Scratch& scratch, double* values) const = 0;
 
     /// Writes the product of `weights` (n, width) with the descriptors' derivatives by each
     /// neighbour's position: gx, gy, gz (pairs), 1/Å. The derivative by the centre's own position
     /// is minus the sum over its neighbours.
-    virtual void products(const Surroundings& block, const double* weights, Scratch& scratch,
+    virtual void products(const Neighbourhoods& block, const double* weights, Scratch& scratch,
                           double* gx, double* gy, double* gz) const = 0;
 };
 

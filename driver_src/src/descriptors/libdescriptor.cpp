@@ -136,7 +136,7 @@ DescriptorKind* make_kind(const Functions& functions, const SoapSettings& settin
 }
 
 /// SOAP's derivative is not a number where a neighbour stands on the z axis through the centre, so
-/// such surroundings are turned: by the rotation of the quaternion (2, 3, 4, 5), which takes no
+/// such neighbourhoods are turned: by the rotation of the quaternion (2, 3, 4, 5), which takes no
 /// direction of a crystal to z.
 constexpr double turn[3][3] = {{-14.0 / 27, 2.0 / 27, 23.0 / 27},
                                {22.0 / 27, -7.0 / 27, 14.0 / 27},
@@ -163,7 +163,7 @@ class Libdescriptor : public Descriptor {
 
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Own>(*this); }
 
-    void values(const Surroundings& block, Scratch& scratch, double* values) const override {
+    void values(const Neighbourhoods& block, Scratch& scratch, double* values) const override {
         Own& own = static_cast<Own&>(scratch);
         const auto width = static_cast<std::size_t>(recipe_.width);
         std::fill(values, values + static_cast<std::size_t>(block.n) * width, 0.0);
@@ -178,7 +178,7 @@ class Libdescriptor : public Descriptor {
         }
     }
 
-    void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
+    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
                   double* gy, double* gz) const override {
         Own& own = static_cast<Own&>(scratch);
         const auto width = static_cast<std::size_t>(recipe_.width);
@@ -222,7 +222,7 @@ class Libdescriptor : public Descriptor {
         int n_atoms() const { return static_cast<int>(species.size()); }
 
         /// Fills the arrays that libdescriptor reads: the central particle, then its neighbours.
-        void place(const Libdescriptor& of, const Surroundings& block, int i) {
+        void place(const Libdescriptor& of, const Neighbourhoods& block, int i) {
             const auto first = static_cast<std::size_t>(block.starts[i]);
             const auto n = static_cast<std::size_t>(block.starts[i + 1]) - first;
             if (n > of.recipe_.most_neighbours) {
@@ -253,7 +253,7 @@ class Libdescriptor : public Descriptor {
             }
         }
 
-        void fetch(const Surroundings& block, int i, double* gx, double* gy, double* gz) const {
+        void fetch(const Neighbourhoods& block, int i, double* gx, double* gy, double* gz) const {
             const auto first = static_cast<std::size_t>(block.starts[i]);
             for (std::size_t j = 0; j < neighbours.size(); ++j) {
                 const double* g = derivative.data() + 3 * (j + 1);
@@ -309,8 +309,8 @@ void require_known_numbers(const KnownNumbers& known) {
     const std::array<int, 2> starts{0, 3};
     const std::array<int, 3> neighbour_species{1, 0, 1};
     const std::array<double, 3> x{1.1, -0.7, 0.3}, y{0.2, 1.3, -1.2}, z{-0.4, 0.5, 1.6};
-    const Surroundings block{1,        &species, starts.data(), neighbour_species.data(),
-                             x.data(), y.data(), z.data(),      nullptr};
+    const Neighbourhoods block{1,        &species, starts.data(), neighbour_species.data(),
+                               x.data(), y.data(), z.data(),      nullptr};
     std::vector<double> weights, values(static_cast<std::size_t>(descriptor.width()));
     for (std::size_t k = 0; k < values.size(); ++k) {
         weights.push_back(1.0 / static_cast<double>(k + 1));

@@ -28,7 +28,7 @@ class NormalisedDescriptor final : public Descriptor {
         return scratch;
     }
 
-    void values(const Surroundings& block, Descriptor::Scratch& scratch,
+    void values(const Neighbourhoods& block, Descriptor::Scratch& scratch,
                 double* values) const override {
         bare_->values(block, *static_cast<Scratch&>(scratch).bare, values);
         for (int i = 0; i < block.n; ++i) {
@@ -38,7 +38,7 @@ class NormalisedDescriptor final : public Descriptor {
         }
     }
 
-    void products(const Surroundings& block, const double* weights, Descriptor::Scratch& scratch,
+    void products(const Neighbourhoods& block, const double* weights, Descriptor::Scratch& scratch,
                   double* gx, double* gy, double* gz) const override {
         auto& own = static_cast<Scratch&>(scratch);
         own.weights.resize(

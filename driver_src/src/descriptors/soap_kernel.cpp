@@ -6,8 +6,8 @@
 
 #include "descriptors/soap_kernel.hpp"
 
+#include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
-#include "descriptors/surroundings.hpp"
 
 namespace torchml {
 namespace {
@@ -54,7 +54,7 @@ struct Cursor {
     }
 };
 
-Workspace lay_out(const SoapTables& tables, const Surroundings& block, double* scratch,
+Workspace lay_out(const SoapTables& tables, const Neighbourhoods& block, double* scratch,
                   long* size) {
     const Sizes sizes = sizes_of(tables);
     int most = 0;
@@ -84,7 +84,7 @@ Workspace lay_out(const SoapTables& tables, const Surroundings& block, double* s
     return work;
 }
 
-long scratch_size(const SoapTables& tables, const Surroundings& block) {
+long scratch_size(const SoapTables& tables, const Neighbourhoods& block) {
     long size = 0;
     lay_out(tables, block, nullptr, &size);
     return size;
@@ -144,7 +144,7 @@ TORCHML_INLINE void solid_harmonics(const SoapTables& tables, Vec x, Vec y, Vec 
 }
 
 /// The coefficients of particle i.
-void expand(const SoapTables& tables, const Surroundings& block, int i, const Workspace& work) {
+void expand(const SoapTables& tables, const Neighbourhoods& block, int i, const Workspace& work) {
     const Sizes sizes = sizes_of(tables);
     const long per_species = static_cast<long>(sizes.n_lm) * sizes.n_padded;
     for (long k = 0; k < per_species * tables.n_species; k += lanes) {
@@ -185,7 +185,8 @@ void expand(const SoapTables& tables, const Surroundings& block, int i, const Wo
     }
 }
 
-void values(const SoapTables& tables, const Surroundings& block, double* scratch, double* values) {
+void values(const SoapTables& tables, const Neighbourhoods& block, double* scratch,
+            double* values) {
     long size = 0;
     const Workspace work = lay_out(tables, block, scratch, &size);
     const Sizes sizes = sizes_of(tables);
@@ -354,7 +355,7 @@ TORCHML_INLINE Gradient contract(const SoapTables& tables, const Sizes& sizes,
             outward * z + by_z * scale};
 }
 
-void products(const SoapTables& tables, const Surroundings& block, const double* weights,
+void products(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
               double* scratch, double* gx, double* gy, double* gz) {
     long size = 0;
     const Workspace work = lay_out(tables, block, scratch, &size);

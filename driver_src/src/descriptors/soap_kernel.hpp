@@ -2,7 +2,7 @@
 
 namespace torchml {
 
-struct Surroundings;
+struct Neighbourhoods;
 
 /// What the kernels read of a SOAP descriptor; the arrays belong to others. The density's
 /// coefficients c(n, l, m) are sums over neighbours of radial functions F(n, l; r) times regular
@@ -36,10 +36,10 @@ struct SoapKernels {
     int lanes;
     /// How many doubles of scratch a block of any size wants, if its particles have at most so many
     /// neighbours.
-    long (*scratch_size)(const SoapTables& tables, const Surroundings& block);
-    void (*values)(const SoapTables& tables, const Surroundings& block, double* scratch,
+    long (*scratch_size)(const SoapTables& tables, const Neighbourhoods& block);
+    void (*values)(const SoapTables& tables, const Neighbourhoods& block, double* scratch,
                    double* values);
-    void (*products)(const SoapTables& tables, const Surroundings& block, const double* weights,
+    void (*products)(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
                      double* scratch, double* gx, double* gy, double* gz);
 };
 

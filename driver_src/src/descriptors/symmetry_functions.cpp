@@ -148,11 +148,11 @@ class SymmetryFunctions final : public Descriptor {
 
     std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
 
-    void values(const Surroundings& block, Scratch& scratch, double* values) const override {
+    void values(const Neighbourhoods& block, Scratch& scratch, double* values) const override {
         kernels_.values(tables_, block, memory(block, scratch), values);
     }
 
-    void products(const Surroundings& block, const double* weights, Scratch& scratch, double* gx,
+    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
                   double* gy, double* gz) const override {
         kernels_.products(tables_, block, weights, memory(block, scratch), gx, gy, gz);
     }
@@ -162,7 +162,7 @@ class SymmetryFunctions final : public Descriptor {
         AlignedMemory doubles;
     };
 
-    double* memory(const Surroundings& block, Scratch& scratch) const {
+    double* memory(const Neighbourhoods& block, Scratch& scratch) const {
         const long size = kernels_.scratch_size(tables_, block);
         return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
     }

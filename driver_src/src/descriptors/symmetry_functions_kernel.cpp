@@ -11,8 +11,8 @@
 
 #include "descriptors/symmetry_functions_kernel.hpp"
 
+#include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
-#include "descriptors/surroundings.hpp"
 
 namespace torchml {
 namespace {
@@ -73,7 +73,7 @@ struct Work {
 
 TORCHML_INLINE int larger(int a, int b) { return a > b ? a : b; }
 
-int most_neighbours(const Surroundings& block) {
+int most_neighbours(const Neighbourhoods& block) {
     int most = 0;
     for (int i = 0; i < block.n; ++i) most = larger(most, block.starts[i + 1] - block.starts[i]);
     return most;
@@ -91,7 +91,7 @@ struct Memory {
     }
 };
 
-Work divide(const SymmetryTables& tables, const Surroundings& block, Memory& memory) {
+Work divide(const SymmetryTables& tables, const Neighbourhoods& block, Memory& memory) {
     Work work{};
     const int n = padded(most_neighbours(block));
     Pairs& pairs = work.pairs;
@@ -122,7 +122,7 @@ Work divide(const SymmetryTables& tables, const Surroundings& block, Memory& mem
     return work;
 }
 
-long scratch_size(const SymmetryTables& tables, const Surroundings& block) {
+long scratch_size(const SymmetryTables& tables, const Neighbourhoods& block) {
     Memory memory{nullptr, 0};
     divide(tables, block, memory);
     return memory.used;
@@ -135,7 +135,7 @@ TORCHML_INLINE double sum(Vec v) {
 }
 
 /// Reads one particle's neighbours.
-void read_pairs(const SymmetryTables& tables, const Surroundings& block, int i, Pairs& pairs) {
+void read_pairs(const SymmetryTables& tables, const Neighbourhoods& block, int i, Pairs& pairs) {
     const int begin = block.starts[i];
     const int n = block.starts[i + 1] - begin;
     const int n_padded = padded(n);
@@ -463,7 +463,7 @@ void triplet_products(const TripletTables& tables, const int* species, const dou
     for_triplets<is_g4, true>(tables, species, work);
 }
 
-void values(const SymmetryTables& tables, const Surroundings& block, double* scratch,
+void values(const SymmetryTables& tables, const Neighbourhoods& block, double* scratch,
             double* values) {
     Memory memory{scratch, 0};
     Work work = divide(tables, block, memory);
@@ -476,7 +476,7 @@ void values(const SymmetryTables& tables, const Surroundings& block, double* scr
     }
 }
 
-void products(const SymmetryTables& tables, const Surroundings& block, const double* weights,
+void products(const SymmetryTables& tables, const Neighbourhoods& block, const double* weights,
               double* scratch, double* gx, double* gy, double* gz) {
     Memory memory{scratch, 0};
     Work work = divide(tables, block, memory);

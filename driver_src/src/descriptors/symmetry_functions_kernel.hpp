@@ -2,7 +2,7 @@
 
 namespace torchml {
 
-struct Surroundings;
+struct Neighbourhoods;
 
 /// Triplet functions of one kind (g4 or g5),
 ///     2^(1 - zeta) (1 + lambda cos)^zeta exp(-eta S) F,
@@ -49,11 +49,11 @@ struct SymmetryTables {
 /// One set of kernels for each instruction set.
 struct SymmetryKernels {
     /// How many doubles of scratch, at the boundary of a cache line, a block wants.
-    long (*scratch_size)(const SymmetryTables& tables, const Surroundings& block);
-    void (*values)(const SymmetryTables& tables, const Surroundings& block, double* scratch,
+    long (*scratch_size)(const SymmetryTables& tables, const Neighbourhoods& block);
+    void (*values)(const SymmetryTables& tables, const Neighbourhoods& block, double* scratch,
                    double* values);
-    void (*products)(const SymmetryTables& tables, const Surroundings& block, const double* weights,
-                     double* scratch, double* gx, double* gy, double* gz);
+    void (*products)(const SymmetryTables& tables, const Neighbourhoods& block,
+                     const double* weights, double* scratch, double* gx, double* gy, double* gz);
 };
 
 extern const SymmetryKernels symmetry_kernels_baseline;

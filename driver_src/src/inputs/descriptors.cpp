@@ -111,8 +111,8 @@ class DescriptorInputs final : public Inputs {
         make_workers();
         workers_.run(n_blocks(), [&](int worker, std::int64_t block) {
             Gathered& own = gathered_[static_cast<std::size_t>(worker)];
-            const Surroundings surroundings = gather(block, own, /*neighbours=*/nullptr);
-            descriptor_->values(surroundings, *own.scratch,
+            const Neighbourhoods neighbourhoods = gather(block, own, /*neighbours=*/nullptr);
+            descriptor_->values(neighbourhoods, *own.scratch,
                                 values.data() + block * block_size * width_);
         });
     }
@@ -230,7 +230,7 @@ class DescriptorInputs final : public Inputs {
 
     /// Gathers a block's neighbours within their pairs' cutoffs; their indices go to `neighbours`
     /// if that is wanted.
-    Surroundings gather(std::int64_t block, Gathered& own, std::int32_t* neighbours) const {
+    Neighbourhoods gather(std::int64_t block, Gathered& own, std::int32_t* neighbours) const {
         const std::int64_t first = block * block_size;
         const std::int64_t last = std::min(first + block_size, n_rows());
         own.reserve(static_cast<std::size_t>(last - first),
@@ -298,12 +298,13 @@ class DescriptorInputs final : public Inputs {
                        Gathered& own) const {
         const std::int64_t row = block * block_size;
         const std::int64_t place = start(row) - start(first_row);
-        const Surroundings surroundings = gather(block, own, products_.neighbours.data() + place);
-        for (int k = 0; k < surroundings.n; ++k) {
+        const Neighbourhoods neighbourhoods =
+            gather(block, own, products_.neighbours.data() + place);
+        for (int k = 0; k < neighbourhoods.n; ++k) {
             products_.counts[static_cast<std::size_t>(row - first_row + k)] =
-                surroundings.starts[k + 1] - surroundings.starts[k];
+                neighbourhoods.starts[k + 1] - neighbourhoods.starts[k];
         }
-        descriptor_->products(surroundings, weights + row * width_, *own.scratch,
+        descriptor_->products(neighbourhoods, weights + row * width_, *own.scratch,
                               products_.gx.data() + place, products_.gy.data() + place,
                               products_.gz.data() + place);
     }

@@ -304,7 +304,7 @@ def build(library, settings):
     )
 
 
-def surroundings(species, positions, cell, cutoffs):
+def neighbourhoods(species, positions, cell, cutoffs):
     """For each atom: the atoms and images within the pair's cutoff, and where they are."""
     cutoffs = np.array(cutoffs)
     reach = cutoffs.max()
@@ -337,7 +337,7 @@ def compute(library, settings, structure, seed, jacobian):
     products = np.zeros((n, 3))
     strain_products = np.zeros((3, 3))
     found = {}
-    for atoms, places in surroundings(species, positions, cell, settings["cutoffs"]):
+    for atoms, places in neighbourhoods(species, positions, cell, settings["cutoffs"]):
         i = atoms[0]
         values[i] = library.value(kind, species[atoms], places)
         derivative = library.product(kind, species[atoms], places, weights[i])

@@ -4,7 +4,7 @@ namespace torchml {
 
 /// A block of particles and their neighbours within the pairs' cutoffs: arrays by component, so
 /// that kernels load whole vectors.
-struct Surroundings {
+struct Neighbourhoods {
     int n = 0;                               ///< central particles
     const int* species = nullptr;            ///< (n) of the central particles: 0, 1, 2, ...
     const int* starts = nullptr;             ///< (n + 1) where each one's neighbours begin
