@@ -4,7 +4,7 @@
     LIBDESCRIPTOR_ROOT=... python benchmarks/descriptors.py [--output FILE.md]
 
 Both are called through the same engine: `values` is libdescriptor's compute_single_atom for each
-atom, `products` its gradient_single_atom. Neighbour lists are made beforehand and not counted.
+atom, `vjp` its gradient_single_atom. Neighbour lists are made beforehand and not counted.
 The comparison takes processor time, and so bears a busy machine; threads take the clock's.
 """
 
@@ -55,7 +55,7 @@ def silicon(cells: int) -> Atoms:
 
 
 class Work:
-    """Values and products of one backend for one structure."""
+    """Values and vector-Jacobian products of one backend for one structure."""
 
     def __init__(self, case: Case, atoms: Atoms, backend: str) -> None:
         from torchml_driver.descriptors import Descriptor
@@ -69,8 +69,8 @@ class Work:
     def values(self) -> Any:
         return self._core.values(*self._arrays)
 
-    def products(self) -> Any:
-        return self._core.products(*self._arrays, self._weights)
+    def vjp(self) -> Any:
+        return self._core.vjp(*self._arrays, self._weights)
 
 
 def seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
@@ -100,13 +100,13 @@ def against_libdescriptor(rounds: int) -> Iterator[str]:
     yield ""
     yield (
         f"Microseconds an atom of silicon: ours of {len(many)} atoms, libdescriptor's of "
-        f"{len(few)}, which takes\nlong enough. A step of a simulation takes values and products "
+        f"{len(few)}, which takes\nlong enough. A step of a simulation takes values and vjp "
         "(the gradient of the energy).\nDifference: the largest, relative to the largest value "
         "and derivative."
     )
     yield ""
     yield (
-        "| descriptor | ours: values | products | both | libdescriptor: values | products | both "
+        "| descriptor | ours: values | vjp | both | libdescriptor: values | vjp | both "
         "| both, ratio | difference |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -114,10 +114,10 @@ def against_libdescriptor(rounds: int) -> Iterator[str]:
     for case in CASES:
         ours, same = Work(case, many, "native"), Work(case, few, "native")
         theirs = Work(case, few, "libdescriptor")
-        times = best([ours.values, ours.products, theirs.values, theirs.products], rounds)
+        times = best([ours.values, ours.vjp, theirs.values, theirs.vjp], rounds)
         a, b = (1e6 * time / len(many) for time in times[:2])
         c, d = (1e6 * time / len(few) for time in times[2:])
-        pairs = [(same.values(), theirs.values()), (same.products()[0], theirs.products()[0])]
+        pairs = [(same.values(), theirs.values()), (same.vjp()[0], theirs.vjp()[0])]
         difference = max(np.abs(one - two).max() / np.abs(two).max() for one, two in pairs)
         yield (
             f"| {case.title} | {a:.1f} | {b:.1f} | {a + b:.1f} | {c:.0f} | {d:.0f} | {c + d:.0f} "
@@ -131,7 +131,7 @@ def threads(cells: int, rounds: int) -> Iterator[str]:
     yield ""
     yield f"## Threads, {len(atoms)} atoms of silicon"
     yield ""
-    yield "Values and products, microseconds an atom."
+    yield "Values and vector-Jacobian products (vjp), microseconds an atom."
     yield ""
     yield "| descriptor | one thread | two | quicker by |"
     yield "|---|---|---|---|"
@@ -141,7 +141,7 @@ def threads(cells: int, rounds: int) -> Iterator[str]:
         def step(count: int, work: Work = work) -> None:
             torch.set_num_threads(count)
             work.values()
-            work.products()
+            work.vjp()
 
         one, two = best([lambda: step(1), lambda: step(2)], rounds, time.perf_counter)
         yield f"| {case.title} | {micro * one:.1f} | {micro * two:.1f} | {one / two:.2f} |"
@@ -151,7 +151,7 @@ def sizes(largest: int) -> Iterator[str]:
     yield ""
     yield "## Sizes, one thread"
     yield ""
-    yield "51 symmetry functions, values and products, microseconds an atom."
+    yield "51 symmetry functions, values and vjp, microseconds an atom."
     yield ""
     yield "| atoms | µs an atom |"
     yield "|---|---|"
@@ -162,7 +162,7 @@ def sizes(largest: int) -> Iterator[str]:
             break
         work = Work(CASES[0], atoms, "native")
         rounds = max(2, min(30, 100_000 // len(atoms)))
-        times = best([work.values, work.products], rounds)
+        times = best([work.values, work.vjp], rounds)
         yield f"| {len(atoms)} | {1e6 * sum(times) / len(atoms):.1f} |"
         del work
 

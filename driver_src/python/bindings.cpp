@@ -284,12 +284,12 @@ class PythonDescriptor {
         return values;
     }
 
-    std::tuple<Array<double>, Array<double>> products(const Array<int>& species,
-                                                      const Array<double>& coordinates,
-                                                      const Array<double>& cell,
-                                                      const Array<std::int64_t>& pairs,
-                                                      const Array<std::int32_t>& shifts,
-                                                      const Array<double>& weights) {
+    std::tuple<Array<double>, Array<double>> vjp(const Array<int>& species,
+                                                 const Array<double>& coordinates,
+                                                 const Array<double>& cell,
+                                                 const Array<std::int64_t>& pairs,
+                                                 const Array<std::int32_t>& shifts,
+                                                 const Array<double>& weights) {
         const UnfoldedSystem unfolded = unfold_arrays(species, coordinates, cell, pairs, shifts, 1);
         require_shape(weights, "weights", {unfolded.n_atoms, width()});
         const System system = unfolded.view();
@@ -300,7 +300,7 @@ class PythonDescriptor {
         {
             const LockReleased released;
             const std::lock_guard<std::mutex> alone(computing_);
-            calculator_.products(system, weights.data(), of_positions, of_strain);
+            calculator_.vjp(system, weights.data(), of_positions, of_strain);
         }
         return {fold(unfolded, gradient, 3), virial};
     }
@@ -470,6 +470,6 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly("cutoff", &PythonDescriptor::cutoff)
         .def("values", &PythonDescriptor::values, py::arg("species"), py::arg("coordinates"),
              py::arg("cell"), py::arg("pairs"), py::arg("shifts"))
-        .def("products", &PythonDescriptor::products, py::arg("species"), py::arg("coordinates"),
+        .def("vjp", &PythonDescriptor::vjp, py::arg("species"), py::arg("coordinates"),
              py::arg("cell"), py::arg("pairs"), py::arg("shifts"), py::arg("weights"));
 }

@@ -49,7 +49,7 @@ class Forces(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gradient: torch.Tensor, atoms: Atoms, descriptor: Descriptor) -> torch.Tensor:
         ctx.atoms, ctx.descriptor = atoms, descriptor
-        return torch.tensor(-descriptor.products(atoms, gradient.numpy()).gradient)
+        return torch.tensor(-descriptor.vjp(atoms, gradient.numpy()).gradient)
 
     @staticmethod
     def backward(ctx, by_forces: torch.Tensor) -> tuple[torch.Tensor, None, None]:

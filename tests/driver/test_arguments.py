@@ -345,7 +345,7 @@ def test_descriptors_refuse_what_means_nothing(module: Any) -> None:
         (np.ones((2, 14)), r"weights has the shape \(2, 14\); expected \(2, 15\)"),
     ):
         with pytest.raises(module.Error, match=message):
-            descriptor.products(atoms, weights)
+            descriptor.vjp(atoms, weights)
     with pytest.raises(module.Error, match="too coarse"):
         descriptor.values(Atoms("Si2", POSITIONS + 1e12))
 

@@ -51,12 +51,12 @@ def test_energies_and_forces_are_those_of_torch_on_the_same_descriptors(
     zeta = torch.tensor(descriptor.values(atoms), requires_grad=True)
     energies = TanhNetwork(15)(zeta).flatten()
     (gradient,) = torch.autograd.grad(energies.sum(), zeta)
-    products = descriptor.products(atoms, gradient.numpy())
+    product = descriptor.vjp(atoms, gradient.numpy())
     found = compute(silicon_model, atoms, particle_energies=True)
     assert found.energy == pytest.approx(energies.sum().item(), rel=1e-13, abs=1e-13)
     assert_close(found.particle_energies, energies.detach().numpy(), 1e-12)
-    np.testing.assert_allclose(found.forces, -products.gradient, atol=1e-12)
-    np.testing.assert_allclose(found.virial, products.virial, atol=1e-11)
+    np.testing.assert_allclose(found.forces, -product.gradient, atol=1e-12)
+    np.testing.assert_allclose(found.virial, product.virial, atol=1e-11)
 
 
 @pytest.mark.parametrize(("elements", "name"), [(["Si"], "every_kind"), (["C", "Si"], "set51_two")])
@@ -271,5 +271,5 @@ def test_atoms_in_one_place_are_an_error_that_names_them(
     with pytest.raises(error, match="particles 1 and 2 are at the same place"):
         descriptor.values(Atoms("Si4", PLACES))
     with pytest.raises(error, match="particles 1 and 2 are at the same place"):
-        descriptor.products(Atoms("Si4", PLACES), np.ones((4, descriptor.width)))
+        descriptor.vjp(Atoms("Si4", PLACES), np.ones((4, descriptor.width)))
     assert np.isfinite(potential.compute(["Si"] * 2, PLACES[:2]).energy)

@@ -65,7 +65,7 @@ def undefined_in_libdescriptor(descriptor: str, system: str) -> bool:
 
 @pytest.mark.usefixtures("driver_environment", "instruction_set")
 @pytest.mark.parametrize(("name", "system"), cases(""))
-def test_values_and_products_equal_libdescriptors(name: str, system: str) -> None:
+def test_values_and_vjp_equal_libdescriptors(name: str, system: str) -> None:
     elements, atoms = structure(system)
     expected = reference(name, system)
     descriptor = make(name, elements)
@@ -73,8 +73,8 @@ def test_values_and_products_equal_libdescriptors(name: str, system: str) -> Non
     assert values.shape == expected["values"].shape
     for column in range(descriptor.width):  # each on its own scale
         assert_close(values[:, column], expected["values"][:, column], tolerance(name))
-    products = descriptor.products(atoms, expected["weights"])
-    gradient, strain = products.gradient, strain_matrix(products.virial)
+    product = descriptor.vjp(atoms, expected["weights"])
+    gradient, strain = product.gradient, strain_matrix(product.virial)
     if undefined_in_libdescriptor(name, system):
         assert np.isnan(expected["products"]).any()
         assert np.isfinite(gradient).all()
@@ -102,14 +102,14 @@ def test_every_columns_derivative_equals_libdescriptors(name: str, system: str) 
     for column in range(descriptor.width):
         weights = np.zeros((len(atoms), descriptor.width))
         weights[0, column] = 1.0
-        found = descriptor.products(atoms, weights).gradient
+        found = descriptor.vjp(atoms, weights).gradient
         allowed = tolerance(name) * np.abs(expected[column]).max() + rounding
         assert np.abs(found - expected[column]).max() <= allowed
 
 
 @pytest.mark.usefixtures("driver_environment", "instruction_set")
 @pytest.mark.parametrize("name", ["set51_two", "every_kind_two", "bispectrum8_two", "soap_two"])
-def test_products_equal_finite_differences(name: str) -> None:
+def test_vjp_equals_finite_differences(name: str) -> None:
     atoms = bulk("SiC", "zincblende", a=4.36, cubic=True)
     atoms.rattle(0.1, seed=3)
     descriptor = make(name, ["C", "Si"])
@@ -128,19 +128,19 @@ def test_products_equal_finite_differences(name: str) -> None:
         h = 1e-4
         return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
 
-    products = descriptor.products(atoms, weights)
-    scale = float(np.abs(products.gradient).max())
+    product = descriptor.vjp(atoms, weights)
+    scale = float(np.abs(product.gradient).max())
     still = np.zeros_like(atoms.positions)
     for atom, axis in ((0, 0), (3, 1), (7, 2)):
         direction = still.copy()
         direction[atom, axis] = 1.0
         found = slope(direction, np.zeros((3, 3)))
-        assert found == pytest.approx(products.gradient[atom, axis], abs=1e-8 * scale)
+        assert found == pytest.approx(product.gradient[atom, axis], abs=1e-8 * scale)
     for place, (row, column) in enumerate([(0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)]):
         strain = np.zeros((3, 3))
         strain[row, column] += 0.5
         strain[column, row] += 0.5
-        assert slope(still, strain) == pytest.approx(products.virial[place], rel=1e-6, abs=1e-6)
+        assert slope(still, strain) == pytest.approx(product.virial[place], rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.usefixtures("driver_environment")
@@ -168,7 +168,7 @@ def test_moving_all_atoms_together_changes_nothing(name: str, kind: str) -> None
     atoms = STRUCTURES[name]()
     descriptor = make(kind, ["Si"])
     weights = np.random.default_rng(1).normal(size=(len(atoms), descriptor.width))
-    gradient = descriptor.products(atoms, weights).gradient
+    gradient = descriptor.vjp(atoms, weights).gradient
     assert np.abs(gradient.sum(axis=0)).max() <= 1e-12 * max(np.abs(gradient).max(), 1.0)
 
 
@@ -178,13 +178,13 @@ def test_no_atoms_and_lonely_atoms_have_descriptors(name: str) -> None:
     descriptor = make(name, ["Si"])
     width = descriptor.width
     assert descriptor.values(Atoms()).shape == (0, width)
-    assert descriptor.products(Atoms(), np.zeros((0, width))).gradient.shape == (0, 3)
+    assert descriptor.vjp(Atoms(), np.zeros((0, width))).gradient.shape == (0, 3)
     lonely = Atoms("Si2", [[0, 0, 0], [100, 0, 0]])
     alone = np.tile(reference(name, "alone")["values"], (2, 1))
     np.testing.assert_allclose(descriptor.values(lonely), alone, rtol=1e-13)
-    products = descriptor.products(lonely, np.ones((2, width)))
-    np.testing.assert_array_equal(products.gradient, np.zeros((2, 3)))
-    np.testing.assert_array_equal(products.virial, np.zeros(6))
+    product = descriptor.vjp(lonely, np.ones((2, width)))
+    np.testing.assert_array_equal(product.gradient, np.zeros((2, 3)))
+    np.testing.assert_array_equal(product.virial, np.zeros(6))
 
 
 _SUMS = """
@@ -197,10 +197,10 @@ descriptor = Descriptor(sys.argv[1], ["Si"])
 weights = np.random.default_rng(1).normal(size=(len(atoms), descriptor.width))
 for threads in (1, 2, 3):
     torch.set_num_threads(threads)
-    products = descriptor.products(atoms, weights)
+    product = descriptor.vjp(atoms, weights)
     print(descriptor.values(atoms).tobytes().hex()[:64],
-          hash(descriptor.values(atoms).tobytes() + products.gradient.tobytes()
-               + products.virial.tobytes()))
+          hash(descriptor.values(atoms).tobytes() + product.gradient.tobytes()
+               + product.virial.tobytes()))
 """
 
 
@@ -223,7 +223,7 @@ def test_what_is_wrong_is_said() -> None:
     with pytest.raises(error, match=r"atom 1 is C, for which there is no descriptor; .* Si"):
         descriptor.values(Atoms("SiC", [[0, 0, 0], [0, 0, 2]]))
     with pytest.raises(error, match=r"weights has the shape \(2, 50"):
-        descriptor.products(Atoms("Si2", [[0, 0, 0], [0, 0, 2]]), np.zeros((2, 50)))
+        descriptor.vjp(Atoms("Si2", [[0, 0, 0], [0, 0, 2]]), np.zeros((2, 50)))
     with pytest.raises(error, match="not finite"):
         descriptor.values(Atoms("Si2", [[0, 0, 0], [0, 0, np.nan]]))
 
@@ -248,7 +248,7 @@ def test_normalisation_of_the_file_is_applied(tmp_path: Path) -> None:
     normalised = make(tmp_path / "descriptor.dat", ["Si"])
     assert_close(normalised.values(atoms), (plain.values(atoms) - mean) / deviation, 1e-14)
     weights = random.normal(size=(len(atoms), 15))
-    found = normalised.products(atoms, weights)
-    expected = plain.products(atoms, weights / deviation)
+    found = normalised.vjp(atoms, weights)
+    expected = plain.vjp(atoms, weights / deviation)
     assert_close(found.gradient, expected.gradient, 1e-13)
     assert_close(found.virial, expected.virial, 1e-13)

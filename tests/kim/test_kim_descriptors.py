@@ -37,8 +37,8 @@ def expected(descriptor: str) -> tuple[float, np.ndarray, np.ndarray]:
     zeta = torch.tensor(made.values(crystal()), requires_grad=True)
     energy = TanhNetwork(made.width)(zeta).sum()
     (gradient,) = torch.autograd.grad(energy, zeta)
-    products = made.products(crystal(), gradient.numpy())
-    return energy.item(), -products.gradient, products.virial
+    product = made.vjp(crystal(), gradient.numpy())
+    return energy.item(), -product.gradient, product.virial
 
 
 @pytest.fixture(scope="module", params=MODELS)

@@ -1,4 +1,4 @@
-"""Descriptors of atomic structures, and what training wants of their derivatives.
+"""Descriptors of atomic structures, and the gradients that training needs of them.
 
 The same code as in a simulation: what a model is trained on is what it is later run with.
 
@@ -7,7 +7,7 @@ The same code as in a simulation: what a model is trained on is what it is later
 >>> zeta = torch.tensor(descriptor.values(atoms), requires_grad=True)
 >>> energy = network(zeta).sum()
 >>> (dE_dzeta,) = torch.autograd.grad(energy, zeta)
->>> forces = -descriptor.products(atoms, dE_dzeta.numpy()).gradient
+>>> forces = -descriptor.vjp(atoms, dE_dzeta.numpy()).gradient
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class Structure(Protocol):
 
 
 @dataclass(frozen=True)
-class Products:
-    """Derivatives of sum(weights * values).
+class VectorJacobianProduct:
+    """The gradient of sum(weights * values).
 
     Attributes:
-        gradient: (n, 3) float64, by the atoms' positions, 1/Å times the unit of the weights. With
-            weights dE/d(values), forces are minus this.
-        virial: (6,) float64, by the strain, in the order xx, yy, zz, yz, xz, xy: divided by the
-            volume, ASE's stress.
+        gradient: (n, 3) float64, with respect to the atoms' positions, in 1/Å times the unit of
+            the weights. With weights dE/d(values), forces are minus this.
+        virial: (6,) float64, with respect to the strain, in the order xx, yy, zz, yz, xz, xy:
+            divided by the volume, ASE's stress.
     """
 
     gradient: npt.NDArray[np.float64]
@@ -161,18 +161,19 @@ class Descriptor:
         """
         return np.asarray(self._core.values(*self._arrays(atoms)))
 
-    def products(self, atoms: Structure, weights: npt.ArrayLike) -> Products:
-        """The derivatives of sum(weights * values), as backpropagation wants them.
+    def vjp(self, atoms: Structure, weights: npt.ArrayLike) -> VectorJacobianProduct:
+        """The vector-Jacobian product: the gradient of sum(weights * values).
 
         Args:
             atoms: the structure.
-            weights: (n, width), for instance the derivatives of an energy by the descriptors.
+            weights: (n, width), for instance the gradient of an energy with respect to the
+                descriptors.
 
         Raises:
             Error: as values, and for weights of another shape or that are not finite.
         """
         checked = floats("weights", weights, finite=True)
-        return Products(*self._core.products(*self._arrays(atoms), checked))
+        return VectorJacobianProduct(*self._core.vjp(*self._arrays(atoms), checked))
 
     def _arrays(
         self, atoms: Structure

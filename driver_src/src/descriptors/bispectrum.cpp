@@ -317,9 +317,9 @@ class Bispectrum : public Descriptor {
         kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
     }
 
-    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-                  double* gy, double* gz) const override {
-        kernels_.products(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
+    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
+             double* gy, double* gz) const override {
+        kernels_.vjp(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
     }
 
   private:

@@ -553,8 +553,8 @@ TORCHML_INLINE Derivatives contract(const BispectrumTables& tables, const Worksp
     return d;
 }
 
-void products(const BispectrumTables& tables, const Neighbourhoods& block, const double* weights,
-              double* scratch, double* gx, double* gy, double* gz) {
+void vjp(const BispectrumTables& tables, const Neighbourhoods& block, const double* weights,
+         double* scratch, double* gx, double* gy, double* gz) {
     long size = 0;
     const Workspace work = lay_out(tables, largest_group(block), scratch, &size);
     const int half = tables.half_starts[tables.twojmax + 1];
@@ -623,6 +623,6 @@ void products(const BispectrumTables& tables, const Neighbourhoods& block, const
 #define TORCHML_JOIN_(a, b) a##b
 #define TORCHML_JOIN(a, b) TORCHML_JOIN_(a, b)
 const BispectrumKernels TORCHML_JOIN(bispectrum_kernels_, TORCHML_KERNEL_SET) = {
-    lanes, scratch_size, values, products};
+    lanes, scratch_size, values, vjp};
 
 }  // namespace torchml

@@ -47,7 +47,7 @@ struct BispectrumTables {
     const double* value_factors = nullptr;  ///< (width)
     const double* value_shifts = nullptr;   ///< (width)
 
-    /// For products: all couplings, each with the columns whose weights it takes.
+    /// For vjp: all couplings, each with the columns whose weights it takes.
     const Coupling* couplings = nullptr;
     int n_couplings = 0;
     int n_slots = 0;
@@ -63,8 +63,8 @@ struct BispectrumKernels {
     long (*scratch_size)(const BispectrumTables& tables, const Neighbourhoods& block);
     void (*values)(const BispectrumTables& tables, const Neighbourhoods& block, double* scratch,
                    double* values);
-    void (*products)(const BispectrumTables& tables, const Neighbourhoods& block,
-                     const double* weights, double* scratch, double* gx, double* gy, double* gz);
+    void (*vjp)(const BispectrumTables& tables, const Neighbourhoods& block, const double* weights,
+                double* scratch, double* gx, double* gy, double* gz);
 };
 
 extern const BispectrumKernels bispectrum_kernels_baseline;

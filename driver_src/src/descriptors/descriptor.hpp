@@ -30,11 +30,11 @@ class Descriptor {
     /// Writes the descriptors, (n, width).
     virtual void values(const Neighbourhoods& block, Scratch& scratch, double* values) const = 0;
 
-    /// Writes the product of `weights` (n, width) with the descriptors' derivatives by each
-    /// neighbour's position: gx, gy, gz (pairs), 1/Å. The derivative by the centre's own position
-    /// is minus the sum over its neighbours.
-    virtual void products(const Neighbourhoods& block, const double* weights, Scratch& scratch,
-                          double* gx, double* gy, double* gz) const = 0;
+    /// Writes the vector-Jacobian product: the gradient of the sum of `weights` (n, width) times
+    /// the descriptors with respect to each neighbour's position, gx, gy, gz (pairs), 1/Å. With
+    /// respect to the centre's own position, it is minus the sum over the neighbours.
+    virtual void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch,
+                     double* gx, double* gy, double* gz) const = 0;
 };
 
 /// The descriptor that the settings describe, in our own implementation. Throws Error for settings

@@ -178,8 +178,8 @@ class Libdescriptor : public Descriptor {
         }
     }
 
-    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-                  double* gy, double* gz) const override {
+    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
+             double* gy, double* gz) const override {
         Own& own = static_cast<Own&>(scratch);
         const auto width = static_cast<std::size_t>(recipe_.width);
         for (int i = 0; i < block.n; ++i) {
@@ -318,7 +318,7 @@ void require_known_numbers(const KnownNumbers& known) {
     std::array<double, 3> gx{}, gy{}, gz{};
     const auto scratch = descriptor.make_scratch();
     descriptor.values(block, *scratch, values.data());
-    descriptor.products(block, weights.data(), *scratch, gx.data(), gy.data(), gz.data());
+    descriptor.vjp(block, weights.data(), *scratch, gx.data(), gy.data(), gz.data());
     const double sum = std::inner_product(values.begin(), values.end(), weights.begin(), 0.0);
     const std::array<double, 4> found{sum, gx[2], gy[2], gz[2]};
     const std::array<double, 4> right{known.sum, known.derivative[0], known.derivative[1],

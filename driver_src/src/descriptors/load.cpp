@@ -38,8 +38,8 @@ class NormalisedDescriptor final : public Descriptor {
         }
     }
 
-    void products(const Neighbourhoods& block, const double* weights, Descriptor::Scratch& scratch,
-                  double* gx, double* gy, double* gz) const override {
+    void vjp(const Neighbourhoods& block, const double* weights, Descriptor::Scratch& scratch,
+             double* gx, double* gy, double* gz) const override {
         auto& own = static_cast<Scratch&>(scratch);
         own.weights.resize(
             std::max(own.weights.size(), static_cast<std::size_t>(block.n) * mean_.size()));
@@ -47,7 +47,7 @@ class NormalisedDescriptor final : public Descriptor {
         for (int i = 0; i < block.n; ++i) {
             for (const double deviation : deviation_) *scaled++ = *weights++ / deviation;
         }
-        bare_->products(block, own.weights.data(), *own.bare, gx, gy, gz);
+        bare_->vjp(block, own.weights.data(), *own.bare, gx, gy, gz);
     }
 
   private:

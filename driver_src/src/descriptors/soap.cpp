@@ -286,9 +286,9 @@ class Soap : public Descriptor {
         kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
     }
 
-    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-                  double* gy, double* gz) const override {
-        kernels_.products(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
+    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
+             double* gy, double* gz) const override {
+        kernels_.vjp(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
     }
 
   private:

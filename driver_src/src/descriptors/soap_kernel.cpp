@@ -355,8 +355,8 @@ TORCHML_INLINE Gradient contract(const SoapTables& tables, const Sizes& sizes,
             outward * z + by_z * scale};
 }
 
-void products(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
-              double* scratch, double* gx, double* gy, double* gz) {
+void vjp(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
+         double* scratch, double* gx, double* gy, double* gz) {
     long size = 0;
     const Workspace work = lay_out(tables, block, scratch, &size);
     const Sizes sizes = sizes_of(tables);
@@ -400,6 +400,6 @@ void products(const SoapTables& tables, const Neighbourhoods& block, const doubl
 #define TORCHML_JOIN_(a, b) a##b
 #define TORCHML_JOIN(a, b) TORCHML_JOIN_(a, b)
 const SoapKernels TORCHML_JOIN(soap_kernels_, TORCHML_KERNEL_SET) = {lanes, scratch_size, values,
-                                                                     products};
+                                                                     vjp};
 
 }  // namespace torchml

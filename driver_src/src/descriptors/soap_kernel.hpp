@@ -39,8 +39,8 @@ struct SoapKernels {
     long (*scratch_size)(const SoapTables& tables, const Neighbourhoods& block);
     void (*values)(const SoapTables& tables, const Neighbourhoods& block, double* scratch,
                    double* values);
-    void (*products)(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
-                     double* scratch, double* gx, double* gy, double* gz);
+    void (*vjp)(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
+                double* scratch, double* gx, double* gy, double* gz);
 };
 
 extern const SoapKernels soap_kernels_baseline;

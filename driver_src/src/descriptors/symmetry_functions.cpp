@@ -152,9 +152,9 @@ class SymmetryFunctions final : public Descriptor {
         kernels_.values(tables_, block, memory(block, scratch), values);
     }
 
-    void products(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-                  double* gy, double* gz) const override {
-        kernels_.products(tables_, block, weights, memory(block, scratch), gx, gy, gz);
+    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
+             double* gy, double* gz) const override {
+        kernels_.vjp(tables_, block, weights, memory(block, scratch), gx, gy, gz);
     }
 
   private:

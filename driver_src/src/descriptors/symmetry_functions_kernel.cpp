@@ -204,7 +204,7 @@ void pair_values(const SymmetryTables& tables, const Pairs& pairs, double* value
 }
 
 /// Starts the sums of derivatives with those of the pair functions.
-void pair_products(const SymmetryTables& tables, const double* weights, Pairs& pairs) {
+void pair_vjp(const SymmetryTables& tables, const double* weights, Pairs& pairs) {
     double of_g1 = 0.0;
     for (int q = 0; q < tables.n_g1; ++q) of_g1 += weights[tables.g1_columns[q]];
     for (int k = 0; k < padded(pairs.n); k += lanes) {
@@ -332,7 +332,7 @@ void tile_values(const TripletTables& tables, const Pairs& pairs, const int* spe
 }
 
 template <bool is_g4>
-void tile_products(const TripletTables& tables, Pairs& pairs, const int* species, Work& work) {
+void tile_vjp(const TripletTables& tables, Pairs& pairs, const int* species, Work& work) {
     Tile& tile = work.tile;
     fill<is_g4, true>(pairs, pairs.wavenumbers, tile, species);
     for (int t = 0; t < tile.n; t += lanes) {
@@ -395,7 +395,7 @@ template <bool is_g4, bool with_slopes>
 void end_tile(const TripletTables& tables, const int* species, Work& work) {
     if (work.tile.n != 0) {
         if (with_slopes) {
-            tile_products<is_g4>(tables, work.pairs, species, work);
+            tile_vjp<is_g4>(tables, work.pairs, species, work);
         } else {
             tile_values<is_g4>(tables, work.pairs, species, work);
         }
@@ -455,8 +455,8 @@ void triplet_values(const TripletTables& tables, const int* species, Work& work,
 }
 
 template <bool is_g4>
-void triplet_products(const TripletTables& tables, const int* species, const double* weights,
-                      Work& work) {
+void triplet_vjp(const TripletTables& tables, const int* species, const double* weights,
+                 Work& work) {
     for (int q = 0; q < tables.n_terms; ++q) {
         work.weights[q] = tables.term_factors[q] * weights[tables.term_columns[q]];
     }
@@ -476,8 +476,8 @@ void values(const SymmetryTables& tables, const Neighbourhoods& block, double* s
     }
 }
 
-void products(const SymmetryTables& tables, const Neighbourhoods& block, const double* weights,
-              double* scratch, double* gx, double* gy, double* gz) {
+void vjp(const SymmetryTables& tables, const Neighbourhoods& block, const double* weights,
+         double* scratch, double* gx, double* gy, double* gz) {
     Memory memory{scratch, 0};
     Work work = divide(tables, block, memory);
     Pairs& pairs = work.pairs;
@@ -485,9 +485,9 @@ void products(const SymmetryTables& tables, const Neighbourhoods& block, const d
         const int begin = block.starts[i];
         const int* species = block.neighbour_species + begin;
         read_pairs(tables, block, i, pairs);
-        pair_products(tables, weights, pairs);
-        triplet_products<true>(tables.g4, species, weights, work);
-        triplet_products<false>(tables.g5, species, weights, work);
+        pair_vjp(tables, weights, pairs);
+        triplet_vjp<true>(tables.g4, species, weights, work);
+        triplet_vjp<false>(tables.g5, species, weights, work);
         for (int k = 0; k < pairs.n; ++k) {
             gx[begin + k] = pairs.u[k] * pairs.x[k] + pairs.cx[k];
             gy[begin + k] = pairs.u[k] * pairs.y[k] + pairs.cy[k];
@@ -501,6 +501,6 @@ void products(const SymmetryTables& tables, const Neighbourhoods& block, const d
 #define TORCHML_JOIN_(a, b) a##b
 #define TORCHML_JOIN(a, b) TORCHML_JOIN_(a, b)
 const SymmetryKernels TORCHML_JOIN(symmetry_kernels_, TORCHML_KERNEL_SET) = {scratch_size, values,
-                                                                             products};
+                                                                             vjp};
 
 }  // namespace torchml

@@ -52,8 +52,8 @@ struct SymmetryKernels {
     long (*scratch_size)(const SymmetryTables& tables, const Neighbourhoods& block);
     void (*values)(const SymmetryTables& tables, const Neighbourhoods& block, double* scratch,
                    double* values);
-    void (*products)(const SymmetryTables& tables, const Neighbourhoods& block,
-                     const double* weights, double* scratch, double* gx, double* gy, double* gz);
+    void (*vjp)(const SymmetryTables& tables, const Neighbourhoods& block, const double* weights,
+                double* scratch, double* gx, double* gy, double* gz);
 };
 
 extern const SymmetryKernels symmetry_kernels_baseline;

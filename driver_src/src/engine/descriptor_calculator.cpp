@@ -74,8 +74,8 @@ void DescriptorCalculator::values(const System& system, double* values) {
     std::copy_n(computed.data_ptr<double>(), computed.numel(), values);
 }
 
-void DescriptorCalculator::products(const System& system, const double* weights, double* gradient,
-                                    double* virial) {
+void DescriptorCalculator::vjp(const System& system, const double* weights, double* gradient,
+                               double* virial) {
     HostState host;
     host.use_threads(process_threads().count);
     Implementation& self = *implementation_;

@@ -29,10 +29,11 @@ class DescriptorCalculator {
     /// Writes the descriptors of the contributing particles, (n_contributing, width).
     void values(const System& system, double* values);
 
-    /// Writes the derivatives of the sum of `weights` (n_contributing, width) times the
-    /// descriptors: by the positions of all particles (n, 3), and by the strain (6) xx, yy, zz, yz,
-    /// xz, xy. Either may be null.
-    void products(const System& system, const double* weights, double* gradient, double* virial);
+    /// Writes the vector-Jacobian product: the gradient of the sum of `weights` (n_contributing,
+    /// width) times the descriptors with respect to the positions of all particles, (n, 3), 1/Å
+    /// times the unit of the weights, and with respect to the strain, (6) xx, yy, zz, yz, xz, xy.
+    /// Either may be null. Throws Error.
+    void vjp(const System& system, const double* weights, double* gradient, double* virial);
 
   private:
     struct Implementation;

@@ -16,7 +16,7 @@ namespace {
 // Central particles that a descriptor gets at a time: enough to share what they have in common,
 // few enough to stay in a core's cache.
 constexpr std::int64_t block_size = 32;
-// Blocks whose products are there at a time, before they are added up in the order of particles:
+// Blocks whose gradients are there at a time, before they are added up in the order of particles:
 // enough for many threads, few enough that memory does not grow with the system.
 constexpr std::int64_t blocks_in_hand = 256;
 
@@ -45,9 +45,9 @@ struct Gathered {
     }
 };
 
-/// Products of the blocks in hand, with the particles that they belong to. Each block has the place
-/// of its rows' whole lists, of which those within the pairs' cutoffs stand first.
-struct Products {
+/// Gradients of the blocks in hand, with the particles that they belong to. Each block has the
+/// place of its rows' whole lists, of which those within the pairs' cutoffs stand first.
+struct Gradients {
     std::vector<std::int32_t> counts;      // (rows)
     std::vector<std::int32_t> neighbours;  // (pairs)
     std::vector<double> gx, gy, gz;        // (pairs)
@@ -195,20 +195,20 @@ class DescriptorInputs final : public Inputs {
             const std::int64_t last = std::min(first + blocks_in_hand, n_blocks());
             const std::int64_t first_row = first * block_size;
             const std::int64_t last_row = std::min(last * block_size, n_rows());
-            products_.reserve(static_cast<std::size_t>(last_row - first_row),
-                              static_cast<std::size_t>(start(last_row) - start(first_row)));
+            gradients_.reserve(static_cast<std::size_t>(last_row - first_row),
+                               static_cast<std::size_t>(start(last_row) - start(first_row)));
             workers_.run(last - first, [&](int worker, std::int64_t piece) {
-                make_products(first + piece, first_row, weights,
-                              gathered_[static_cast<std::size_t>(worker)]);
+                make_gradients(first + piece, first_row, weights,
+                               gathered_[static_cast<std::size_t>(worker)]);
             });
             std::int64_t place = 0;
             for (std::int64_t row = first_row; row < last_row; ++row) {
-                // A block's products stand together from the place of its first row's list.
+                // A block's gradients stand together from the place of its first row's list.
                 if ((row - first_row) % block_size == 0) place = start(row) - start(first_row);
-                const int n = products_.counts[static_cast<std::size_t>(row - first_row)];
+                const int n = gradients_.counts[static_cast<std::size_t>(row - first_row)];
                 visit(centers_[static_cast<std::size_t>(row)],
-                      Row{n, products_.neighbours.data() + place, products_.gx.data() + place,
-                          products_.gy.data() + place, products_.gz.data() + place});
+                      Row{n, gradients_.neighbours.data() + place, gradients_.gx.data() + place,
+                          gradients_.gy.data() + place, gradients_.gz.data() + place});
                 place += n;
             }
         }
@@ -293,20 +293,20 @@ class DescriptorInputs final : public Inputs {
         fail("two particles are at the same place, where no descriptor is defined.");
     }
 
-    /// Products of one block, into their place among those in hand.
-    void make_products(std::int64_t block, std::int64_t first_row, const double* weights,
-                       Gathered& own) const {
+    /// Gradients of one block, into their place among those in hand.
+    void make_gradients(std::int64_t block, std::int64_t first_row, const double* weights,
+                        Gathered& own) const {
         const std::int64_t row = block * block_size;
         const std::int64_t place = start(row) - start(first_row);
         const Neighbourhoods neighbourhoods =
-            gather(block, own, products_.neighbours.data() + place);
+            gather(block, own, gradients_.neighbours.data() + place);
         for (int k = 0; k < neighbourhoods.n; ++k) {
-            products_.counts[static_cast<std::size_t>(row - first_row + k)] =
+            gradients_.counts[static_cast<std::size_t>(row - first_row + k)] =
                 neighbourhoods.starts[k + 1] - neighbourhoods.starts[k];
         }
-        descriptor_->products(neighbourhoods, weights + row * width_, *own.scratch,
-                              products_.gx.data() + place, products_.gy.data() + place,
-                              products_.gz.data() + place);
+        descriptor_->vjp(neighbourhoods, weights + row * width_, *own.scratch,
+                         gradients_.gx.data() + place, gradients_.gy.data() + place,
+                         gradients_.gz.data() + place);
     }
 
     std::unique_ptr<const Descriptor> descriptor_;
@@ -325,7 +325,7 @@ class DescriptorInputs final : public Inputs {
 
     mutable Workers workers_;
     mutable std::vector<Gathered> gathered_;  // by worker
-    mutable Products products_;
+    mutable Gradients gradients_;
 };
 
 std::filesystem::path find_descriptor_file(const std::vector<std::filesystem::path>& files) {
