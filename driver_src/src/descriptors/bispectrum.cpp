@@ -9,9 +9,8 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "descriptors/aligned_memory.hpp"
 #include "descriptors/bispectrum_kernel.hpp"
-#include "descriptors/instruction_sets.hpp"
+#include "descriptors/kernel_descriptor.hpp"
 
 namespace torchml {
 namespace {
@@ -89,8 +88,11 @@ double clebsch_gordan(int j1, int j2, int j, int m1, int m2) {
 /// The arrays that the kernels read, and the tables that point into them.
 class BispectrumArrays {
   public:
-    explicit BispectrumArrays(const BispectrumSettings& settings)
-        : cutoffs_(settings.cutoffs.cutoffs.size(), settings.cutoffs.of(0, 0)),
+    using Tables = BispectrumTables;
+
+    BispectrumArrays(const BispectrumSettings& settings, int /*lanes*/)
+        : pair_cutoffs_(settings.cutoffs),
+          cutoffs_(settings.cutoffs.cutoffs.size(), settings.cutoffs.of(0, 0)),
           weights_(settings.weights) {
         const int twojmax = settings.twojmax;
         const std::vector<Triple> triples = columns(twojmax, settings.diagonal_style);
@@ -127,6 +129,11 @@ class BispectrumArrays {
     BispectrumArrays& operator=(const BispectrumArrays&) = delete;
 
     const BispectrumTables& tables() const { return tables_; }
+
+    double cutoff(int center_species, int neighbour_species) const {
+        return std::min(pair_cutoffs_.of(center_species, neighbour_species),
+                        pair_cutoffs_.of(0, 0));
+    }
 
   private:
     /// Where a coupling's lists begin in indices_, which grows until all couplings are known.
@@ -277,6 +284,7 @@ class BispectrumArrays {
         }
     }
 
+    PairCutoffs pair_cutoffs_;
     BispectrumTables tables_;
     std::vector<double> cutoffs_, weights_, norms_, coefficients_;
     std::vector<int> half_starts_, full_starts_, indices_;
@@ -284,57 +292,6 @@ class BispectrumArrays {
     std::vector<Offsets> value_offsets_, offsets_;
     std::vector<int> value_slots_, weight_starts_, weight_columns_;
     std::vector<double> value_factors_, value_shifts_, weight_factors_;
-};
-
-const BispectrumKernels& bispectrum_kernels() {
-#if defined(TORCHML_X86_KERNELS)
-    switch (instruction_set()) {
-        case InstructionSet::avx512:
-            return bispectrum_kernels_avx512;
-        case InstructionSet::avx2:
-            return bispectrum_kernels_avx2;
-        case InstructionSet::baseline:
-            break;
-    }
-#endif
-    return bispectrum_kernels_baseline;
-}
-
-class Bispectrum : public Descriptor {
-  public:
-    explicit Bispectrum(const BispectrumSettings& settings)
-        : cutoffs_(settings.cutoffs), arrays_(settings), kernels_(bispectrum_kernels()) {}
-
-    int width() const override { return arrays_.tables().width; }
-
-    double cutoff(int center_species, int neighbour_species) const override {
-        return std::min(cutoffs_.of(center_species, neighbour_species), cutoffs_.of(0, 0));
-    }
-
-    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
-
-    void values(const Neighbourhoods& block, Scratch& scratch, double* values) const override {
-        kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
-    }
-
-    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-             double* gy, double* gz) const override {
-        kernels_.vjp(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
-    }
-
-  private:
-    struct Memory : Scratch {
-        AlignedMemory doubles;
-    };
-
-    double* memory(const Neighbourhoods& block, Scratch& scratch) const {
-        const long size = kernels_.scratch_size(arrays_.tables(), block);
-        return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
-    }
-
-    PairCutoffs cutoffs_;
-    BispectrumArrays arrays_;
-    const BispectrumKernels& kernels_;
 };
 
 }  // namespace
@@ -365,7 +322,7 @@ std::unique_ptr<Descriptor> make_bispectrum(const BispectrumSettings& settings) 
                  " Å); one is ", cutoff, " Å");
         }
     }
-    return std::make_unique<Bispectrum>(settings);
+    return std::make_unique<KernelDescriptor<BispectrumArrays>>(settings);
 }
 
 }  // namespace torchml

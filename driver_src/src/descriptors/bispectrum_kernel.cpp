@@ -16,6 +16,7 @@
 
 #include "descriptors/bispectrum_kernel.hpp"
 
+#include "descriptors/kernel_tools.hpp"
 #include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
 
@@ -25,9 +26,6 @@ namespace {
 /// The most layers that a product is coupled to at once: their sums stay in registers.
 constexpr int max_targets = 5;
 
-constexpr double pi = 3.14159265358979323846;
-
-TORCHML_INLINE int larger(int a, int b) { return a > b ? a : b; }
 TORCHML_INLINE int magnitude(int a) { return a < 0 ? -a : a; }
 
 /// What a pair's distance and direction make, by component. Padded by a vector.
@@ -53,19 +51,6 @@ struct Workspace {
     double* weights;  // (half, 10) of one particle
 };
 
-/// Hands out the scratch memory in whole cache lines, or only counts it.
-struct Cursor {
-    double* start;
-    long used;
-
-    template <class T>
-    T* take(long count) {
-        double* taken = start == nullptr ? nullptr : start + used;
-        used += (count * static_cast<long>(sizeof(T)) + 63) / 64 * 8;
-        return reinterpret_cast<T*>(taken);
-    }
-};
-
 int largest_group(const Neighbourhoods& block) {
     int largest = 0;
     for (int first = 0; first < block.n; first += lanes) {
@@ -76,7 +61,7 @@ int largest_group(const Neighbourhoods& block) {
 }
 
 Workspace lay_out(const BispectrumTables& tables, int n_pairs, double* scratch, long* size) {
-    Cursor cursor{scratch, 0};
+    ScratchCursor cursor{scratch, 0};
     Workspace work;
     double** fields[n_pair_fields] = {
         &work.pairs.a_re,      &work.pairs.a_im,      &work.pairs.b_re,
@@ -620,9 +605,8 @@ void vjp(const BispectrumTables& tables, const Neighbourhoods& block, const doub
 
 }  // namespace
 
-#define TORCHML_JOIN_(a, b) a##b
-#define TORCHML_JOIN(a, b) TORCHML_JOIN_(a, b)
-const BispectrumKernels TORCHML_JOIN(bispectrum_kernels_, TORCHML_KERNEL_SET) = {
+template <>
+const DescriptorKernels<BispectrumTables> KernelSets<BispectrumTables>::TORCHML_KERNEL_SET = {
     lanes, scratch_size, values, vjp};
 
 }  // namespace torchml

@@ -1,8 +1,8 @@
 #pragma once
 
-namespace torchml {
+#include "descriptors/descriptor_kernels.hpp"
 
-struct Neighbourhoods;
+namespace torchml {
 
 /// A product of two layers of the expansion, u_{j1} and u_{j2}, and the layers j that it is coupled
 /// to: j_first, j_first + 2, ... Angular momenta are doubled, so that they are integers; a row or
@@ -56,19 +56,12 @@ struct BispectrumTables {
     const double* weight_factors = nullptr;  ///< times this
 };
 
-/// One set of kernels for each instruction set.
-struct BispectrumKernels {
-    int lanes;
-    /// How many doubles of scratch a block of this many pairs wants.
-    long (*scratch_size)(const BispectrumTables& tables, const Neighbourhoods& block);
-    void (*values)(const BispectrumTables& tables, const Neighbourhoods& block, double* scratch,
-                   double* values);
-    void (*vjp)(const BispectrumTables& tables, const Neighbourhoods& block, const double* weights,
-                double* scratch, double* gx, double* gy, double* gz);
-};
-
-extern const BispectrumKernels bispectrum_kernels_baseline;
-extern const BispectrumKernels bispectrum_kernels_avx2;
-extern const BispectrumKernels bispectrum_kernels_avx512;
+// Defined in the kernels' source.
+template <>
+const DescriptorKernels<BispectrumTables> KernelSets<BispectrumTables>::baseline;
+template <>
+const DescriptorKernels<BispectrumTables> KernelSets<BispectrumTables>::avx2;
+template <>
+const DescriptorKernels<BispectrumTables> KernelSets<BispectrumTables>::avx512;
 
 }  // namespace torchml

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "descriptors/aligned_memory.hpp"
-#include "descriptors/instruction_sets.hpp"
+#include "descriptors/kernel_descriptor.hpp"
 #include "descriptors/soap_basis.hpp"
 #include "descriptors/soap_kernel.hpp"
 
@@ -178,6 +177,8 @@ class Interpolation {
 /// The arrays that the kernels read, and the tables that point into them.
 class SoapArrays {
   public:
+    using Tables = SoapTables;
+
     SoapArrays(const SoapSettings& settings, int lanes) {
         tables_.n_max = settings.n_max;
         tables_.l_max = settings.l_max;
@@ -198,6 +199,10 @@ class SoapArrays {
     SoapArrays& operator=(const SoapArrays&) = delete;
 
     const SoapTables& tables() const { return tables_; }
+
+    double cutoff(int /*center_species*/, int /*neighbour_species*/) const {
+        return tables_.cutoff;
+    }
 
   private:
     void radial(const SoapSettings& settings, int lanes) {
@@ -257,54 +262,6 @@ class SoapArrays {
     std::vector<double> radial_, up_, down_, along_, across_, factors_;
 };
 
-const SoapKernels& soap_kernels() {
-#if defined(TORCHML_X86_KERNELS)
-    switch (instruction_set()) {
-        case InstructionSet::avx512:
-            return soap_kernels_avx512;
-        case InstructionSet::avx2:
-            return soap_kernels_avx2;
-        case InstructionSet::baseline:
-            break;
-    }
-#endif
-    return soap_kernels_baseline;
-}
-
-class Soap : public Descriptor {
-  public:
-    explicit Soap(const SoapSettings& settings)
-        : kernels_(soap_kernels()), arrays_(settings, kernels_.lanes) {}
-
-    int width() const override { return arrays_.tables().width; }
-
-    double cutoff(int, int) const override { return arrays_.tables().cutoff; }
-
-    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
-
-    void values(const Neighbourhoods& block, Scratch& scratch, double* values) const override {
-        kernels_.values(arrays_.tables(), block, memory(block, scratch), values);
-    }
-
-    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-             double* gy, double* gz) const override {
-        kernels_.vjp(arrays_.tables(), block, weights, memory(block, scratch), gx, gy, gz);
-    }
-
-  private:
-    struct Memory : Scratch {
-        AlignedMemory doubles;
-    };
-
-    double* memory(const Neighbourhoods& block, Scratch& scratch) const {
-        const long size = kernels_.scratch_size(arrays_.tables(), block);
-        return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
-    }
-
-    const SoapKernels& kernels_;
-    SoapArrays arrays_;
-};
-
 }  // namespace
 
 std::unique_ptr<Descriptor> make_soap(const SoapSettings& settings) {
@@ -325,7 +282,7 @@ std::unique_ptr<Descriptor> make_soap(const SoapSettings& settings) {
         fail("SOAP's eta is ", settings.eta, " 1/Å²; it has to be positive, and so small that a ",
              "neighbour is as wide as a thousandth of the cutoff, ", settings.cutoff, " Å");
     }
-    return std::make_unique<Soap>(settings);
+    return std::make_unique<KernelDescriptor<SoapArrays>>(settings);
 }
 
 }  // namespace torchml

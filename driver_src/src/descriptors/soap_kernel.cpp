@@ -6,6 +6,7 @@
 
 #include "descriptors/soap_kernel.hpp"
 
+#include "descriptors/kernel_tools.hpp"
 #include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
 
@@ -41,30 +42,13 @@ struct Workspace {
     int* order;      // (neighbours) of a particle, by species
 };
 
-/// Hands out the scratch memory in whole cache lines, or only counts it.
-struct Cursor {
-    double* start;
-    long used;
-
-    template <class T>
-    T* take(long count) {
-        double* taken = start == nullptr ? nullptr : start + used;
-        used += (count * static_cast<long>(sizeof(T)) + 63) / 64 * 8;
-        return reinterpret_cast<T*>(taken);
-    }
-};
-
 Workspace lay_out(const SoapTables& tables, const Neighbourhoods& block, double* scratch,
                   long* size) {
     const Sizes sizes = sizes_of(tables);
-    int most = 0;
-    for (int i = 0; i < block.n; ++i) {
-        const int count = block.starts[i + 1] - block.starts[i];
-        most = count > most ? count : most;
-    }
+    const int most = most_neighbours(block);
     const long per_species = static_cast<long>(sizes.n_lm) * sizes.n_padded;
     const long row = tables.n_radial + lanes;
-    Cursor cursor{scratch, 0};
+    ScratchCursor cursor{scratch, 0};
     Workspace work;
     work.coefficients = cursor.take<double>(per_species * tables.n_species);
     work.adjoint = cursor.take<double>(per_species * tables.n_species);
@@ -397,9 +381,8 @@ void vjp(const SoapTables& tables, const Neighbourhoods& block, const double* we
 
 }  // namespace
 
-#define TORCHML_JOIN_(a, b) a##b
-#define TORCHML_JOIN(a, b) TORCHML_JOIN_(a, b)
-const SoapKernels TORCHML_JOIN(soap_kernels_, TORCHML_KERNEL_SET) = {lanes, scratch_size, values,
-                                                                     vjp};
+template <>
+const DescriptorKernels<SoapTables> KernelSets<SoapTables>::TORCHML_KERNEL_SET = {
+    lanes, scratch_size, values, vjp};
 
 }  // namespace torchml

@@ -1,8 +1,8 @@
 #pragma once
 
-namespace torchml {
+#include "descriptors/descriptor_kernels.hpp"
 
-struct Neighbourhoods;
+namespace torchml {
 
 /// What the kernels read of a SOAP descriptor; the arrays belong to others. The density's
 /// coefficients c(n, l, m) are sums over neighbours of radial functions F(n, l; r) times regular
@@ -31,20 +31,12 @@ struct SoapTables {
     const double* factors = nullptr;  ///< (l_max + 1) of the power spectrum
 };
 
-/// One set of kernels for each instruction set.
-struct SoapKernels {
-    int lanes;
-    /// How many doubles of scratch a block of any size wants, if its particles have at most so many
-    /// neighbours.
-    long (*scratch_size)(const SoapTables& tables, const Neighbourhoods& block);
-    void (*values)(const SoapTables& tables, const Neighbourhoods& block, double* scratch,
-                   double* values);
-    void (*vjp)(const SoapTables& tables, const Neighbourhoods& block, const double* weights,
-                double* scratch, double* gx, double* gy, double* gz);
-};
-
-extern const SoapKernels soap_kernels_baseline;
-extern const SoapKernels soap_kernels_avx2;
-extern const SoapKernels soap_kernels_avx512;
+// Defined in the kernels' source.
+template <>
+const DescriptorKernels<SoapTables> KernelSets<SoapTables>::baseline;
+template <>
+const DescriptorKernels<SoapTables> KernelSets<SoapTables>::avx2;
+template <>
+const DescriptorKernels<SoapTables> KernelSets<SoapTables>::avx512;
 
 }  // namespace torchml

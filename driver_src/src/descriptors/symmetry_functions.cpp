@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "base/error.hpp"
-#include "descriptors/aligned_memory.hpp"
-#include "descriptors/instruction_sets.hpp"
+#include "descriptors/kernel_descriptor.hpp"
 #include "descriptors/symmetry_functions_kernel.hpp"
 
 namespace torchml {
@@ -89,27 +88,13 @@ class Triplets {
     std::vector<int> n_squares_, angle_starts_, powers_, term_starts_, term_angles_, term_columns_;
 };
 
-const SymmetryKernels& symmetry_kernels() {
-#if defined(TORCHML_X86_KERNELS)
-    switch (instruction_set()) {
-        case InstructionSet::avx512:
-            return symmetry_kernels_avx512;
-        case InstructionSet::avx2:
-            return symmetry_kernels_avx2;
-        case InstructionSet::baseline:
-            break;
-    }
-#endif
-    return symmetry_kernels_baseline;
-}
-
-class SymmetryFunctions final : public Descriptor {
+/// The arrays that the kernels read, and the tables that point into them.
+class SymmetryFunctionArrays {
   public:
-    explicit SymmetryFunctions(const SymmetryFunctionSettings& settings)
-        : cutoffs_(settings.cutoffs),
-          g4_(settings.functions, 4),
-          g5_(settings.functions, 5),
-          kernels_(symmetry_kernels()) {
+    using Tables = SymmetryTables;
+
+    SymmetryFunctionArrays(const SymmetryFunctionSettings& settings, int /*lanes*/)
+        : cutoffs_(settings.cutoffs), g4_(settings.functions, 4), g5_(settings.functions, 5) {
         for (std::size_t k = 0; k < settings.functions.size(); ++k) {
             const Function& function = settings.functions[k];
             const int column = static_cast<int>(k);
@@ -140,39 +125,21 @@ class SymmetryFunctions final : public Descriptor {
         tables_.g5 = g5_.tables();
     }
 
-    int width() const override { return tables_.width; }
+    SymmetryFunctionArrays(const SymmetryFunctionArrays&) = delete;
+    SymmetryFunctionArrays& operator=(const SymmetryFunctionArrays&) = delete;
 
-    double cutoff(int center_species, int neighbour_species) const override {
+    const SymmetryTables& tables() const { return tables_; }
+
+    double cutoff(int center_species, int neighbour_species) const {
         return cutoffs_.of(center_species, neighbour_species);
     }
 
-    std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<Memory>(); }
-
-    void values(const Neighbourhoods& block, Scratch& scratch, double* values) const override {
-        kernels_.values(tables_, block, memory(block, scratch), values);
-    }
-
-    void vjp(const Neighbourhoods& block, const double* weights, Scratch& scratch, double* gx,
-             double* gy, double* gz) const override {
-        kernels_.vjp(tables_, block, weights, memory(block, scratch), gx, gy, gz);
-    }
-
   private:
-    struct Memory final : Scratch {
-        AlignedMemory doubles;
-    };
-
-    double* memory(const Neighbourhoods& block, Scratch& scratch) const {
-        const long size = kernels_.scratch_size(tables_, block);
-        return static_cast<Memory&>(scratch).doubles.at_least(static_cast<std::size_t>(size));
-    }
-
     PairCutoffs cutoffs_;
     std::vector<int> g1_columns_, g2_columns_, g3_columns_;
     std::vector<double> g2_etas_, g2_shifts_, g3_kappas_;
     Triplets g4_, g5_;
     SymmetryTables tables_;
-    const SymmetryKernels& kernels_;
 };
 
 }  // namespace
@@ -203,7 +170,7 @@ std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettin
                  ".");
         }
     }
-    return std::make_unique<SymmetryFunctions>(settings);
+    return std::make_unique<KernelDescriptor<SymmetryFunctionArrays>>(settings);
 }
 
 }  // namespace torchml

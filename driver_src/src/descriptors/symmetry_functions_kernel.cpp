@@ -11,13 +11,12 @@
 
 #include "descriptors/symmetry_functions_kernel.hpp"
 
+#include "descriptors/kernel_tools.hpp"
 #include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
 
 namespace torchml {
 namespace {
-
-constexpr double pi = 3.14159265358979323846;
 
 /// Triplets in a tile.
 constexpr int tile_size = 128;
@@ -71,36 +70,16 @@ struct Work {
     Vec *angles, *slopes;  // (larger number of angles) and their derivatives by the cosine
 };
 
-TORCHML_INLINE int larger(int a, int b) { return a > b ? a : b; }
-
-int most_neighbours(const Neighbourhoods& block) {
-    int most = 0;
-    for (int i = 0; i < block.n; ++i) most = larger(most, block.starts[i + 1] - block.starts[i]);
-    return most;
-}
-
-/// Hands out the scratch memory in whole vectors, or only counts it.
-struct Memory {
-    double* start;
-    long used;
-
-    double* take(long count) {
-        double* taken = start == nullptr ? nullptr : start + used;
-        used += (count + 7) / 8 * 8;
-        return taken;
-    }
-};
-
-Work divide(const SymmetryTables& tables, const Neighbourhoods& block, Memory& memory) {
+Work divide(const SymmetryTables& tables, const Neighbourhoods& block, ScratchCursor& cursor) {
     Work work{};
     const int n = padded(most_neighbours(block));
     Pairs& pairs = work.pairs;
     double** const arrays[] = {&pairs.x,  &pairs.y,       &pairs.z,  &pairs.r,
                                &pairs.r2, &pairs.inverse, &pairs.f,  &pairs.slope,
                                &pairs.u,  &pairs.cx,      &pairs.cy, &pairs.cz};
-    for (double** array : arrays) *array = memory.take(n);
-    pairs.squares = memory.take(static_cast<long>(n) * tables.n_species);
-    pairs.wavenumbers = memory.take(static_cast<long>(n) * tables.n_species);
+    for (double** array : arrays) *array = cursor.take<double>(n);
+    pairs.squares = cursor.take<double>(static_cast<long>(n) * tables.n_species);
+    pairs.wavenumbers = cursor.take<double>(static_cast<long>(n) * tables.n_species);
 
     Tile& tile = work.tile;
     constexpr int size = tile_size + 2 * lanes;
@@ -108,24 +87,23 @@ Work divide(const SymmetryTables& tables, const Neighbourhoods& block, Memory& m
                                 &tile.r2,         &tile.inverse,    &tile.slope_j,    &tile.slope_k,
                                 &tile.inverse2_j, &tile.inverse2_k, &tile.cross,      &tile.along_j,
                                 &tile.along_k};
-    for (double** column : columns) *column = memory.take(size);
-    tile.k = reinterpret_cast<int*>(memory.take(size));
-    tile.rows =
-        reinterpret_cast<Row*>(memory.take((size * static_cast<long>(sizeof(Row)) + 7) / 8));
+    for (double** column : columns) *column = cursor.take<double>(size);
+    tile.k = cursor.take<int>(size);
+    tile.rows = cursor.take<Row>(size);
 
     const int n_terms = larger(tables.g4.n_terms, tables.g5.n_terms);
     const int n_angles = larger(tables.g4.n_angles, tables.g5.n_angles);
-    work.sums = reinterpret_cast<Vec*>(memory.take(static_cast<long>(n_terms) * lanes));
-    work.weights = memory.take(n_terms);
-    work.angles = reinterpret_cast<Vec*>(memory.take(static_cast<long>(n_angles) * lanes));
-    work.slopes = reinterpret_cast<Vec*>(memory.take(static_cast<long>(n_angles) * lanes));
+    work.sums = cursor.take<Vec>(n_terms);
+    work.weights = cursor.take<double>(n_terms);
+    work.angles = cursor.take<Vec>(n_angles);
+    work.slopes = cursor.take<Vec>(n_angles);
     return work;
 }
 
 long scratch_size(const SymmetryTables& tables, const Neighbourhoods& block) {
-    Memory memory{nullptr, 0};
-    divide(tables, block, memory);
-    return memory.used;
+    ScratchCursor cursor{nullptr, 0};
+    divide(tables, block, cursor);
+    return cursor.used;
 }
 
 TORCHML_INLINE double sum(Vec v) {
@@ -465,8 +443,8 @@ void triplet_vjp(const TripletTables& tables, const int* species, const double* 
 
 void values(const SymmetryTables& tables, const Neighbourhoods& block, double* scratch,
             double* values) {
-    Memory memory{scratch, 0};
-    Work work = divide(tables, block, memory);
+    ScratchCursor cursor{scratch, 0};
+    Work work = divide(tables, block, cursor);
     for (int i = 0; i < block.n; ++i, values += tables.width) {
         const int* species = block.neighbour_species + block.starts[i];
         read_pairs(tables, block, i, work.pairs);
@@ -478,8 +456,8 @@ void values(const SymmetryTables& tables, const Neighbourhoods& block, double* s
 
 void vjp(const SymmetryTables& tables, const Neighbourhoods& block, const double* weights,
          double* scratch, double* gx, double* gy, double* gz) {
-    Memory memory{scratch, 0};
-    Work work = divide(tables, block, memory);
+    ScratchCursor cursor{scratch, 0};
+    Work work = divide(tables, block, cursor);
     Pairs& pairs = work.pairs;
     for (int i = 0; i < block.n; ++i, weights += tables.width) {
         const int begin = block.starts[i];
@@ -498,9 +476,8 @@ void vjp(const SymmetryTables& tables, const Neighbourhoods& block, const double
 
 }  // namespace
 
-#define TORCHML_JOIN_(a, b) a##b
-#define TORCHML_JOIN(a, b) TORCHML_JOIN_(a, b)
-const SymmetryKernels TORCHML_JOIN(symmetry_kernels_, TORCHML_KERNEL_SET) = {scratch_size, values,
-                                                                             vjp};
+template <>
+const DescriptorKernels<SymmetryTables> KernelSets<SymmetryTables>::TORCHML_KERNEL_SET = {
+    lanes, scratch_size, values, vjp};
 
 }  // namespace torchml

@@ -1,8 +1,8 @@
 #pragma once
 
-namespace torchml {
+#include "descriptors/descriptor_kernels.hpp"
 
-struct Neighbourhoods;
+namespace torchml {
 
 /// Triplet functions of one kind (g4 or g5),
 ///     2^(1 - zeta) (1 + lambda cos)^zeta exp(-eta S) F,
@@ -46,18 +46,12 @@ struct SymmetryTables {
     TripletTables g5;
 };
 
-/// One set of kernels for each instruction set.
-struct SymmetryKernels {
-    /// How many doubles of scratch, at the boundary of a cache line, a block wants.
-    long (*scratch_size)(const SymmetryTables& tables, const Neighbourhoods& block);
-    void (*values)(const SymmetryTables& tables, const Neighbourhoods& block, double* scratch,
-                   double* values);
-    void (*vjp)(const SymmetryTables& tables, const Neighbourhoods& block, const double* weights,
-                double* scratch, double* gx, double* gy, double* gz);
-};
-
-extern const SymmetryKernels symmetry_kernels_baseline;
-extern const SymmetryKernels symmetry_kernels_avx2;
-extern const SymmetryKernels symmetry_kernels_avx512;
+// Defined in the kernels' source.
+template <>
+const DescriptorKernels<SymmetryTables> KernelSets<SymmetryTables>::baseline;
+template <>
+const DescriptorKernels<SymmetryTables> KernelSets<SymmetryTables>::avx2;
+template <>
+const DescriptorKernels<SymmetryTables> KernelSets<SymmetryTables>::avx512;
 
 }  // namespace torchml
