@@ -6,7 +6,6 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -25,6 +24,7 @@
 #include "process/cores.hpp"
 #include "process/device.hpp"
 #include "process/launcher.hpp"
+#include "process/python_lock.hpp"
 #include "process/threads.hpp"
 #include "runtime/compiled/compatibility.hpp"
 #include "runtime/compiled/package.hpp"
@@ -118,26 +118,6 @@ class ArrayNeighbours final : public NeighbourSource {
   private:
     const std::vector<std::int64_t>& starts_;
     const int* indices_;
-};
-
-/// Gives up Python's lock while it lives. As pybind11's, but for the end of the interpreter: up to
-/// Python 3.13 a thread that then wants the lock back is ended by unwinding its stack, which
-/// destructors turn into the end of the process by a signal. Here it waits for the proper end.
-class LockReleased {
-  public:
-    LockReleased() : thread_(PyEval_SaveThread()) {}
-    ~LockReleased() {
-        try {
-            PyEval_RestoreThread(thread_);
-        } catch (...) {
-            for (;;) pause();
-        }
-    }
-    LockReleased(const LockReleased&) = delete;
-    LockReleased& operator=(const LockReleased&) = delete;
-
-  private:
-    PyThreadState* thread_;
 };
 
 class PythonPotential {
@@ -249,7 +229,7 @@ class PythonPotential {
             results.particle_virials = particle_virials->mutable_data();
         }
         {
-            const LockReleased released;
+            const PythonLockReleased released(PyEval_SaveThread());
             const std::lock_guard<std::mutex> alone(computing_);  // threads may share the potential
             potential_.prepare(system);
             potential_.evaluate(results);
@@ -277,7 +257,7 @@ class PythonDescriptor {
         Array<double> values(std::vector<py::ssize_t>{unfolded.n_atoms, width()});
         double* data = values.mutable_data();
         {
-            const LockReleased released;
+            const PythonLockReleased released(PyEval_SaveThread());
             const std::lock_guard<std::mutex> alone(computing_);
             calculator_.values(unfolded.view(), data);
         }
@@ -298,7 +278,7 @@ class PythonDescriptor {
         double* of_positions = gradient.mutable_data();
         double* of_strain = virial.mutable_data();
         {
-            const LockReleased released;
+            const PythonLockReleased released(PyEval_SaveThread());
             const std::lock_guard<std::mutex> alone(computing_);
             calculator_.vjp(system, weights.data(), of_positions, of_strain);
         }

@@ -11,9 +11,9 @@
 
 #include "base/error.hpp"
 #include "base/variables.hpp"
-#include "kim/python_lock.hpp"
 #include "process/forking.hpp"
 #include "process/launcher.hpp"
+#include "process/python_lock.hpp"
 
 namespace torchml::kim {
 

@@ -13,8 +13,8 @@
 #include "engine/potential.hpp"
 #include "kim/job.hpp"
 #include "kim/model_files.hpp"
-#include "kim/python_lock.hpp"
 #include "kim/units.hpp"
+#include "process/python_lock.hpp"
 #include "runtime/messages.hpp"
 
 namespace torchml::kim {
@@ -284,7 +284,7 @@ extern "C" int torchml_model_driver_create(KIM::ModelDriverCreate* const create,
                                            KIM::EnergyUnit const energy, KIM::ChargeUnit const,
                                            KIM::TemperatureUnit const, KIM::TimeUnit const) {
     return torchml::kim::guarded(create, __LINE__, [&] {
-        const torchml::kim::PythonLockReleased released;
+        const torchml::PythonLockReleased released;
         torchml::kim::create_model(create, torchml::kim::convert_units(length, energy));
     });
 }

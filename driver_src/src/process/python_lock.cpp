@@ -1,9 +1,9 @@
-#include "kim/python_lock.hpp"
+#include "process/python_lock.hpp"
 
 #include <dlfcn.h>
 #include <unistd.h>
 
-namespace torchml::kim {
+namespace torchml {
 
 namespace {
 
@@ -32,13 +32,13 @@ struct PythonFunctions {
                restore_thread != nullptr;
     }
 
-    /// Whether this thread does. Not by PyGILState_Check(), which says so of every thread once
-    /// there is a second interpreter.
+    /// Whether this thread holds the lock. PyGILState_Check() says yes to every thread once there
+    /// is a second interpreter.
     bool lock_is_held() const {
         const void* state = current_state();
         if (state == nullptr) return false;
-        // Each thread has a current state of its own since 3.12; before, it is that of the thread
-        // which holds the lock, whichever that is.
+        // Since 3.12 each thread has its own current state; before, there is one, that of whichever
+        // thread holds the lock.
         const bool of_this_thread = version != nullptr && *version >= 0x030c0000;
         return of_this_thread || state == state_of_this_thread();
     }
@@ -50,7 +50,7 @@ struct PythonFunctions {
     }
 };
 
-// Looked up anew each time a lock may be held: Python can come into a process later than we.
+// Looked up each time a lock may be held: a process can load Python after the driver.
 PythonFunctions python() { return {}; }
 
 }  // namespace
@@ -72,11 +72,8 @@ PythonLockReleased::~PythonLockReleased() {
     try {
         python().restore_thread(thread_state_);
     } catch (...) {
-        // Python is ending, and up to 3.13 ends threads that want its lock by unwinding their
-        // stacks: through destructors, which terminates the process. As later versions do, wait for
-        // the end.
-        for (;;) pause();
+        for (;;) pause();  // Python is ending; its later versions do the same
     }
 }
 
-}  // namespace torchml::kim
+}  // namespace torchml
