@@ -80,12 +80,13 @@ std::optional<std::string> ListCheck::look(const System& system,
                                            const std::vector<double>& coordinates,
                                            const NearNeighbours& near) {
     if (told_ || system.complete_lists) return std::nullopt;
+    const std::int64_t n_rows =
+        system.n - std::count(system.contributing, system.contributing + system.n, 0);
+    if (n_rows == 0 || !is_due({system.n, n_rows, near.n_listed()})) return std::nullopt;
     contributing_.clear();
     for (std::int64_t i = 0; i < system.n; ++i) {
         if (system.contributing[i] != 0) contributing_.push_back(static_cast<std::int32_t>(i));
     }
-    const auto n_rows = static_cast<std::int64_t>(contributing_.size());
-    if (n_rows == 0 || !is_due({system.n, n_rows, near.n_listed()})) return std::nullopt;
     const double square = near.square() * a_little_less;
     // Rounding must not put a neighbour two cells away.
     if (!fill_cells(system, coordinates, std::sqrt(near.square()) * (1.0 + 1e-9))) {
