@@ -7,6 +7,20 @@
 
 namespace torchml {
 
+namespace {
+
+/// The values of a switch, in pairs: off, the default, comes first.
+constexpr std::initializer_list<Value> off_and_on = {{"0", "off, the default"},
+                                                     {"1", "on"},
+                                                     {"no", ""},
+                                                     {"yes", ""},
+                                                     {"false", ""},
+                                                     {"true", ""},
+                                                     {"off", ""},
+                                                     {"on", ""}};
+
+}  // namespace
+
 Environment process_environment() {
     return [](const std::string& name) -> std::optional<std::string> {
         const char* value = std::getenv(name.c_str());
@@ -53,18 +67,17 @@ std::size_t choose_variable(const Environment& environment, const char* name,
 }
 
 bool switch_variable(const Environment& environment, const char* name) {
-    // Off comes first, as the default; the words stand in pairs.
-    return choose_variable(environment, name,
-                           {{"0", "off, the default"},
-                            {"1", "on"},
-                            {"no", ""},
-                            {"yes", ""},
-                            {"false", ""},
-                            {"true", ""},
-                            {"off", ""},
-                            {"on", ""}}) %
-               2 ==
-           1;
+    return choose_variable(environment, name, off_and_on) % 2 == 1;
+}
+
+bool means_off(const std::string& value) {
+    const std::string word = plain_word(value);
+    std::size_t place = 0;
+    for (const Value& known : off_and_on) {
+        if (word == known.name) return place % 2 == 0;
+        ++place;
+    }
+    return false;
 }
 
 }  // namespace torchml

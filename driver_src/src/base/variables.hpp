@@ -39,6 +39,9 @@ std::size_t choose_variable(const Environment& environment, const char* name,
 /// A variable that turns something on (1, yes, true, on) or off (0, no, false, off, not set).
 bool switch_variable(const Environment& environment, const char* name);
 
+/// Whether a value is one of those that turn a switch off.
+bool means_off(const std::string& value);
+
 /// Without spaces around it, in small letters.
 std::string plain_word(const std::string& text);
 

@@ -9,11 +9,6 @@ namespace {
 
 constexpr const char* elements_map = "KIM_MODEL_ELEMENTS_MAP";
 
-bool means_no(const std::string& value) {
-    const std::string word = plain_word(value);
-    return word == "0" || word == "no" || word == "false" || word == "off";
-}
-
 [[noreturn]] void contradict(const std::string& file, bool recorded, const std::string& who,
                              const std::string& remedy) {
     fail("parameter file ", file, " has the setting 'atomic_numbers ", recorded ? "True" : "False",
@@ -61,7 +56,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
         return {*given, recorded ? Source::package : Source::caller};
     }
     const auto value = variable(environment, elements_map);
-    const bool wanted = value && !means_no(*value);
+    const bool wanted = value && !means_off(*value);
     if (recorded) {
         if (value && *recorded != wanted) {
             contradict(file, *recorded,
