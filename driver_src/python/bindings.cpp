@@ -22,7 +22,7 @@
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
 #include "process/cores.hpp"
-#include "process/device.hpp"
+#include "process/device_choice.hpp"
 #include "process/launcher.hpp"
 #include "process/python_lock.hpp"
 #include "process/threads.hpp"

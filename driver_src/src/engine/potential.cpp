@@ -18,10 +18,10 @@
 #include "process/host_state.hpp"
 #include "process/profile.hpp"
 #include "process/threads.hpp"
-#include "runtime/devices.hpp"
 #include "runtime/load.hpp"
 #include "runtime/loaded_libraries.hpp"
 #include "runtime/memory/tensor_memory.hpp"
+#include "runtime/torch_devices.hpp"
 #include "runtime/type_names.hpp"
 
 namespace torchml {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "process/device.hpp"
+#include "process/device_choice.hpp"
 
 namespace torchml {
 

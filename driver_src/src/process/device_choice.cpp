@@ -1,4 +1,4 @@
-#include "process/device.hpp"
+#include "process/device_choice.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "runtime/devices.hpp"
+#include "runtime/torch_devices.hpp"
 
 #include <ATen/ops/empty.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
