@@ -393,8 +393,8 @@ PYBIND11_MODULE(_core, module) {
                                [](const PythonPotential& p) { return p.parameters().model_file; })
         .def_property_readonly("has_descriptor",
                                [](const PythonPotential& p) {
-                                   return p.parameters().preprocessing ==
-                                          torchml::Preprocessing::descriptor;
+                                   return p.parameters().convention ==
+                                          torchml::CallingConvention::descriptor;
                                })
         .def_property_readonly("defines_particle_virials",
                                &PythonPotential::defines_particle_virials)

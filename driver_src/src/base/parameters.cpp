@@ -72,11 +72,11 @@ std::vector<std::string> elements(ValueLines& lines) {
     return result;
 }
 
-Preprocessing preprocessing(ValueLines& lines) {
+CallingConvention convention(ValueLines& lines) {
     const std::string text = lines.next("the preprocessing");
-    if (lower(text) == "none") return Preprocessing::none;
-    if (lower(text) == "descriptor") return Preprocessing::descriptor;
-    if (lower(text) == "graph") return Preprocessing::graph;
+    if (lower(text) == "none") return CallingConvention::neighbours;
+    if (lower(text) == "descriptor") return CallingConvention::descriptor;
+    if (lower(text) == "graph") return CallingConvention::graph;
     lines.reject("the preprocessing has to be None, Descriptor or Graph, not '", text, "'.");
 }
 
@@ -106,7 +106,7 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
         lines.reject("the setting ", name, " is for models with preprocessing ", patterns,
                      " only.");
     };
-    const bool graph = parameters.preprocessing == Preprocessing::graph;
+    const bool graph = parameters.convention == CallingConvention::graph;
     if (name == "edge_receiver_row") {
         require_pattern(graph, "Graph");
         if (value != "0" && value != "1") {
@@ -120,7 +120,7 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
     } else if (name == "precision") {
         parameters.precision = precision_setting(lines, value);
     } else if (name == "atomic_numbers") {
-        require_pattern(parameters.preprocessing != Preprocessing::descriptor, "None or Graph");
+        require_pattern(parameters.convention != CallingConvention::descriptor, "None or Graph");
         parameters.atomic_numbers = truth_setting(lines, name, value);
     } else {
         lines.reject("unknown setting '", name,
@@ -143,9 +143,9 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
     ValueLines lines = value_lines(text, name);
     Parameters parameters;
     parameters.elements = elements(lines);
-    parameters.preprocessing = preprocessing(lines);
+    parameters.convention = convention(lines);
     parameters.cutoff = length(lines, "the cutoff");
-    if (parameters.preprocessing == Preprocessing::graph) {
+    if (parameters.convention == CallingConvention::graph) {
         parameters.n_layers = whole_number(lines, "the number of graph layers", 1, 1000);
     }
     parameters.model_file = lines.next("the model file's name");
@@ -159,7 +159,7 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
 std::string with_cutoff(const std::string& text, const std::string& name, double cutoff) {
     ValueLines lines = value_lines(text, name);
     elements(lines);
-    preprocessing(lines);
+    convention(lines);
     const std::string value = lines.next("the cutoff");
     std::size_t start = 0;
     for (int line = 1; line < lines.number(); ++line) start = text.find('\n', start) + 1;

@@ -7,11 +7,11 @@
 
 namespace torchml {
 
-/// What is made of a simulator's arrays before the model sees them; also the calling convention.
-enum class Preprocessing {
-    none,        ///< species, coordinates and neighbour list as they are
-    descriptor,  ///< a descriptor per contributing particle
-    graph,       ///< staged graphs, one per message-passing layer
+/// What a model's forward takes. The parameter file calls it the preprocessing.
+enum class CallingConvention {
+    neighbours,  ///< 1: species, coordinates and neighbour lists; `None` in the file
+    descriptor,  ///< 2: a descriptor per contributing particle; `Descriptor`
+    graph,       ///< 3: staged graphs, one per message-passing layer; `Graph`
 };
 
 /// The floating-point type of a model's inputs.
@@ -30,7 +30,7 @@ struct GraphOptions {
 /// The contents of a portable model's `*.param` file.
 struct Parameters {
     std::vector<std::string> elements;  ///< in the order of the model's species codes
-    Preprocessing preprocessing = Preprocessing::none;
+    CallingConvention convention = CallingConvention::neighbours;
     double cutoff = 0.0;  ///< Å
     int n_layers = 1;     ///< message-passing layers; 1 without a graph
     std::string model_file;

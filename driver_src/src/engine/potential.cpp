@@ -148,7 +148,7 @@ struct Potential::Implementation {
     }
 
     void set_species_codes(const std::vector<int>& chosen) {
-        if (parameters.preprocessing == Preprocessing::descriptor) {
+        if (parameters.convention == CallingConvention::descriptor) {
             fail("a descriptor model sees no species codes.");
         }
         if (chosen.size() != codes.size()) {
@@ -166,7 +166,7 @@ struct Potential::Implementation {
             fail("the cutoff has to be a positive length, not ", cutoff, " Å.");
         }
         if (cutoff == parameters.cutoff) return;
-        if (parameters.preprocessing == Preprocessing::descriptor) {
+        if (parameters.convention == CallingConvention::descriptor) {
             fail(
                 "the cutoffs of a descriptor model stand in its descriptor file and belong to what "
                 "the model was trained on; they cannot be changed.");
@@ -212,7 +212,7 @@ struct Potential::Implementation {
     /// that the same run gives the same numbers again.
     int threads() const {
         const Threads all = process_threads();
-        const bool descriptor = parameters.preprocessing == Preprocessing::descriptor;
+        const bool descriptor = parameters.convention == CallingConvention::descriptor;
         const bool many = n_contributing >= parallel_particles;
         const bool worthwhile =
             tensor_bytes ? *tensor_bytes >= parallel_bytes || (descriptor && many) : many;
@@ -277,7 +277,7 @@ struct Potential::Implementation {
 
     /// See SpeciesCodes::doubt().
     std::string doubt_of_codes() const {
-        return parameters.preprocessing == Preprocessing::descriptor ? "" : kind_of_codes.doubt();
+        return parameters.convention == CallingConvention::descriptor ? "" : kind_of_codes.doubt();
     }
 
     /// Runs the model on its inputs.

@@ -69,7 +69,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
         return {*recorded, Source::package};
     }
     if (!value) return {};
-    if (!wanted && parameters.preprocessing != Preprocessing::descriptor) {
+    if (!wanted && parameters.convention != CallingConvention::descriptor) {
         warnings.add(std::string("the environment variable ") + elements_map + " is '" + *value +
                      "', which means no: species codes are 0, 1, ... The original driver takes any "
                      "value for yes; unset the variable to mean no to both.");

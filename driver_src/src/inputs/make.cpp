@@ -10,12 +10,12 @@ namespace torchml {
 std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
     const Parameters& parameters = source.parameters;
     const at::ScalarType scalar = source.scalar;
-    switch (parameters.preprocessing) {
-        case Preprocessing::none:
+    switch (parameters.convention) {
+        case CallingConvention::neighbours:
             return make_neighbour_inputs(parameters.cutoff, scalar, source.rounded);
-        case Preprocessing::descriptor:
+        case CallingConvention::descriptor:
             return make_descriptor_inputs(source);
-        case Preprocessing::graph:
+        case CallingConvention::graph:
 #ifdef TORCHML_NO_GRAPH
             fail(
                 "the model wants staged graphs (preprocessing 'Graph'), but this driver was built ",
@@ -25,7 +25,7 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
                                      scalar, source.rounded);
 #endif
     }
-    fail("unknown preprocessing.");
+    fail("unknown calling convention.");
 }
 
 }  // namespace torchml
