@@ -112,11 +112,10 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
         if (value != "0" && value != "1") {
             lines.reject("edge_receiver_row has to be 0 or 1, not '", value, "'.");
         }
-        parameters.graph.receivers_only = true;
-        parameters.graph.receiver_row = value == "1";
+        parameters.graph.edge_receiver_row = value == "1" ? 1 : 0;
     } else if (name == "drop_unused_particles") {
         require_pattern(graph, "Graph");
-        parameters.graph.drop_unused = truth_setting(lines, name, value);
+        parameters.graph.drop_unused_particles = truth_setting(lines, name, value);
     } else if (name == "precision") {
         parameters.precision = precision_setting(lines, value);
     } else if (name == "atomic_numbers") {

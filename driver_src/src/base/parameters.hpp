@@ -19,12 +19,11 @@ enum class Precision { float64, float32, float16, bfloat16 };
 
 /// What a graph model can do without, beyond what all graph models can: less work for the same
 /// result. Set in the parameter file, after the values that every driver reads.
-struct GraphOptions {
-    /// Only edges that point at particles which the layer needs, instead of every pair in both
-    /// directions (`edge_receiver_row`).
-    bool receivers_only = false;
-    int receiver_row = 0;      ///< which row of edge_index those particles stand in
-    bool drop_unused = false;  ///< leave out particles in no graph (`drop_unused_particles`)
+struct GraphSettings {
+    /// Which row of edge_index holds the receivers (0 or 1): the model then gets only the edges
+    /// whose receiver the layer needs. Nothing: it gets every pair in both directions.
+    std::optional<int> edge_receiver_row;
+    bool drop_unused_particles = false;  ///< leave out particles that are in no graph
 };
 
 /// The contents of a portable model's `*.param` file.
@@ -38,7 +37,7 @@ struct Parameters {
     int n_inputs = 0;             ///< as the file says; the model's own signature is what counts
     std::string descriptor;       ///< "None" or the descriptor's name
     // Settings, which may follow the values that every driver reads.
-    GraphOptions graph;
+    GraphSettings graph;
     std::optional<Precision> precision;  ///< `precision`; nothing: it is not recorded
     std::optional<bool> atomic_numbers;  ///< `atomic_numbers`: the model's species codes are atomic
                                          ///< numbers; nothing: it is not recorded

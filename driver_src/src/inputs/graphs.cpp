@@ -11,10 +11,10 @@ namespace {
 
 class GraphInputs final : public Inputs {
   public:
-    GraphInputs(double cutoff, int n_layers, const GraphOptions& options, at::ScalarType scalar,
+    GraphInputs(double cutoff, int n_layers, const GraphSettings& settings, at::ScalarType scalar,
                 bool rounded)
         : cutoff_(cutoff),
-          options_(options),
+          settings_(settings),
           scalar_(scalar),
           rounded_(rounded),
           near_(cutoff),
@@ -129,7 +129,7 @@ class GraphInputs final : public Inputs {
     /// graph, ring by ring. Compiled models leave out what outer rings need not compute.
     void number_particles(const System& system) {
         const auto n = static_cast<std::size_t>(system.n);
-        renumbered_ = options_.drop_unused && ring_ends_.front() < n;
+        renumbered_ = settings_.drop_unused_particles && ring_ends_.front() < n;
         species_.renew().clear();
         not_contributing_.renew().clear();
         if (renumbered_) {
@@ -180,7 +180,7 @@ class GraphInputs final : public Inputs {
         const std::size_t outermost =
             k == 0 ? 0 : pair_ends_[k - 1];  // only ring k meets ring k + 1
         std::size_t n_turned = 0;
-        if (!options_.receivers_only) {
+        if (!settings_.edge_receiver_row) {
             for (std::size_t pair = outermost; pair < n_pairs; ++pair) {
                 n_turned += ring_[static_cast<std::size_t>(indices[pair])] > last_ring;
             }
@@ -188,8 +188,9 @@ class GraphInputs final : public Inputs {
         const std::size_t n_edges = n_pairs + n_turned;
         std::vector<std::int64_t>& edges = layers_[k].renew();
         edges.resize(2 * n_edges);
-        std::int64_t* center = edges.data() + (options_.receiver_row == 0 ? 0 : n_edges);
-        std::int64_t* neighbour = edges.data() + (options_.receiver_row == 0 ? n_edges : 0);
+        const bool receivers_first = settings_.edge_receiver_row.value_or(0) == 0;
+        std::int64_t* center = edges.data() + (receivers_first ? 0 : n_edges);
+        std::int64_t* neighbour = edges.data() + (receivers_first ? n_edges : 0);
         std::size_t pair = 0, turned = n_pairs;
         for (std::size_t row = 0; row < ring_ends_[k]; ++row) {
             const std::int64_t i = number_of(reached_[row]);
@@ -235,7 +236,7 @@ class GraphInputs final : public Inputs {
     static constexpr int unreached = -1;
 
     double cutoff_;
-    GraphOptions options_;
+    GraphSettings settings_;
     at::ScalarType scalar_;
     bool rounded_;                        // the model rounds coordinates
     Buffer<double> coordinates_;          // of all particles
@@ -258,9 +259,10 @@ class GraphInputs final : public Inputs {
 
 }  // namespace
 
-std::unique_ptr<Inputs> make_graph_inputs(double cutoff, int n_layers, const GraphOptions& options,
-                                          at::ScalarType scalar, bool rounded) {
-    return std::make_unique<GraphInputs>(cutoff, n_layers, options, scalar, rounded);
+std::unique_ptr<Inputs> make_graph_inputs(double cutoff, int n_layers,
+                                          const GraphSettings& settings, at::ScalarType scalar,
+                                          bool rounded) {
+    return std::make_unique<GraphInputs>(cutoff, n_layers, settings, scalar, rounded);
 }
 
 }  // namespace torchml
