@@ -7,7 +7,7 @@
 
 #include "base/error.hpp"
 #include "descriptors/load.hpp"
-#include "inputs/descriptors.hpp"
+#include "inputs/descriptor_inputs.hpp"
 #include "process/forking.hpp"
 #include "process/host_state.hpp"
 #include "process/threads.hpp"

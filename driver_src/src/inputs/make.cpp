@@ -1,9 +1,9 @@
 #include "inputs/make.hpp"
 
 #include "base/error.hpp"
-#include "inputs/descriptors.hpp"
-#include "inputs/graphs.hpp"
-#include "inputs/neighbours.hpp"
+#include "inputs/descriptor_inputs.hpp"
+#include "inputs/graph_inputs.hpp"
+#include "inputs/neighbour_inputs.hpp"
 
 namespace torchml {
 

@@ -1,4 +1,4 @@
-#include "inputs/descriptors.hpp"
+#include "inputs/descriptor_inputs.hpp"
 
 #include <algorithm>
 #include <cmath>

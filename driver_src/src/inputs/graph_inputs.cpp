@@ -1,4 +1,4 @@
-#include "inputs/graphs.hpp"
+#include "inputs/graph_inputs.hpp"
 
 #include <algorithm>
 

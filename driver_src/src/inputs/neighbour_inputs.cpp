@@ -1,4 +1,4 @@
-#include "inputs/neighbours.hpp"
+#include "inputs/neighbour_inputs.hpp"
 
 #include <algorithm>
 
