@@ -1,7 +1,6 @@
 #include "kim/job.hpp"
 
 #include <dlfcn.h>
-#include <link.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -14,31 +13,18 @@
 #include "process/forking.hpp"
 #include "process/launcher.hpp"
 #include "process/python_lock.hpp"
+#include "process/shared_libraries.hpp"
 
 namespace torchml::kim {
 
 namespace {
 
-std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
 bool starts_with(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
-
-/// The shared libraries in this process, by their paths.
-std::vector<std::string> loaded_libraries() {
-    std::vector<std::string> paths;
-    dl_iterate_phdr(
-        [](dl_phdr_info* info, std::size_t, void* found) {
-            static_cast<std::vector<std::string>*>(found)->emplace_back(info->dlpi_name);
-            return 0;
-        },
-        &paths);
-    return paths;
-}
 
 /// Whether LAMMPS runs in this process: as a library of any program's, or as the program.
 bool runs_lammps() {
-    for (const std::string& path : loaded_libraries()) {
-        if (starts_with(file_name(path), "liblammps")) return true;
+    for (const auto& path : shared_libraries()) {
+        if (starts_with(path.filename(), "liblammps")) return true;
     }
     std::error_code none;
     const std::string program =
@@ -53,8 +39,8 @@ class StartedMpi {
     StartedMpi() {
         if (take(RTLD_DEFAULT)) return;
         // Python opens its modules, and MPI with them, so that nobody else sees their symbols.
-        for (const std::string& path : loaded_libraries()) {
-            if (!starts_with(file_name(path), "libmpi")) continue;
+        for (const auto& path : shared_libraries()) {
+            if (!starts_with(path.filename(), "libmpi")) continue;
             void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
             if (library != nullptr && take(library)) return;
         }
@@ -107,7 +93,7 @@ class StartedMpi {
         world_ = dlsym(library, "ompi_mpi_comm_world");
         Dl_info place;
         if (dladdr(dlsym(library, "MPI_Abort"), &place) != 0 && place.dli_fname != nullptr &&
-            starts_with(file_name(place.dli_fname), "libmpi_abi")) {
+            starts_with(std::filesystem::path(place.dli_fname).filename(), "libmpi_abi")) {
             world_ = reinterpret_cast<void*>(standard_world);
         }
         if (world_ != nullptr) {

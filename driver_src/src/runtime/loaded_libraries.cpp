@@ -7,7 +7,6 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mv.h>
 #include <dlfcn.h>
-#include <link.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "process/shared_libraries.hpp"
 #include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
 
@@ -27,22 +27,15 @@ namespace torchml {
 namespace {
 
 /// A libtorch_cpu or libc10 of this process, symbolic links followed.
-std::set<std::filesystem::path> loaded_libraries(const std::string& beginning) {
-    struct Search {
-        std::string beginning;
-        std::set<std::filesystem::path> found;
-    } search{beginning + ".so", {}};
-    const auto look = [](dl_phdr_info* library, std::size_t, void* data) {
-        Search& wanted = *static_cast<Search*>(data);
-        const std::filesystem::path path = library->dlpi_name;
-        if (path.filename().string().rfind(wanted.beginning, 0) != 0) return 0;
+std::set<std::filesystem::path> loaded_libraries(const std::string& name) {
+    std::set<std::filesystem::path> found;
+    for (const std::filesystem::path& path : shared_libraries()) {
+        if (path.filename().string().rfind(name + ".so", 0) != 0) continue;
         std::error_code failed;
         const auto real = std::filesystem::canonical(path, failed);
-        wanted.found.insert(failed ? path : real);
-        return 0;
-    };
-    dl_iterate_phdr(look, &search);
-    return search.found;
+        found.insert(failed ? path : real);
+    }
+    return found;
 }
 
 /// What a Python package of torch says in the file above its libraries; "" where there is none.
