@@ -260,7 +260,7 @@ class TestRefusals:
         own = torch.__version__.split("+")[0]
         folder = with_text_changed(lambda text: text.replace(f"torch {own}", "torch 2.9.1"))
         message = self.refused(folder)
-        assert "was compiled for torch 2.9, and this process runs torch" in message
+        assert "was compiled for torch 2.9, but this process runs torch" in message
         assert "torchml-install model compile" in message
 
     def test_code_for_one_thread_may_be_missing(

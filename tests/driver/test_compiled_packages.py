@@ -61,20 +61,20 @@ class TestMachines:
     @pytest.mark.parametrize("torch", ["2.12.0", "2.14.0", "2.1.3", "3.13.0"])
     def test_another_series_is_told(self, torch: str) -> None:
         message = refusal(ON_CPU, torch=torch)
-        assert f"compiled for torch 2.13, and this process runs torch {torch}" in message
+        assert f"compiled for torch 2.13, but this process runs torch {torch}" in message
         assert "torchml-install model compile" in message
 
     def test_another_kind_of_device_is_told_in_both_directions(self) -> None:
-        assert "compiled for the device cpu, and is to run on cuda" in refusal(
+        assert "compiled for the device cpu, but is to run on cuda" in refusal(
             ON_CPU, device="cuda", capability="9.0"
         )
         message = refusal(on_gpu("9.0"))
-        assert "compiled for the device cuda, and is to run on cpu" in message
+        assert "compiled for the device cuda, but is to run on cpu" in message
         assert "KIM_MODEL_EXECUTION_DEVICE=cuda" in message
 
     def test_another_kind_of_processor_is_told(self) -> None:
         message = refusal(ON_CPU, processor="aarch64")
-        assert "compiled for x86_64 processors; this machine has aarch64" in message
+        assert "compiled for x86_64 CPUs; this machine has aarch64" in message
 
     def test_instructions_that_are_missing_are_named(self) -> None:
         message = refusal(ON_CPU, instructions={"avx", "sse2"})

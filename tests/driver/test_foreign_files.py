@@ -110,10 +110,12 @@ def test_a_program_of_torch_export_is_to_be_compiled(tmp_path: Path) -> None:
     file = tmp_path / "m.pt2"
     torch.export.save(torch.export.export(Harmonic(), inputs), str(file))
     message = refusal(file, tmp_path / "model")
-    assert f"is a model that torch.export.save wrote (with torch {torch.__version__})" in message
+    assert f"was written by torch.export.save (torch {torch.__version__}) and" in message
     assert "torchml-install model compile" in message
     file.rename(tmp_path / "m.pt")
-    assert "torch.export.save wrote" in refusal(tmp_path / "m.pt", tmp_path / "as_torchscript")
+    assert "was written by torch.export.save" in refusal(
+        tmp_path / "m.pt", tmp_path / "as_torchscript"
+    )
 
 
 @pytest.mark.parametrize("saved", ["module", "state dict", "checkpoint"])
@@ -131,7 +133,7 @@ def test_a_pickle_of_torch_is_told_how_to_become_torchscript(
         warnings.simplefilter("ignore")
         torch.save(value, tmp_path / "m.pt", _use_new_zipfile_serialization=not old)
     message = refusal(tmp_path / "m.pt", tmp_path / "model")
-    assert ("is a Python pickle" if old else "is what torch.save wrote") in message
+    assert ("is a Python pickle" if old else "was written by torch.save") in message
     assert "torch.jit.script(model).save" in message
     assert "e3nn.util.jit.script" in message
     assert "torchml-install model inspect" in message
@@ -214,7 +216,7 @@ def test_a_package_of_nequip_is_told_for_what_it_is(tmp_path: Path) -> None:
 
 def test_a_package_by_torch_alone_is_told(tmp_path: Path) -> None:
     file = records(tmp_path / "m.pt2", {"data/aotinductor/model/m.wrapper.so": b"x"})
-    assert "does not say what its model takes" in refusal(file, tmp_path / "model")
+    assert "without a record (extra/torchml.txt)" in refusal(file, tmp_path / "model")
 
 
 def test_an_archive_that_torch_refuses_shows_none_of_its_frames(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_listed_libraries_that_cannot_be_opened_are_named(
 ) -> None:
     missing, broken = tmp_path / "libmissing.so", tmp_path / "libbroken.so"
     broken.write_text("no library\n")
-    for path, reason in ((missing, "is not there"), (broken, "invalid ELF header|too short")):
+    for path, reason in ((missing, "does not exist"), (broken, "invalid ELF header|too short")):
         monkeypatch.setenv("KIM_MODEL_TORCH_EXTENSIONS", f":{path}:")
         with pytest.raises(driver.Error, match=rf"KIM_MODEL_TORCH_EXTENSIONS.*{path}.*({reason})"):
             load(driver, sparse_tensor_model, tmp_path / "model")

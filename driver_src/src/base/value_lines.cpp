@@ -27,11 +27,11 @@ std::string read_small_file(const std::filesystem::path& file, const char* what)
     std::string text(longest_file + 1, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
     if (stream.bad() || !stream.is_open()) {
-        fail(what, " ", file.string(), " cannot be read. Is it there, and readable?");
+        fail(what, " ", file.string(), " cannot be read. Does it exist, and may you read it?");
     }
     text.resize(static_cast<std::size_t>(stream.gcount()));
     if (text.size() > longest_file) {
-        fail(what, " ", file.string(), " is too long to be one (over 1 MiB).");
+        fail(what, " ", file.string(), " is longer than 1 MiB. Is it another kind of file?");
     }
     return text;
 }

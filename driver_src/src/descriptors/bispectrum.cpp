@@ -299,27 +299,28 @@ class BispectrumArrays {
 std::unique_ptr<Descriptor> make_bispectrum(const BispectrumSettings& settings) {
     const auto n_species = static_cast<std::size_t>(std::max(settings.cutoffs.n_species, 0));
     if (n_species == 0 || settings.cutoffs.cutoffs.size() != n_species * n_species) {
-        fail("a bispectrum wants a cutoff for each pair of species; there are ",
-             settings.cutoffs.cutoffs.size(), " for ", settings.cutoffs.n_species, " species");
+        fail("a bispectrum needs a cutoff for each pair of species; there are ",
+             settings.cutoffs.cutoffs.size(), " for ", settings.cutoffs.n_species, " species.");
     }
     if (settings.weights.size() != n_species) {
-        fail("a bispectrum wants a weight for each species; there are ", settings.weights.size(),
-             " for ", settings.cutoffs.n_species, " species");
+        fail("a bispectrum needs a weight for each species; there are ", settings.weights.size(),
+             " for ", settings.cutoffs.n_species, " species.");
     }
     if (settings.twojmax < 0 || settings.twojmax > largest_twojmax) {
-        fail("a bispectrum's 2 jmax is ", settings.twojmax, "; it can be 0 to ", largest_twojmax);
+        fail("a bispectrum's jmax can be 0 to ", largest_twojmax / 2, ", not ",
+             0.5 * settings.twojmax, ". Train the model with a smaller one.");
     }
     if (settings.diagonal_style < 0 || settings.diagonal_style > 3) {
-        fail("a bispectrum's diagonal style is ", settings.diagonal_style, "; it can be 0 to 3");
+        fail("a bispectrum's diagonalstyle can be 0 to 3, not ", settings.diagonal_style, ".");
     }
     if (!std::isfinite(settings.rfac0) || !std::isfinite(settings.rmin0)) {
-        fail("a bispectrum's rfac0 and rmin0 have to be finite numbers; they are ", settings.rfac0,
-             " and ", settings.rmin0);
+        fail("a bispectrum's rfac0 and rmin0 have to be finite, not ", settings.rfac0, " and ",
+             settings.rmin0, ".");
     }
     for (const double cutoff : settings.cutoffs.cutoffs) {
         if (!(cutoff > settings.rmin0) || !std::isfinite(cutoff)) {
-            fail("a bispectrum's cutoffs have to be larger than its rmin0 (", settings.rmin0,
-                 " Å); one is ", cutoff, " Å");
+            fail("a bispectrum's cutoffs have to be larger than its rmin0, ", settings.rmin0,
+                 " Å; one is ", cutoff, " Å. Correct the one that is wrong.");
         }
     }
     return std::make_unique<KernelDescriptor<BispectrumArrays>>(settings);

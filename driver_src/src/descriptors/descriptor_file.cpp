@@ -58,7 +58,7 @@ class Reader {
                 file.settings = symmetry_functions(cutoffs, file.normalisation);
             }
         }
-        if (advance()) lines_.reject("there is nothing to come any more, but '", line_, "' does.");
+        if (advance()) lines_.reject("unexpected line after the end: '", line_, "'.");
         return file;
     }
 
@@ -140,7 +140,7 @@ class Reader {
         if (found != elements_.end()) return static_cast<int>(found - elements_.begin());
         std::string known;
         for (const std::string& one : elements_) known += (known.empty() ? "" : ", ") + one;
-        lines_.reject("'", element, "' is none of the model's elements (", known, ").");
+        lines_.reject("'", element, "' is not one of the model's elements (", known, ").");
     }
 
     int n_elements() const { return static_cast<int>(elements_.size()); }
@@ -159,7 +159,7 @@ class Reader {
         do {
             if (is_number(words_[0])) break;
             if (words_.size() != 3) {
-                lines_.reject("a pair of species and its cutoff is expected, not '", line_, "'.");
+                lines_.reject("expected a pair of species and its cutoff, not '", line_, "'.");
             }
             const int a = index_of(words_[0]), b = index_of(words_[1]);
             const double cutoff = positive("a cutoff (in Å)", words_[2]);
@@ -210,8 +210,7 @@ class Reader {
         static constexpr int n_parameters[] = {0, 2, 1, 3, 3};
         step("a kind of symmetry functions");
         if (!names_symmetry_function(words_[0])) {
-            lines_.reject("a kind of symmetry functions (g1 to g5) is expected, not '", line_,
-                          "'.");
+            lines_.reject("expected a kind of symmetry functions (g1 to g5), not '", line_, "'.");
         }
         const int kind = words_[0][1] - '0';
         const int expected = n_parameters[kind - 1];
@@ -220,8 +219,8 @@ class Reader {
             return;
         }
         if (words_.size() != 3) {
-            lines_.reject("'", words_[0], "' takes its numbers of rows and columns, not '", line_,
-                          "'.");
+            lines_.reject("'", words_[0], "' is followed by its numbers of rows and columns, not '",
+                          line_, "'.");
         }
         const int rows = whole_number("the number of rows", words_[1], 1, 1000000);
         const int columns = whole_number("the number of columns", words_[2], 0, 3);

@@ -27,7 +27,7 @@ InstructionSet instruction_set() {
     constexpr InstructionSet sets[] = {InstructionSet::avx512, InstructionSet::avx2,
                                        InstructionSet::baseline};
     const auto chosen = choose_variable(process_environment(), "TORCHML_INSTRUCTION_SET",
-                                        {{"avx512", "or the widest that this CPU has, the default"},
+                                        {{"avx512", "or the widest that this CPU has; the default"},
                                          {"avx2", ""},
                                          {"baseline", "what every CPU of its kind has"}});
     return std::min(supported, sets[chosen]);

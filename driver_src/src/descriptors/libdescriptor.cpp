@@ -326,9 +326,9 @@ void require_known_numbers(const KnownNumbers& known) {
     for (std::size_t k = 0; k < found.size(); ++k) {
         // Not a number is not close either.
         if (!(std::abs(found[k] - right[k]) <= 1e-9 * std::abs(known.sum))) {
-            fail(libdescriptor::library_path(), " computes other ",
-                 k == 0 ? "values" : "derivatives", " than libdescriptor 0.2.3: ", found[k],
-                 " where that gives ", right[k],
+            fail(libdescriptor::library_path(), " computes different ",
+                 k == 0 ? "values" : "derivatives", " from libdescriptor 0.2.3: ", found[k],
+                 " instead of ", right[k],
                  ". Install that version with `torchml-install deps --with libdescriptor`, or "
                  "leave KIM_MODEL_DESCRIPTOR_BACKEND unset.");
         }
@@ -356,7 +356,7 @@ std::unique_ptr<Descriptor> make_libdescriptor(const DescriptorSettings& setting
         throw;
     } catch (const std::exception& problem) {
         fail(libdescriptor::library_path(), " refuses the descriptor's settings: ", problem.what(),
-             ".");
+             ". Leave KIM_MODEL_DESCRIPTOR_BACKEND unset to use the driver's own descriptors.");
     }
 }
 

@@ -114,13 +114,14 @@ std::string library_path() {
     const std::string built_for = TORCHML_LIBDESCRIPTOR_LIBRARY;
     if (built_for.empty()) {
         fail(
-            "libdescriptor is wanted, but the environment variable LIBDESCRIPTOR_ROOT is not set "
+            "libdescriptor was requested, but the environment variable LIBDESCRIPTOR_ROOT is not "
+            "set "
             "and this driver was built without it.",
             advice);
     }
     std::error_code ignored;
     if (!std::filesystem::exists(built_for, ignored)) {
-        fail("this driver was built for ", built_for, ", which is not there any more.", advice);
+        fail("this driver was built for ", built_for, ", which no longer exists.", advice);
     }
     return built_for;
 }

@@ -266,21 +266,26 @@ class SoapArrays {
 
 std::unique_ptr<Descriptor> make_soap(const SoapSettings& settings) {
     if (settings.n_species < 1) {
-        fail("SOAP wants at least one species; there are ", settings.n_species);
+        fail("SOAP needs at least one species, not ", settings.n_species, ".");
     }
     if (settings.n_max < 1 || settings.n_max > largest_n_max) {
-        fail("SOAP's n_max is ", settings.n_max, "; it can be 1 to ", largest_n_max);
+        fail("SOAP's n_max can be 1 to ", largest_n_max, ", not ", settings.n_max,
+             ". Train the model with a smaller one.");
     }
     if (settings.l_max < 0 || settings.l_max > largest_l_max) {
-        fail("SOAP's l_max is ", settings.l_max, "; it can be 0 to ", largest_l_max);
+        fail("SOAP's l_max can be 0 to ", largest_l_max, ", not ", settings.l_max,
+             ". Train the model with a smaller one.");
     }
     if (!(settings.cutoff > 0.0) || !std::isfinite(settings.cutoff)) {
-        fail("SOAP's cutoff has to be a positive length; it is ", settings.cutoff, " Å");
+        fail("SOAP's cutoff has to be a positive length, not ", settings.cutoff, " Å.");
     }
     if (!(settings.eta > 0.0) ||
         !(settings.cutoff * std::sqrt(2.0 * settings.eta) < most_intervals * interval_in_widths)) {
-        fail("SOAP's eta is ", settings.eta, " 1/Å²; it has to be positive, and so small that a ",
-             "neighbour is as wide as a thousandth of the cutoff, ", settings.cutoff, " Å");
+        const double widest =
+            0.5 * std::pow(most_intervals * interval_in_widths / settings.cutoff, 2);
+        fail("SOAP's eta has to be positive and less than ", widest,
+             " 1/Å², where a neighbour is as narrow as a thousandth of the cutoff, not ",
+             settings.eta, " 1/Å². Train the model with such an eta.");
     }
     return std::make_unique<KernelDescriptor<SoapArrays>>(settings);
 }

@@ -147,15 +147,16 @@ class SymmetryFunctionArrays {
 std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettings& settings) {
     const auto n_species = static_cast<std::size_t>(std::max(settings.cutoffs.n_species, 0));
     if (n_species == 0 || settings.cutoffs.cutoffs.size() != n_species * n_species) {
-        fail("symmetry functions want a cutoff for each pair of species; there are ",
+        fail("symmetry functions need a cutoff for each pair of species; there are ",
              settings.cutoffs.cutoffs.size(), " for ", settings.cutoffs.n_species, " species.");
     }
     for (const double cutoff : settings.cutoffs.cutoffs) {
         if (!(cutoff > 0.0) || !std::isfinite(cutoff)) {
-            fail("symmetry functions want positive cutoffs; one is ", cutoff, " Å.");
+            fail("the cutoffs of symmetry functions have to be positive, not ", cutoff, " Å.");
         }
     }
-    if (settings.functions.empty()) fail("there is no symmetry function.");
+    if (settings.functions.empty())
+        fail("the descriptor has no symmetry functions; it needs at least one.");
     for (const Function& function : settings.functions) {
         for (const double parameter : function.parameters) {
             if (!std::isfinite(parameter)) {
@@ -163,7 +164,7 @@ std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettin
             }
         }
         if (function.kind < 1 || function.kind > 5) {
-            fail("there are the symmetry functions g1 to g5, not g", function.kind, ".");
+            fail("a symmetry function can be g1 to g5, not g", function.kind, ".");
         }
         if (function.kind >= 4 && !(function.parameters[0] > 0.0)) {
             fail("zeta of g", function.kind, " has to be positive, not ", function.parameters[0],

@@ -38,7 +38,7 @@ struct DescriptorCalculator::Implementation {
 DescriptorCalculator::DescriptorCalculator(const std::filesystem::path& file,
                                            const std::vector<std::string>& elements)
     : implementation_(std::make_unique<Implementation>()) {
-    if (elements.empty()) fail("a descriptor wants at least one element.");
+    if (elements.empty()) fail("a descriptor needs at least one element.");
     HostState host;
     look_for_torch_of_host();
     host.use_threads(process_threads().count);

@@ -36,11 +36,13 @@ Path find_parameter_file(const std::vector<Path>& files) {
         if (file.extension() != ".param") continue;
         if (!found.empty()) {
             fail("the model has two parameter files, ", found.filename().string(), " and ",
-                 file.filename().string(), "; there has to be one.");
+                 file.filename().string(), ". Remove the one that is not this model's.");
         }
         found = file;
     }
-    if (found.empty()) fail("the model has no parameter file (*.param).");
+    if (found.empty()) {
+        fail("the model has no parameter file (*.param); `torchml-install model pack` writes one.");
+    }
     return found;
 }
 
@@ -55,7 +57,7 @@ Path find_model_file(const std::vector<Path>& files, const std::string& name,
     }
     fail("parameter file ", parameter_file.filename().string(), " names the model file '", name,
          "', which is not among the model's files (", others.empty() ? "there is no other" : others,
-         ").");
+         "). Add that file, or correct the name.");
 }
 
 /// Where to compute in this process, which has to be one that can: a device would complain about a
@@ -149,7 +151,7 @@ struct Potential::Implementation {
 
     void set_species_codes(const std::vector<int>& chosen) {
         if (parameters.convention == CallingConvention::descriptor) {
-            fail("a descriptor model sees no species codes.");
+            fail("a descriptor model takes no species codes.");
         }
         if (chosen.size() != codes.size()) {
             fail("there are ", codes.size(), " elements, but ", chosen.size(), " species codes.");
@@ -168,8 +170,9 @@ struct Potential::Implementation {
         if (cutoff == parameters.cutoff) return;
         if (parameters.convention == CallingConvention::descriptor) {
             fail(
-                "the cutoffs of a descriptor model stand in its descriptor file and belong to what "
-                "the model was trained on; they cannot be changed.");
+                "a descriptor model's cutoffs are set in its descriptor file and are part of what "
+                "it "
+                "was trained on; they cannot be changed.");
         }
         Parameters changed = parameters;
         changed.cutoff = cutoff;
@@ -184,7 +187,7 @@ struct Potential::Implementation {
         require_not_forked_after_use();
         const Profile::Measure measure(profile, Stage::inputs);
         if (next.n < 0 || next.n > std::numeric_limits<std::int32_t>::max()) {
-            fail("the simulator hands over ", next.n, " particles; there can be 0 to ",
+            fail("the simulator passes ", next.n, " particles; the driver takes 0 to ",
                  std::numeric_limits<std::int32_t>::max(), ".");
         }
         system = next;
@@ -194,7 +197,7 @@ struct Potential::Implementation {
             if (code < 0 || static_cast<std::size_t>(code) >= known_code.size() ||
                 !known_code[static_cast<std::size_t>(code)]) {
                 fail("particle ", i, " has the species code ", code,
-                     ", which is none of the model's.");
+                     ", which is not one of the model's.");
             }
             n_contributing += next.contributing[i] != 0;
         }
@@ -413,8 +416,8 @@ struct Potential::Implementation {
     void write_particle_energies(const Energies& energies, const Results& results) const {
         if (energies.owners == EnergyOwners::system) {
             throw NotDefined(
-                "energies of single particles were asked for, but the model returns their sum "
-                "only.");
+                "the energies of single particles were requested, but the model returns only their "
+                "sum.");
         }
         std::fill_n(results.particle_energies, system.n, 0.0);
         to_particles(energies, results.particle_energies);
@@ -426,8 +429,9 @@ struct Potential::Implementation {
     void write_particle_virials(const Evaluation& evaluation, const Results& results) const {
         if (evaluation.forces.defined() || !inputs->defines_particle_virial()) {
             throw NotDefined(
-                "virials of single particles were asked for, but this model does not define them: "
-                "its gradient tells the forces on particles, not which of them they come from.");
+                "the virials of single particles were requested, but this model does not define "
+                "them: its gradient gives the force on each particle, not which particle's energy "
+                "it comes from.");
         }
         std::fill_n(results.particle_virials, 6 * system.n, 0.0);
         if (!evaluation.gradient.defined()) return;
@@ -440,7 +444,7 @@ struct Potential::Implementation {
                                          [](double value) { return !std::isfinite(value); });
         if (first != end) {
             fail("the virial of particle ", (first - results.particle_virials) / 6,
-                 " is too large for a number. Is the model's energy that steep there?");
+                 " overflowed (inf or nan). Is the model's energy that steep there?");
         }
     }
 
@@ -485,7 +489,7 @@ struct Potential::Implementation {
                          results.virial);
             if (!std::all_of(results.virial, results.virial + 6,
                              [](double value) { return std::isfinite(value); })) {
-                fail("the virial is too large for a number. Are there particles that far away?");
+                fail("the virial overflowed (inf or nan). Are some particles very far apart?");
             }
         }
     }

@@ -26,18 +26,19 @@ std::string SpeciesCodes::doubt() const {
         case Source::caller:
             return std::string(" The species codes are ") +
                    (atomic_numbers ? "atomic numbers" : "0, 1, ...") +
-                   ", as the caller asked by atomic_numbers: does the model want the others?";
+                   ", as the caller's atomic_numbers asks: does the model expect the others?";
         case Source::environment:
             return std::string(" The species codes are ") +
                    (atomic_numbers ? "atomic numbers, since the environment variable "
                                    : "0, 1, ..., since the environment variable ") +
                    elements_map + (atomic_numbers ? " is set" : " says no") +
-                   ": does the model want the others? `torchml-install model pack` records which.";
+                   ": does the model expect the others? `torchml-install model pack` records "
+                   "which.";
         case Source::nobody:
             break;
     }
     return std::string(
-               " Does the model want atomic numbers as species codes? Then pack it with "
+               " Does the model expect atomic numbers as species codes? Then pack it with "
                "`torchml-install model pack --atomic-numbers`, or set the environment variable ") +
            elements_map + ".";
 }
@@ -51,7 +52,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
         if (recorded && *recorded != *given) {
             contradict(file, *recorded,
                        std::string("The caller's atomic_numbers=") + (*given ? "True" : "False"),
-                       "Leave it out: the package knows what its model wants.");
+                       "Leave it out: the package records what its model expects.");
         }
         return {*given, recorded ? Source::package : Source::caller};
     }
@@ -61,8 +62,8 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
         if (value && *recorded != wanted) {
             contradict(file, *recorded,
                        std::string("The environment variable ") + elements_map + "=" + *value,
-                       *recorded ? "Unset it: the package knows what its model wants."
-                                 : "Unset it; an older package that needs it can say "
+                       *recorded ? "Unset it: the package records what its model expects."
+                                 : "Unset it; an older package that needs it can set "
                                    "'atomic_numbers True' on the last line of its own parameter "
                                    "file.");
         }
@@ -72,7 +73,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
     if (!wanted && parameters.convention != CallingConvention::descriptor) {
         warnings.add(std::string("the environment variable ") + elements_map + " is '" + *value +
                      "', which means no: species codes are 0, 1, ... The original driver takes any "
-                     "value for yes; unset the variable to mean no to both.");
+                     "value as yes; unset the variable to say no to both.");
     }
     return {wanted, Source::environment};
 }

@@ -20,7 +20,8 @@ bool finite(double value) { return std::abs(value) <= std::numeric_limits<double
     const auto particle = (first - coordinates.begin()) / 3;
     const auto* x = coordinates.data() + 3 * particle;
     fail("particle ", particle, " is at (", x[0], ", ", x[1], ", ", x[2],
-         ") Å, which is no place. Has the simulation become unstable? Look at its last steps, and "
+         ") Å, which is not a position. Has the simulation become unstable? Look at its last "
+         "steps, and "
          "try a shorter time step.");
 }
 

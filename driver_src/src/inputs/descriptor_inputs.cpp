@@ -334,12 +334,14 @@ std::filesystem::path find_descriptor_file(const std::vector<std::filesystem::pa
         if (file.extension() != ".dat") continue;
         if (!found.empty()) {
             fail("the model has two descriptor files, ", found.filename().string(), " and ",
-                 file.filename().string(), "; there has to be one.");
+                 file.filename().string(), ". Remove the one that is not this model's.");
         }
         found = file;
     }
     if (found.empty()) {
-        fail("the model wants a descriptor, but has no descriptor file (*.dat).");
+        fail(
+            "the model needs a descriptor, but has no descriptor file (*.dat). Add the one that it "
+            "was trained with.");
     }
     return found;
 }
@@ -350,16 +352,20 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
     const Parameters& parameters = source.parameters;
     if (parameters.returns_forces) {
         fail(
-            "the parameter file says that the model returns forces; a model that sees descriptors ",
-            "and no coordinates cannot know them. Let it return energies, and set 'returns ",
-            "forces' to False: the driver makes forces of the energies' gradient.");
+            "the parameter file says that the model returns forces, but a model of descriptors "
+            "sees ",
+            "no coordinates and cannot compute them. Let it return energies only, and set "
+            "'returns ",
+            "forces' to False: the driver computes forces from the gradient.");
     }
     const std::filesystem::path file = find_descriptor_file(source.files);
     LoadedDescriptor loaded = load_descriptor(file, parameters.elements);
     const std::string name = file.filename().string();
     if (lower(parameters.descriptor) != lower(loaded.kind)) {
         fail("the parameter file names the descriptor '", parameters.descriptor, "', but ", name,
-             " describes ", loaded.kind, ".");
+             " describes ", loaded.kind,
+             ". Correct the parameter file's last value, or give the file that the model was ",
+             "trained with.");
     }
     const int n_species = static_cast<int>(parameters.elements.size());
     for (int a = 0; a < n_species; ++a) {
@@ -369,7 +375,7 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
             if (loaded.kind != "SOAP" && cutoff > parameters.cutoff) {
                 fail("descriptor file ", name, " has a cutoff of ", cutoff,
                      " Å, more than the model's cutoff in the parameter file, ", parameters.cutoff,
-                     " Å.");
+                     " Å. Set the latter to the largest cutoff of the descriptor file.");
             }
         }
     }

@@ -153,8 +153,8 @@ std::optional<std::string> ListCheck::look(const System& system,
     }
     text << ". In LAMMPS, the commands special_bonds (for atoms with bonds; its default too) and "
             "neigh_modify exclude leave out pairs: set 'special_bonds lj/coul 1.0 1.0 1.0', and "
-            "exclude none. Or lists are made anew too seldom: see neigh_modify delay and every. "
-            "This is said once.";
+            "exclude none. Or the lists are rebuilt too seldom: see neigh_modify delay and every. "
+            "This warning appears once.";
     return text.str();
 }
 

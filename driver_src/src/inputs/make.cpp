@@ -18,8 +18,9 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
         case CallingConvention::graph:
 #ifdef TORCHML_NO_GRAPH
             fail(
-                "the model wants staged graphs (preprocessing 'Graph'), but this driver was built ",
-                "without them (--no-graph or KIM_MODEL_DISABLE_GRAPH); build it again with them.");
+                "the model needs staged graphs (preprocessing 'Graph'), but this driver was built ",
+                "without them (--no-graph or KIM_MODEL_DISABLE_GRAPH). Build it again without ",
+                "that.");
 #else
             return make_graph_inputs(parameters.cutoff, parameters.n_layers, parameters.graph,
                                      scalar, source.rounded);

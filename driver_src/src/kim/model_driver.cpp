@@ -80,7 +80,7 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
     } catch (const std::exception& problem) {  // nobody expected it: torch, or memory
         return log(essence(problem).c_str());
     } catch (...) {
-        return log("unknown exception.");
+        return log("an unknown exception was thrown.");
     }
 }
 
@@ -158,12 +158,12 @@ int compute(const KIM::ModelCompute* const compute,
             arguments->GetArgumentPointer(partialForces, &results.forces) ||
             arguments->GetArgumentPointer(partialParticleEnergy, &results.particle_energies) ||
             arguments->GetArgumentPointer(partialVirial, &results.virial)) {
-            fail("KIM-API gave no pointer for an argument.");
+            fail("KIM-API returned no pointer for an argument.");
         }
         // KIM takes it for a mistake to ask for what was declared as not supported.
         if (model.potential.defines_particle_virial() &&
             arguments->GetArgumentPointer(partialParticleVirial, &results.particle_virials)) {
-            fail("KIM-API gave no pointer for the particles' virials.");
+            fail("KIM-API returned no pointer for the particles' virials.");
         }
         const KimNeighbours neighbours(*arguments);
         system.n = *n;

@@ -51,7 +51,7 @@ Device choose_device(const std::optional<std::string>& wanted, const std::string
     if (found.count == 0) {
         fail<ErrorHere>(source, " is '", *wanted,
                         "', but there is no such device: ", found.why_none,
-                        visible(type, environment), ". 'cpu' computes without it.");
+                        visible(type, environment), ". 'cpu' computes without one.");
     }
     if (!numbered) return {type, launcher ? launcher->local_rank % found.count : 0};
     if (index >= found.count) {

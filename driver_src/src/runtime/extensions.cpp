@@ -39,7 +39,7 @@ const char* advice(const std::string& problem) {
 void open_library(const std::string& path, const std::string& wanted_by) {
     std::error_code ignored;
     if (path.find('/') != std::string::npos && !std::filesystem::exists(path, ignored)) {
-        fail<ErrorHere>(wanted_by, " ", path, ", which is not there.");
+        fail<ErrorHere>(wanted_by, " ", path, ", which does not exist.");
     }
     // Where torch is one library or has another name there is nothing to open; if it cannot be
     // opened, the loader says so of the library, too.

@@ -13,7 +13,8 @@ namespace torchml {
 namespace {
 
 const char* const make_torchscript =
-    "Make TorchScript of it in Python (torch.jit.script(model).save(...), or e3nn.util.jit.script "
+    "Convert it to TorchScript in Python (torch.jit.script(model).save(...), or "
+    "e3nn.util.jit.script "
     "for models of e3nn); `torchml-install model inspect FILE` says how.";
 
 bool begins(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
@@ -51,9 +52,9 @@ bool is_of_nequip(caffe2::serialize::PyTorchStreamReader& reader,
 
 std::string exported_program(const std::string& json) {
     const std::string version = json_string(json, "torch_version");
-    return "is a model that torch.export.save wrote" +
-           (version.empty() ? "" : " (with torch " + version + ")") +
-           ", which is no machine code yet. Compile it: `torchml-install model compile FILE.pt2 "
+    return "was written by torch.export.save" +
+           (version.empty() ? "" : " (torch " + version + ")") +
+           " and is not compiled yet. Compile it: `torchml-install model compile FILE.pt2 "
            "--elements ... --cutoff ...`.";
 }
 
@@ -77,26 +78,27 @@ std::string foreign_archive(caffe2::serialize::PyTorchStreamReader& reader) {
     }
     if (any("data/aotinductor/", "") != records.end()) {
         if (is_of_nequip(reader, records)) {
-            return "is a package that nequip-compile wrote for its own calculators: its model "
-                   "takes "
-                   "other arguments than the driver gives. Wrap nequip's model in a module that is "
-                   "called as README.md says, and compile that with `torchml-install model "
-                   "compile`.";
+            return "is a package that nequip-compile wrote for nequip's own calculators: its model "
+                   "takes other arguments than the driver passes. Wrap nequip's model in a module "
+                   "that takes the arguments described in README.md, and compile that with "
+                   "`torchml-install model compile`.";
         }
         if (has("extra/torchml.txt")) {
             return "is a compiled model: its name has to end in .pt2.";
         }
-        return "is an AOTInductor package that does not say what its model takes and on what it "
-               "runs (no record extra/torchml.txt), and cannot be trusted with memory. Compile the "
-               "model with `torchml-install model compile`.";
+        return "is an AOTInductor package without a record (extra/torchml.txt) of the arguments "
+               "that "
+               "its model takes and the machine that it needs, so it cannot be run safely. Compile "
+               "the model with `torchml-install model compile`.";
     }
     if (any("code/", ".py") != records.end()) {
         return has("constants.pkl") ? "is TorchScript: its name has to end in .pt." : "";
     }
     if (has("data.pkl")) {
         return std::string(
-                   "is what torch.save wrote: weights, or a pickled module, without the code that "
-                   "uses them. ") +
+                   "was written by torch.save: it has weights or a pickled module, without the "
+                   "code "
+                   "that uses them. ") +
                make_torchscript;
     }
     return "";
@@ -109,8 +111,8 @@ std::string foreign_file(const std::filesystem::path& file) {
     start.resize(static_cast<std::size_t>(stream.gcount()));
     if (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5) {
         return std::string(
-                   "is a Python pickle (an old torch.save): weights, or a module without "
-                   "its code. ") +
+                   "is a Python pickle (an old torch.save): it has weights or a pickled module, "
+                   "without the code that uses them. ") +
                make_torchscript;
     }
     if (begins(start, "version https://git-lfs")) {

@@ -84,7 +84,10 @@ c10::Device execution_device(const std::optional<std::string>& wanted) {
     }
     const c10::Device device(device_type(chosen.type), static_cast<c10::DeviceIndex>(chosen.index));
     const std::string problem = complaint(device);
-    if (!problem.empty()) fail("the device ", chosen.name(), " does not work: ", problem, ".");
+    if (!problem.empty()) {
+        fail("the device ", chosen.name(), " does not work: ", problem,
+             ". Is it free, and does its driver fit this torch? 'cpu' computes without it.");
+    }
     return device;
 }
 

@@ -107,7 +107,7 @@ class CompiledModel {
         }
         if (outputs.size() != count) {
             fail("the compiled model in ", file_, " returned ", outputs.size(),
-                 " tensors; expected ", count, ".");
+                 " tensors; expected ", count, ". Compile it again.");
         }
         return outputs;
     }
@@ -176,8 +176,8 @@ class Entry {
             return models_[part]->run(values, plan_->n_outputs(part));
         });
         if (outputs.size() != count) {
-            fail("the compiled model's plan leads to ", outputs.size(), " tensors; expected ",
-                 count, ".");
+            fail("the compiled model's plan gives ", outputs.size(), " tensors; expected ", count,
+                 ". Compile the model again.");
         }
         return outputs;
     }
@@ -250,7 +250,8 @@ class AOTInductor final : public Runtime {
                 const auto sizes = inputs[request.differentiable].sizes();
                 if (outputs[1].sizes() != sizes) {
                     fail("the compiled model in ", name_, " returned a gradient of shape ",
-                         shape_text(outputs[1].sizes()), "; expected ", shape_text(sizes), ".");
+                         shape_text(outputs[1].sizes()), "; expected ", shape_text(sizes),
+                         ". Compile it again.");
                 }
                 evaluation.gradient = transfer_.to_host(outputs[1]);
             }
@@ -281,7 +282,7 @@ class AOTInductor final : public Runtime {
         const auto& arguments = description_.arguments;
         if (inputs.size() != arguments.size()) {
             fail("the model in ", name_, " takes ", arguments.size(), " arguments, not ",
-                 inputs.size(), ".");
+                 inputs.size(), ". Compile it again.");
         }
         for (std::size_t k = 0; k < inputs.size(); ++k) {
             const PackageArgument& wanted = arguments[k];
@@ -294,16 +295,17 @@ class AOTInductor final : public Runtime {
             if (!fits) {
                 fail("the model in ", name_, " was compiled for ", wanted.name, " of type ",
                      c10::toString(wanted.type), " and shape ", shape_text(wanted.sizes),
-                     "; it is given ", c10::toString(inputs[k].scalar_type()), " ",
-                     shape_text(inputs[k].sizes()), ".");
+                     "; it was given ", c10::toString(inputs[k].scalar_type()), " ",
+                     shape_text(inputs[k].sizes()), ". Compile it again.");
             }
             inputs[k] = inputs[k].contiguous();
         }
         if (differentiable < arguments.size() &&
             arguments[differentiable].name != description_.gradient) {
-            fail("the model in ", name_, " was compiled with the gradient by ",
-                 description_.gradient, "; wanted is that by ", arguments[differentiable].name,
-                 ".");
+            fail("the model in ", name_, " was compiled with the gradient with respect to ",
+                 description_.gradient, ", but the gradient with respect to ",
+                 arguments[differentiable].name,
+                 " is needed. Compile it again with `torchml-install model compile`.");
         }
     }
 

@@ -59,7 +59,7 @@ void require_cpu(const std::string& name, const PackageDescription& description,
     if (!machine.processor.empty() && !description.machine.empty() &&
         description.machine != machine.processor) {
         fail<ErrorHere>("the model in ", name, " was compiled for ", description.machine,
-                        " processors; this machine has ", machine.processor,
+                        " CPUs; this machine has ", machine.processor,
                         ". Compile it here with `torchml-install model compile`.");
     }
     if (machine.instructions.empty()) return;
@@ -94,13 +94,13 @@ void require_compatible(const std::string& name, const PackageDescription& descr
     if (series(description.torch) != series(machine.torch)) {
         fail<ErrorHere>(
             "the model in ", name, " was compiled for torch ", series(description.torch),
-            ", and this process runs torch ", machine.torch,
+            ", but this process runs torch ", machine.torch,
             ". Compile it with this torch: `torchml-install model compile`; or build the driver "
             "for that one.");
     }
     if (description.device != machine.device) {
         fail<ErrorHere>("the model in ", name, " was compiled for the device ", description.device,
-                        ", and is to run on ", machine.device,
+                        ", but is to run on ", machine.device,
                         ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
                         ", or compile it with `torchml-install model compile --device ",
                         machine.device, "`.");

@@ -162,7 +162,7 @@ void check_missing(const std::string& name, const std::vector<OperatorCall>& cal
             "set KIM_MODEL_OPERATORS=extension: a driver that was built for the original libraries "
             "then uses these.";
     } else if (original) {
-        remedy = " The torch_scatter and torch_sparse that are there lack some of them.";
+        remedy = " The installed torch_scatter and torch_sparse lack some of them.";
     }
     fail<ErrorHere>(
         "model file ", name, " calls operators that torch does not know: ", names, ".", remedy,

@@ -132,9 +132,10 @@ std::string doubt_about(const TypesOfModule& found, ScalarType chosen, const std
     if (frozen && !types.empty()) why = "has constants of type " + joined(types) + " for weights";
     if (!frozen && types.size() == 1) why = "has weights of type " + joined(types);
     return "the model in " + file + " " + why +
-           ", and its parameter file does not say of which type its inputs are. It is given " +
+           ", and its parameter file does not record the type of its inputs. It is given " +
            type_name(chosen) +
-           ", the first type that it took. To be sure, pack it again with `torchml-install model "
+           ", the first type that it accepted. To be sure, pack it again with `torchml-install "
+           "model "
            "pack`, or add the line 'precision " +
            type_name(chosen) + "' at the end of its parameter file.";
 }

@@ -118,12 +118,14 @@ class TorchScript final : public Runtime {
     /// neighbours.
     void settle(std::size_t k) {
         if (proven_) {
-            warnings_.add("the model in " + name_ +
-                          " has failed in the way in which it was evaluated up to now, and works "
-                          "with other types: inputs of type " +
-                          type_name(ways_[k].inputs) + ", and torch's default type " +
-                          type_name(ways_[k].default_type) +
-                          ". It stays with these. Earlier results were rounded otherwise.");
+            warnings_.add(
+                "the model in " + name_ +
+                " failed with the types that it was evaluated with so far, and works with "
+                "others: inputs of type " +
+                type_name(ways_[k].inputs) + ", and torch's default type " +
+                type_name(ways_[k].default_type) +
+                ". The driver now keeps to these. Earlier results were rounded "
+                "differently.");
         }
         proven_ = true;
         std::rotate(ways_.begin(), ways_.begin() + static_cast<std::ptrdiff_t>(k),
@@ -233,7 +235,7 @@ class TorchScript final : public Runtime {
                 " is written into its code. Set KIM_MODEL_EXECUTION_DEVICE=", type,
                 ", or make tensors with device=coords.device and save the model again (torch "
                 "said: ",
-                essence(problem), ")");
+                essence(problem), ").");
         }
     }
 
@@ -270,7 +272,7 @@ class TorchScript final : public Runtime {
     void require_precision() const {
         if (!ways_.empty()) return;
         fail("the model in ", name_, " works in float64, which the device mps does not have; save ",
-             "it as float32 (model.float()), or compute on the cpu.");
+             "it as float32 (model.float()), or compute on the CPU.");
     }
 
     void require_floating(const char* what, const at::Tensor& tensor) const {
