@@ -1,7 +1,7 @@
-"""Disordered crystals of silicon, and what a published potential says of them, to teach networks.
+"""Disordered crystals of silicon with the results of a published potential, to train networks on.
 
-The teacher is Stillinger and Weber's silicon as KIM publishes it, through ASE's KIM calculator: its
-answers cost nothing, and are known everywhere.
+The reference is Stillinger and Weber's silicon as KIM publishes it, through ASE's KIM calculator:
+it costs nothing, and is defined everywhere.
 """
 
 import numpy as np
@@ -9,16 +9,16 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.kim import KIM
 
-TEACHER = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
+REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
 
 
-def taught_crystals(count: int, seed: int) -> list[Atoms]:
+def reference_crystals(count: int, seed: int) -> list[Atoms]:
     """Crystals of 7 to 64 atoms, rattled and strained, some with a vacancy or surfaces.
 
-    The teacher is their calculator.
+    Their calculator is the reference.
     """
     random = np.random.default_rng(seed)
-    teacher = KIM(TEACHER)
+    reference = KIM(REFERENCE)
     crystals = []
     for _ in range(count):
         repeats = random.choice(
@@ -33,6 +33,6 @@ def taught_crystals(count: int, seed: int) -> list[Atoms]:
         elif kind < 0.4:  # a slab: (001) surfaces, or with the longer axis across, (100)
             atoms.pbc = random.permuted([True, True, False])
         atoms.positions += random.normal(0.0, random.uniform(0.02, 0.12), atoms.positions.shape)
-        atoms.calc = teacher
+        atoms.calc = reference
         crystals.append(atoms)
     return crystals

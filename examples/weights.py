@@ -1,4 +1,4 @@
-"""What a training learnt, as text: numbers that a release can carry and a later torch can read."""
+"""Trained weights as text, which a release can carry and a later torch can read."""
 
 import json
 from pathlib import Path

@@ -25,7 +25,7 @@ class DescriptorNetwork(torch.nn.Module):
             torch.nn.Linear(features, 1),
         )
         # Each symmetry function is taken in units of its deviation from its mean, and energies are
-        # learnt around a constant.
+        # fitted around a constant.
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
         self.register_buffer("shift", torch.zeros(1))

@@ -1,4 +1,4 @@
-"""Write the network of descriptor_network.py, as train.py taught it, as a TorchScript file."""
+"""Write the network of descriptor_network.py with its trained weights as a TorchScript file."""
 
 import argparse
 import sys

@@ -1,8 +1,9 @@
-"""Teach the network of descriptor_network.py silicon, from a published potential.
+"""Train the network of descriptor_network.py on silicon, as a published potential describes it.
 
-It is taught energies and forces of crystals, rattled and strained, some with a vacancy or surfaces
-(../silicon.py), in a few minutes on one core. Symmetry functions and their derivatives are the
-driver's own, through its Python module: what the network learns from is what it is run with.
+The training set has energies and forces of crystals, rattled and strained, some with a vacancy or
+surfaces (../silicon.py); it takes a few minutes on one core. Symmetry functions and their
+derivatives are the driver's own, through its Python module: the network is trained on what it is
+run with.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from make_model import DESCRIPTOR, network, write_model
 from torchml_driver.descriptors import Descriptor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from silicon import taught_crystals
+from silicon import reference_crystals
 from weights import write_weights
 
 STEP = 1e-4  # angstrom, of finite differences of symmetry functions
@@ -27,7 +28,7 @@ STEP = 1e-4  # angstrom, of finite differences of symmetry functions
 
 @dataclass
 class Configuration:
-    """Atoms, with their symmetry functions and what the teacher says of them.
+    """Atoms, with their symmetry functions and the reference results.
 
     values: [atoms, width]; energy: eV per atom; forces: [atoms, 3], eV/angstrom.
     """
@@ -69,7 +70,7 @@ def configurations(count: int, seed: int, descriptor: Descriptor) -> list[Config
             atoms.get_potential_energy() / len(atoms),
             torch.tensor(atoms.get_forces()),
         )
-        for atoms in taught_crystals(count, seed)
+        for atoms in reference_crystals(count, seed)
     ]
 
 
@@ -85,21 +86,21 @@ def predict(
 
 
 def train(
-    model: DescriptorNetwork, taught: list[Configuration], descriptor: Descriptor, epochs: int
+    model: DescriptorNetwork, training_set: list[Configuration], descriptor: Descriptor, epochs: int
 ) -> None:
     generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     batch = 4
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=1e-2, total_steps=epochs * -(-len(taught) // batch), pct_start=0.1
+        optimizer, max_lr=1e-2, total_steps=epochs * -(-len(training_set) // batch), pct_start=0.1
     )
     model.train()
     for epoch in range(epochs):
         total = 0.0
-        order = torch.randperm(len(taught), generator=generator).tolist()
+        order = torch.randperm(len(training_set), generator=generator).tolist()
         for start in range(0, len(order), batch):
             optimizer.zero_grad()
-            chosen = [taught[k] for k in order[start : start + batch]]
+            chosen = [training_set[k] for k in order[start : start + batch]]
             for configuration in chosen:
                 energy, forces = predict(model, configuration, descriptor)
                 # Errors per atom come out several times smaller than those of force components.
@@ -111,7 +112,7 @@ def train(
             optimizer.step()
             schedule.step()
         if epoch % 5 == 0 or epoch == epochs - 1:
-            print(f"epoch {epoch:3d}  loss {total / len(taught):.6f}", flush=True)
+            print(f"epoch {epoch:3d}  loss {total / len(training_set):.6f}", flush=True)
     model.eval()
 
 
@@ -119,13 +120,13 @@ def errors(
     model: DescriptorNetwork, configurations: list[Configuration], descriptor: Descriptor
 ) -> str:
     answers = [predict(model, configuration, descriptor) for configuration in configurations]
-    taught = np.array([configuration.energy for configuration in configurations])
+    references = np.array([configuration.energy for configuration in configurations])
     energies = np.array([energy.item() for energy, _ in answers])
     right = torch.cat([configuration.forces for configuration in configurations])
     wrong = torch.cat([forces for _, forces in answers]) - right
     return (
-        f"energy {1e3 * np.sqrt(np.mean((energies - taught) ** 2)):.2f} meV/atom "
-        f"(spread {1e3 * taught.std():.0f}), "
+        f"energy {1e3 * np.sqrt(np.mean((energies - references) ** 2)):.2f} meV/atom "
+        f"(spread {1e3 * references.std():.0f}), "
         f"force {wrong.square().mean().sqrt():.4f} eV/angstrom "
         f"(of {right.square().mean().sqrt():.2f}), root mean square"
     )
@@ -135,7 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("DN_Si.pt"), metavar="FILE.pt")
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE.json", help="what is learnt, for make_model.py, too"
+        "--weights",
+        type=Path,
+        metavar="FILE.json",
+        help="the trained weights, which make_model.py reads",
     )
     parser.add_argument("--epochs", type=int, default=20, metavar="N", help="default: 20")
     options = parser.parse_args()
@@ -146,16 +150,16 @@ def main() -> None:
     torch.set_num_threads(1)
     start = time.perf_counter()
     descriptor = Descriptor(DESCRIPTOR, ["Si"])
-    taught = configurations(400, 1, descriptor)
+    training_set = configurations(400, 1, descriptor)
     held_out = configurations(80, 2, descriptor)
 
     model = network()
-    values = torch.cat([configuration.values for configuration in taught])
+    values = torch.cat([configuration.values for configuration in training_set])
     model.mean.copy_(values.mean(0))
     model.deviation.copy_(values.std(0))
-    model.shift.fill_(np.mean([configuration.energy for configuration in taught]))
-    train(model, taught, descriptor, options.epochs)
-    print(f"{len(taught)} configurations learnt: {errors(model, taught, descriptor)}")
+    model.shift.fill_(np.mean([configuration.energy for configuration in training_set]))
+    train(model, training_set, descriptor, options.epochs)
+    print(f"{len(training_set)} training configurations: {errors(model, training_set, descriptor)}")
     print(f"{len(held_out)} held out: {errors(model, held_out, descriptor)}")
     print(f"It took {time.perf_counter() - start:.0f} s.")
     if options.weights:

@@ -61,7 +61,7 @@ class GraphNetwork(torch.nn.Module):
         self.readout = torch.nn.Sequential(
             torch.nn.Linear(features, features), torch.nn.SiLU(), torch.nn.Linear(features, 1)
         )
-        # Energies are learnt around a constant per atom and in units of a typical deviation.
+        # Energies are fitted around a constant per atom and in units of a typical deviation.
         self.register_buffer("shift", torch.zeros(elements))
         self.register_buffer("scale", torch.ones(1))
         self.register_buffer("waves", math.pi / cutoff * torch.arange(1, radial + 1))

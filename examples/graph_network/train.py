@@ -1,7 +1,7 @@
-"""Teach the network of graph_network.py silicon, from a published potential's energies and forces.
+"""Train the network of graph_network.py on a published potential's energies and forces of silicon.
 
-It is taught on crystals, rattled and strained, some with a vacancy or surfaces (../silicon.py), in
-a few minutes on one core.
+The crystals are rattled and strained, some with a vacancy or surfaces (../silicon.py); it takes a
+few minutes on one core.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from graph_network import GraphNetwork
 from make_model import CUTOFF, LAYERS, network, write_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from silicon import taught_crystals
+from silicon import reference_crystals
 from weights import write_weights
 
 
 @dataclass
 class Graph:
-    """One periodic configuration, or several side by side, with what the teacher says of it.
+    """One periodic configuration, or several side by side, with the reference results.
 
     edges: [2, edges], row 0 the receivers; offsets: [edges, 3], where the sender's image lies, to
     be added to its position; configuration: [atoms], which one an atom is of; energies:
@@ -74,7 +74,7 @@ class Graph:
 
 
 def configurations(count: int, seed: int) -> list[Graph]:
-    return [Graph.of(atoms) for atoms in taught_crystals(count, seed)]
+    return [Graph.of(atoms) for atoms in reference_crystals(count, seed)]
 
 
 def predict(model: GraphNetwork, graph: Graph) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,7 +136,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("GN_Si.pt"), metavar="FILE.pt")
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE.json", help="what is learnt, for make_model.py, too"
+        "--weights",
+        type=Path,
+        metavar="FILE.json",
+        help="the trained weights, which make_model.py reads",
     )
     parser.add_argument("--epochs", type=int, default=50, metavar="N", help="default: 50")
     options = parser.parse_args()
@@ -153,7 +156,7 @@ def main() -> None:
     model = network()
     model.shift.fill_(float(everything.energies.sum() / everything.sizes.sum()))
     train(model, graphs, options.epochs, batch=4)
-    print(f"{len(graphs)} configurations learnt: {errors(model, graphs)}")
+    print(f"{len(graphs)} training configurations: {errors(model, graphs)}")
     print(f"{len(held_out)} held out: {errors(model, held_out)}")
     print(f"It took {time.perf_counter() - start:.0f} s.")
     if options.weights:

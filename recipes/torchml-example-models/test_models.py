@@ -1,7 +1,7 @@
 """Computes the energy of displaced silicon through KIM with each of the models.
 
-The first one is the potential that KIM publishes, to the last digits. The networks were taught by
-it: theirs are what their own Python gives, near to what they were taught.
+The first one is the potential that KIM publishes, to the last digits. The networks were trained
+on it: theirs equal those of their own Python code, close to the potential's.
 """
 
 from ase.build import bulk

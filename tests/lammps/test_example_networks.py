@@ -86,7 +86,7 @@ def test_kim_computes_what_the_example_s_own_python_does(example: str, in_collec
     assert float(stated[1]) == pytest.approx(float(said), abs=1e-8)
 
 
-def test_a_trained_network_is_as_near_to_its_teacher_as_its_page_says(
+def test_a_trained_network_is_as_near_to_its_reference_as_its_page_says(
     example: str, in_collection: None
 ) -> None:
     page = (ROOT / "examples" / example / "README.md").read_text()
@@ -126,8 +126,8 @@ def test_a_short_training_of_the_descriptor_network_learns(
     assert held_out is not None, said
     assert float(held_out[1]) < 0.1 * float(held_out[2])
     assert (tmp_path / "DN_Si.pt").is_file()
-    learnt = (tmp_path / "weights.json").read_text()
+    trained = (tmp_path / "weights.json").read_text()
     kept = (script.with_name("weights.json")).read_text()
-    assert re.findall(r'^"[\w.]+"', learnt, re.MULTILINE) == re.findall(
+    assert re.findall(r'^"[\w.]+"', trained, re.MULTILINE) == re.findall(
         r'^"[\w.]+"', kept, re.MULTILINE
     )
