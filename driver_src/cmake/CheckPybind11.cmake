@@ -1,5 +1,5 @@
-# Whether the pybind11 that was found knows this Python and its NumPy, by what pybind11's own releases
-# say. What is too old may compile, and end the interpreter on import. A system's pybind11 is found in a
+# Whether the pybind11 that was found supports this Python and its NumPy, according to its release
+# notes. One that is too old may compile, and crash the interpreter on import. A system's pybind11 is found in a
 # virtual environment that sees the system's packages (--system-site-packages).
 #
 # torchml_installer/detect/python_packages.py has the same numbers, which a test compares.

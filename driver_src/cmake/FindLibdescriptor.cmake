@@ -1,4 +1,4 @@
-# Finds libdescriptor's shared library. It is optional: the driver has descriptors of its own, and
+# Finds libdescriptor's shared library. It is optional: the driver has its own descriptors, and
 # opens this library at run time if KIM_MODEL_DESCRIPTOR_BACKEND=libdescriptor asks for it. Nothing
 # is linked with it; the environment variable LIBDESCRIPTOR_ROOT can name another one at run time.
 #
@@ -22,7 +22,7 @@ else()
     if(NOT _libdescriptor)
         message(FATAL_ERROR
             "torchml: LIBDESCRIPTOR_ROOT is ${_root}, which has no lib/libdescriptor.so. It is optional: "
-            "'torchml-install deps --with libdescriptor' makes such a folder; unset LIBDESCRIPTOR_ROOT "
+            "'torchml-install deps --with libdescriptor' installs one; unset LIBDESCRIPTOR_ROOT "
             "to build without.")
     endif()
     set(Libdescriptor_LIBRARY "${_libdescriptor}")

@@ -1,5 +1,5 @@
 # Finds the original torch_scatter and torch_sparse, as their own CMake builds install them for C++.
-# They are optional: the driver has operators of its own, and opens these libraries at run time if
+# They are optional: the driver has its own operators, and opens these libraries at run time if
 # KIM_MODEL_OPERATORS=extension asks for them.
 #
 # Looks in TorchScatter_ROOT and TorchSparse_ROOT (variable, then environment) and nowhere else.

@@ -1,4 +1,4 @@
-// What a simulator hands over, made up: numbers of particles, species codes, flags, coordinates
+// Made-up input of a simulator: numbers of particles, species codes, flags, coordinates
 // that are no numbers, huge or the same, neighbour lists that name what is not there. Each
 // evaluation ends with an Error or with finite results, and a sound system has its energy and
 // forces afterwards.
@@ -39,7 +39,7 @@ struct Model {
     Reference reference;
 };
 
-/// Neighbour lists, each in memory of its own, so that AddressSanitizer sees every step beyond.
+/// Neighbour lists, each in separate memory, so that AddressSanitizer sees every step beyond.
 struct Lists final : torchml::NeighbourSource {
     struct Row {
         std::unique_ptr<int[]> indices;
@@ -142,7 +142,7 @@ double length(FuzzedDataProvider& data) {
                               : data.ConsumeFloatingPoint<double>();
 }
 
-/// A neighbour of particle i; seldom itself, or what is no particle.
+/// A neighbour of particle i; seldom itself, or a particle that does not exist.
 int neighbour(FuzzedDataProvider& data, int i, int n) {
     const auto byte = data.ConsumeIntegral<std::uint8_t>();
     if (byte == 255) return data.ConsumeIntegral<int>();

@@ -1,5 +1,5 @@
-// The Python module's compiled part: arrays in, arrays out. Everything about names, cells and
-// neighbour lists that Python says better is in torchml_driver/*.py.
+// The Python module's compiled part: arrays in, arrays out. Names, cells and neighbour lists, which
+// are simpler in Python, are in torchml_driver/*.py.
 
 #include <c10/util/Exception.h>
 #include <pybind11/numpy.h>
@@ -41,11 +41,11 @@ namespace {
 template <class Value>
 using Array = py::array_t<Value, py::array::c_style | py::array::forcecast>;
 
-/// What compute returns: energy; forces, particle energies, virial and particle virials, or None.
+/// The results of compute: energy; forces, particle energies, virial and particle virials, or None.
 using Arrays = std::tuple<double, std::optional<Array<double>>, std::optional<Array<double>>,
                           std::optional<Array<double>>, std::optional<Array<double>>>;
 
-/// What the caller wants besides the energy.
+/// The results that the caller requests besides the energy.
 struct Wanted {
     bool forces = true;
     bool particle_energies = false;
@@ -67,7 +67,7 @@ void require_shape(const Array<Value>& array, const char* name,
     fail(name, " has the shape ", shape_text(found), "; expected ", shape_text(shape), ".");
 }
 
-/// An environment made up of `variables`, which have to outlive it.
+/// An environment that consists of `variables`, which have to outlive it.
 Environment environment_of(const std::map<std::string, std::string>& variables) {
     return [&variables](const std::string& name) -> std::optional<std::string> {
         const auto found = variables.find(name);
@@ -89,7 +89,7 @@ UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coo
                   {n_pairs, pairs.data(), shifts.data()}, depth);
 }
 
-/// Adds what the images of an atom got to the atom itself.
+/// Adds the values of an atom's images to the atom's own.
 Array<double> fold(const UnfoldedSystem& system, const Array<double>& values, int width) {
     std::vector<py::ssize_t> shape = {system.n_atoms};
     if (width != 1) shape.push_back(width);
@@ -299,13 +299,11 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "The compiled engine of torchml_driver.";
     module.attr("__version__") = TORCHML_VERSION;
     auto error = py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError);
-    error.doc() =
-        "A model or its input is not what the engine can work with; the message says what to do.";
+    error.doc() = "A model or its input is unusable; the message says what to do.";
     py::register_exception<torchml::NotDefined>(module, "NotDefinedError", error).doc() =
-        "The model does not compute what was asked for, whatever the system is.";
+        "The model does not provide the requested result for any system.";
     py::register_exception<torchml::ErrorHere>(module, "ErrorHere", error).doc() =
-        "What is wrong is this machine, this torch or its environment: the model may run "
-        "elsewhere.";
+        "This machine, this torch or the environment is at fault: the model may run elsewhere.";
     py::register_local_exception_translator([](std::exception_ptr thrown) {
         try {
             if (thrown) std::rethrow_exception(thrown);

@@ -6,27 +6,26 @@
 
 namespace torchml {
 
-/// Whatever goes wrong with what comes from outside: files, models, simulators. The message is for
-/// the person at the terminal: what was wrong, where, and what to do next.
+/// A fault in what comes from outside: files, models, simulators. The message is for the person at
+/// the terminal: what is wrong, where, and what to do next.
 class Error : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
 
-/// What is wrong is this machine, this torch or its environment, and not the model: it may well run
-/// elsewhere.
+/// A fault of this machine, this torch or the environment. The model may run elsewhere.
 class ErrorHere : public Error {
   public:
     using Error::Error;
 };
 
-/// What a model does not compute at all, whatever the system is; its other results can be had.
+/// A result that a model does not provide for any system; it provides others.
 class NotDefined : public Error {
   public:
     using Error::Error;
 };
 
-/// What a model itself raised while it was evaluated.
+/// An exception that the model raised when it was evaluated.
 class ModelError : public Error {
   public:
     using Error::Error;

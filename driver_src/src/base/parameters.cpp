@@ -95,8 +95,8 @@ Precision precision_setting(const ValueLines& lines, const std::string& value) {
     lines.reject("precision has to be float64, float32, float16 or bfloat16, not '", value, "'.");
 }
 
-/// Settings stand after the values, one `name value` a line, so that drivers without them still
-/// read the file.
+/// Settings follow the values, one `name value` a line, so that drivers which do not know them
+/// still read the file.
 void read_setting(const ValueLines& lines, const std::string& line, Parameters& parameters) {
     TextStream words(line);
     std::string name, value, rest;

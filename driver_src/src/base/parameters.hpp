@@ -7,7 +7,7 @@
 
 namespace torchml {
 
-/// What a model's forward takes. The parameter file calls it the preprocessing.
+/// The arguments of a model's forward. The parameter file calls this the preprocessing.
 enum class CallingConvention {
     neighbours,  ///< 1: species, coordinates and neighbour lists; `None` in the file
     descriptor,  ///< 2: a descriptor per contributing particle; `Descriptor`
@@ -17,8 +17,8 @@ enum class CallingConvention {
 /// The floating-point type of a model's inputs.
 enum class Precision { float64, float32, float16, bfloat16 };
 
-/// What a graph model can do without, beyond what all graph models can: less work for the same
-/// result. Set in the parameter file, after the values that every driver reads.
+/// Edges and particles that a graph model does not need: less work for the same result. Set in the
+/// parameter file, after the values that every driver reads.
 struct GraphSettings {
     /// Which row of edge_index holds the receivers (0 or 1): the model then gets only the edges
     /// whose receiver the layer needs. Nothing: it gets every pair in both directions.
@@ -39,7 +39,7 @@ struct Parameters {
     // Settings, which may follow the values that every driver reads.
     GraphSettings graph;
     std::optional<Precision> precision;  ///< `precision`; nothing: it is not recorded
-    std::optional<bool> atomic_numbers;  ///< `atomic_numbers`: the model's species codes are atomic
+    std::optional<bool> atomic_numbers;  ///< `atomic_numbers`: whether species codes are atomic
                                          ///< numbers; nothing: it is not recorded
 
     /// Å: how far from a particle another can be and still change its energy.

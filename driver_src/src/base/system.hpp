@@ -20,8 +20,8 @@ class NeighbourSource {
     virtual Neighbours of(std::int64_t particle) const = 0;
 };
 
-/// A view of what a simulator hands over; owns nothing. Periodic images and ghosts of other ranks
-/// are particles like all others, marked as not contributing.
+/// A view of the arrays that a simulator passes; owns nothing. Periodic images and ghosts of other
+/// ranks are particles like all others, marked as not contributing.
 struct System {
     std::int64_t n = 0;                   ///< particles, ghosts included; less than 2^31
     const int* species = nullptr;         ///< (n) the model's species codes
@@ -32,13 +32,13 @@ struct System {
     double angstrom = 1.0;        ///< how many Å the simulator's unit of length has
 };
 
-/// Where results go; a null pointer is not asked for and not computed.
+/// Where results go; a null pointer is not requested and not computed.
 struct Results {
     double* energy = nullptr;
     double* forces = nullptr;             ///< (n, 3)
     double* particle_energies = nullptr;  ///< (n), 0 for particles to which the model gives none
-    /// (6) xx, yy, zz, yz, xz, xy: the derivative of the energy by the strain (ASE's and KIM's
-    /// sign).
+    /// (6) xx, yy, zz, yz, xz, xy: the derivative of the energy with respect to the strain (ASE's
+    /// and KIM's sign).
     double* virial = nullptr;
     /// (n, 6) each particle's part of the virial, in the same order; their sum is the virial.
     double* particle_virials = nullptr;

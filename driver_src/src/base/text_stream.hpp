@@ -7,12 +7,12 @@
 
 namespace torchml {
 
-/// Text to read lines or words from. Where memory is short for one of them it throws
-/// std::bad_alloc; std::istringstream by itself would take that for the end of the text.
+/// Text to read lines or words from. Throws std::bad_alloc where memory is short for one of them,
+/// which std::istringstream takes for the end of the text.
 class TextStream : public std::istringstream {
   public:
     explicit TextStream(const std::string& text) : std::istringstream(text) {
-        imbue(std::locale::classic());  // a program's own may have other numbers and blanks
+        imbue(std::locale::classic());  // the program's may write numbers and spaces differently
         exceptions(std::ios::badbit);
     }
 };

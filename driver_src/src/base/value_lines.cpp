@@ -58,10 +58,10 @@ bool ValueLines::advance(std::string& line) {
     while (std::getline(stream_, line)) {
         ++number_;
         line.erase(std::min(line.find('#'), line.size()));
-        const char* blanks = " \t\r\f\v";
-        const auto first = line.find_first_not_of(blanks);
+        const char* spaces = " \t\r\f\v";
+        const auto first = line.find_first_not_of(spaces);
         if (first == std::string::npos) continue;
-        line = line.substr(first, line.find_last_not_of(blanks) - first + 1);
+        line = line.substr(first, line.find_last_not_of(spaces) - first + 1);
         return true;
     }
     return false;

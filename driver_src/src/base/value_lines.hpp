@@ -9,21 +9,21 @@
 
 namespace torchml {
 
-/// Whether the text has no control characters besides blanks.
+/// Whether the text has no control characters other than white space.
 bool is_text(const std::string& text);
 
 /// Reads a small file whole. `what` is for messages ("parameter file"). Throws Error if it cannot
 /// be read or is longer than a file of values ever is (1 MiB).
 std::string read_small_file(const std::filesystem::path& file, const char* what);
 
-/// A word as a number, whatever decimal point the host program has set; false if it is none, or is
-/// not finite.
+/// Reads a word as a number, with a decimal point whatever locale the host program has set. False
+/// if it is not a finite number.
 bool read_number(const std::string& word, double& value);
 
-/// A word as a whole number; false if it is none.
+/// Reads a word as a whole number. False if it is not one.
 bool read_whole_number(const std::string& word, int& value);
 
-/// Letters in lower case.
+/// The text in lower case.
 std::string lower(std::string text);
 
 /// The lines of a file that carry values, one after the other, with their numbers for messages.
@@ -35,16 +35,17 @@ class ValueLines {
     ValueLines(const std::string& text, std::string file, std::string values)
         : stream_(text), file_(std::move(file)), values_(std::move(values)) {}
 
-    /// Goes to the next line with a value, and gives it without comment and surrounding blanks.
+    /// Goes to the next line with a value and returns it without its comment and surrounding
+    /// spaces. False at the end of the file.
     bool advance(std::string& line);
 
-    /// The same for a line that has to be there. Throws Error if the file ends before `what`.
+    /// The same for a required line. Throws Error if the file ends before `what`.
     std::string next(const char* what);
 
-    /// The number of the line at hand, from 1.
+    /// The number of the current line, from 1.
     int number() const { return number_; }
 
-    /// Throws Error for the line at hand.
+    /// Throws Error for the current line.
     template <class... Parts>
     [[noreturn]] void reject(const Parts&... parts) const {
         fail(file_, ", line ", number_, ": ", parts...);

@@ -29,10 +29,10 @@ Environment process_environment() {
 }
 
 std::string plain_word(const std::string& text) {
-    const char* blanks = " \t\r\n\f\v";
-    const auto first = text.find_first_not_of(blanks);
+    const char* spaces = " \t\r\n\f\v";
+    const auto first = text.find_first_not_of(spaces);
     if (first == std::string::npos) return "";
-    return lower(text.substr(first, text.find_last_not_of(blanks) - first + 1));
+    return lower(text.substr(first, text.find_last_not_of(spaces) - first + 1));
 }
 
 std::optional<std::string> variable(const Environment& environment, const char* name) {

@@ -14,25 +14,25 @@ using Environment = std::function<std::optional<std::string>(const std::string&)
 /// The environment of this process.
 Environment process_environment();
 
-// How the driver's environment variables are read: all alike. What is empty counts as not set,
-// spaces around a value and capitals do not matter, and what is not among the values that a
-// variable can have is an error that lists them.
+// All of the driver's environment variables are read alike: an empty value counts as not set,
+// spaces around a value and capitals do not matter, and an unknown value is an error that lists
+// those that the variable can have.
 
-/// What a variable is set to; nothing if it is not set or empty.
+/// A variable's value; nothing if it is not set or empty.
 std::optional<std::string> variable(const Environment& environment, const char* name);
 
 /// One of the values that a variable can have.
 struct Value {
-    const char* name;     ///< in small letters
+    const char* name;     ///< in lower case
     const char* meaning;  ///< for messages; may be empty
 };
 
-/// The place in `values` of what `given` names; the first, the default, if it is nothing. `source`:
-/// what says so, for messages. Throws Error naming it if it is none of them.
+/// The index in `values` of the one that `given` names; 0, the default, if it is nothing. `source`:
+/// where the value comes from, for messages. Throws Error naming it for an unknown value.
 std::size_t choose(const std::optional<std::string>& given, const std::string& source,
                    std::initializer_list<Value> values);
 
-/// The same of a variable.
+/// The same for a variable.
 std::size_t choose_variable(const Environment& environment, const char* name,
                             std::initializer_list<Value> values);
 
@@ -42,7 +42,7 @@ bool switch_variable(const Environment& environment, const char* name);
 /// Whether a value is one of those that turn a switch off.
 bool means_off(const std::string& value);
 
-/// Without spaces around it, in small letters.
+/// `text` without spaces around it, in lower case.
 std::string plain_word(const std::string& text);
 
 }  // namespace torchml

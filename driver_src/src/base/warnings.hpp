@@ -7,7 +7,7 @@
 
 namespace torchml {
 
-/// What a potential has to tell its user although it computes. Each sentence is told once.
+/// Messages for the user of a potential that works all the same. Each appears once.
 class Warnings {
   public:
     void add(std::string text) {
@@ -16,7 +16,7 @@ class Warnings {
         waiting_.push_back(std::move(text));
     }
 
-    /// Those that were added since the last call.
+    /// The messages added since the last call.
     std::vector<std::string> take() { return std::exchange(waiting_, {}); }
 
   private:

@@ -13,8 +13,8 @@ enum class DescriptorBackend {
     libdescriptor,  ///< the shared library of that name, opened at run time
 };
 
-/// What the environment variable KIM_MODEL_DESCRIPTOR_BACKEND says; unset or empty: native. Throws
-/// Error for anything else.
+/// The value of the environment variable KIM_MODEL_DESCRIPTOR_BACKEND; unset or empty: native.
+/// Throws Error for anything else.
 DescriptorBackend descriptor_backend();
 
 /// The descriptor that the settings describe, computed by the backend. Throws Error for settings

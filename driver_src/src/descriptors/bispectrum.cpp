@@ -219,7 +219,8 @@ class BispectrumArrays {
         }
     }
 
-    /// The derivative of a component by each of its layers is the coupling of the other two to it.
+    /// The derivative of a component with respect to each of its layers is the coupling of the
+    /// other two.
     void all_couplings(const std::vector<Triple>& triples) {
         struct Share {
             int column;

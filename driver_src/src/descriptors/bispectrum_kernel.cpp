@@ -10,9 +10,9 @@
 // the factor a layer follows from the one before it with two complex multiplications a number and
 // no square roots:
 //     v_j(ma, mb) = a* v_{j-1}(ma, mb) - b* v_{j-1}(ma - 1, mb),
-// and its derivatives by a, a*, b, b* are numbers of the layer before it. The energy's derivative
-// is then the product of that layer with weights that are the same for all neighbours of a
-// particle, so no derivative of the expansion is ever computed.
+// and its derivatives with respect to a, a*, b, b* are numbers of the layer before it. The energy's
+// derivative is then the product of that layer with weights that are the same for all neighbours of
+// a particle, so no derivative of the expansion is ever computed.
 
 #include "descriptors/bispectrum_kernel.hpp"
 
@@ -28,12 +28,12 @@ constexpr int max_targets = 5;
 
 TORCHML_INLINE int magnitude(int a) { return a < 0 ? -a : a; }
 
-/// What a pair's distance and direction make, by component. Padded by a vector.
+/// Functions of each pair's distance and direction, by component. Padded by a vector.
 struct Pairs {
     double *a_re, *a_im, *b_re, *b_im;  // Cayley-Klein parameters
     double* scale;                      // weight times switching function
-    double* scale_slope;                // its derivative by the distance
-    double* cos_slope;                  // derivative of sin(theta) by the distance
+    double* scale_slope;                // its derivative with respect to the distance
+    double* cos_slope;                  // that of sin(theta)
     double* sin_slope;                  // minus that of cos(theta)
     double* sin_over_r;
 };
@@ -45,7 +45,7 @@ struct Workspace {
     Vec* layers;      // two layers of one vector of neighbours
     Vec* sums;        // (half, 2) the expansion, summed over neighbours
     Vec* full;        // (full, 2) the expansion, complete and normalised
-    Vec* adjoint;     // (half, 2) derivative of the energy by the expansion
+    Vec* adjoint;     // (half, 2) derivative of the energy with respect to it
     Vec* slopes;      // (4, half without the last layer, 2)
     Vec* slots;       // (slots)
     double* weights;  // (half, 10) of one particle
@@ -369,7 +369,7 @@ TORCHML_INLINE void go_through(const BispectrumTables& tables, const Coupling& c
     }
 }
 
-/// How often a number of the stored half stands for numbers of its layer.
+/// How many numbers of its layer a number of the stored half represents.
 TORCHML_INLINE double multiplicity(int j, int ma, int mb) {
     if (2 * mb < j) return 2.0;
     return ma < mb ? 2.0 : ma == mb ? 1.0 : 0.0;
@@ -418,9 +418,9 @@ TORCHML_INLINE void add_folded(int j, int ma, int mb, Vec re, Vec im, Vec* weigh
     weights[2 * (mb * (j + 1) + ma) + 1] += im;
 }
 
-/// From the energy's derivatives by the expansion (work.adjoint) the weights of a neighbour's
-/// monomials: in work.adjoint those that give the energy, in work.slopes those that give its
-/// derivatives by a_re, a_im, b_re, b_im.
+/// From the energy's derivatives with respect to the expansion (work.adjoint) the weights of a
+/// neighbour's monomials: in work.adjoint those that give the energy, in work.slopes those that
+/// give its derivatives with respect to a_re, a_im, b_re, b_im.
 void weigh_monomials(const BispectrumTables& tables, const Workspace& work) {
     const int inner = tables.half_starts[tables.twojmax];
     for (int i = 0; i < 8 * inner; ++i) work.slopes[i] = Vec{};

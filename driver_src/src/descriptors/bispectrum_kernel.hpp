@@ -22,9 +22,9 @@ struct Coupling {
     const int* column_starts = nullptr;
 };
 
-/// What the kernels read of a bispectrum; the arrays belong to others. Layer j of the expansion has
-/// (j + 1)² numbers. `half` numbers those with column mb <= j / 2, which say the others; `full`
-/// numbers all. Both run over layers, columns and rows, rows fastest.
+/// The tables of a bispectrum that the kernels read, owned by BispectrumArrays. Layer j of the
+/// expansion has (j + 1)² numbers. `half` numbers those with column mb <= j / 2, which say the
+/// others; `full` numbers all. Both run over layers, columns and rows, rows fastest.
 struct BispectrumTables {
     int twojmax = 0;
     int n_species = 0;

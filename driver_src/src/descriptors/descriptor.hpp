@@ -7,11 +7,11 @@
 
 namespace torchml {
 
-/// A descriptor of particles' neighbourhoods. Computes block by block; an object is shared by
-/// threads, each of which brings a Scratch of its own.
+/// A descriptor of particles' neighbourhoods. Computes block by block; threads share an object,
+/// each with its own Scratch.
 class Descriptor {
   public:
-    /// What one thread needs to compute; grows to what the largest block wants, and stays.
+    /// One thread's memory; grows to what the largest block needs, and stays.
     class Scratch {
       public:
         virtual ~Scratch() = default;

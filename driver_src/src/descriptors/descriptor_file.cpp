@@ -64,7 +64,7 @@ class Reader {
 
   private:
     bool advance() {
-        if (held_) {  // a line that the part of the file before did not want
+        if (held_) {  // a line that the part before it did not take
             held_ = false;
             return true;
         }
@@ -83,7 +83,7 @@ class Reader {
         words_ = split(line_);
     }
 
-    /// The line at hand as the one value of a line of its own.
+    /// The one value of the current line.
     const std::string& only_word(const char* what) {
         if (words_.size() != 1) lines_.reject(what, " is one value, not '", line_, "'.");
         return words_[0];
@@ -146,7 +146,7 @@ class Reader {
     int n_elements() const { return static_cast<int>(elements_.size()); }
 
     /// Cutoff type, number of species, and a line for each pair: KLIFF writes all pairs twice,
-    /// libdescriptor wants each once. Leaves the first line after them at hand.
+    /// libdescriptor reads each once. Stops at the first line after them.
     PairCutoffs header() {
         if (lower(only_word("the cutoff type")) != "cos") {
             lines_.reject("the cutoff type has to be cos, not '", line_, "'.");
@@ -241,7 +241,7 @@ class Reader {
             lines_.reject("a row of g", function.kind, " has ", columns, " number(s), not '", line_,
                           "'.");
         }
-        // g1 has no parameters; libdescriptor's layout wants a number all the same.
+        // g1 has no parameters, but a number in libdescriptor's layout.
         for (int k = 0; k < columns; ++k) {
             const double value = number("a parameter", words_[static_cast<std::size_t>(k)]);
             if (k < n_parameters) function.parameters[static_cast<std::size_t>(k)] = value;
@@ -382,8 +382,8 @@ class Reader {
     bool held_ = false;
 };
 
-/// What the file describes: only symmetry functions have lines `g1` to `g5`, and only SOAP has a
-/// word on a line of its own, its radial basis, besides the cutoff type and flags.
+/// The kind of descriptor: only symmetry functions have lines `g1` to `g5`, and only SOAP has
+/// another word alone on a line, its radial basis, besides the cutoff type and flags.
 std::string kind_of(const std::string& text) {
     ValueLines lines(text, "", "");
     std::string line;

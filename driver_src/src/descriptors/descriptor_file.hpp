@@ -8,8 +8,8 @@
 
 namespace torchml {
 
-/// What a model was trained on instead of the bare descriptor: (value - mean) / deviation, column
-/// by column.
+/// Models may be trained on (value - mean) / deviation, column by column, instead of the bare
+/// descriptor.
 struct Normalisation {
     std::vector<double> mean;       ///< (width), (1) for all columns alike, or none
     std::vector<double> deviation;  ///< as mean; not zero
@@ -23,7 +23,7 @@ struct DescriptorFile {
 };
 
 /// Parses the text of a descriptor file, as KLIFF writes it (all pairs of species with their
-/// cutoffs) or as libdescriptor reads it; what kind of descriptor it is, its contents tell.
+/// cutoffs) or as libdescriptor reads it. The kind of descriptor follows from the contents.
 ///
 /// `elements`: the model's, in its own order; the file may name them in another one. `name` is for
 /// messages. Throws Error naming file and line.

@@ -1,6 +1,6 @@
 #pragma once
 
-// What the kernels of several descriptors need besides vectors; as simd.hpp, without the standard
+// Shared by the kernels of several descriptors, besides vectors. As simd.hpp, without the standard
 // library.
 
 #include "descriptors/neighbourhoods.hpp"

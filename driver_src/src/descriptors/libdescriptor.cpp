@@ -23,7 +23,7 @@ using libdescriptor::DescriptorKind;
 using libdescriptor::Functions;
 using libdescriptor::Kind;
 
-/// libdescriptor wants names for the species; it does nothing with them.
+/// libdescriptor takes names for the species and ignores them.
 std::vector<std::string> species_names(int n) {
     return std::vector<std::string>(static_cast<std::size_t>(n), "X");
 }
@@ -47,7 +47,7 @@ std::vector<int> last_subscripts(const BispectrumSettings& settings) {
     return found;
 }
 
-/// What differs between the kinds of descriptors: how libdescriptor makes its object, how wide it
+/// Differences between the kinds of descriptors: how libdescriptor makes its object, how wide it
 /// has to be, and what it cannot do.
 struct Recipe {
     Kind kind;
@@ -135,7 +135,7 @@ DescriptorKind* make_kind(const Functions& functions, const SoapSettings& settin
                                "polynomial", settings.eta);
 }
 
-/// SOAP's derivative is not a number where a neighbour stands on the z axis through the centre, so
+/// SOAP's derivative is not a number where a neighbour is on the z axis through the centre, so
 /// such neighbourhoods are turned: by the rotation of the quaternion (2, 3, 4, 5), which takes no
 /// direction of a crystal to z.
 constexpr double turn[3][3] = {{-14.0 / 27, 2.0 / 27, 23.0 / 27},
@@ -278,12 +278,13 @@ class Libdescriptor : public Descriptor {
     Recipe recipe_;
 };
 
-/// What libdescriptor 0.2.3 computes for one particle and three neighbours of two species; made by
+/// The results of libdescriptor 0.2.3 for one particle and three neighbours of two species; made by
 /// tests/data/descriptors/known_numbers.py.
 struct KnownNumbers {
     DescriptorSettings settings;
-    double sum;                        ///< of value k divided by k + 1
-    std::array<double, 3> derivative;  ///< of that sum, by the last neighbour's position
+    double sum;  ///< of value k divided by k + 1
+    std::array<double, 3>
+        derivative;  ///< of that sum, with respect to the last neighbour's position
 };
 
 std::vector<KnownNumbers> known_numbers() {

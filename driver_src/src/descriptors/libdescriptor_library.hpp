@@ -55,7 +55,7 @@ struct Functions {
 /// for a library that is missing, cannot be opened or is another one.
 const Functions& functions();
 
-/// Where `functions` has them from.
+/// The path of the library that functions() opens. Throws Error if there is none.
 std::string library_path();
 
 }  // namespace torchml::libdescriptor

@@ -7,7 +7,7 @@
 
 namespace torchml {
 
-/// How far each pair of species sees each other.
+/// The cutoff of each pair of species.
 struct PairCutoffs {
     int n_species = 0;
     std::vector<double>
@@ -30,21 +30,21 @@ struct SymmetryFunctionSettings {
 /// Bispectrum components, with the names that LAMMPS's SNAP gives to their settings.
 struct BispectrumSettings {
     PairCutoffs cutoffs;
-    int twojmax = 0;
-    int diagonal_style = 0;
-    double rfac0 = 0.0;
-    double rmin0 = 0.0;  ///< Å
-    bool switched = true;
-    bool bzero = false;
-    std::vector<double> weights;  ///< (n_species)
+    int twojmax = 0;              ///< twice the largest angular momentum
+    int diagonal_style = 0;       ///< 0 to 3: which components (see bispectrum.hpp)
+    double rfac0 = 0.0;           ///< the angle on the 3-sphere at the cutoff, in units of π
+    double rmin0 = 0.0;           ///< Å: the distance at which that angle is 0
+    bool switched = true;         ///< neighbours fade towards the cutoff
+    bool bzero = false;           ///< j is subtracted from each component (see bispectrum.hpp)
+    std::vector<double> weights;  ///< (n_species) of neighbours in the density
 };
 
 /// The smooth overlap of atomic positions, with the polynomial radial basis.
 struct SoapSettings {
-    int n_max = 0;
-    int l_max = 0;
+    int n_max = 0;        ///< radial functions
+    int l_max = 0;        ///< largest angular momentum
     double cutoff = 0.0;  ///< Å
-    double eta = 0.0;     ///< 1/Å²
+    double eta = 0.0;     ///< 1/Å²: a neighbour's density is exp(-eta r²)
     int n_species = 0;    ///< in the order of the model's elements
 };
 

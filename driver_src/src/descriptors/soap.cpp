@@ -19,7 +19,7 @@ constexpr int largest_n_max = 16;
 constexpr int largest_l_max = 30;
 
 /// The radial functions' table: polynomials of this degree on intervals of this length in units of
-/// the width of a smoothed neighbour, 1 / sqrt(2 eta). What is left out is below rounding.
+/// the width of a smoothed neighbour, 1 / sqrt(2 eta). The error is below rounding.
 constexpr int degree = 13;
 constexpr double interval_in_widths = 0.5;
 constexpr double most_intervals = 2000.0;

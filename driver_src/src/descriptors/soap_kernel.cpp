@@ -74,7 +74,7 @@ long scratch_size(const SoapTables& tables, const Neighbourhoods& block) {
     return size;
 }
 
-/// F(n, l; r) of one neighbour, and its derivative by r.
+/// F(n, l; r) of one neighbour, and its derivative with respect to r.
 template <bool with_slopes>
 TORCHML_INLINE void radial_functions(const SoapTables& tables, double r, double* values,
                                      double* slopes) {
@@ -206,7 +206,7 @@ void values(const SoapTables& tables, const Neighbourhoods& block, double* scrat
     }
 }
 
-/// The derivatives of the weighted power spectrum by the coefficients.
+/// The derivatives of the weighted power spectrum with respect to the coefficients.
 void differentiate_spectrum(const SoapTables& tables, const double* weights,
                             const Workspace& work) {
     const Sizes sizes = sizes_of(tables);
@@ -264,7 +264,7 @@ struct Gradient {
     Vec x, y, z;
 };
 
-/// For a vector of neighbours of one species: the derivatives by their positions.
+/// For a vector of neighbours of one species: the derivatives with respect to their positions.
 TORCHML_INLINE Gradient contract(const SoapTables& tables, const Sizes& sizes,
                                  const double* adjoint, Vec x, Vec y, Vec z, Vec r,
                                  const Workspace& work) {

@@ -4,7 +4,7 @@
 
 namespace torchml {
 
-/// What the kernels read of a SOAP descriptor; the arrays belong to others. The density's
+/// The tables of a SOAP descriptor that the kernels read, owned by SoapArrays. The density's
 /// coefficients c(n, l, m) are sums over neighbours of radial functions F(n, l; r) times regular
 /// solid harmonics of the position in units of the cutoff.
 struct SoapTables {

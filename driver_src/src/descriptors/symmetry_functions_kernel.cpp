@@ -21,7 +21,7 @@ namespace {
 /// Triplets in a tile.
 constexpr int tile_size = 128;
 
-/// Where padding stands: beyond every cutoff, with squares that are still finite.
+/// Where padding is placed: beyond every cutoff, with squares that are still finite.
 constexpr double far_away = 1e10;
 
 TORCHML_INLINE int padded(int count) { return (count + 2 * lanes - 1) / lanes * lanes; }
@@ -65,9 +65,10 @@ struct Tile {
 struct Work {
     Pairs pairs;
     Tile tile;
-    Vec* sums;             // (larger number of terms) of values
-    double* weights;       // (larger number of terms) times the terms' factors
-    Vec *angles, *slopes;  // (larger number of angles) and their derivatives by the cosine
+    Vec* sums;        // (larger number of terms) of values
+    double* weights;  // (larger number of terms) times the terms' factors
+    Vec *angles,
+        *slopes;  // (larger number of angles) and their derivatives with respect to the cosine
 };
 
 Work divide(const SymmetryTables& tables, const Neighbourhoods& block, ScratchCursor& cursor) {

@@ -11,7 +11,7 @@ namespace torchml {
 struct TripletTables {
     int n_lambdas = 0;
     const double* lambdas = nullptr;
-    const int* n_squares = nullptr;     ///< (n_lambdas) how often its angles want (...) squared
+    const int* n_squares = nullptr;     ///< (n_lambdas) how often its angles need (...) squared
     const int* angle_starts = nullptr;  ///< (n_lambdas + 1)
     int n_angles = 0;
     const double* zetas = nullptr;  ///< (n_angles)
@@ -26,7 +26,8 @@ struct TripletTables {
     const double* term_factors = nullptr;  ///< (n_terms) 2^(1 - zeta)
 };
 
-/// What the kernels read of a set of symmetry functions; the arrays belong to others.
+/// The tables of a set of symmetry functions that the kernels read, owned by
+/// SymmetryFunctionArrays.
 struct SymmetryTables {
     int width = 0;
     int n_species = 0;

@@ -320,7 +320,7 @@ struct Potential::Implementation {
             Evaluation evaluation = run_on_inputs(request);
             needs_company = company == Company::if_needed && is_finite(evaluation);
             return evaluation;
-        } catch (const Error&) {  // what it says of the system itself is of more use
+        } catch (const Error&) {  // the message about the system itself is more useful
             if (first_problem != nullptr) std::rethrow_exception(first_problem);
             throw;
         }

@@ -62,11 +62,11 @@ class Potential {
     /// Whether virials of single particles can be asked for.
     bool defines_particle_virial() const;
 
-    /// Lets pairs interact up to another distance, Å. Throws Error for one that is no length, and
-    /// for descriptor models, whose cutoffs stand in their descriptor file.
+    /// Lets pairs interact up to another distance, Å. Throws Error if it is not a positive length,
+    /// and for descriptor models, whose cutoffs are set in their descriptor file.
     void set_cutoff(double cutoff);
 
-    /// What there is to tell the user since the last call, a sentence or two each; see Warnings.
+    /// The warnings for the user since the last call, a sentence or two each; see Warnings.
     std::vector<std::string> take_warnings();
 
     /// Whether only contributing particles' neighbours will be asked for.

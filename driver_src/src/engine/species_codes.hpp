@@ -9,16 +9,16 @@
 
 namespace torchml {
 
-/// What kind of species codes a model is given, and who said so.
+/// The kind of species codes that a model is given, and who chose it.
 struct SpeciesCodes {
     enum class Source { package, caller, environment, trial, nobody };
 
     bool atomic_numbers = false;  ///< instead of 0, 1, 2, ... in the order of the elements
     Source source = Source::nobody;
 
-    /// What to add to the message of a failure that codes of the wrong kind may be the reason of:
-    /// a blank and a sentence or two; nothing where the package itself says the kind, or other
-    /// codes are tried out.
+    /// Text to add to the message of a failure that codes of the wrong kind may have caused: a
+    /// space and a sentence or two; nothing where the package records the kind, or other codes are
+    /// being tried out.
     std::string doubt() const;
 };
 

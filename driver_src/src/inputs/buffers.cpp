@@ -32,7 +32,7 @@ bool finite(double value) { return std::abs(value) <= std::numeric_limits<double
          ".");
 }
 
-/// What a list that names no particle twice, and its own not at all, can be.
+/// Checks the length of a list, which names no particle twice and not its own.
 void require_possible(const Neighbours& list, std::int64_t i, std::int64_t n) {
     if (list.count >= 0 && list.count < n && (list.count == 0 || list.indices != nullptr)) return;
     fail("the simulator's neighbour list of particle ", i, " has ", list.count, " entries",

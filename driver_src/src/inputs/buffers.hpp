@@ -1,7 +1,7 @@
 #pragma once
 
-// What the calling conventions share: particles as tensors, and neighbours within the cutoff.
-// Everything here is filled anew each step into memory that stays.
+// Shared by the calling conventions: particles as tensors, and neighbours within the cutoff. Every
+// step fills the same memory again.
 
 #include <ATen/core/Tensor.h>
 
@@ -13,8 +13,8 @@
 
 namespace torchml {
 
-/// The values of one input. Tensors over them are no copies, and have a part in their memory: what
-/// a model keeps of its inputs stays as it was, and the next step takes other memory for it.
+/// The values of one input. Tensors over them are views that share ownership of the memory: if a
+/// model keeps one, it stays unchanged, and the next step uses new memory.
 template <class Value>
 class Buffer {
   public:
@@ -22,13 +22,13 @@ class Buffer {
     Buffer(Buffer&&) noexcept = default;
     Buffer& operator=(Buffer&&) noexcept = default;
 
-    /// To be called before values are written anew.
+    /// To be called before all values are replaced.
     std::vector<Value>& renew() {
         if (values_.use_count() != 1) values_ = std::make_shared<std::vector<Value>>();
         return *values_;
     }
 
-    /// To be called before values are added to those there are.
+    /// To be called before values are appended.
     std::vector<Value>& extend() {
         if (values_.use_count() != 1) values_ = std::make_shared<std::vector<Value>>(*values_);
         return *values_;
@@ -55,9 +55,9 @@ class NearNeighbours {
 
     void clear();
 
-    /// Appends the row of particle i. `coordinates`: (n, 3) Å. Throws Error for a list that no
-    /// simulator should give: that names what is no particle or particle i itself, or has more
-    /// entries than there are others.
+    /// Appends the row of particle i. `coordinates`: (n, 3) Å. Throws Error for an impossible list:
+    /// one that names particle i itself or a particle that does not exist, or that has more entries
+    /// than there are other particles.
     void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates);
 
     /// Appends rows of particles `first` to `first + count - 1`, each with the others.
@@ -71,7 +71,7 @@ class NearNeighbours {
     /// The rows, one after the other; the first n_pairs() entries count.
     const std::vector<std::int32_t>& indices() const { return *indices_; }
     at::Tensor indices_tensor() const { return indices_.view({n_pairs()}); }
-    /// How long the simulator's lists were in all, what is beyond the cutoff included.
+    /// The total length of the simulator's lists, entries beyond the cutoff included.
     std::int64_t n_listed() const { return n_listed_; }
     /// The cutoff's square, Å².
     double square() const { return square_; }

@@ -29,7 +29,7 @@ void grow(std::vector<Value>& buffer, std::size_t size) {
     if (buffer.size() < size) buffer.resize(size + size / 2);
 }
 
-/// What one worker needs for a block: the neighbours within their pairs' cutoffs.
+/// A worker's memory for a block: the neighbours within their pairs' cutoffs.
 struct Gathered {
     std::vector<int> species;  // (rows)
     std::vector<int> starts;   // (rows + 1)
@@ -46,7 +46,7 @@ struct Gathered {
 };
 
 /// Gradients of the blocks in hand, with the particles that they belong to. Each block has the
-/// place of its rows' whole lists, of which those within the pairs' cutoffs stand first.
+/// place of its rows' whole lists; those within the pairs' cutoffs come first.
 struct Gradients {
     std::vector<std::int32_t> counts;      // (rows)
     std::vector<std::int32_t> neighbours;  // (pairs)
@@ -203,7 +203,7 @@ class DescriptorInputs final : public Inputs {
             });
             std::int64_t place = 0;
             for (std::int64_t row = first_row; row < last_row; ++row) {
-                // A block's gradients stand together from the place of its first row's list.
+                // A block's gradients are contiguous from the place of its first row's list.
                 if ((row - first_row) % block_size == 0) place = start(row) - start(first_row);
                 const int n = gradients_.counts[static_cast<std::size_t>(row - first_row)];
                 visit(centers_[static_cast<std::size_t>(row)],
@@ -371,7 +371,7 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
     for (int a = 0; a < n_species; ++a) {
         for (int b = 0; b < n_species; ++b) {
             const double cutoff = loaded.descriptor->cutoff(a, b);
-            // SOAP's cutoff is a setting of its own: KLIFF lists neighbours up to the model's.
+            // SOAP's cutoff is a separate setting: KLIFF lists neighbours up to the model's.
             if (loaded.kind != "SOAP" && cutoff > parameters.cutoff) {
                 fail("descriptor file ", name, " has a cutoff of ", cutoff,
                      " Å, more than the model's cutoff in the parameter file, ", parameters.cutoff,

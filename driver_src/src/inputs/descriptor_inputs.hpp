@@ -15,12 +15,12 @@ namespace torchml {
 ///
 /// Particles at the same place are an error when descriptors are computed: there are no angles.
 ///
-/// Throws Error if there is no descriptor file, if it is wrong or does not fit the parameter file,
-/// and for models that return forces, which they cannot know without coordinates.
+/// Throws Error if the descriptor file is missing, wrong, or contradicts the parameter file, and
+/// for models that return forces, which they cannot compute without coordinates.
 std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source);
 
-/// The same of a descriptor at hand. `cutoff`: Å, how far neighbours are listed; `species_codes`:
-/// of each element, in the descriptor's order.
+/// The same for a descriptor that is loaded already. `cutoff`: Å, how far neighbours are listed;
+/// `species_codes`: of each element, in the descriptor's order.
 std::unique_ptr<Inputs> make_descriptor_inputs(std::unique_ptr<const Descriptor> descriptor,
                                                double cutoff, const std::vector<int>& species_codes,
                                                at::ScalarType scalar);

@@ -171,7 +171,7 @@ class GraphInputs final : public Inputs {
     }
 
     /// Writes the edges of layer k (from 0): all pairs of the particles in rings 0 to k. Those
-    /// whose second particle is itself in these rings stand in both their rows; the others are
+    /// whose second particle is in these rings, too, are in both their rows; the others are
     /// turned round for the second direction.
     void write_layer(std::size_t k) {
         const std::size_t n_pairs = pair_ends_[k];
@@ -246,7 +246,7 @@ class GraphInputs final : public Inputs {
     std::vector<std::size_t> ring_ends_;  // where each ring ends in reached_
     std::vector<std::size_t> pair_ends_;  // where each ring ends in near_
     std::vector<Edges> layers_;
-    bool renumbered_ = false;             // the model sees particles in an order of its own
+    bool renumbered_ = false;             // the model sees particles in another order
     std::vector<std::int32_t> number_;    // of each particle: its number for the model
     std::vector<std::int32_t> original_;  // of each that the model sees: its own number
     bool moved_ = false;                  // the model's coordinates are others

@@ -14,41 +14,41 @@ namespace torchml {
 
 class NearNeighbours;
 
-/// When a model is given company: particles added where no pair is within the cutoff, which many
-/// models fail on. What they get, energies and forces, reaches no result.
+/// When a model is given company: particles added to a system without a pair within the cutoff,
+/// on which many models fail. Their energies and forces reach no result.
 enum class Company {
     never,      ///< the model sees no pairs
     if_needed,  ///< they would contribute like others, so only to a model that fails without
     always,     ///< they do not contribute, so a model that looks at this is left as it is
 };
 
-/// One calling convention: makes a model's inputs of a system, and forces of the gradient with
-/// respect to those inputs. Owns its buffers and reuses them from step to step.
+/// One calling convention: turns a system into a model's inputs, and the gradient with respect to
+/// those inputs into forces. Owns its buffers and reuses them from step to step.
 class Inputs {
   public:
     virtual ~Inputs() = default;
 
-    /// What forward takes, in order; for messages and for checking a model's signature.
+    /// The arguments of forward, in order; for messages and to check a model's signature.
     virtual std::vector<std::string> argument_names() const = 0;
 
-    /// The argument by which the energy is differentiated.
+    /// The index of the argument that the energy is differentiated with respect to.
     virtual std::size_t differentiable() const = 0;
 
-    /// Whether only contributing particles' neighbours are asked for.
+    /// Whether only the neighbours of contributing particles are requested.
     virtual bool needs_only_contributing_neighbours() const = 0;
 
-    /// Fills the buffers. Throws Error for neighbours that are no particles, and
-    /// for coordinates that are not finite.
+    /// Fills the buffers. Throws Error for neighbours that do not exist and for coordinates that
+    /// are not finite.
     virtual void prepare(const System& system) = 0;
 
-    /// What prepare() has kept of the simulator's lists: first a row for each contributing
-    /// particle, in their order.
+    /// The neighbours that prepare() kept of the simulator's lists: first a row for each
+    /// contributing particle, in their order.
     virtual const NearNeighbours& neighbours() const = 0;
 
     /// The coordinates of the system's particles, (n, 3) Å, as of prepare().
     virtual const std::vector<double>& coordinates() const = 0;
 
-    /// Makes of what was prepared whatever takes long; needs nothing from the simulator.
+    /// Does the long part of the work on what was prepared; needs nothing from the simulator.
     virtual void complete() {}
 
     /// The completed inputs: views of the buffers, valid until the next prepare().
@@ -78,10 +78,10 @@ class Inputs {
     /// particles that the model does not see keep what `forces` has.
     virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
 
-    /// Whether the gradient tells each particle's part of the virial. It does where the energy is
-    /// known to be a sum over particles, each of its own neighbours' displacements r_ij alone: then
-    /// Σ_j r_ij ∂E_i/∂r_ij is particle i's. From the gradient by all coordinates it does not
-    /// follow.
+    /// Whether each particle's part of the virial follows from the gradient. It does where the
+    /// energy is known to be a sum over particles of functions of their own neighbours'
+    /// displacements r_ij: particle i's part is then Σ_j r_ij ∂E_i/∂r_ij. It does not follow from
+    /// the gradient with respect to all coordinates.
     virtual bool defines_particle_virial() const { return false; }
 
     /// Writes the particles' virials (n, 6), eV, from the gradient with respect to the
@@ -90,7 +90,7 @@ class Inputs {
     virtual void particle_virials_from(const at::Tensor& /*gradient*/, double* /*virials*/) const {}
 };
 
-/// What the inputs of a calling convention are made from.
+/// The facts from which the inputs of a calling convention are made.
 struct InputsSource {
     const Parameters& parameters;
     const std::vector<int>& species_codes;            ///< of each element, in their order

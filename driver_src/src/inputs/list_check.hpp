@@ -11,21 +11,21 @@
 namespace torchml {
 
 /// Looks for pairs within the cutoff that the simulator's neighbour lists leave out: the model
-/// knows nothing of them, and its energy is another without a word. LAMMPS leaves pairs out where a
-/// user's bonds or groups of atoms are excluded, which suits potentials made for that.
+/// never sees them, and its energy silently differs. LAMMPS leaves pairs out where a user's bonds
+/// or groups of atoms are excluded, which suits potentials made for that.
 ///
-/// The time is linear in the number of particles, but as long as that of a quick model's inputs. So
-/// this looks at the first evaluation, and later where lists have changed: at first each time, then
-/// at one evaluation in `spacing`.
+/// The time is linear in the number of particles, but as long as a fast model takes for its inputs.
+/// So this looks at the first evaluation and later where lists have changed: at first each time,
+/// then at one evaluation in `spacing`.
 class ListCheck {
   public:
-    /// What there is to tell the user; once. `coordinates`: (n, 3) Å. `near`: what was kept of the
-    /// lists, in the order of particles, the contributing ones first.
+    /// Returns a warning for the user, once. `coordinates`: (n, 3) Å. `near`: the neighbours kept
+    /// of the lists; the rows of contributing particles come first, in their order.
     std::optional<std::string> look(const System& system, const std::vector<double>& coordinates,
                                     const NearNeighbours& near);
 
   private:
-    /// What changes when lists do: seldom the same after they were made anew.
+    /// Numbers that seldom stay the same when lists are rebuilt.
     struct Lists {
         std::int64_t n_particles = 0, n_contributing = 0, n_listed = 0;
         bool operator==(const Lists& other) const {

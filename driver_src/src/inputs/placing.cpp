@@ -83,7 +83,7 @@ void append_company(double cutoff, double reach, int group, std::vector<double>&
     // lie in a line, in a plane or straight above each other. Its edges are 0.8 to 1.2.
     constexpr std::array<std::array<double, 3>, company_size> corners = {
         {{0.0, 0.03, -0.02}, {0.94, 0.11, 0.27}, {0.31, 0.92, -0.13}, {0.42, 0.33, 0.87}}};
-    // Å: well within the cutoff, and where neighbours are in matter: models may want bonds to be
+    // Å: well within the cutoff, and where neighbours are in matter: models may need bonds that are
     // shorter than their cutoff.
     const double edge = std::min(0.6 * cutoff, 2.5);
     const double apart = reach + 2.0 * cutoff;

@@ -14,13 +14,13 @@ namespace torchml {
 /// displacement (to rounding in double precision), what is farther apart stays so.
 void move_together(double cutoff, std::vector<double>& coordinates);
 
-/// Company: particles added so that the model finds pairs, angles and torsions. Each group stands
-/// within its own reach and out of everyone else's.
+/// Company: particles added so that the model finds pairs, angles and torsions. The particles of a
+/// group are within each other's reach and out of everyone else's.
 constexpr std::int32_t company_size = 4;
 
 /// Appends the positions of another group. `reach`: Å, how far apart particles still know of each
 /// other; at least the cutoff. `group`: how many groups there are already. The first one moves all
-/// others aside and stands near the origin itself, where its own positions are not lost to
+/// other particles aside and is placed near the origin, where its positions are not lost to
 /// rounding; without pairs, theirs do not matter.
 void append_company(double cutoff, double reach, int group, std::vector<double>& coordinates);
 

@@ -124,7 +124,7 @@ class StartedMpi {
     Family family_ = Family::none;
 };
 
-/// What to do where nobody has said it.
+/// The choice where the user has made none.
 OnError usual() {
     return python_is_running() && !runs_lammps() ? OnError::give_back : OnError::abort;
 }
@@ -142,7 +142,7 @@ OnError on_error() {
 }
 
 void end_job_of_several_ranks(const std::string& message) {
-    if (fork_generation() != 0) return;  // a rank's child is no rank
+    if (fork_generation() != 0) return;  // a child of a rank is not a rank
     OnError wanted = OnError::automatic;
     try {
         wanted = on_error();

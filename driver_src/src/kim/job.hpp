@@ -18,9 +18,9 @@ OnError on_error();
 /// one of several MPI ranks, prints the message and ends the whole job with MPI_Abort; otherwise
 /// returns.
 ///
-/// A KIM simulator hears of the failure on this rank alone. LAMMPS then reports it together with
-/// all other ranks, which wait for forces: for ever. By default a Python program that does not run
-/// LAMMPS is left alone, since it may catch the error.
+/// KIM reports the failure to the simulator on this rank alone. LAMMPS then reports it together
+/// with all other ranks, which wait for forces: for ever. By default a Python program that does not
+/// run LAMMPS is left alone, since it may catch the error.
 void end_job_of_several_ranks(const std::string& message);
 
 }  // namespace torchml::kim

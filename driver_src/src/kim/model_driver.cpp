@@ -24,7 +24,7 @@ namespace {
 constexpr int success = 0;
 constexpr int failure = 1;
 
-/// What KIM keeps for us between calls.
+/// The state that KIM keeps for us between calls.
 struct Model {
     Model(const std::vector<std::filesystem::path>& paths, const Units& simulators)
         : potential(paths), files(paths), units(simulators) {
@@ -68,7 +68,7 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
             const std::string text = std::string("TorchML: ") + message;
             logger->LogEntry(KIM::LOG_VERBOSITY::error, text, line, __FILE__);
             end_job_of_several_ranks(text);
-        } catch (...) {  // out of memory even for the message: the error code has to do
+        } catch (...) {  // no memory even for the message: the error code must suffice
         }
         return failure;
     };
@@ -84,7 +84,7 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
     }
 }
 
-/// Puts what the potential has to tell into KIM's log.
+/// Writes the potential's warnings to KIM's log.
 template <class Logger>
 void log_warnings(const Logger& logger, Potential& potential) {
     for (const std::string& text : potential.take_warnings()) {
@@ -139,7 +139,7 @@ int compute_arguments_create(const KIM::ModelCompute* const compute,
 }
 
 int compute_arguments_destroy(const KIM::ModelCompute*, KIM::ModelComputeArgumentsDestroy* const) {
-    return success;  // nothing of ours hangs on them
+    return success;  // we attach nothing to them
 }
 
 int compute(const KIM::ModelCompute* const compute,
@@ -278,7 +278,7 @@ void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
 
 }  // namespace torchml::kim
 
-/// The routine that KIM calls first; its name stands in CMakeLists.txt.
+/// The routine that KIM calls first; CMakeLists.txt has its name, too.
 extern "C" int torchml_model_driver_create(KIM::ModelDriverCreate* const create,
                                            KIM::LengthUnit const length,
                                            KIM::EnergyUnit const energy, KIM::ChargeUnit const,

@@ -14,7 +14,7 @@ struct Units {
     double energy_per_ev = 1.0;  ///< what one eV is in the simulator's unit of energy
 };
 
-/// Units for what a simulator asks for; what it leaves "unused" stays Å or eV.
+/// The units that a simulator requests; those it leaves "unused" are Å and eV.
 /// Throws Error for units that KIM cannot convert.
 Units convert_units(KIM::LengthUnit length, KIM::EnergyUnit energy);
 

@@ -12,7 +12,7 @@ namespace torchml {
 
 namespace {
 
-/// What `words` separates into at `separator`.
+/// `words` split at `separator`.
 std::vector<std::string> split(const std::string& words, char separator) {
     std::vector<std::string> found;
     std::istringstream stream(words);
@@ -24,12 +24,12 @@ bool contains(const std::vector<std::string>& words, const std::string& word) {
     return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-/// The number that a text is, but for blanks and a new line around it.
+/// The number in a text, with spaces or a new line around it.
 std::optional<std::int64_t> whole_number(const std::string& text) {
-    const auto blank = " \n";
-    const auto begin = text.find_first_not_of(blank);
+    const auto spaces = " \n";
+    const auto begin = text.find_first_not_of(spaces);
     if (begin == std::string::npos) return std::nullopt;
-    const auto end = text.find_last_not_of(blank) + 1;
+    const auto end = text.find_last_not_of(spaces) + 1;
     std::int64_t value = 0;
     const auto [stop, problem] = std::from_chars(text.data() + begin, text.data() + end, value);
     if (problem != std::errc() || stop != text.data() + end || value < 0) return std::nullopt;
@@ -116,8 +116,8 @@ int available_cores(int online, const FileReader& read) {
     for (const std::string& folder : group_folders(read, "")) {
         limit(count_cpus(read(folder + "/cpuset.cpus.effective")));
         if (const auto pair = read(folder + "/cpu.max")) {  // "150000 100000"
-            const auto blank = std::min(pair->find(' '), pair->size());
-            limit(count_quota(pair->substr(0, blank), pair->substr(blank)));
+            const auto space = std::min(pair->find(' '), pair->size());
+            limit(count_quota(pair->substr(0, space), pair->substr(space)));
         }
     }
     for (const std::string& folder : group_folders(read, "cpuset")) {

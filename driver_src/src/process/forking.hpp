@@ -2,8 +2,8 @@
 
 namespace torchml {
 
-/// What a process that was forked, and has not become another program since, knows about the one
-/// that it was forked from: torch's threads did not come along.
+/// Whether a process that was forked, and has not become another program since, may lack threads of
+/// the one it was forked from: torch's threads do not survive a fork.
 enum class LostThreads {
     none,      ///< not forked, or from a process with a single thread
     possible,  ///< forked before this library was loaded

@@ -10,7 +10,7 @@ namespace torchml {
 /// Lets torch work as it should on this thread, and leaves the thread as the program had it.
 ///
 /// Torch and the libraries under it change what belongs to the program: the number of OpenMP
-/// threads, by which programs size and index arrays of their own (LAMMPS's OPENMP package does),
+/// threads, by which programs size and index their arrays (LAMMPS's OPENMP package does),
 /// and the floating-point environment, which a library compiled with -ffast-math sets when it is
 /// loaded. And what the program has set would change what a model computes: traps for
 /// floating-point exceptions end the process where torch divides by zero on purpose, and a Python

@@ -18,13 +18,13 @@ std::optional<int> leading_number(const std::optional<std::string>& text) {
     return value;
 }
 
-/// The variables by which a launcher tells.
+/// The variables that a launcher sets.
 struct Names {
     const char* launcher;
     const char* rank;
     const char* local_rank;
     const char* local_size;
-    const char* size;  // null if it does not tell
+    const char* size;  // null if it sets none
 };
 
 // Those that only a launched process has come first. Slurm sets most of its variables in batch
@@ -40,7 +40,7 @@ constexpr Names known[] = {
     {"Slurm", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"},
 };
 
-/// Flux tells how many tasks and nodes there are; tasks are spread evenly.
+/// Flux sets the numbers of tasks and nodes; tasks are spread evenly.
 std::optional<Launcher> find_flux(const Environment& environment) {
     const auto rank = leading_number(environment("FLUX_TASK_RANK"));
     const auto local_rank = leading_number(environment("FLUX_TASK_LOCAL_ID"));
@@ -67,12 +67,12 @@ std::optional<Launcher> find_launcher(const Environment& environment) {
 }
 
 std::optional<Launcher> process_launcher() {
-    const auto told = find_launcher(process_environment());
+    const auto launched = find_launcher(process_environment());
     const auto size = mpi_size();
-    if (!size) return told;
-    // The number tells whether it is this program that the launcher speaks of, or the shell or
-    // script that started it; it is the same on all ranks, so they all decide alike.
-    if (told && told->size == *size) return told;
+    if (!size) return launched;
+    // The number shows whether the launcher describes this program, or the shell or script that
+    // started it; it is the same on all ranks, so they all decide alike.
+    if (launched && launched->size == *size) return launched;
     return ask_mpi();
 }
 

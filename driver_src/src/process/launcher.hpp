@@ -7,23 +7,23 @@
 
 namespace torchml {
 
-/// What the program that started this process says about it and its siblings.
+/// This process among its siblings, as described by the program that started them.
 struct Launcher {
     std::string name;    ///< "Open MPI", "Slurm", ...
     int rank = 0;        ///< among all processes
     int local_rank = 0;  ///< among those on this node
     int local_size = 1;  ///< how many there are on this node
-    int size = 0;        ///< how many there are in all; 0 if that is not told
+    int size = 0;        ///< how many there are in all; 0 if unknown
 };
 
 /// The launcher that started this process: Open MPI, MPICH (and Intel MPI), MVAPICH, PALS, Flux or
-/// Slurm; nothing if there is none, or none that tells.
+/// Slurm; nothing if there is none, or none that describes its processes.
 std::optional<Launcher> find_launcher(const Environment& environment);
 
-/// What is known of this process and its siblings: from the launcher's environment; or from MPI, if
-/// the driver was built with it, the program uses it, and the launcher says nothing or something
-/// else about the number of processes. All processes of the program then have to come here, for
-/// MPI answers them together; where the launcher tells, each may come alone.
+/// This process among its siblings: from the launcher's environment; or from MPI, if the driver was
+/// built with it, the program uses it, and the launcher gives no number of processes or another
+/// one. All processes of the program then have to call this, for MPI answers them together;
+/// otherwise each may call it alone.
 std::optional<Launcher> process_launcher();
 
 }  // namespace torchml

@@ -10,9 +10,9 @@ namespace torchml {
 /// The parts of a step, in the order of the way of one evaluation.
 enum class Stage { inputs, copies, forward, backward, outputs };
 
-/// Where the time of a potential's steps went; on if the environment has KIM_MODEL_PROFILE, set to
-/// anything but 0. Prints a table to standard error when it ends, or when the process does, for not
-/// every simulator destroys its models; a forked process prints its own steps only.
+/// Where the time of a potential's steps went; on if the environment variable KIM_MODEL_PROFILE is
+/// (see switch_variable). Prints a table to standard error when it ends, or when the process does,
+/// since not every simulator destroys its models; a forked process prints only its own steps.
 class Profile {
   public:
     Profile();
@@ -41,10 +41,10 @@ class Profile {
     /// Whether anything is measured; work that is queued on a device then has to be waited for.
     bool on() const { return on_; }
 
-    /// Tells that forward computes the gradient, too, and has the time of both.
+    /// To be called if forward computes the gradient, too, so that its time is that of both.
     void gradient_in_forward() { gradient_in_forward_ = true; }
 
-    /// What there is to say of one step.
+    /// The facts of one step besides its times.
     struct Step {
         std::int64_t n_particles = 0;
         std::int64_t n_contributing = 0;
@@ -68,7 +68,7 @@ class Profile {
     bool on_;
     bool gradient_in_forward_ = false;
     std::array<Clock::duration, n_stages> times_{};
-    std::array<Clock::duration, n_stages> first_step_{};  // compiles the model, so told apart
+    std::array<Clock::duration, n_stages> first_step_{};  // compiles the model, so kept apart
     int generation_ = 0;                                  // of forks, when the steps were counted
     std::int64_t n_steps_ = 0;
     Step last_step_;

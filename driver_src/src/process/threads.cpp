@@ -35,7 +35,7 @@ Cores process_cores() {
 /// Whether the program itself uses torch, as a Python process does that has imported it.
 std::atomic<bool> host_uses_torch{false};
 
-/// What torch chooses on a thread on which nobody has chosen anything.
+/// Torch's choice on a thread whose number nobody has set.
 int torchs_own_choice() {
     int count = 1;
     try {
@@ -50,7 +50,7 @@ int torchs_own_choice() {
     return count;
 }
 
-/// What can be known once for a process and those forked from it.
+/// Facts that are the same for a process and those forked from it.
 struct Choice {
     Threads threads;
     int torchs_own = 1;  // unless the user or a launcher has said otherwise

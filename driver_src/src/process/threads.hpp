@@ -27,9 +27,9 @@ struct Threads {
 Threads choose_threads(const Environment& environment, const std::optional<Launcher>& launcher,
                        const Cores& cores);
 
-/// What choose_threads() says in this process; a forked process that may have lost torch's threads
-/// gets one. Where torch has the choice, its default; or, in a program that uses torch itself and
-/// may have set the number, what it would use now on the calling thread. Throws as
+/// The choice of choose_threads() for this process; a forked process that may have lost torch's
+/// threads gets one. Where torch has the choice, its default; or, in a program that uses torch
+/// itself and may have set the number, what it would use now on the calling thread. Throws as
 /// choose_threads().
 Threads process_threads();
 

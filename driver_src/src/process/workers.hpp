@@ -11,11 +11,11 @@ namespace torchml {
 /// Runs pieces of work on torch's own threads, as many as torch is set to use.
 ///
 /// at::parallel_for is a template: compiled here, it would use this compiler's OpenMP, a second
-/// pool of threads beside the one in libtorch, or none at all. What runs inside libtorch's own
-/// loops shares its threads.
+/// pool of threads beside the one in libtorch, or none at all. Work inside libtorch's own loops
+/// shares its threads.
 class Workers {
   public:
-    /// How many work at a time.
+    /// The number of threads that work at a time.
     static int count();
 
     /// Calls work(worker, piece) for each piece from 0 to `n_pieces`; worker: 0 to count(), never

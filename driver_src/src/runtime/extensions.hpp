@@ -10,8 +10,8 @@ enum class OperatorSource {
     extension,  ///< the original libraries, for which the driver was built
 };
 
-/// What the environment variable KIM_MODEL_OPERATORS says: `native`, the default, or `extension`.
-/// Throws Error for anything else.
+/// The value of the environment variable KIM_MODEL_OPERATORS: `native`, the default, or
+/// `extension`. Throws Error for anything else.
 OperatorSource operator_source();
 
 /// Opens the libraries that the environment variable KIM_MODEL_TORCH_EXTENSIONS lists, paths

@@ -7,17 +7,17 @@
 
 namespace torchml {
 
-/// What a model file that is not what its extension says is instead, and what to do with it:
-/// sentences that go on after "model file NAME "; "" for what nobody knows. From the names of an
-/// archive's records, and what some of them say of themselves. Throws what torch has against the
-/// archive.
+/// Recognises a model file whose contents do not match its extension. Returns what it is and what
+/// to do with it, as the rest of a sentence that begins "model file NAME "; "" if it is unknown.
+/// Reads the names of the archive's records and the contents of some. Throws c10::Error for a
+/// broken archive.
 std::string foreign_archive(caffe2::serialize::PyTorchStreamReader& reader);
 
-/// The same of a file that is no archive at all.
+/// The same for a file that is not an archive.
 std::string foreign_file(const std::filesystem::path& file);
 
-/// What torch says when a file has a format that only a newer one reads, in words that go on after
-/// "model file NAME "; "" if it says something else.
+/// Rewrites torch's error for a file format that only a newer torch reads, as the rest of a
+/// sentence that begins "model file NAME "; "" for any other error.
 std::string newer_format(const std::string& torch_says);
 
 }  // namespace torchml

@@ -38,7 +38,7 @@ std::set<std::filesystem::path> loaded_libraries(const std::string& name) {
     return found;
 }
 
-/// What a Python package of torch says in the file above its libraries; "" where there is none.
+/// The version that a Python package of torch records above its libraries; "" where there is none.
 std::string version_beside(const std::filesystem::path& library) {
     std::ifstream file(library.parent_path().parent_path() / "version.py");
     std::string line;
@@ -106,7 +106,7 @@ std::string listed(const std::set<std::string>& words) {
     return text;
 }
 
-/// Whose they are and what to do about them; "" if torch has all of its own.
+/// The libraries that replace torch's routines, in words; "" if there are none.
 std::string whose(const std::vector<Replaced>& replaced) {
     if (replaced.empty()) return "";
     std::set<std::string> files, names;
@@ -139,7 +139,7 @@ double product_at(const at::Tensor& a, const at::Tensor& b, std::int64_t i, std:
     return sum;
 }
 
-/// What torch computes wrongly; "" if nothing.
+/// A product that torch computes wrongly, in words; "" if there is none.
 std::string wrong_product(at::ScalarType type) {
     constexpr std::int64_t n = 6, m = 7, k = 5;
     const at::Tensor a = whole_numbers(n, k, at::kDouble), b = whole_numbers(k, m, at::kDouble);
@@ -174,8 +174,8 @@ std::string wrong_product(at::ScalarType type) {
     return "";
 }
 
-/// A thread is told its number by the library that it was started by, or all do the first one's
-/// work.
+/// Threads have to get their numbers from the library that started them; from another, all would do
+/// the first one's work.
 void require_one_openmp() {
     const std::string starts = file_of(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
     if (starts.empty()) return;

@@ -30,7 +30,7 @@ void remove_place(std::string& line) {
     line.erase(0, std::min(line.find_first_not_of(". "), line.size()));
 }
 
-/// A line as a person wants to read it; empty if there is nothing in it for them.
+/// The part of a line that is for users; "" if there is none.
 std::string essence_of(std::string line) {
     line.erase(0, std::min(line.find_first_not_of(" \t\r"), line.size()));
     if (starts_with(line, "frame #")) return "";

@@ -5,7 +5,7 @@
 
 namespace torchml {
 
-/// The one line of a torch message that says what happened, without a full stop of ours. Torch adds
+/// The one line of a torch message that says what happened; no full stop is added. Torch adds
 /// its own call stack and advice to those who build it, and the interpreter puts the model's
 /// traceback first and the error itself last. None of these is for users: whatever torch throws
 /// goes through here before it leaves the driver or the Python module.

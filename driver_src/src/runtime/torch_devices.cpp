@@ -46,7 +46,7 @@ std::string open_library(const std::string& type) {
     return "";
 }
 
-/// What torch says when a device is asked to do something; nothing if it does it.
+/// Torch's complaint about a device that is given something to do; "" if it works.
 std::string complaint(c10::Device device) {
     try {
         at::empty({1}, at::TensorOptions().device(device));

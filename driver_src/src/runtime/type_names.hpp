@@ -8,7 +8,7 @@
 
 namespace torchml {
 
-/// What PyTorch and parameter files call a type: "float64".
+/// The name of a type in PyTorch and in parameter files: "float64".
 std::string type_name(c10::ScalarType type);
 
 c10::ScalarType type_of(Precision precision);

@@ -8,8 +8,8 @@
 
 namespace torchml::ops {
 
-/// Autograd and torch's operators want what may be missing as an optional: an undefined tensor has
-/// no device.
+/// Autograd and torch's operators take a tensor that may be missing as an optional: an undefined
+/// tensor has no device.
 using OptionalTensor = c10::optional<at::Tensor>;
 
 /// Sizes with another one along `dim`.
@@ -35,8 +35,8 @@ struct Terms {
     }
 };
 
-/// Whether the kernels below work on a tensor: on the CPU, in a type that C++ has. What they refuse
-/// (CUDA, half precision, complex numbers) is composed of ATen's operators instead.
+/// Whether the kernels below work on a tensor: on the CPU, in a type that C++ has. For others
+/// (CUDA, half precision, complex numbers), the reductions are composed of ATen's operators.
 bool has_kernels(const at::Tensor& source);
 
 /// Sum of each row's terms, in the order of the terms. Throws c10::Error for indices out of range,

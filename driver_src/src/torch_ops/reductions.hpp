@@ -9,8 +9,8 @@
 
 namespace torchml::ops {
 
-/// Sum of each row's terms. Differentiable by source and weight any number of times, like all the
-/// functions here; on every device that ATen knows.
+/// Sum of each row's terms. Differentiable with respect to source and weight any number of times,
+/// like all the functions here; on every device that ATen knows.
 at::Tensor sum(const at::Tensor& source, const Terms& terms);
 
 /// Product of each row's slices (terms without `from`); 1 for a row without any.

@@ -217,7 +217,7 @@ at::Tensor checked_pointers(const at::Tensor& source, const at::Tensor& pointers
                                    pointers.size(dim)));
 }
 
-/// What one reduction by pointers has to know; slices that no segment holds go to a row more.
+/// The facts of one reduction by pointers; slices outside all segments go to an extra row.
 struct Segments {
     at::Tensor pointers;  // (..., rows + 1)
     std::int64_t dim = 0;
@@ -248,7 +248,7 @@ struct Segments {
     }
 };
 
-/// A result of its own, or in `out`.
+/// A new result, or `out`.
 at::Tensor stored(const at::Tensor& result, const OptionalTensor& out) {
     if (!out) return result;
     at::Tensor target = *out;

@@ -144,7 +144,7 @@ class CompiledModel {
     std::shared_ptr<AOTIModelContainerRunner> runner_;
 };
 
-/// What a package's description calls an entry: a compiled model, perhaps with another for one
+/// An entry of a package's description: a compiled model, perhaps with another for one
 /// thread, or a plan over several.
 class Entry {
   public:
@@ -276,8 +276,8 @@ class AOTInductor final : public Runtime {
              " Set 'returns forces' in the parameter file, or compile the model again.");
     }
 
-    /// Compiled code takes memory as it comes: what does not fit has to be found here.
-    /// `differentiable`: the argument by which a gradient is wanted; or past the end.
+    /// Compiled code does not check its inputs, so they are checked here.
+    /// `differentiable`: the argument that the gradient refers to; past the end if none is needed.
     void check_inputs(std::vector<at::Tensor>& inputs, std::size_t differentiable) const {
         const auto& arguments = description_.arguments;
         if (inputs.size() != arguments.size()) {

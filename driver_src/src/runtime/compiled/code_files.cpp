@@ -94,7 +94,7 @@ class CodeFiles {
     std::vector<std::shared_ptr<const CodeFile>> files_;
 };
 
-/// This process's. One that was forked begins anew: a thread that it lacks may hold the lock.
+/// This process's. A forked process starts afresh: a thread that it lacks may hold the lock.
 CodeFiles& code_files() {
     static std::atomic<CodeFiles*> current{nullptr};  // never destroyed: models may go very late
     CodeFiles* known = current;

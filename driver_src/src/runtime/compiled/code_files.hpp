@@ -21,7 +21,7 @@ class LibraryFile {
   public:
     /// Throws Error if the library cannot be written.
     LibraryFile(const EntryFile& library, const std::filesystem::path& folder);
-    /// To be called after the loader has been told to close it.
+    /// To be called after the loader has closed it.
     ~LibraryFile();
     LibraryFile(const LibraryFile&) = delete;
     LibraryFile& operator=(const LibraryFile&) = delete;

@@ -13,7 +13,7 @@ namespace torchml {
 
 namespace {
 
-/// What the CPU can do, in the words of the Linux kernel; empty where it does not say.
+/// The CPU's features, as the Linux kernel names them; empty where it lists none.
 std::set<std::string> instructions() {
     std::ifstream file("/proc/cpuinfo");
     std::string line;
@@ -39,10 +39,10 @@ std::string capability_of(c10::Device device) {
     constexpr int attribute_major = 75,
                   attribute_minor = 76;  // of the enumeration CUdevice_attribute
     int major = 0, minor = 0;
-    const bool told = get != nullptr && get(&major, attribute_major, device.index()) == 0 &&
-                      get(&minor, attribute_minor, device.index()) == 0;
+    const bool known = get != nullptr && get(&major, attribute_major, device.index()) == 0 &&
+                       get(&minor, attribute_minor, device.index()) == 0;
     dlclose(driver);
-    return told ? std::to_string(major) + "." + std::to_string(minor) : "";
+    return known ? std::to_string(major) + "." + std::to_string(minor) : "";
 }
 
 /// GPU code runs on GPUs of the same major capability, from its own minor capability on.

@@ -13,9 +13,9 @@ namespace torchml {
 struct Machine {
     std::string torch;                   ///< version of the torch in this process
     std::string device;                  ///< its type, such as cpu
-    std::string processor;               ///< as uname -m says it; "" if it does not
-    std::set<std::string> instructions;  ///< flags of /proc/cpuinfo; none: it does not say
-    std::string capability;              ///< of the GPU, such as "9.0"; "" if nobody tells
+    std::string processor;               ///< as `uname -m` prints it; "" if unknown
+    std::set<std::string> instructions;  ///< flags of /proc/cpuinfo; none: unknown
+    std::string capability;              ///< of the GPU, such as "9.0"; "" if unknown
 };
 
 /// This process's, on a device.

@@ -63,7 +63,7 @@ void renew_default_type_in_child() {
     state.mutex.unlock();
 }
 
-/// What this thread holds.
+/// The default types that this thread holds.
 struct Held {
     std::int64_t count = 0, generation = 0;
 };

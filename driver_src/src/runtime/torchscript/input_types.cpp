@@ -25,7 +25,7 @@ void add(std::vector<ScalarType>& types, const at::Tensor& tensor) {
     if (!has(types, tensor.scalar_type())) types.push_back(tensor.scalar_type());
 }
 
-/// A number by itself has whatever type its author's Python gave it, and takes that of what it
+/// A lone number has whatever type its author's Python gave it, and takes that of what it
 /// meets: it says nothing about the model.
 void add_constant(std::vector<ScalarType>& types, const at::Tensor& tensor) {
     if (tensor.defined() && tensor.dim() != 0) add(types, tensor);

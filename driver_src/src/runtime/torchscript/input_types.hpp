@@ -42,7 +42,7 @@ std::vector<InputTypes> ways_to_evaluate(const TypesOfModule& found,
                                          std::optional<c10::ScalarType> recorded,
                                          c10::ScalarType widest);
 
-/// What to tell the user about the type that was chosen without a record; "" if there is no doubt.
+/// A warning about the type that was chosen without a record; "" if there is no doubt.
 std::string doubt_about(const TypesOfModule& found, c10::ScalarType chosen,
                         const std::string& file);
 

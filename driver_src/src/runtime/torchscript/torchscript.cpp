@@ -92,7 +92,7 @@ class TorchScript final : public Runtime {
                 return evaluation;
             } catch (const Error& problem) {
                 if (!first_problem) first_problem = std::current_exception();
-                // What the model has changed before it failed cannot be given to it again. And with
+                // Inputs that the model changed before it failed cannot be used again. And with
                 // less memory than it needs, no type would be the model's own.
                 if (versions_of(inputs) != versions || is_of_memory(problem.what())) break;
             }
@@ -205,13 +205,13 @@ class TorchScript final : public Runtime {
     }
 
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
-        // Torch specialises a model for the shapes of its first calls, and compiles it anew when
+        // Torch specialises a model for the shapes of its first calls, and compiles it again when
         // they change, as numbers of particles and neighbours do: tens of milliseconds and more on
-        // a CPU, where it is no quicker afterwards (benchmarks/steadiness.py), seconds on a GPU, a
-        // dozen times for each group of operations that torch fuses. As it stands, every step
-        // costs the same, the first one too, and gives the same numbers. Who wants fused
-        // operations compiles the model beforehand, once and for all sizes (.pt2). The setting is
-        // this thread's, and goes back at the end.
+        // a CPU, where it is no faster afterwards (benchmarks/steadiness.py), seconds on a GPU, a
+        // dozen times for each group of operations that torch fuses. Without that, every step costs
+        // the same, the first one too, and gives the same numbers. To fuse operations, compile the
+        // model beforehand, once for all sizes (.pt2). The setting is this thread's, and is
+        // restored at the end.
         const torch::jit::GraphOptimizerEnabledGuard setting(false);
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
@@ -239,7 +239,7 @@ class TorchScript final : public Runtime {
         }
     }
 
-    /// What to do about a model that complains about types.
+    /// Advice about a model that complains about types.
     std::string about_inputs(const std::string& reason,
                              const std::vector<at::Tensor>& inputs) const {
         const bool of_types = reason.find("dtype") != std::string::npos ||
@@ -251,11 +251,11 @@ class TorchScript final : public Runtime {
         const char* why = types_.weights.size() == 1 ? ", the type of its weights" : "";
         if (recorded_) why = ", as 'precision' in its parameter file says";
         return ". It was given inputs of type " + type_name(number->scalar_type()) + why +
-               ". If it wants another, pack it again with `torchml-install model pack "
+               ". If it needs another, pack it again with `torchml-install model pack "
                "--precision`.";
     }
 
-    /// The derivative of `total` by `variable`; undefined if there is no dependence.
+    /// The gradient of `total` with respect to `variable`; undefined if it does not depend on it.
     at::Tensor gradient(const at::Tensor& total, const at::Tensor& variable) const {
         try {
             const auto gradients = torch::autograd::grad({total}, {variable}, /*grad_outputs=*/{},
