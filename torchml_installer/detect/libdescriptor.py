@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,14 +28,15 @@ _INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
 _UNDO = {OPTION: f"Leave out {OPTION}", VARIABLE: f"Unset {VARIABLE}"}
 
 
-def detect(explicit: Path | None = None) -> Finding:
+def detect(explicit: Path | None = None, environment: Mapping[str, str] | None = None) -> Finding:
     """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, the active Python's conda environment, and where
     ``deps`` puts it.
 
     What was found is asked for a value and a derivative, in a process of its own.
 
     A folder that the variable names is the only one considered, as in the driver's build.
-    explicit: the one that ``driver``'s option names.
+    explicit: the one that ``driver``'s option names. environment: variables that the process gets
+    which is asked, beside those of this one.
     """
     looked: list[Place] = []
     if explicit is not None:
@@ -48,7 +50,7 @@ def detect(explicit: Path | None = None) -> Finding:
     for root, how in places:
         library = library_in(root)
         if library is not None:
-            found = _judged(root, how, library)
+            found = _judged(root, how, library, environment)
             looked.append(Place(root, how, "" if found.problem is None else found.problem.message))
             return replace(found, looked=tuple(looked))
         looked.append(Place(root, how, "no lib/libdescriptor.so"))
@@ -61,8 +63,11 @@ def detect(explicit: Path | None = None) -> Finding:
     return replace(_finding(), looked=tuple(looked))
 
 
-def problem_of(library: Path) -> str | None:
-    """Why the library cannot be used, None if a value and a derivative of its are right."""
+def problem_of(library: Path, environment: Mapping[str, str] | None = None) -> str | None:
+    """Why the library cannot be used, None if a value and a derivative of its are right.
+
+    environment: as in ``detect``.
+    """
     command = [sys.executable, "-m", "torchml_installer.detect.libdescriptor_probe", str(library)]
     folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -72,7 +77,7 @@ def problem_of(library: Path) -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=10.0,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **(environment or {}), "PYTHONPATH": path},
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -85,8 +90,8 @@ def problem_of(library: Path) -> str | None:
     return lines[-1] if lines else f"exit code {done.returncode}"
 
 
-def _judged(root: Path, how: str, library: Path) -> Finding:
-    problem = problem_of(library)
+def _judged(root: Path, how: str, library: Path, environment: Mapping[str, str] | None) -> Finding:
+    problem = problem_of(library, environment)
     version = read_record(root).get("version", "")
     if problem is None:
         return _finding(root, how, version)

@@ -153,7 +153,7 @@ def _require_roots(plan: BuildPlan) -> None:
         if name in extensions:
             found = torch_extension.detect(extensions[name], plan.tools.torch, root)
         else:
-            found = libdescriptor.detect(root)
+            found = libdescriptor.detect(root, plan.environment)
         if found.problem is not None:
             raise found.problem
 

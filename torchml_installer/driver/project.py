@@ -111,7 +111,7 @@ def _newer_torch_remedy(tools: Toolchain) -> str:
 
 def _libdescriptor_root(plan: BuildPlan) -> Path | str:
     """The driver can open libdescriptor at run time; it is told of one that works."""
-    found = libdescriptor.detect(plan.roots.get(LIBDESCRIPTOR))
+    found = libdescriptor.detect(plan.roots.get(LIBDESCRIPTOR), plan.environment)
     return found.where if found.usable and found.where is not None else ""
 
 
