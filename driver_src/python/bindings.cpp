@@ -120,6 +120,14 @@ class ArrayNeighbours final : public NeighbourSource {
     const int* indices_;
 };
 
+/// Gives up Python's lock, which this thread holds, while it lives.
+struct LockReleased : PythonLockReleased {
+    LockReleased()
+        : PythonLockReleased(PyEval_SaveThread(), [](void* thread_state) {
+              PyEval_RestoreThread(static_cast<PyThreadState*>(thread_state));
+          }) {}
+};
+
 class PythonPotential {
   public:
     PythonPotential(const std::vector<std::filesystem::path>& files,
@@ -229,7 +237,7 @@ class PythonPotential {
             results.particle_virials = particle_virials->mutable_data();
         }
         {
-            const PythonLockReleased released(PyEval_SaveThread());
+            const LockReleased released;
             const std::lock_guard<std::mutex> alone(computing_);  // threads may share the potential
             potential_.prepare(system);
             potential_.evaluate(results);
@@ -257,7 +265,7 @@ class PythonDescriptor {
         Array<double> values(std::vector<py::ssize_t>{unfolded.n_atoms, width()});
         double* data = values.mutable_data();
         {
-            const PythonLockReleased released(PyEval_SaveThread());
+            const LockReleased released;
             const std::lock_guard<std::mutex> alone(computing_);
             calculator_.values(unfolded.view(), data);
         }
@@ -278,7 +286,7 @@ class PythonDescriptor {
         double* of_positions = gradient.mutable_data();
         double* of_strain = virial.mutable_data();
         {
-            const PythonLockReleased released(PyEval_SaveThread());
+            const LockReleased released;
             const std::lock_guard<std::mutex> alone(computing_);
             calculator_.vjp(system, weights.data(), of_positions, of_strain);
         }

@@ -63,6 +63,7 @@ bool python_is_running() {
 PythonLockReleased::PythonLockReleased() {
     const PythonFunctions functions = python();
     if (functions.complete() && functions.is_initialized() && functions.lock_is_held()) {
+        restore_ = functions.restore_thread;
         thread_state_ = functions.save_thread();
     }
 }
@@ -70,7 +71,7 @@ PythonLockReleased::PythonLockReleased() {
 PythonLockReleased::~PythonLockReleased() {
     if (thread_state_ == nullptr) return;
     try {
-        python().restore_thread(thread_state_);
+        restore_(thread_state_);
     } catch (...) {
         for (;;) pause();  // Python is ending; its later versions do the same
     }

@@ -15,14 +15,17 @@ class PythonLockReleased {
   public:
     /// Gives the lock up if the process has Python and this thread holds it.
     PythonLockReleased();
-    /// For a lock just given up; `thread_state`: what PyEval_SaveThread returned.
-    explicit PythonLockReleased(void* thread_state) : thread_state_(thread_state) {}
+    /// For a lock just given up. `thread_state`: the result of PyEval_SaveThread. `restore`:
+    /// PyEval_RestoreThread.
+    PythonLockReleased(void* thread_state, void (*restore)(void* thread_state))
+        : thread_state_(thread_state), restore_(restore) {}
     ~PythonLockReleased();
     PythonLockReleased(const PythonLockReleased&) = delete;
     PythonLockReleased& operator=(const PythonLockReleased&) = delete;
 
   private:
     void* thread_state_ = nullptr;
+    void (*restore_)(void* thread_state) = nullptr;
 };
 
 }  // namespace torchml
