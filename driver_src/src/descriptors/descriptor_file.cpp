@@ -7,6 +7,7 @@
 
 #include "base/elements.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/text_stream.hpp"
 #include "base/value_lines.hpp"
 
@@ -138,9 +139,8 @@ class Reader {
     int index_of(const std::string& element) const {
         const auto found = std::find(elements_.begin(), elements_.end(), element);
         if (found != elements_.end()) return static_cast<int>(found - elements_.begin());
-        std::string known;
-        for (const std::string& one : elements_) known += (known.empty() ? "" : ", ") + one;
-        lines_.reject("'", element, "' is not one of the model's elements (", known, ").");
+        lines_.reject("'", element, "' is not one of the model's elements (", joined(elements_),
+                      ").");
     }
 
     int n_elements() const { return static_cast<int>(elements_.size()); }

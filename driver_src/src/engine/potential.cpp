@@ -9,6 +9,7 @@
 
 #include "base/elements.hpp"
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/warnings.hpp"
 #include "engine/energies.hpp"
 #include "engine/species_codes.hpp"
@@ -48,15 +49,14 @@ Path find_parameter_file(const std::vector<Path>& files) {
 
 Path find_model_file(const std::vector<Path>& files, const std::string& name,
                      const Path& parameter_file) {
-    std::string others;
+    std::vector<std::string> others;
     for (const Path& file : files) {
         if (file.filename() == name) return file;
-        if (file != parameter_file) {
-            others += (others.empty() ? "" : ", ") + file.filename().string();
-        }
+        if (file != parameter_file) others.push_back(file.filename().string());
     }
     fail("parameter file ", parameter_file.filename().string(), " names the model file '", name,
-         "', which is not among the model's files (", others.empty() ? "there is no other" : others,
+         "', which is not among the model's files (",
+         others.empty() ? "there is no other" : joined(others),
          "). Add that file, or correct the name.");
 }
 

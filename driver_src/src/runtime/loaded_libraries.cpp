@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "process/shared_libraries.hpp"
 #include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
@@ -100,12 +101,6 @@ std::vector<Replaced> replaced_routines() {
     return found;
 }
 
-std::string listed(const std::set<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-    return text;
-}
-
 /// The libraries that replace torch's routines, in words; "" if there are none.
 std::string whose(const std::vector<Replaced>& replaced) {
     if (replaced.empty()) return "";
@@ -114,7 +109,7 @@ std::string whose(const std::vector<Replaced>& replaced) {
         files.insert(one.file);
         names.insert(one.name);
     }
-    return "This process has loaded " + listed(files) + ", whose " + listed(names) +
+    return "This process has loaded " + joined(files) + ", whose " + joined(names) +
            " take the place of torch's own";
 }
 

@@ -29,6 +29,7 @@ std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
 #include <fstream>
 #include <sstream>
 
+#include "base/joined.hpp"
 #include "runtime/compiled/code_files.hpp"
 #include "runtime/compiled/compatibility.hpp"
 #include "runtime/compiled/package.hpp"
@@ -43,12 +44,6 @@ namespace torchml {
 namespace {
 
 using torch::inductor::AOTIModelContainerRunner;
-
-std::string joined(const std::vector<std::string>& words) {
-    std::string text;
-    for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-    return text;
-}
 
 std::string shape_text(at::IntArrayRef sizes) {
     std::string text;

@@ -4,8 +4,10 @@
 #include <sys/utsname.h>
 
 #include <fstream>
+#include <vector>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "base/text_stream.hpp"
 #include "runtime/libtorch.hpp"
 
@@ -63,15 +65,14 @@ void require_cpu(const std::string& name, const PackageDescription& description,
                         ". Compile it here with `torchml-install model compile`.");
     }
     if (machine.instructions.empty()) return;
-    std::string missing;
+    std::vector<std::string> missing;
     for (const std::string& needed : description.instructions) {
-        if (machine.instructions.count(needed) == 0)
-            missing += (missing.empty() ? "" : ", ") + needed;
+        if (machine.instructions.count(needed) == 0) missing.push_back(needed);
     }
     if (missing.empty()) return;
     fail<ErrorHere>(
         "the model in ", name,
-        " was compiled for CPUs with instructions that this one lacks: ", missing,
+        " was compiled for CPUs with instructions that this one lacks: ", joined(missing),
         ". Compile it on this machine, or anywhere with `torchml-install model compile --cpu "
         "x86-64-v3` (without AVX-512) or `--cpu x86-64` (for all).");
 }

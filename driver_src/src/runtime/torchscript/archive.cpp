@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "runtime/extensions.hpp"
 #include "runtime/file_kind.hpp"
 #include "runtime/libtorch.hpp"
@@ -153,8 +154,6 @@ void check_missing(const std::string& name, const std::vector<OperatorCall>& cal
         original |= is_replaceable(call.library);
     }
     if (missing.empty()) return;
-    std::string names;
-    for (const std::string& one : missing) names += (names.empty() ? "" : ", ") + one;
     const char* remedy = "";
     if (original && source == OperatorSource::native) {
         remedy =
@@ -165,8 +164,8 @@ void check_missing(const std::string& name, const std::vector<OperatorCall>& cal
         remedy = " The installed torch_scatter and torch_sparse lack some of them.";
     }
     fail<ErrorHere>(
-        "model file ", name, " calls operators that torch does not know: ", names, ".", remedy,
-        " The libraries that define operators can be listed in the environment variable ",
+        "model file ", name, " calls operators that torch does not know: ", joined(missing), ".",
+        remedy, " The libraries that define operators can be listed in the environment variable ",
         "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
 }
 
@@ -207,12 +206,10 @@ void check_classes(const std::string& name, const Code& code, const std::string&
             classes.insert(text.substr(at, end - at));
         }
     }
-    std::string names;
-    for (const std::string& one : classes) names += (names.empty() ? "" : ", ") + one;
-    fail<ErrorHere>("model file ", name,
-                    " has objects of classes that a C++ library defines and torch does ",
-                    "not know: ", names, ". List that library in the environment variable ",
-                    "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
+    fail<ErrorHere>(
+        "model file ", name, " has objects of classes that a C++ library defines and torch does ",
+        "not know: ", joined(classes), ". List that library in the environment variable ",
+        "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
 }
 
 /// Throws an Error if code calls an operator of torch's own in a way that this torch does not know.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/joined.hpp"
 #include "runtime/type_names.hpp"
 
 namespace torchml {
@@ -48,10 +49,10 @@ void add_constants(std::vector<ScalarType>& types, const torch::jit::Block& bloc
     }
 }
 
-std::string joined(const std::vector<ScalarType>& types) {
-    std::string text;
-    for (const ScalarType type : types) text += (text.empty() ? "" : ", ") + type_name(type);
-    return text;
+std::string names_of(const std::vector<ScalarType>& types) {
+    std::vector<std::string> names;
+    for (const ScalarType type : types) names.push_back(type_name(type));
+    return joined(names);
 }
 
 /// Calls visit(object) for a module's object and those of all modules in it. Not by
@@ -127,10 +128,10 @@ std::string doubt_about(const TypesOfModule& found, ScalarType chosen, const std
     const bool plain =
         types.empty() ? chosen == ScalarType::Double : types == std::vector<ScalarType>{chosen};
     if (plain && !(frozen && chosen != ScalarType::Double)) return "";
-    std::string why = "has weights of the types " + joined(types);
+    std::string why = "has weights of the types " + names_of(types);
     if (types.empty()) why = "has no weights";
-    if (frozen && !types.empty()) why = "has constants of type " + joined(types) + " for weights";
-    if (!frozen && types.size() == 1) why = "has weights of type " + joined(types);
+    if (frozen && !types.empty()) why = "has constants of type " + names_of(types) + " for weights";
+    if (!frozen && types.size() == 1) why = "has weights of type " + names_of(types);
     return "the model in " + file + " " + why +
            ", and its parameter file does not record the type of its inputs. It is given " +
            type_name(chosen) +

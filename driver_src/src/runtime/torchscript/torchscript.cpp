@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/joined.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/torchscript/archive.hpp"
 #include "runtime/torchscript/default_type.hpp"
@@ -75,9 +76,8 @@ class TorchScript final : public Runtime {
                      argument.type()->annotation_str();
         }
         if (required <= expected.size() && expected.size() <= accepted && tensors) return;
-        std::string wanted;
-        for (const auto& argument : expected) wanted += (wanted.empty() ? "" : ", ") + argument;
-        fail("the model in ", name_, " has forward(", found, "), but is called as forward(", wanted,
+        fail("the model in ", name_, " has forward(", found, "), but is called as forward(",
+             joined(expected),
              ") with tensors. Does the parameter file name the right preprocessing?");
     }
 
