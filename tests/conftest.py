@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import EXAMPLE, KEPT, DriverEnvironment, run, torchml_install
-from tests.support.structures import CUTOFF, EXAMPLE_MODEL
+from tests.support.example_model import CUTOFF, EXAMPLE_MODEL
 from torchml_installer.errors import LibdescriptorUnusableError
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.util
 import json
 import shutil
 import signal
@@ -316,6 +317,7 @@ print(values.tolist(), places.tolist())
 """
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
 def test_a_project_that_asks_for_an_old_cmake_finds_torch(tmp_path: Path) -> None:
     """torch_scatter's asks for 3.0, and so for none of the later policies."""
     write(

@@ -26,8 +26,8 @@ NAME = "TorchML__MD_173118614730_001"
 def project(tmp_path: Path) -> CMakeProject:
     """Of a build with this machine's own KIM-API."""
     tools = toolchain(Places())
-    if not tools.kim.usable or not shutil.which("c++"):
-        pytest.skip("needs the KIM-API and a C++ compiler")
+    if not (tools.kim.usable and tools.cmake.usable and shutil.which("c++")):
+        pytest.skip("needs the KIM-API, CMake and a C++ compiler")
     return CMakeProject(BuildPlan(tools), tmp_path, tmp_path, tmp_path / "log")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.installer.made_up import Machine, make_torchscript, write
 from tests.support import ROOT, install_kim_model
-from tests.support.structures import REFERENCE_MODEL
+from tests.support.example_model import REFERENCE_MODEL
 from torchml_installer.errors import (
     BadOptionError,
     BadParameterFileError,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.installer.made_up import Machine
 from tests.installer.packages_machine import PackagesMachine
-from tests.support.structures import REFERENCE_MODEL
+from tests.support.example_model import REFERENCE_MODEL
 from torchml_installer import errors
 from torchml_installer.quickstart import (
     MODEL_NAME,

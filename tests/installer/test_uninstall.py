@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -208,6 +209,10 @@ def test_of_a_run_that_was_killed_only_what_it_was_asked_for_is_claimed(
     assert not pending.exists()
 
 
+@pytest.mark.skipif(
+    not (shutil.which("kim-api-collections-management") and shutil.which("cmake")),
+    reason="needs the KIM-API and CMake",
+)
 def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: Path) -> None:
     file = make_torchscript(tmp_path / "a.pt")
     folder = pack(PackOptions(file, ("Si",), 3.77, name=NAME, output=tmp_path)).folder

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from ase import Atoms
 from ase.build import bulk, diamond100, make_supercell
 
-REFERENCE_MODEL = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
-EXAMPLE_MODEL = "TorchML_SW_Si__MO_000000000000_000"
-CUTOFF = 3.77118  # angstrom, of both
+from tests.support.example_model import CUTOFF as CUTOFF
+from tests.support.example_model import EXAMPLE_MODEL as EXAMPLE_MODEL
+from tests.support.example_model import REFERENCE_MODEL as REFERENCE_MODEL
 
 ENERGY_TOLERANCE = 1e-9  # eV
 FORCE_TOLERANCE = 1e-8  # eV/angstrom
