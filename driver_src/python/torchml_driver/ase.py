@@ -32,7 +32,7 @@ _NO_PARTICLE_VIRIALS = (
 )
 
 
-class TorchMLCalculator(Calculator):
+class TorchMLCalculator(Calculator):  # type: ignore[misc]
     """Energies, forces and stress of a portable model, and those of single atoms where it has them.
 
     Args:
@@ -54,6 +54,8 @@ class TorchMLCalculator(Calculator):
     loaded model; pickles hold where it is, as those of a Potential do.
     """
 
+    parameters: Parameters
+    results: dict[str, Any]
     implemented_properties: ClassVar[list[str]] = [
         "energy",
         "free_energy",
@@ -204,7 +206,7 @@ class TorchMLCalculator(Calculator):
             volume = _volume(self.atoms)
             if result.forces is not None:
                 self.results["forces"] = result.forces
-                if volume is not None:
+                if volume is not None and result.virial is not None:
                     self.results["stress"] = result.virial / volume
             if result.particle_energies is not None:
                 self.results["energies"] = result.particle_energies

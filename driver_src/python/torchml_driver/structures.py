@@ -4,13 +4,14 @@ suggests."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .potential import Potential, Result
 
-Floats = npt.NDArray[np.float64]
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 #: Of the face-centred cubic cell that crystals are made of.
 PARTICLES_PER_CELL = 4

@@ -76,7 +76,7 @@ def verify(potential: Potential) -> list[Check]:
         Error: if the model fails on an ordinary structure.
     """
     checks = []
-    for name, unit, explanation, run in (
+    every: tuple[tuple[str, str, str, Callable[..., tuple[float, float]]], ...] = (
         (
             "species codes",
             "eV",
@@ -109,7 +109,8 @@ def verify(potential: Potential) -> list[Check]:
             (*words, partial(run, bits=potential.precision))
             for words, run in (*_AMONG_RANKS, *_NEXT_TO_NOTHING)
         ),
-    ):
+    )
+    for name, unit, explanation, run in every:
         deviation, tolerance = run(potential)
         checks.append(_check(name, unit, explanation, deviation, tolerance))
     return checks
@@ -555,7 +556,7 @@ def _one_pair(
 
 
 #: Name, unit and explanation, and what runs with as many bits as it is told.
-_Divided = tuple[tuple[str, str, str], Callable[[Potential, int], tuple[float, float]]]
+_Divided = tuple[tuple[str, str, str], Callable[..., tuple[float, float]]]
 
 _AMONG_RANKS: tuple[_Divided, ...] = (
     (

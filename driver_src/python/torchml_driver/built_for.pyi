@@ -1,0 +1,4 @@
+"""The libtorch that this module was built for; the build writes the module itself."""
+
+VERSION: str
+FOLDER: str

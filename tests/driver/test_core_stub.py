@@ -1,0 +1,67 @@
+"""_core.pyi, by which users' and our own type checkers know the compiled module, is true."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.support import ROOT, DriverEnvironment
+
+STUB = ROOT / "driver_src/python/torchml_driver/_core.pyi"
+
+#: Names, and of each function its arguments' names; of each class its members, likewise.
+Names = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def core(driver_environment: DriverEnvironment) -> Any:
+    return importlib.import_module("torchml_driver._core")
+
+
+def stated(body: Sequence[ast.stmt]) -> Names:
+    found: Names = {}
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = stated(node.body)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = None
+        elif isinstance(node, ast.FunctionDef):
+            how = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if "property" in how:
+                found[node.name] = "read"
+            elif f"{node.name}.setter" in how:
+                found[node.name] = "written"
+            else:
+                found[node.name] = [word.arg for word in node.args.args]
+    return found
+
+
+def arguments(function: Any) -> list[str]:
+    """Those that pybind11 writes into the first line of a function's documentation."""
+    words = function.__doc__.partition("\n")[0].partition("(")[2].rpartition(") -> ")[0]
+    while (shorter := re.sub(r"\[[^\[\]]*\]", "", words)) != words:
+        words = shorter  # without what stands in brackets
+    return re.findall(r"(?:^|, )(\w+)(?=:|,|$)", words)
+
+
+def real(holder: Any) -> Names:
+    found: Names = {}
+    for name, value in vars(holder).items():
+        if name.startswith("_") and name not in ("__version__", "__init__"):
+            continue
+        if isinstance(value, property):
+            found[name] = "written" if value.fset else "read"
+        elif isinstance(value, type):
+            found[name] = real(value)
+        else:
+            found[name] = arguments(value) if callable(value) else None
+    return found
+
+
+def test_the_stub_names_what_the_compiled_module_has(core: Any) -> None:
+    assert stated(ast.parse(STUB.read_text(encoding="utf-8")).body) == real(core)
