@@ -1,29 +1,63 @@
-# Each target gets the machine ready first (ci/setup.sh; a moment if it is), then calls a tool.
-#   make demo          from a bare machine to silicon in LAMMPS and in ASE
-#   make test          all tests but the slow ones        make test-all   those too
-#   make bench         measure, see benchmarks/           make lint       what CI checks
-#   make sanitize      all of the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer
-#   make release       what a release consists of, into dist/; RELEASE_OPTIONS=--draft for a try
-#   make fuzz          see driver_src/fuzz/README.md; FUZZ_SECONDS=60 for less than ten minutes each
-# PYTHON=python3.12 chooses the Python of .venv, TORCHML_TORCH="torch==2.7.0" its torch.
+# `make` lists the targets: what stands after ## beside each of them.
 
 PYTHON ?= python3
 BIN := .venv/bin
+TOOLS := .venv-dev
+TOOL := $(TOOLS)/bin
+LOCK := ci/requirements-dev.txt
 FUZZ_SECONDS ?= 600
+TESTS ?=
 SANITIZED = tests/kim/test_kim_faults.py tests/kim/test_kim_broken_models.py \
 	tests/kim/test_kim_write_model.py tests/kim/test_kim_particle_virials.py \
 	tests/driver/test_outputs.py tests/driver/test_graphs.py tests/driver/test_kept_inputs.py \
 	tests/driver/test_descriptor_models.py
-SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes -name '*.sh')
+SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes driver_src -name '*.sh')
 CXX_SOURCES = $$(find driver_src tests -name build -prune -o -name '*.[ch]pp' -print)
 
-.PHONY: demo test test-all bench sanitize fuzz lint format release provision
-.DEFAULT_GOAL := demo
+.PHONY: help lint format tools lock demo test test-all test-installer sanitize fuzz bench release \
+	provision
+.DEFAULT_GOAL := help
 
-provision:
-	@PYTHON=$(PYTHON) ci/setup.sh --no-driver $(PURPOSE)
+help:  ## list the targets
+	@awk -F ':.*## ' \
+		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-demo: provision
+##@ In a minute: pinned tools in .venv-dev, and nothing installed outside it
+
+lint: tools  ## what CI checks: ruff, mypy, clang-format, shellcheck
+	$(TOOL)/ruff check
+	$(TOOL)/ruff format --check
+	$(TOOL)/mypy
+	$(TOOL)/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(TOOL)/shellcheck --external-sources $(SHELL_SCRIPTS)
+
+format: tools  ## format Python and C++, and fix what ruff can
+	$(TOOL)/ruff check --fix
+	$(TOOL)/ruff format
+	$(TOOL)/clang-format -i $(CXX_SOURCES)
+
+test-installer: tools  ## the installer's fast tests; TESTS="tests/installer/test_pack.py -x"
+	$(TOOL)/python -m pytest --numprocesses auto -m "not slow" $(or $(TESTS),tests/installer)
+
+tools: $(TOOLS)/ready  ## only install the tools
+
+# Made anew when the lock file changes; an interrupted one is not ready, and made anew, too.
+$(TOOLS)/ready: $(LOCK)
+	@echo "Installing the tools of $(LOCK) into $(TOOLS)"
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit( \
+		"Python 3.10 or newer is needed: make PYTHON=/path/to/python3.12 ...")'
+	@$(PYTHON) -m venv --clear $(TOOLS)
+	@$(TOOL)/python -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
+	@touch $@
+
+lock: tools  ## move the tools to the newest versions that pyproject.toml allows
+	$(TOOL)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+		--no-python-downloads --extra lint --extra test-installer --output-file $(LOCK) pyproject.toml
+
+##@ With torch, KIM-API and LAMMPS: apt packages, and gigabytes in .venv
+
+demo: provision  ## from a bare machine to silicon in LAMMPS and in ASE
 	$(BIN)/torchml-install quickstart
 
 # The tests build the driver with warnings as errors.
@@ -31,23 +65,34 @@ test test-all bench sanitize: export TORCHML_WERROR = ON
 
 test sanitize: PURPOSE = --for test
 test-all: PURPOSE = --for test-all
+fuzz: PURPOSE = --for fuzz
 
-# Those of the installer start program after program, and run on all cores at once; what computes
-# has the machine for itself. Both run to the end whatever the first one says.
+# The installer's tests start program after program, and run on all cores at once; what computes has
+# the machine to itself. Both run to the end whatever the first one says.
+ifeq ($(strip $(TESTS)),)
 RUN_TESTS = failed=0; \
 	$(BIN)/python -m pytest --numprocesses auto $(1) tests/installer || failed=1; \
 	$(BIN)/python -m pytest --ignore tests/installer $(1) || failed=1; \
 	$(2) \
 	exit $$failed
+else
+RUN_TESTS = $(BIN)/python -m pytest $(1) $(TESTS)
+endif
 
-test: provision
+test: provision  ## all tests but the slow ones; TESTS="tests/kim -x" for some of them
 	@$(call RUN_TESTS,-m "not slow")
 
 # With sanitizers those that touch memory in all ways: faults, broken models, each kind of input.
-test-all: provision
+test-all: provision  ## the slow tests, too, and some with sanitizers; also with TESTS=
 	@$(call RUN_TESTS,,$(BIN)/python -m tests.sanitize $(SANITIZED) || failed=1;)
 
-bench: provision
+sanitize: provision  ## the driver's tests with address and undefined-behaviour sanitizers; TESTS=
+	$(BIN)/python -m tests.sanitize $(TESTS)
+
+fuzz: provision  ## the fuzzers, ten minutes each; FUZZ_SECONDS=60
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+bench: provision  ## write the tables of benchmarks/, on a quiet machine
 	$(BIN)/torchml-install quickstart
 	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
@@ -55,24 +100,8 @@ bench: provision
 	$(BIN)/python benchmarks/compiled.py --output benchmarks/COMPILED.md
 	$(BIN)/python benchmarks/installer.py --output benchmarks/INSTALLER.md
 
-# TESTS="tests/kim -x": others than all of the driver's.
-sanitize: provision
-	$(BIN)/python -m tests.sanitize $(TESTS)
-
-fuzz: provision
-	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
-
-lint: provision
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict torchml_installer
-	$(BIN)/clang-format --dry-run -Werror $(CXX_SOURCES)
-	$(BIN)/shellcheck --external-sources $(SHELL_SCRIPTS)
-
-format: provision
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(CXX_SOURCES)
-
-release: provision
+release: provision  ## the files of a release into dist/; RELEASE_OPTIONS=--draft for a try
 	$(BIN)/python -m ci.release $(RELEASE_OPTIONS)
+
+provision:  ## only install what these need; PYTHON=python3.12, TORCHML_TORCH=torch==2.7.0
+	@PYTHON=$(PYTHON) ci/setup.sh --no-driver $(PURPOSE)
