@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes a machine ready for this repository: system packages, then .venv with all that is needed.
 
-    python3 ci/provision.py [--torch SPEC] [--torch-index URL] [--no-kimpy] [--for test|test-all]
-                            [--dry-run | --check]
+    python3 ci/provision.py [--torch SPEC] [--torch-index URL] [--no-kimpy]
+                            [--for test|test-all|fuzz] [--dry-run | --check]
 
 Needs nothing but the standard library (Python 3.9 starts it, .venv wants 3.10).  What is there
 already is left alone, a second run takes a moment, and a run that was interrupted is continued by
@@ -174,8 +174,8 @@ def diagnosis(output: str) -> str:
 class Need:
     """A thing the system has to have: who brings it, and how to see it without dpkg.
 
-    purpose: what alone needs it ("test", "test-all"); "" is everything. What only tests need is
-    not insisted on: without it they are skipped.
+    purpose: what alone needs it ("test", "test-all"); "" is everything, and "fuzz" needs clang.
+    What only tests need is not insisted on: without it they are skipped.
     """
 
     what: str
@@ -296,6 +296,8 @@ def installed_by_dpkg(packages: Sequence[str]) -> set[str]:
 
 def wanted(need: Need, purpose: str) -> bool:
     """Whether somebody with that purpose has a use for it; all tests need what the fast ones do."""
+    if purpose == "fuzz" and need.what in ("clang", "libFuzzer"):
+        return True
     return need.purpose in ("", purpose) or (need.purpose, purpose) == ("test", "test-all")
 
 
@@ -627,7 +629,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--for",
         dest="purpose",
-        choices=("test", "test-all"),
+        choices=("test", "test-all", "fuzz"),
         default="",
         help="with the other toolchains that these tests build the driver with, if apt has them",
     )

@@ -11,7 +11,7 @@
 #   --no-graph         a driver without staged graphs
 #   --libdescriptor    libdescriptor, too
 #   --no-driver        only what the driver is built with
-#   --for PURPOSE      with what this repository's tests use: test or test-all
+#   --for PURPOSE      with what this repository's tests use: test, test-all or fuzz
 #   --key              print the key of a cache of .venv, ~/.kim-api and ~/.cache, and make nothing:
 #                      it changes when, and only when, what is made here would
 #

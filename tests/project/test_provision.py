@@ -92,9 +92,10 @@ def test_a_dry_run_installs_nothing(
     [
         ((), set()),
         (("--for", "test"), {"libtorch-dev"}),
+        (("--for", "fuzz"), {"clang", "libclang-rt-dev"}),
         (("--for", "test-all"), {"libtorch-dev", "clang", "libclang-rt-dev", "g++-11"}),
     ],
-    ids=["demo", "test", "test-all"],
+    ids=["demo", "test", "fuzz", "test-all"],
 )
 def test_other_toolchains_come_only_with_the_tests_of_them(
     purpose: tuple[str, ...],
