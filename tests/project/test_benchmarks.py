@@ -1,0 +1,44 @@
+"""Benchmarks: `make bench` runs each of them, and each writes the table that bears its name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.project.test_tools import make
+from tests.support import ROOT
+
+FOLDER = ROOT / "benchmarks"
+SCRIPTS = sorted(
+    path.stem for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")
+)
+
+
+def table(name: str) -> Path:
+    return FOLDER / f"{name.upper()}.md"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_benchmark_s_table_is_named_after_it(name: str) -> None:
+    text = table(name).read_text(encoding="utf-8")
+    written = re.search(
+        r"^Written by `python benchmarks/(\w+)\.py .*benchmarks/(\w+)\.md`", text, re.M
+    )
+    assert written is not None
+    assert written.groups() == (name, name.upper())
+
+
+def test_every_table_has_a_benchmark() -> None:
+    tables = {path.stem.lower() for path in FOLDER.glob("*.md")} - {"readme"}
+    assert tables == set(SCRIPTS)
+
+
+def test_make_bench_runs_every_benchmark_and_the_page_lists_it() -> None:
+    commands = make("--dry-run", "bench", "OTHER=there")
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for name in SCRIPTS:
+        written = f"--output benchmarks/{name.upper()}.md"
+        assert re.search(rf"benchmarks/{name}\.py .*{written}", commands), name
+        assert f"| `{name}.py` | [{name.upper()}.md]({name.upper()}.md) |" in page
