@@ -28,7 +28,8 @@ elif [ -f "$folder/../torchml_installer/__main__.py" ]; then
     run() { PYTHONPATH="$(dirname -- "$folder")${PYTHONPATH:+:$PYTHONPATH}" "$python" -m torchml_installer "$@"; }
 else
     echo "install_dependencies.sh: the command torchml-install, which does the work, was not found." >&2
-    echo "  what to do: python -m pip install torchml-installer" >&2
+    echo "  what to do: install it from its sources, the folder with torchml_installer/ in it:" >&2
+    echo "    python -m pip install FOLDER" >&2
     echo "  or by hand: see README.md beside this file for what the driver needs." >&2
     exit 1
 fi

@@ -118,7 +118,8 @@ class SourcesMissingError(TorchMLError):
 
     exit_code = 12
     default_remedy = (
-        "Reinstall torchml-installer: `python -m pip install --force-reinstall torchml-installer`."
+        "Reinstall torchml-installer from its sources: `python -m pip install --force-reinstall .` "
+        "in the folder that holds them."
     )
 
 

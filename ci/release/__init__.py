@@ -1,6 +1,6 @@
 """Makes what a release consists of, from a commit, into ``dist/``.
 
-    python -m ci.release [--output FOLDER] [--draft] [--only KIND ...]
+    python -m ci.release [--output FOLDER] [--draft] [--without KIND ...]
     python -m ci.release --set-version 0.2.0
 
 The same commit gives the same bytes, wherever, whenever and by whomever it is built with the same

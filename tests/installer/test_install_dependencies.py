@@ -139,4 +139,4 @@ def test_alone_it_says_how_to_get_the_command(ready: Machine) -> None:
     ready.environment["PATH"] = "/usr/bin:/bin"
     done = run(ready, Path(copied))
     assert done.returncode == 1
-    assert "pip install torchml-installer" in done.stderr
+    assert "python -m pip install FOLDER" in done.stderr

@@ -103,7 +103,7 @@ def _newer_torch_remedy(tools: Toolchain) -> str:
     newest = ".".join(map(str, NEWEST_TORCH))
     return (
         f"torch {tools.torch.version} is newer than {newest}, the newest that this driver was "
-        "tested with: take a newer driver (`python -m pip install --upgrade torchml-installer`), "
+        "tested with: take a newer driver (`python -m pip install .` in a newer checkout), "
         f'or torch {newest} (`python -m pip install "torch=={newest}.*"`, or name one with '
         "--torch-root DIR)."
     )

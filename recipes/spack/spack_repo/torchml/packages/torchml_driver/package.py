@@ -10,8 +10,6 @@ class TorchmlDriver(CMakePackage):
     The Python module wants vesin, which Spack does not have: `python -m pip install vesin`.
     """
 
-    homepage = "https://openkim.org"
-
     license("BSD-3-Clause")
 
     version("0.1.0")

@@ -9,8 +9,6 @@ class TorchmlInstaller(PythonPackage):
     `spack dev-build torchml-installer`.
     """
 
-    homepage = "https://openkim.org"
-
     license("BSD-3-Clause")
 
     version("0.1.0")
