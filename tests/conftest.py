@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import EXAMPLE, KEPT, DriverEnvironment, run, torchml_install
+from tests.support.driver_module import install_driver
 from tests.support.example_model import CUTOFF, EXAMPLE_MODEL
 from torchml_installer.errors import LibdescriptorUnusableError
 
@@ -56,7 +57,7 @@ def driver_environment(tmp_path_factory: pytest.TempPathFactory) -> DriverEnviro
         "KIM_API_MODEL_DRIVERS_DIR": str(folder),
         "KIM_API_PORTABLE_MODELS_DIR": str(folder),
     }
-    torchml_install("driver", "--collection", "environment", env=env, cwd=work)
+    install_driver(env, work)
     run([sys.executable, EXAMPLE / "make_model.py", "--output", work / "SW_Si.pt"])
     options = ("--elements", "Si", "--cutoff", str(CUTOFF), "--name", EXAMPLE_MODEL)
     torchml_install("model", "pack", work / "SW_Si.pt", *options, env=env, cwd=work)

@@ -6,17 +6,19 @@ Ends with 1 if one of them finds something; what it found stays beside the build
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support import KEPT, ROOT, build_driver_tree
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
 from tests.support.graph_models import Messages, MessagesWithForces
+from tests.support.keeping import locked
 from tests.support.torch_models import (
     Springs,
     SpringsAllParticles,
@@ -68,8 +70,9 @@ def compiler() -> str:
     return clang
 
 
-def build_fuzzers(names: Sequence[str] = FUZZERS) -> Path:
-    """Builds them and writes their models; returns the build folder.
+@contextlib.contextmanager
+def built_fuzzers(names: Sequence[str] = FUZZERS) -> Iterator[Path]:
+    """Builds them and writes their models; gives the build folder, which is this process's alone.
 
     Those of files take seconds, the others minutes, for they need all of the engine.
     """
@@ -80,9 +83,10 @@ def build_fuzzers(names: Sequence[str] = FUZZERS) -> Path:
         TORCHML_KIM="OFF",
         CMAKE_CXX_COMPILER=compiler(),
     )
-    if "arrays" in names:
-        write_models(build / "models")
-    return build
+    with locked(build / "models"):
+        if "arrays" in names:
+            write_models(build / "models")
+        yield build
 
 
 def write_models(folder: Path) -> None:
@@ -131,13 +135,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600, help="how long each runs (600)")
     parser.add_argument("fuzzers", nargs="*", choices=[*FUZZERS, []], help="which (all)")
     options = parser.parse_args()
+    chosen = options.fuzzers or FUZZERS
     try:
-        build = build_fuzzers(options.fuzzers or FUZZERS)
+        with built_fuzzers(chosen) as build:
+            failed = [name for name in chosen if run_fuzzer(name, build, options.seconds) != 0]
     except NoFuzzerError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    chosen = options.fuzzers or FUZZERS
-    failed = [name for name in chosen if run_fuzzer(name, build, options.seconds) != 0]
     print("findings: " + ", ".join(failed) if failed else "no findings")
     return 1 if failed else 0
 

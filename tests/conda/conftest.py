@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import KEPT, ROOT, run
+from tests.support.keeping import in_use
 
 pytest.importorskip("rattler", reason="py-rattler is not installed")
 pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
@@ -83,7 +84,8 @@ def channels(offline_channel: Path) -> Channels:
     digest = sources_digest(offline_channel)
     ours = KEPT / "conda-packages"
     stamp = ours / "stamp"
-    if not stamp.is_file() or stamp.read_text() != digest:
+
+    def make() -> None:
         shutil.rmtree(ours, ignore_errors=True)
         variants = offline_channel / "variants.yaml"
         channel = (offline_channel / "channel").as_uri()
@@ -99,6 +101,8 @@ def channels(offline_channel: Path) -> Channels:
             run([*command, "--channel", channel, *options], cwd=ROOT)
         shutil.rmtree(ours / "bld", ignore_errors=True)
         stamp.write_text(digest)
+
+    in_use(ours, lambda: stamp.is_file() and stamp.read_text() == digest, make)
     return Channels(ours, offline_channel / "channel")
 
 

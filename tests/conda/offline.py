@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support import KEPT, ROOT, run
+from tests.support.keeping import in_use
 
 #: What decides over our packages' contents: the recipes' source is the whole checkout.
 SOURCES = (
@@ -63,7 +65,7 @@ def offline_folder() -> Path:
     folder = KEPT / "conda"
     other = other_python()
     options = ["--also-python", other[1]] if other else []
-    run([sys.executable, "-m", "tests.conda.channel", folder, *options], cwd=ROOT)
+    _make_channel(folder, *options)
     return folder
 
 
@@ -72,8 +74,19 @@ def installer_folder() -> Path:
     if Path(sys.base_prefix) == Path("/usr"):
         pytest.skip(SYSTEM_PYTHON)
     folder = KEPT / "conda-installer"
-    run([sys.executable, "-m", "tests.conda.channel", folder, "--for-installer"], cwd=ROOT)
+    _make_channel(folder, "--for-installer")
     return folder
+
+
+def _make_channel(folder: Path, *options: str | Path) -> None:
+    """Makes the channel unless it is there, and keeps other runs from making another of it."""
+    command = [sys.executable, "-m", "tests.conda.channel", folder, *options]
+
+    def is_right() -> bool:
+        words = [str(word) for word in (*command, "--is-there")]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+    in_use(folder, is_right, lambda: run(command, cwd=ROOT))
 
 
 def sources_digest(channel: Path, root: Path = ROOT) -> str:

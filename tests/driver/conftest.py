@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import KEPT, ROOT, DriverEnvironment
+from tests.support.keeping import kept
 
 SOURCES = ("torch-scatter==2.1.2", "torch-sparse==0.6.18")
 
@@ -25,8 +26,7 @@ def sparse_tensor_model(
     """
     import torch
 
-    kept = KEPT / f"sparse-tensor-{torch.__version__}.pt"
-    if not kept.exists():
+    def make(made: Path) -> None:
         work = tmp_path_factory.mktemp("originals")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         options = ["--no-build-isolation", "--no-binary", ":all:", "--dest", str(work)]
@@ -38,9 +38,7 @@ def sparse_tensor_model(
         for package in ("torch_scatter", "torch_sparse"):
             (found,) = work.glob(f"{package}-*/{package}")
             shutil.copytree(found, packages / package)
-        made = work / "made.pt"
         command = [sys.executable, "-m", "tests.support.make_sparse_tensor_model", packages, made]
         subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(made, kept)
-    return kept
+
+    return kept(KEPT / f"sparse-tensor-{torch.__version__}.pt", make)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.support import KEPT, ROOT, DriverEnvironment
+from tests.support.keeping import locked
 from tests.support.operator_models import dense_potential, portable_model, silicon
 from tests.support.structures import (
     ENERGY_TOLERANCE,
@@ -82,7 +83,9 @@ def originals() -> Path:
     cache = KEPT / f"operators-{version}"
     packages = cache / "packages"
     done = cache / "done"
-    if not done.exists():
+    with locked(cache):
+        if done.exists():
+            return packages
         for requirement in ("torch-scatter==2.1.2", "torch-sparse==0.6.18"):
             # --no-binary: what an index may offer as a wheel need not be for this torch.
             command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]

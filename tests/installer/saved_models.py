@@ -6,12 +6,12 @@ import hashlib
 import importlib.metadata
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support import EXAMPLE, KEPT
+from tests.support.keeping import kept
 
 _SCRIPT = """
 import torch
@@ -75,19 +75,13 @@ def written_by_torch() -> Path:
     digest = hashlib.sha256(f"{version}\n{_SCRIPT}".encode())
     for source in sorted(EXAMPLE.glob("*.py")):
         digest.update(source.read_bytes())
-    folder = KEPT / "saved" / digest.hexdigest()[:16]
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # Tests that run at the same time may make it twice, and then the first one counts.
-        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-            script, made = Path(work, "models.py"), Path(work, "made")
-            script.write_text(
-                _SCRIPT, encoding="utf-8"
-            )  # torch reads the source of what it scripts
-            made.mkdir()
-            for words in ([script], [EXAMPLE / "make_model.py", "--output", "SW_Si.pt"]):
-                command = [sys.executable, *words]
-                subprocess.run(command, cwd=made, check=True, capture_output=True)
-            if not folder.is_dir():
-                made.rename(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        script = folder.with_name("models.py")  # torch reads the source of what it scripts
+        script.write_text(_SCRIPT, encoding="utf-8")
+        folder.mkdir()
+        for words in ([script], [EXAMPLE / "make_model.py", "--output", "SW_Si.pt"]):
+            command = [sys.executable, *words]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+    return kept(KEPT / "saved" / digest.hexdigest()[:16], make)

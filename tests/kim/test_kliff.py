@@ -16,6 +16,7 @@ from ase import Atoms
 from ase.calculators.kim import KIM
 
 from tests.support import KEPT, ROOT, DriverEnvironment, run, torchml_install
+from tests.support.keeping import kept_in_place
 from tests.support.lammps_runs import Lammps
 from tests.support.structures import primitive_cell, rattled_crystal, strained_triclinic_crystal
 from torchml_installer.models import parameter_file
@@ -80,9 +81,8 @@ def kliff_python() -> Path:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     folder = KEPT / f"kliff-{KLIFF}-torch-{torch_version}-py{python}"
     program = folder / "bin" / "python"
-    complete = folder / "complete"
-    if not complete.exists():
-        shutil.rmtree(folder, ignore_errors=True)
+
+    def make() -> None:
         run([sys.executable, "-m", "venv", folder])
         pip = [program, "-m", "pip", "install", "--disable-pip-version-check"]
         # First what the rest is compiled against; torch_scatter's build imports torch.
@@ -90,7 +90,8 @@ def kliff_python() -> Path:
         run([*pip, "--no-build-isolation", "torch_scatter==2.1.2"])
         used = ("torch_geometric", "pytorch_lightning", "tensorboard")
         run([*pip, "--no-build-isolation", f"torch=={torch_version}", f"kliff=={KLIFF}", *used])
-        complete.touch()
+
+    kept_in_place(folder, make)
     return program
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import KEPT, DriverEnvironment, run
+from tests.support.keeping import locked
 from tests.support.lammps_runs import static_script, write_data
 from tests.support.structures import EXAMPLE_MODEL, rattled_crystal
 
@@ -30,14 +31,19 @@ def lmp() -> Path:
         pytest.skip("LAMMPS's sources come from Debian")
     place = KEPT / f"lammps-openmp-{release['VERSION_CODENAME']}"
     program = place / "lmp"
-    if program.exists():
-        return program
+    with locked(place):
+        if not program.exists():
+            build_lammps(place, release["VERSION_CODENAME"], program)
+    return program
+
+
+def build_lammps(place: Path, codename: str, program: Path) -> None:
+    """Makes the program from the sources of that release of Debian, in the folder ``place``."""
     shutil.rmtree(place, ignore_errors=True)
     (place / "lists" / "partial").mkdir(parents=True)
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
     (place / "sources.list").write_text(
-        f"deb-src [signed-by={keys}] http://deb.debian.org/debian "
-        f"{release['VERSION_CODENAME']} main\n"
+        f"deb-src [signed-by={keys}] http://deb.debian.org/debian {codename} main\n"
     )
     options = (
         *("-o", f"Dir::Etc::SourceList={place / 'sources.list'}"),
@@ -60,7 +66,6 @@ def lmp() -> Path:
     (build / "lmp").rename(program)
     for folder in (source, build, place / "lists"):
         shutil.rmtree(folder)
-    return program
 
 
 @pytest.mark.parametrize("model_threads", [None, 1, 2])

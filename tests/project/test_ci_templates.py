@@ -19,6 +19,7 @@ import pytest
 
 from ci.release.version import version_of
 from tests.support import KEPT, ROOT, run
+from tests.support.keeping import kept_in_place
 
 ruamel = pytest.importorskip("ruamel.yaml", reason="check-jsonschema is not installed")
 
@@ -233,10 +234,13 @@ def npm_package(release: str) -> Path:
     """Installs it, once, and returns the folder node_modules that it is in."""
     folder = KEPT / release.replace("@", "-")
     modules = folder / "node_modules"
-    if not (modules / release.partition("@")[0]).is_dir():
+
+    def install() -> None:
         npm = shutil.which("npm")
         assert npm is not None, "python3 ci/provision.py --for test-all installs npm"
         run([npm, "install", "--no-audit", "--no-fund", "--prefix", folder, release])
+
+    kept_in_place(folder, install)
     return modules
 
 

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz import FUZZERS, FUZZERS_OF_FILES, NoFuzzerError, build_fuzzers, run_fuzzer
+from tests.fuzz import FUZZERS, FUZZERS_OF_FILES, NoFuzzerError, built_fuzzers, run_fuzzer
 
 
-def build(names: Sequence[str]) -> Path:
+@contextlib.contextmanager
+def built(names: Sequence[str]) -> Iterator[Path]:
     try:
-        return build_fuzzers(names)
+        with built_fuzzers(names) as build:
+            yield build
     except NoFuzzerError as problem:
         pytest.skip(str(problem))
 
 
 @pytest.mark.parametrize("name", FUZZERS_OF_FILES)
 def test_a_fuzzer_of_files_finds_nothing_in_its_corpus(name: str) -> None:
-    assert run_fuzzer(name, build([name]), seconds=0) == 0
+    with built([name]) as folder:
+        assert run_fuzzer(name, folder, seconds=0) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUZZERS)
 def test_a_fuzzer_finds_nothing_in_a_few_seconds(name: str) -> None:
-    folder = build([name])
-    assert run_fuzzer(name, folder, seconds=0) == 0
-    assert run_fuzzer(name, folder, seconds=5) == 0
+    with built([name]) as folder:
+        assert run_fuzzer(name, folder, seconds=0) == 0
+        assert run_fuzzer(name, folder, seconds=5) == 0

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.keeping import locked
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "stillinger_weber"
 DRIVER = "TorchML__MD_173118614730_001"
@@ -77,9 +79,10 @@ def build_driver_tree(folder: Path, targets: Sequence[str], **variables: str | P
         **variables,
     }
     defined = [f"-D{name}={value}" for name, value in values.items()]
-    run(["cmake", "-S", ROOT / "driver_src", "-B", build, *defined])
     parallel = ["--parallel", str(os.cpu_count() or 1)]
-    run(["cmake", "--build", build, "--target", *targets, *parallel])
+    with locked(build):
+        run(["cmake", "-S", ROOT / "driver_src", "-B", build, *defined])
+        run(["cmake", "--build", build, "--target", *targets, *parallel])
     return build
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from tests.support import EXAMPLE, KEPT, ROOT, descriptor_models, graph_models, torch_models
+from tests.support.keeping import kept
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, parameter_text
 from torchml_installer.models.aot.cpu import present_instructions
@@ -84,16 +85,16 @@ def compiled(name: str, *arguments: str | Path) -> Path:
     )
     for source in (*sorted(sources), EXAMPLE / "stillinger_weber.py", *models):
         digest.update(Path(source).read_bytes())
-    path = KEPT / "compiled" / digest.hexdigest()[:16] / f"{name}.pt2"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def make(path: Path) -> None:
         temporary = path.parent / "temporary"
-        temporary.mkdir(exist_ok=True)
+        temporary.mkdir()
         done = compile_command(*arguments, "--output", path, temporary=temporary)
         assert done.returncode == 0, done.stderr
         left = list(temporary.iterdir())
         assert not left, f"compiling leaves {left} behind"
-    return path
+
+    return kept(KEPT / "compiled" / digest.hexdigest()[:16] / f"{name}.pt2", make)
 
 
 def stillinger_weber() -> Path:

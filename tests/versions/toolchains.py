@@ -6,7 +6,6 @@ them (a download of 3 GB a release), or what linking takes of it (0.5 GB).
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
@@ -16,11 +15,11 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import KEPT, ROOT, run
+from tests.support.keeping import alone_until_the_end, kept
 
 #: Of PyPI's torch, what linking takes.
 _TORCH_FILES = re.compile(
@@ -83,6 +82,7 @@ class Toolchain:
         would bring a second libtorch into the process.
         """
         folder = KEPT / "toolchains" / self.name
+        alone_until_the_end(folder)  # the driver's module goes into it
         python = folder / "bin" / "python"
         linked = [
             entry
@@ -122,55 +122,45 @@ def newest_torch() -> str:
 
 def whole_torch(version: str) -> Path:
     """The folder torch/ of a release on PyPI, which can be imported: its packages are beside it."""
-    kept = KEPT / f"torch-{version}-whole"
-    if not kept.exists():
-        with _partial(kept) as folder:
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
-            run([*pip, "--target", folder, f"torch=={version}"])
-    return kept / "torch"
+
+    def fetch(folder: Path) -> None:
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
+        run([*pip, "--target", folder, f"torch=={version}"])
+
+    return kept(KEPT / f"torch-{version}-whole", fetch) / "torch"
 
 
 def fetched_torch(version: str) -> Path:
     """The folder torch/ of a release on PyPI, as far as linking needs it."""
-    kept = KEPT / f"torch-{version}"
-    if not kept.exists():
-        with _partial(kept) as folder:
-            (wheel,) = _downloaded(f"torch=={version}", folder)
-            with zipfile.ZipFile(wheel) as archive:
-                for name in archive.namelist():
-                    if _TORCH_FILES.match(name):
-                        archive.extract(name, folder)
-            wheel.unlink()
-    return kept / "torch"
+
+    def fetch(folder: Path) -> None:
+        folder.mkdir()
+        (wheel,) = _downloaded(f"torch=={version}", folder)
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if _TORCH_FILES.match(name):
+                    archive.extract(name, folder)
+        wheel.unlink()
+
+    return kept(KEPT / f"torch-{version}", fetch) / "torch"
 
 
 def fetched_cmake(version: str) -> Path:
     """The folder of the program cmake of a release on PyPI."""
-    kept = KEPT / f"cmake-{version}"
-    if not kept.exists():
-        with _partial(kept) as folder:
-            (wheel,) = _downloaded(f"cmake=={version}", folder)
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(folder)
-            wheel.unlink()
-            for program in (folder / "cmake/data/bin").iterdir():
-                program.chmod(0o755)
-    return kept / "cmake/data/bin"
+
+    def fetch(folder: Path) -> None:
+        folder.mkdir()
+        (wheel,) = _downloaded(f"cmake=={version}", folder)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+        wheel.unlink()
+        for program in (folder / "cmake/data/bin").iterdir():
+            program.chmod(0o755)
+
+    return kept(KEPT / f"cmake-{version}", fetch) / "cmake/data/bin"
 
 
 def _downloaded(requirement: str, folder: Path) -> list[Path]:
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
     run([*pip, "--only-binary", ":all:", "--dest", folder, requirement])
     return list(folder.glob("*.whl"))
-
-
-@contextlib.contextmanager
-def _partial(kept: Path) -> Iterator[Path]:
-    """A folder that becomes `kept` when all went well, and disappears otherwise."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{kept.name}-partial-", dir=kept.parent))
-    try:
-        yield folder
-        folder.rename(kept)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -118,19 +118,26 @@ def write_variants(
     path.write_text(json.dumps(variants, indent=1), encoding="utf-8")
 
 
+def is_there(folder: Path, wanted: str) -> bool:
+    """Whether ``folder/channel`` is one with that fingerprint."""
+    stamp = folder / "stamp"
+    return stamp.is_file() and stamp.read_text() == wanted
+
+
 @contextlib.contextmanager
 def made_anew(folder: Path, wanted: str) -> Iterator[Path | None]:
     """A folder to work in, for who fills ``folder/channel``; None where it is there already.
 
     wanted: its fingerprint, which is written down in the end.
     """
-    stamp = folder / "stamp"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if is_there(folder, wanted):
         yield None
         return
+    stamp = folder / "stamp"
     stamp.unlink(missing_ok=True)
     channel = folder / "channel"
-    shutil.rmtree(channel, ignore_errors=True)
+    for left in (channel, *folder.glob("work-*")):  # those of runs that were killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="work-", dir=folder) as name:
         yield Path(name)
     (channel / "noarch").mkdir(exist_ok=True)
@@ -140,15 +147,15 @@ def made_anew(folder: Path, wanted: str) -> Iterator[Path | None]:
 
 def make(
     folder: Path,
+    wanted: str,
     requirements: Sequence[str],
     pip_options: Sequence[str],
     others: Sequence[Interpreter],
 ) -> None:
     """Makes ``folder/channel`` unless it is there already, made of the same."""
-    asked = [*requirements, *FEW_REQUIREMENTS, *pip_options]
     channel = folder / "channel"
     own = Interpreter.own()
-    with made_anew(folder, fingerprint(asked, others, installed_versions())) as work:
+    with made_anew(folder, wanted) as work:
         if work is None:
             return
         wheels = fetch(requirements, work / "wheels", pip_options, own)
@@ -176,12 +183,11 @@ def make(
             write_variants(folder / f"variants-py{other.tag}.yaml", packages, other, ("nompi",))
 
 
-def make_for_installer(folder: Path, pip_options: Sequence[str]) -> None:
+def make_for_installer(folder: Path, wanted: str, pip_options: Sequence[str]) -> None:
     """Makes a channel for torchml-installer alone, which takes seconds, and no Debian."""
     channel = folder / "channel"
     own = Interpreter.own()
-    asked = [*INSTALLER_REQUIREMENTS, *pip_options]
-    with made_anew(folder, fingerprint(asked, (), ())) as work:
+    with made_anew(folder, wanted) as work:
         if work is None:
             return
         wheels = fetch(INSTALLER_REQUIREMENTS, work / "wheels", pip_options, own)
@@ -207,16 +213,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--for-installer", action="store_true", help="no more than torchml-installer needs"
     )
+    parser.add_argument(
+        "--is-there", action="store_true", help="make nothing; end with 1 if it would be made anew"
+    )
     options = parser.parse_args(arguments)
     folder: Path = options.folder.absolute()
     started = time.monotonic()
     try:
+        requirements = [options.torch, *REQUIREMENTS]
+        others = [Interpreter.of(program) for program in options.also_python]
+        if options.for_installer:
+            wanted = fingerprint([*INSTALLER_REQUIREMENTS, *options.pip_option], (), ())
+        else:
+            asked = [*requirements, *FEW_REQUIREMENTS, *options.pip_option]
+            wanted = fingerprint(asked, others, installed_versions())
+        if options.is_there:
+            return 0 if is_there(folder, wanted) else 1
         with locked(folder):
             if options.for_installer:
-                make_for_installer(folder, options.pip_option)
+                make_for_installer(folder, wanted, options.pip_option)
             else:
-                others = [Interpreter.of(program) for program in options.also_python]
-                make(folder, [options.torch, *REQUIREMENTS], options.pip_option, others)
+                make(folder, wanted, requirements, options.pip_option, others)
     except ChannelError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,96 @@
+"""The Python module torchml_driver among this Python's packages, which all runs of the tests with
+this Python share: while one of them computes with it, no other one replaces it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+from tests.support import KEPT, ROOT, torchml_install
+
+_PLACE = Path(sys.prefix) if os.access(sys.prefix, os.W_OK) else KEPT
+_STAMP = _PLACE / "torchml-tests.stamp"
+_VARIABLES = ("CC", "CXX", "CXXFLAGS", "LDFLAGS", "TORCH_ROOT", "LIBDESCRIPTOR_ROOT")
+
+#: Held from the first use of the module until this process ends: shared, or for this one alone.
+_lock: IO[str] | None = None
+
+
+def install_driver(env: Mapping[str, str], work: Path) -> None:
+    """Builds and installs the driver into the collection of the environment, and the Python module.
+
+    Another run that uses the module may go on: what it has installed from the same sources serves
+    here, too; if the sources are others, this one waits until it ends.
+    """
+    global _lock
+    if _lock is None:
+        _PLACE.mkdir(parents=True, exist_ok=True)
+        _lock = (_PLACE / "torchml-tests.lock").open("a")
+    command = ("driver", "--collection", "environment")
+    alone = _taken(_lock)
+    whole = False
+    while True:
+        if alone:
+            _STAMP.unlink(missing_ok=True)
+            torchml_install(*command, env=env, cwd=work)
+            _STAMP.write_text(_state())
+            whole = True
+        fcntl.flock(_lock, fcntl.LOCK_SH)
+        if _is_right():
+            break
+        fcntl.flock(_lock, fcntl.LOCK_EX)
+        alone = True
+    if not whole:
+        torchml_install(*command, "--no-python", env=env, cwd=work)
+
+
+@contextlib.contextmanager
+def replacing() -> Iterator[None]:
+    """For a test that installs the module itself, from the same sources: no other run uses it then.
+
+    Waits until there is none, or until it is about to do the same.
+    """
+    assert _lock is not None, "the driver is installed first"
+    fcntl.flock(_lock, fcntl.LOCK_EX)
+    try:
+        yield
+        _STAMP.write_text(_state())
+    finally:
+        fcntl.flock(_lock, fcntl.LOCK_SH)
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_right() -> bool:
+    return _STAMP.is_file() and _STAMP.read_text() == _state()
+
+
+def _state() -> str:
+    """Changes with what the module is made of, and with each time that it is installed."""
+    digest = hashlib.sha256()
+    variables = sorted(name for name in os.environ if name.startswith("TORCHML_"))
+    for name in (*_VARIABLES, *variables):
+        digest.update(f"{name}={os.environ.get(name)}\n".encode())
+    for path in sorted((ROOT / "driver_src").rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    installed = Path(sysconfig.get_path("platlib"), "torchml_driver")
+    for path in sorted(installed.glob("*")):
+        if path.is_file():
+            facts = path.stat()
+            digest.update(f"{path} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
