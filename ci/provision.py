@@ -199,6 +199,12 @@ def has_libfuzzer() -> bool:
     return any(Path(folder).glob("libclang_rt.fuzzer*")) if folder else False
 
 
+def has_doctest() -> bool:
+    """A header, which is all that there is of it."""
+    folders = (Path("/usr"), *map(Path, filter(None, [os.environ.get("CONDA_PREFIX")])))
+    return any((folder / "include/doctest/doctest.h").is_file() for folder in folders)
+
+
 def has_lammps() -> bool:
     """conda-forge's LAMMPS has one of the longer names."""
     return any(shutil.which(name) for name in ("lmp", "lmp_mpi", "lmp_serial"))
@@ -270,6 +276,8 @@ NEEDS = (
     Need("Lmod", ("lmod",), ("lmod",), has_lmod, "test"),
     # Debian's is the oldest libtorch that the driver is built with.
     Need("the oldest libtorch", ("libtorch-dev",), (), has_system_libtorch, "test"),
+    # The C++ unit tests are written with it.
+    Need("doctest", ("doctest-dev",), ("doctest",), has_doctest, "test"),
     # The tests of the conda packages' variants repackage it, beside Open MPI.
     Need("MPICH", ("libmpich-dev", "mpich"), (), programs("mpichversion"), "test-all"),
     Need("clang", ("clang",), ("clangxx",), programs("clang++"), "test-all"),

@@ -8,10 +8,8 @@
 #include <pybind11/stl/filesystem.h>
 
 #include <algorithm>
-#include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -21,16 +19,9 @@
 #include "engine/descriptor_calculator.hpp"
 #include "engine/periodic.hpp"
 #include "engine/potential.hpp"
-#include "process/cores.hpp"
-#include "process/device_choice.hpp"
-#include "process/launcher.hpp"
 #include "process/python_lock.hpp"
-#include "process/threads.hpp"
-#include "runtime/compiled/compatibility.hpp"
-#include "runtime/compiled/package.hpp"
 #include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
-#include "torch_ops/operators.hpp"
 
 namespace py = pybind11;
 
@@ -65,14 +56,6 @@ void require_shape(const Array<Value>& array, const char* name,
     if (std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()) == shape) return;
     const std::vector<py::ssize_t> found(array.shape(), array.shape() + array.ndim());
     fail(name, " has the shape ", shape_text(found), "; expected ", shape_text(shape), ".");
-}
-
-/// An environment that consists of `variables`, which have to outlive it.
-Environment environment_of(const std::map<std::string, std::string>& variables) {
-    return [&variables](const std::string& name) -> std::optional<std::string> {
-        const auto found = variables.find(name);
-        return found == variables.end() ? std::nullopt : std::optional(found->second);
-    };
 }
 
 UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coordinates,
@@ -324,64 +307,9 @@ PYBIND11_MODULE(_core, module) {
     module.def("element_symbol", &torchml::element_symbol, py::arg("atomic_number"),
                "Symbol of the element with an atomic number, empty if there is no such element.");
     module.def(
-        "choose_threads",
-        [](const std::map<std::string, std::string>& variables, int cores, int allowed) {
-            const auto environment = torchml::environment_of(variables);
-            const auto launcher = torchml::find_launcher(environment);
-            return torchml::choose_threads(environment, launcher, {cores, cores, allowed}).count;
-        },
-        py::arg("variables"), py::arg("cores"), py::arg("allowed"),
-        "How many threads a model would use in an environment (0: torch's own choice) on a node of "
-        "so many cores, bound to so many.");
-    module.def(
-        "available_cores",
-        [](int online, const std::optional<std::map<std::string, std::string>>& files) {
-            return torchml::available_cores(
-                online, files ? torchml::environment_of(*files) : torchml::machine_files());
-        },
-        py::arg("online"), py::arg("files") = std::nullopt,
-        "How many of the cores online the processes of a node may use together, by these files "
-        "(path to contents), or by this machine's.");
-    module.def(
-        "choose_device",
-        [](const std::string& wanted, const std::map<std::string, std::string>& variables,
-           int count, const std::string& why_none) {
-            const auto environment = torchml::environment_of(variables);
-            return torchml::choose_device(
-                       wanted, "the device", torchml::find_launcher(environment), environment,
-                       [&](const std::string&) { return torchml::DeviceCount{count, why_none}; })
-                .name();
-        },
-        py::arg("wanted"), py::arg("variables"), py::arg("count"), py::arg("why_none"),
-        "The device that a process would use in an environment, where it sees so many of its "
-        "type.");
-    module.def(
-        "operator_namespaces",
-        [] {
-            const auto& names = torchml::registered_operators();
-            return std::make_tuple(names.scatter, names.sparse);
-        },
-        "The namespaces in torch.ops of our operators for torch_scatter's and torch_sparse's.");
-    module.def(
         "libtorch",
         [] { return std::make_tuple(torchml::torch_version(), torchml::torch_folder()); },
         "Version and folder of the libtorch that this process computes with.");
-    module.def(
-        "require_compatible",
-        [](const std::string& text, const std::string& torch, const std::string& device,
-           const std::string& processor, const std::set<std::string>& instructions,
-           const std::string& capability) {
-            const std::string name = "model.pt2";
-            torchml::require_compatible(name, torchml::parse_description(text, name),
-                                        {torch, device, processor, instructions, capability});
-        },
-        py::arg("text"), py::arg("torch"), py::arg("device"), py::arg("processor"),
-        py::arg("instructions"), py::arg("capability"),
-        "Raises Error unless a compiled model that says so of itself runs on such a machine.");
-    py::class_<torchml::TemporaryFolder>(module, "TemporaryFolder",
-                                         "What a compiled model is unpacked into.")
-        .def(py::init<>())
-        .def_property_readonly("path", &torchml::TemporaryFolder::path);
     py::class_<PythonPotential>(module, "Potential")
         .def(py::init<const std::vector<std::filesystem::path>&, std::optional<bool>,
                       const std::optional<std::string>&>(),

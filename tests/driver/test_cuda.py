@@ -8,7 +8,6 @@ Elsewhere they leave themselves out.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
 from tests.support.graph_models import Messages, MessagesWithForces, write_graph_model
 from tests.support.lammps_runs import Lammps
 from tests.support.operator_cases import Case, cases, fresh
+from tests.support.our_operators import namespaces
 from tests.support.structures import CUTOFF, EXAMPLE_MODEL, STRUCTURES, cluster, rattled_crystal
 
 pytestmark = [
@@ -114,9 +114,7 @@ def moved(argument: Any) -> Any:
 
 @pytest.mark.parametrize("case", list(cases()), ids=str)
 def test_our_scatter_operators_equal_the_cpus(case: Case) -> None:
-    core = importlib.import_module("torchml_driver._core")
-    namespaces = dict(zip(("scatter", "sparse"), core.operator_namespaces(), strict=True))
-    operator = getattr(getattr(torch.ops, namespaces[case.library]), case.operator)
+    operator = getattr(getattr(torch.ops, namespaces()[case.library]), case.operator)
     on_cpu = operator(*fresh(case.arguments))
     on_gpu = operator(*(moved(argument) for argument in fresh(case.arguments)))
     if not isinstance(on_cpu, tuple):

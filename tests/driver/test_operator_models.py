@@ -22,6 +22,7 @@ from tests.support.operator_models import (
     portable_model,
     silicon,
 )
+from tests.support.our_operators import namespaces
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +118,7 @@ class Disguises(torch.nn.Module):
 
 
 def test_only_calls_of_operators_are_redirected(driver: ModuleType, tmp_path: Path) -> None:
-    core = importlib.import_module("torchml_driver._core")
-    ours = core.operator_namespaces()[0]
+    ours = namespaces()["scatter"]
     scripted = torch.jit.script(Disguises(getattr(torch.ops, ours).scatter_max))
     torch.jit.save(scripted, tmp_path / "ours.pt")
     counts: list[int] = []

@@ -13,6 +13,7 @@ import torch
 
 from tests.support.operator_cases import Case, cases, fresh
 from tests.support.operator_loops import LOOPS
+from tests.support.our_operators import namespaces
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,7 @@ def driver(request: pytest.FixtureRequest) -> ModuleType:
 @pytest.fixture(scope="module")
 def operators(driver: ModuleType) -> dict[str, Any]:
     """Our operators, as Python reaches them."""
-    core = importlib.import_module("torchml_driver._core")
-    scatter, sparse = core.operator_namespaces()
-    return {"scatter": getattr(torch.ops, scatter), "sparse": getattr(torch.ops, sparse)}
+    return {library: getattr(torch.ops, name) for library, name in namespaces().items()}
 
 
 def call(operators: dict[str, Any], case: Case, arguments: tuple[Any, ...]) -> tuple[Any, ...]:

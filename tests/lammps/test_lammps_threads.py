@@ -6,7 +6,7 @@ Torch keeps a pool of further ones, which sleep: those count that have used a pr
 from __future__ import annotations
 
 import contextlib
-import importlib
+import math
 import os
 import shutil
 import subprocess
@@ -93,9 +93,31 @@ def threads(
 
 
 def available_cores() -> int:
-    """Fewer than there are in a container with a quota."""
-    core = importlib.import_module("torchml_driver._core")
-    return int(core.available_cores(os.cpu_count()))
+    """Fewer than there are where a control group has some of them, or a quota of time on them."""
+    count = os.cpu_count() or 1
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, controllers, group = line.split(":", 2)
+        for controller in controllers.split(","):  # of version 2 there is one, without a name
+            top = Path("/sys/fs/cgroup", controller)
+            for parent in (Path(group), *Path(group).parents):
+                count = min([count, *_limits(top / parent.relative_to("/"))])
+    return count
+
+
+def _limits(group: Path) -> Iterator[int]:
+    """The numbers of cores that a control group may use, in the files of either version."""
+
+    def words(name: str) -> list[str]:
+        file = group / name
+        return file.read_text().split() if file.is_file() else []
+
+    for told in (words("cpu.max"), words("cpu.cfs_quota_us") + words("cpu.cfs_period_us")):
+        quota, period = told or ("max", "")
+        if quota not in ("max", "-1"):
+            yield max(1, math.ceil(int(quota) / int(period)))
+    for listed in (*words("cpuset.cpus.effective"), *words("cpuset.cpus")):
+        ranges = [part.split("-") for part in listed.split(",")]
+        yield sum(int(ends[-1]) - int(ends[0]) + 1 for ends in ranges)
 
 
 def test_a_rank_has_its_share_of_the_cores_or_what_the_user_says(

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from tests.support.our_operators import namespaces
+
 
 def declare_originals(sources: Path) -> list[torch.library.Library]:
     """Makes torch_scatter and torch_sparse importable without their compiled halves.
@@ -24,11 +26,9 @@ def declare_originals(sources: Path) -> list[torch.library.Library]:
     Scripting wants to know an operator's schema, which is the same in the driver's own operators.
     They are declared for as long as what is returned is kept.
     """
-    from torchml_driver import _core
-
     declared = []
-    packages = ("torch_scatter", "torch_sparse")
-    for package, ours in zip(packages, _core.operator_namespaces(), strict=True):
+    for short, ours in namespaces().items():
+        package = f"torch_{short}"
         library = torch.library.Library(package, "DEF")
         for name in torch._C._dispatch_get_all_op_names():
             if name.startswith(f"{ours}::"):

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import torch_scatter
 import torch_sparse
-from torchml_driver import _core
 
 from tests.support.operator_cases import Case, cases, fresh
+from tests.support.our_operators import namespaces
 
 # What the original cannot differentiate: it checks an index that it has broadcast by then, divides
 # by a number of entries that is zero, or follows indices that it has never set.
@@ -73,10 +73,10 @@ def compare(case: Case, ours: Any, theirs: Any) -> None:
 
 def main() -> None:
     assert (torch_scatter.__version__, torch_sparse.__version__) == ("2.1.2", "0.6.18")
-    namespaces = dict(zip(("scatter", "sparse"), _core.operator_namespaces(), strict=True))
+    found = namespaces()
     count, problems = 0, []
     for case in cases():
-        ours = getattr(torch.ops, namespaces[case.library])
+        ours = getattr(torch.ops, found[case.library])
         theirs = getattr(torch.ops, f"torch_{case.library}")
         try:
             compare(case, ours, theirs)
