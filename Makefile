@@ -7,10 +7,6 @@ TOOL := $(TOOLS)/bin
 LOCK := ci/requirements-dev.txt
 FUZZ_SECONDS ?= 600
 TESTS ?=
-SANITIZED = tests/kim/test_kim_faults.py tests/kim/test_kim_broken_models.py \
-	tests/kim/test_kim_write_model.py tests/kim/test_kim_particle_virials.py \
-	tests/driver/test_outputs.py tests/driver/test_graphs.py tests/driver/test_kept_inputs.py \
-	tests/driver/test_descriptor_models.py
 SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes driver_src -name '*.sh')
 CXX_SOURCES = $$(find driver_src tests -name build -prune -o -name '*.[ch]pp' -print)
 
@@ -84,7 +80,7 @@ test: provision  ## all tests but the slow ones; TESTS="tests/kim -x" for some o
 
 # With sanitizers those that touch memory in all ways: faults, broken models, each kind of input.
 test-all: provision  ## the slow tests, too, and some with sanitizers; also with TESTS=
-	@$(call RUN_TESTS,,$(BIN)/python -m tests.sanitize $(SANITIZED) || failed=1;)
+	@$(call RUN_TESTS,,$(BIN)/python -m tests.sanitize -m sanitize || failed=1;)
 
 sanitize: provision  ## the driver's tests with address and undefined-behaviour sanitizers; TESTS=
 	$(BIN)/python -m tests.sanitize $(TESTS)

@@ -1,6 +1,9 @@
 """Runs the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer in our own code:
 ``python -m tests.sanitize [PYTEST_ARGUMENT ...]``.
 
+Without the name of a test it runs all of the driver's; ``-m sanitize`` those that touch memory in
+all ways: faults, broken models, each kind of input.
+
 The driver and the Python module are built with both; Python, LAMMPS and the other programs that
 load them get the sanitizers' run-time libraries by LD_PRELOAD. What is found ends the process that
 did it, and so its test. Torch is not instrumented, but memory that it gets from us and we from it
@@ -9,6 +12,7 @@ is watched. Only gcc, whose run-time libraries can be preloaded without clang's 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import site
@@ -16,15 +20,15 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support import KEPT, ROOT
+from tests.support.keeping import kept_in_place
 
 #: What gcc's "undefined" leaves out, though the language leaves it undefined, comes after it.
 SANITIZERS = "address;undefined;float-cast-overflow"
-TESTS = ("tests/driver", "tests/kim", "tests/lammps")
-#: Tests that measure what sanitizers change: memory, and the processor's time.
-NOT_THESE = ("tests/driver/test_memory.py", "tests/driver/test_bench.py")
+TESTS = ("tests/unit", "tests/driver", "tests/kim", "tests/lammps")
 #: Leaks are looked for where the whole process is ours (tests/kim/faults): Python and torch keep
 #: thousands of blocks to the end on purpose.
 ADDRESS_OPTIONS = "detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1"
@@ -61,12 +65,18 @@ def python() -> Path:
     """A Python with the packages of this one and a place of its own for the driver's module, which
     only programs with the preloaded libraries can load.
     """
-    folder = KEPT / "sanitized" / f"python{sys.version_info.major}.{sys.version_info.minor}"
-    venv.create(folder, symlinks=True)
-    paths = {"base": str(folder), "platbase": str(folder)}
-    packages = Path(sysconfig.get_path("purelib", scheme="posix_prefix", vars=paths))
-    lines = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
-    (packages / "outer.pth").write_text("\n".join(lines) + "\n")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    outer = hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]
+    folder = KEPT / "sanitized" / f"{version}-{outer}"
+
+    def make() -> None:
+        venv.create(folder, symlinks=True)
+        paths = {"base": str(folder), "platbase": str(folder)}
+        packages = Path(sysconfig.get_path("purelib", scheme="posix_prefix", vars=paths))
+        lines = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
+        (packages / "outer.pth").write_text("\n".join(lines) + "\n")
+
+    kept_in_place(folder, make)
     return folder / "bin" / "python"
 
 
@@ -91,15 +101,22 @@ def environment() -> dict[str, str]:
     }
 
 
+def selected(arguments: Sequence[str]) -> list[str]:
+    """What pytest is asked to run."""
+    if any((ROOT / word.partition("::")[0]).exists() for word in arguments):
+        return list(arguments)
+    return [*TESTS, *([] if "-m" in arguments else ["-m", "not measures"]), *arguments]
+
+
 def main() -> int:
     try:
         env = environment()
     except NoSanitizerError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    arguments = sys.argv[1:] or [*TESTS, *(f"--ignore={name}" for name in NOT_THESE)]
     # What a sanitizer says before it ends the process would be lost with pytest's usual capture.
-    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", *arguments]
+    command = [python(), "-m", "pytest", "-p", "no:cacheprovider", "--capture=sys"]
+    command += selected(sys.argv[1:])
     return subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.support import ROOT, DriverEnvironment
 from torchml_installer.errors import RunFailedError
 
+pytestmark = pytest.mark.measures
+
 
 def command(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "torchml_installer", "model", "bench", str(folder)]

@@ -17,7 +17,7 @@ from tests.support.descriptor_cases import assert_close, descriptor_file
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
 from tests.support.structures import STRUCTURES, rattled_crystal, strained_triclinic_crystal
 
-pytestmark = pytest.mark.usefixtures("driver_environment")
+pytestmark = [pytest.mark.usefixtures("driver_environment"), pytest.mark.sanitize]
 
 
 def potential_of(folder: Path, **options: Any) -> Any:

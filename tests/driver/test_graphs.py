@@ -40,7 +40,7 @@ from tests.support.structures import (
 from tests.support.torch_models import torchscript
 from torchml_installer.errors import UnsoundModelError
 
-pytestmark = pytest.mark.usefixtures("in_collection")
+pytestmark = [pytest.mark.usefixtures("in_collection"), pytest.mark.sanitize]
 
 ELEMENTS = ["Si", "C", "O", "Al", "Mg"]
 FEWER = "edge_receiver_row 0\ndrop_unused_particles True"

@@ -17,7 +17,7 @@ from tests.support.graph_models import CUTOFF, write_graph_model
 from tests.support.structures import cluster
 from tests.support.torch_models import write_model
 
-pytestmark = pytest.mark.usefixtures("driver_environment")
+pytestmark = [pytest.mark.usefixtures("driver_environment"), pytest.mark.sanitize]
 
 
 class KeepsParticles(torch.nn.Module):

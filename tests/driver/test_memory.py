@@ -33,7 +33,7 @@ from tests.support.graph_models import Messages, write_graph_model
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, SpringsInMemoryForEach, write_model
 
-pytestmark = pytest.mark.usefixtures("in_collection")
+pytestmark = [pytest.mark.usefixtures("in_collection"), pytest.mark.measures]
 
 Particles = tuple[np.ndarray, ...]  # species, coordinates, contributing, n_neigh, nlist
 

@@ -26,7 +26,7 @@ from tests.support.torch_models import (
 )
 
 CUTOFF = 3.0
-pytestmark = pytest.mark.usefixtures("in_collection")
+pytestmark = [pytest.mark.usefixtures("in_collection"), pytest.mark.sanitize]
 
 
 def load(folder: Path, module: torch.nn.Module, **parameters: Any) -> Any:

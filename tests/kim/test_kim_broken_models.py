@@ -31,6 +31,8 @@ from tests.support.torch_models import (
     torchscript,
 )
 
+pytestmark = pytest.mark.sanitize
+
 NUMBERS = itertools.count(1)
 
 

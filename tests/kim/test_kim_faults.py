@@ -25,6 +25,8 @@ from tests.support.graph_models import Messages
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, SpringsInMuchMemory, parameter_text, torchscript
 
+pytestmark = pytest.mark.sanitize
+
 #: "memory": each allocation of the driver's fails once; "memory_end": so do all after it.
 KINDS = ("call", "file", "short_read", "memory", "memory_end", "mistake")
 SOURCES = Path(__file__).parent / "faults"

@@ -21,6 +21,8 @@ from tests.support.lammps_runs import Lammps, static_script, write_data
 from tests.support.structures import EXAMPLE_MODEL, rattled_crystal, strained_triclinic_crystal
 from tests.support.torch_models import parameter_text, torchscript
 
+pytestmark = pytest.mark.sanitize
+
 CUTOFF = 5.0
 PARTICLE_VIRIALS = (*EVERYTHING, "particle_virials")
 

@@ -19,7 +19,7 @@ from tests.support.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, ratt
 from tests.support.torch_models import parameter_text, torchscript
 from torchml_installer.models.parameter_file import GraphSettings, Parameters, Pattern
 
-pytestmark = pytest.mark.usefixtures("in_collection")
+pytestmark = [pytest.mark.usefixtures("in_collection"), pytest.mark.sanitize]
 
 
 def write(simulator: Simulator, folder: Path, name: str) -> Path:

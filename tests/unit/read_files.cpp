@@ -62,7 +62,7 @@ std::string parameters(const std::string& file) {
     const GraphOptions& graph = read.graph;
     std::string text = "{\"elements\": " + list(read.elements);
     text.append(", \"preprocessing\": ")
-        .append(quoted(preprocessing[static_cast<int>(read.preprocessing)]));
+        .append(quoted(preprocessing[static_cast<int>(read.convention)]));
     text.append(", \"cutoff\": ").append(digits(read.cutoff));
     text.append(", \"n_layers\": ").append(std::to_string(read.n_layers));
     text.append(", \"model_file\": ").append(quoted(read.model_file));

@@ -18,7 +18,7 @@ struct Asked {
 
 SpeciesCodes chosen(const Asked& asked, Warnings* told = nullptr) {
     Parameters parameters;
-    parameters.preprocessing = asked.preprocessing;
+    parameters.convention = asked.convention;
     parameters.atomic_numbers = asked.recorded;
     Warnings own;
     return choose_species_codes(parameters, "x.param", asked.given, made_of(asked.variables),
