@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml_installer.errors import BadParameterFileError, ModelFileMissingError
+from torchml_installer.models import value_lines
 from torchml_installer.support import files
 from torchml_installer.support.elements import SYMBOLS
 
@@ -39,27 +40,19 @@ def kind(path: Path) -> str:
             "Give the *.dat file that KLIFF or libdescriptor wrote.",
         )
     text = data.decode("utf-8", errors="replace")
-    values = [line.partition("#")[0].split() for line in text.split("\n")]
-    lines = [words for words in values if words]
+    lines = [words for words in map(value_lines.words, text.split("\n")) if words]
     if len(lines) < 2:
         raise BadParameterFileError(
             f"The descriptor file {path} describes no descriptor.",
             "Give the *.dat file that KLIFF or libdescriptor wrote.",
         )
-    if any(re.fullmatch("[gG][1-5]", words[0]) for words in lines):
-        return "SymmetryFunctions"
-    lone = [words[0].lower() for words in lines[1:] if len(words) == 1]
-    if any(not _is_number(word) and word not in ("true", "false") for word in lone):
-        return "SOAP"
+    for first, *others in lines[1:]:
+        if re.fullmatch("[gG][1-5]", first):
+            return "SymmetryFunctions"
+        is_flag = first.lower() in ("true", "false")
+        if not others and not is_flag and value_lines.number(first) is None:
+            return "SOAP"
     return "Bispectrum"
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def summary(path: Path) -> dict[str, Any]:
@@ -70,16 +63,18 @@ def summary(path: Path) -> dict[str, Any]:
     """
     found = kind(path)
     text = path.read_text(encoding="utf-8", errors="replace")
-    lines = [line.partition("#")[0].split() for line in text.split("\n")]
+    lines = [value_lines.words(line) for line in text.split("\n")]
     functions: dict[str, int] = {}
     for words in lines:
         if words and re.fullmatch("[gG][1-5]", words[0]):
             # The one without parameters names no number of them.
-            rows = int(words[1]) if len(words) > 1 and words[1].isdigit() else 1
-            functions[words[0].lower()] = functions.get(words[0].lower(), 0) + rows
+            rows = value_lines.whole_number(words[1]) if len(words) > 1 else None
+            name = words[0].lower()
+            functions[name] = functions.get(name, 0) + (1 if rows is None else rows)
     cutoffs = [
-        float(words[2])
+        cutoff
         for words in lines
-        if len(words) == 3 and set(words[:2]) <= set(SYMBOLS) and _is_number(words[2])
+        if len(words) == 3 and set(words[:2]) <= set(SYMBOLS)
+        if (cutoff := value_lines.number(words[2])) is not None
     ]
     return {"kind": found, "functions": functions, "cutoff": max(cutoffs, default=None)}

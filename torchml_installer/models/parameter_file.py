@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from torchml_installer.errors import BadParameterFileError
+from torchml_installer.models import value_lines
 from torchml_installer.support import files
 from torchml_installer.support.elements import SYMBOLS, suggestion
 
@@ -162,7 +162,7 @@ def parse(text: str, path: Path) -> Parameters:
     count = lines.whole_number("the number of elements", most=len(SYMBOLS))
     elements: list[str] = []
     while len(elements) < count:
-        for symbol in lines.next("the elements").split():
+        for symbol in value_lines.words(lines.next("the elements")):
             _check_element(lines, symbol, elements)
             elements.append(symbol)
     if len(elements) > count:
@@ -192,8 +192,8 @@ def parse(text: str, path: Path) -> Parameters:
 
 
 def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameters:
-    name, _, value = line.partition(" ")
-    value = value.strip()
+    name, *others = value_lines.words(line)
+    value = " ".join(others)
     patterns = _SETTINGS.get(name)
     if patterns is None:
         *others, last = _SETTINGS
@@ -238,7 +238,7 @@ class _Lines:
 
     def _without_comments(self, text: str) -> Iterator[str]:
         for number, line in enumerate(text.split("\n"), start=1):
-            value = line.partition("#")[0].strip()
+            value = value_lines.value(line)
             if value:
                 self._number = number
                 yield value
@@ -265,17 +265,15 @@ class _Lines:
 
     def whole_number(self, what: str, most: int) -> int:
         text = self.next(what)
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        value = value_lines.whole_number(text)
+        if value is None or not 1 <= value <= most:
             self.reject(f"{what} is a whole number from 1 to {most}, not '{text}'")
-        return int(text)
+        return value
 
     def length(self, what: str) -> float:
         text = self.next(what)
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and value > 0.0):
+        value = value_lines.number(text)
+        if value is None or value <= 0.0:
             self.reject(f"{what} is a positive number (in Å), not '{text}'")
         return value
 
