@@ -65,7 +65,7 @@ def test_the_library_is_installed_once_and_found(machine: Machine, wheels: Path)
     assert "GNU Lesser General Public License" in (documents / "README").read_text()
 
 
-def test_the_library_is_found_where_libraries_are_not_looked_for_in_the_current_folder(
+def test_the_library_is_found_where_the_current_folder_is_not_searched(
     libdescriptor_root: Path,
 ) -> None:
     library = (libdescriptor_root / "lib" / "libdescriptor.so").read_bytes()

@@ -9,6 +9,7 @@ import pytest
 from tests.installer.made_up import write
 from tests.support import ROOT
 from tests.support.original_parameter_file import OriginalValues, read_as_original
+from tests.support.value_files import BAD_PARAMETERS, GOOD_PARAMETERS
 from torchml_installer.errors import BadParameterFileError
 from torchml_installer.models.parameter_file import (
     PRECISIONS,
@@ -151,6 +152,22 @@ def test_atomic_numbers_are_refused_for_models_that_see_no_species() -> None:
     text = Parameters(("Si",), Pattern.DESCRIPTOR, 4.5, "net.pt", n_inputs=1).as_text()
     with pytest.raises(BadParameterFileError, match="None or Graph only"):
         parse(text + "atomic_numbers True", Path("x.param"))
+
+
+@pytest.mark.parametrize("name", GOOD_PARAMETERS)
+def test_what_the_driver_reads_is_read(name: str, tmp_path: Path) -> None:
+    """tests/unit compares the values, where the driver's own reader is built."""
+    file = tmp_path / "model.param"
+    file.write_bytes(GOOD_PARAMETERS[name])
+    read(file)
+
+
+@pytest.mark.parametrize("name", BAD_PARAMETERS)
+def test_what_the_driver_refuses_is_refused(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "model.param"
+    file.write_bytes(BAD_PARAMETERS[name])
+    with pytest.raises(BadParameterFileError):
+        read(file)
 
 
 def test_comments_and_blank_lines_do_not_count() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clean.debian import network_settings, pip_settings, smallest_debian
 from tests.clean.machines import obstacle
+from tests.clean.smallest_debian import network_settings, pip_settings, smallest_debian
 from tests.support import ROOT, run
 
 RECIPES = ROOT / "recipes/container"
