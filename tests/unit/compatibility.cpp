@@ -71,24 +71,23 @@ TEST_CASE("another series of torch is told") {
         Machine machine = cpu();
         machine.torch = torch;
         const std::string message = refused(on_cpu, machine);
-        CHECK_CONTAINS(message, "compiled for torch 2.13, and this process runs torch " + torch);
+        CHECK_CONTAINS(message, "compiled for torch 2.13, but this process runs torch " + torch);
         CHECK_CONTAINS(message, "torchml-install model compile");
     }
 }
 
 TEST_CASE("another kind of device is told in both directions") {
     CHECK_CONTAINS(refused(on_cpu, gpu("9.0")),
-                   "compiled for the device cpu, and is to run on cuda");
+                   "compiled for the device cpu, but is to run on cuda");
     const std::string message = refused(on_gpu("9.0"));
-    CHECK_CONTAINS(message, "compiled for the device cuda, and is to run on cpu");
+    CHECK_CONTAINS(message, "compiled for the device cuda, but is to run on cpu");
     CHECK_CONTAINS(message, "KIM_MODEL_EXECUTION_DEVICE=cuda");
 }
 
-TEST_CASE("another kind of processor is told") {
+TEST_CASE("another kind of CPU is told") {
     Machine machine = cpu();
     machine.processor = "aarch64";
-    CHECK_CONTAINS(refused(on_cpu, machine),
-                   "compiled for x86_64 processors; this machine has aarch64");
+    CHECK_CONTAINS(refused(on_cpu, machine), "compiled for x86_64 CPUs; this machine has aarch64");
 }
 
 TEST_CASE("instructions that are missing are named") {

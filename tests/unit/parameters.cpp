@@ -29,8 +29,8 @@ TEST_CASE("a parameter file's values are read in their order") {
     CHECK(parameters.returns_forces);
     CHECK(parameters.n_inputs == 6);
     CHECK(parameters.descriptor == "None");
-    CHECK_FALSE(parameters.graph.receivers_only);
-    CHECK_FALSE(parameters.graph.drop_unused);
+    CHECK_FALSE(parameters.graph.edge_receiver_row);
+    CHECK_FALSE(parameters.graph.drop_unused_particles);
     CHECK_FALSE(parameters.precision);
     CHECK_FALSE(parameters.atomic_numbers);
 }
@@ -39,9 +39,8 @@ TEST_CASE("settings follow a parameter file's values") {
     const Parameters parameters = parsed(graph +
                                          "edge_receiver_row 1\ndrop_unused_particles True\n"
                                          "precision\tbfloat16\natomic_numbers false\n");
-    CHECK(parameters.graph.receivers_only);
-    CHECK(parameters.graph.receiver_row == 1);
-    CHECK(parameters.graph.drop_unused);
+    CHECK(parameters.graph.edge_receiver_row == 1);
+    CHECK(parameters.graph.drop_unused_particles);
     CHECK(parameters.precision == Precision::bfloat16);
     CHECK(parameters.atomic_numbers == false);
 }

@@ -59,7 +59,7 @@ std::string parameters(const std::string& file) {
     static const char* const precisions[] = {"\"float64\"", "\"float32\"", "\"float16\"",
                                              "\"bfloat16\""};
     const Parameters read = read_parameters(file);
-    const GraphOptions& graph = read.graph;
+    const GraphSettings& graph = read.graph;
     std::string text = "{\"elements\": " + list(read.elements);
     text.append(", \"preprocessing\": ")
         .append(quoted(preprocessing[static_cast<int>(read.convention)]));
@@ -70,8 +70,8 @@ std::string parameters(const std::string& file) {
     text.append(", \"n_inputs\": ").append(std::to_string(read.n_inputs));
     text.append(", \"descriptor\": ").append(quoted(read.descriptor));
     text.append(", \"edge_receiver_row\": ")
-        .append(graph.receivers_only ? std::to_string(graph.receiver_row) : "null");
-    text.append(", \"drop_unused_particles\": ").append(truth(graph.drop_unused));
+        .append(graph.edge_receiver_row ? std::to_string(*graph.edge_receiver_row) : "null");
+    text.append(", \"drop_unused_particles\": ").append(truth(graph.drop_unused_particles));
     text.append(", \"precision\": ")
         .append(read.precision ? precisions[static_cast<int>(*read.precision)] : "null");
     text.append(", \"atomic_numbers\": ")
