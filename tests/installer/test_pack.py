@@ -442,6 +442,17 @@ def test_the_command_prints_json_for_programs(machine: Machine) -> None:
     assert (answer["elements"], answer["cutoff"]) == (["Si", "C"], 4.0)
 
 
+@pytest.mark.parametrize("spelling", ["neighbours", "neighbors"])
+def test_both_spellings_of_neighbours_are_taken(machine: Machine, spelling: str) -> None:
+    make_torchscript(machine.folder / "a.pt")
+    outcome = machine.install(
+        *("model", "pack", "a.pt", "--elements", "Si", "--cutoff", "4", "--json"),
+        *("--pattern", spelling),
+    )
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["pattern"] == "neighbours"
+
+
 def test_the_command_ends_with_the_failures_code(machine: Machine) -> None:
     make_torchscript(machine.folder / "a.pt")
     common = ("--elements", "Si", "--cutoff", "4")

@@ -31,7 +31,7 @@ from torchml_installer.errors import (
     TorchTooOldError,
     WrongForwardError,
 )
-from torchml_installer.models.pack import check_cutoff, check_elements
+from torchml_installer.models.pack import check_cutoff, check_elements, check_layers
 from torchml_installer.models.parameter_file import Pattern
 from torchml_installer.support import elements as periodic_table
 from torchml_installer.support.paths import cache_folder
@@ -189,14 +189,7 @@ def _check_options(options: CompileOptions) -> None:
             f"The output {options.output} has to end in .pt2.",
             "The driver tells compiled models from others by that.",
         )
-    graph = options.pattern is Pattern.GRAPH
-    if graph and (options.n_layers is None or options.n_layers < 1):
-        raise BadOptionError(
-            "A graph model needs its number of message-passing layers.",
-            "Add it, for example --layers 3",
-        )
-    if not graph and options.n_layers is not None:
-        raise BadOptionError("--layers is only for graph models.", "Leave it out.")
+    check_layers(options.pattern, options.n_layers)
     descriptor = options.pattern is Pattern.DESCRIPTOR
     if descriptor and (options.width is None or options.width < 1):
         raise BadOptionError(

@@ -122,7 +122,7 @@ def pack(options: PackOptions) -> PackedModel:
     """
     check_elements(options.elements)
     check_cutoff(options.cutoff)
-    n_layers = _n_layers(options)
+    n_layers = check_layers(options.pattern, options.n_layers)
     descriptor = _descriptor(options)
     _check_species(options)
     name = options.name if options.name is not None else legal_name(options.file.stem)
@@ -195,6 +195,23 @@ def check_cutoff(cutoff: float) -> None:
         )
 
 
+def check_layers(pattern: Pattern, n_layers: int | None) -> int:
+    """The number of message-passing layers, 1 for what has none.
+
+    Raises BadOptionError where a graph model names none, or another model some.
+    """
+    if pattern is Pattern.GRAPH:
+        if n_layers is None or n_layers < 1:
+            raise BadOptionError(
+                "A graph model needs its number of message-passing layers.",
+                "Add it, for example --layers 3",
+            )
+        return n_layers
+    if n_layers is not None:
+        raise BadOptionError("--layers is only for graph models.", "Leave it out.")
+    return 1
+
+
 def _check_output(folder: Path, force: bool) -> None:
     if not folder.exists() and not folder.is_symlink():
         return
@@ -207,19 +224,6 @@ def _check_output(folder: Path, force: bool) -> None:
         )
     if not force:
         raise OutputExistsError(f"The folder {folder} exists already.")
-
-
-def _n_layers(options: PackOptions) -> int:
-    if options.pattern is Pattern.GRAPH:
-        if options.n_layers is None or options.n_layers < 1:
-            raise BadOptionError(
-                "A graph model needs its number of message-passing layers.",
-                "Add it, for example --layers 3",
-            )
-        return options.n_layers
-    if options.n_layers is not None:
-        raise BadOptionError("--layers is only for graph models.", "Leave it out.")
-    return 1
 
 
 def _check_species(options: PackOptions) -> None:

@@ -23,6 +23,7 @@ _NAMES = {
     "silicon": "Si",
     "phosphorus": "P",
     "sulfur": "S",
+    "sulphur": "S",
     "iron": "Fe",
     "copper": "Cu",
     "silver": "Ag",

@@ -1,0 +1,123 @@
+"""``torchml-install deps``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from torchml_installer.cli.options import (
+    FILE,
+    FOLDER,
+    WORD,
+    jobs_option,
+    json_option,
+    places_options,
+    print_json,
+    verbose_option,
+)
+from torchml_installer.cli.verbs import Verb
+
+if TYPE_CHECKING:
+    from torchml_installer.detect import Places
+
+
+def _words_of_deps(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Completes the last of the words of ``deps --with``."""
+    from torchml_installer import deps as module
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{word}" for word in module.WORDS if word.startswith(last)]
+
+
+@click.command(cls=Verb, short_help="Install what is missing, or optional libraries.")
+@click.option(
+    "--with",
+    "words",
+    shell_complete=_words_of_deps,
+    metavar="NAME[,NAME]",
+    help="Only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, compiler, ...;"
+    " and what the driver can use instead of its own: scatter, sparse, libdescriptor.",
+)
+@click.option(
+    "--provider",
+    type=click.Choice(["auto", "conda", "apt", "pip"]),
+    default="auto",
+    show_default=True,
+    help="Package manager.",
+)
+@click.option("--torch-index", type=WORD, metavar="URL", help="Index that pip takes torch from.")
+@click.option(
+    "--libtorch", type=FILE, metavar="FILE|URL", help="A libtorch .zip to unpack, as torch."
+)
+@click.option("--sha256", metavar="DIGITS", help="That the libtorch must have.")
+@click.option(
+    "--prefix",
+    type=FOLDER,
+    metavar="DIR",
+    help="Where to install what is no package (default: your own).",
+)
+@click.option("--sources", type=FOLDER, metavar="DIR", help="Folder with downloaded archives.")
+@places_options
+@jobs_option
+@click.option("--force", is_flag=True, help="Build or install again what is there already.")
+@click.option("--dry-run", is_flag=True, help="Print the commands, run nothing.")
+@json_option
+@verbose_option
+def deps(
+    words: str | None,
+    provider: str,
+    torch_index: str | None,
+    libtorch: str | None,
+    sha256: str | None,
+    prefix: Path | None,
+    sources: Path | None,
+    places: Places,
+    jobs: int | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Installs what the driver's build misses; with --with, what you name.
+
+    Packages go into the active conda environment; without one, pip's into the active Python, and
+    apt's through root or sudo. Nothing is asked.
+
+    \b
+    Examples: what the driver needs; the original operators of torch_scatter
+      torchml-install deps --dry-run
+      torchml-install deps --with scatter
+    """
+    from torchml_installer import deps as module
+    from torchml_installer.deps.record import DepsOptions
+    from torchml_installer.deps.show import show
+
+    names = (words or "").replace(",", " ").split()
+    unknown = [name for name in names if name not in module.WORDS]
+    if unknown or (words is not None and not names):
+        known = ", ".join(module.WORDS)
+        raise click.BadParameter(
+            f"'{' '.join(unknown)}' is not one of {known}.", param_hint="--with"
+        )
+    if sha256 is not None and libtorch is None:
+        raise click.BadParameter("is for --libtorch.", param_hint="--sha256")
+    options = DepsOptions(
+        prefix=prefix,
+        sources=sources,
+        provider=provider,
+        torch_index=torch_index,
+        places=places,
+        jobs=jobs,
+        force=force,
+        dry_run=dry_run,
+        verbose=verbose,
+    )
+    result = module.provide(names, options, archive=libtorch, sha256=sha256)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        show(result)

@@ -1,0 +1,64 @@
+"""``torchml-install doctor``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from torchml_installer.cli.failures import fail
+from torchml_installer.cli.options import json_option, places_options, print_json
+from torchml_installer.cli.verbs import Verb
+
+if TYPE_CHECKING:
+    from torchml_installer.detect import Places
+    from torchml_installer.errors import TorchMLError
+
+
+@click.command(cls=Verb, short_help="Show what was found here, and what is missing.")
+@click.option("--fix", is_flag=True, help="Repair the known problems that are recognised.")
+@click.option("--places", "all_places", is_flag=True, help="Show every place that was looked at.")
+@places_options
+@json_option
+@click.option("--markdown", is_flag=True, help="Print a report for a bug tracker, without names.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
+def doctor(
+    fix: bool,
+    all_places: bool,
+    places: Places,
+    as_json: bool,
+    markdown: bool,
+    schema: bool,
+) -> None:
+    """Shows what was found here, and what to do about what is missing.
+
+    Ends with 0 if the driver can be built, otherwise with the code of the first problem.
+
+    \b
+    Example:
+      torchml-install doctor --torch-root /opt/libtorch
+    """
+    from torchml_installer.detect import survey
+    from torchml_installer.doctor import diagnosis as module
+
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two formats: one at a time.")
+    if schema:
+        click.echo(module.schema(), nl=False)
+        return
+    facts = survey(places)
+    hindered: list[TorchMLError] = []
+    if fix:
+        hindered = module.apply_remedies(facts)
+        facts = survey(places)
+    if as_json:
+        print_json(module.as_json(facts))
+    elif markdown:
+        from torchml_installer.doctor import report
+
+        click.echo(report.markdown(facts), nl=False)
+    else:
+        module.show(facts, places=all_places)
+    for error in hindered:
+        fail(error)
+    click.get_current_context().exit(module.exit_code(facts))

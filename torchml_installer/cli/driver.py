@@ -1,0 +1,111 @@
+"""``torchml-install driver``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from torchml_installer.cli.options import (
+    FOLDER,
+    collection_option,
+    fix_option,
+    jobs_option,
+    json_option,
+    places_options,
+    print_json,
+    verbose_option,
+    yes_option,
+)
+from torchml_installer.cli.verbs import Verb
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
+
+if TYPE_CHECKING:
+    from torchml_installer.detect import Places
+    from torchml_installer.support.kim_items import Collection
+
+
+@click.command(cls=Verb, short_help="Build and install the driver and its Python module.")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help=f"KIM name; repeatable (default: {DEFAULT_DRIVER_NAME}).",
+)
+@collection_option
+@places_options
+@jobs_option
+@click.option("--python/--no-python", default=None, help="With the Python module torchml_driver.")
+@click.option("--no-graph", is_flag=True, help="Without staged graphs (message-passing models).")
+@click.option(
+    "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
+)
+@click.option(
+    "--scatter-root", type=FOLDER, metavar="DIR", help="torch_scatter for C++ to build for."
+)
+@click.option(
+    "--sparse-root", type=FOLDER, metavar="DIR", help="torch_sparse for C++ to build for."
+)
+@click.option("--libdescriptor-root", type=FOLDER, metavar="DIR", help="libdescriptor to use.")
+@click.option("--build-dir", type=FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
+@fix_option
+@yes_option
+@json_option
+@verbose_option
+def driver(
+    names: tuple[str, ...],
+    collection: Collection,
+    places: Places,
+    jobs: int | None,
+    python: bool | None,
+    no_graph: bool,
+    mpi: bool | None,
+    scatter_root: Path | None,
+    sparse_root: Path | None,
+    libdescriptor_root: Path | None,
+    build_dir: Path | None,
+    fix: bool | None,
+    yes: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Builds and installs the KIM model driver and its Python module.
+
+    \b
+    Example:
+      torchml-install driver --name TorchML__MD_173118614730_000
+    """
+    from torchml_installer.detect.known_extensions import EXTENSIONS
+    from torchml_installer.detect.known_libdescriptor import VARIABLE
+    from torchml_installer.driver.build import DriverOptions, install_driver
+
+    given = {
+        EXTENSIONS["scatter"].variable: scatter_root,
+        EXTENSIONS["sparse"].variable: sparse_root,
+        VARIABLE: libdescriptor_root,
+    }
+    installed = install_driver(
+        DriverOptions(
+            names=names or (DEFAULT_DRIVER_NAME,),
+            roots={name: folder.absolute() for name, folder in given.items() if folder},
+            collection=collection,
+            places=places,
+            jobs=jobs,
+            python=python,
+            graph=not no_graph,
+            mpi=mpi,
+            build_dir=build_dir,
+            verbose=verbose,
+            fix=True if yes and fix is None else fix,
+        )
+    )
+    if as_json:
+        print_json(installed.as_json())
+        return
+    for folder in installed.folders:
+        click.echo(f"Installed the driver {folder.name} in {folder}")
+    if installed.python_module:
+        click.echo(f"Installed the Python module torchml_driver for {installed.python}")
+    click.echo("  next: torchml-install quickstart, or model pack with a model of yours")

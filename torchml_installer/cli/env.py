@@ -1,0 +1,67 @@
+"""``torchml-install env``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from torchml_installer.cli.options import FILE, places_options
+from torchml_installer.cli.verbs import Verb
+
+if TYPE_CHECKING:
+    from torchml_installer.detect import Places
+
+
+@click.command(
+    cls=Verb, short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
+    " - is standard output.",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
+    default="sh",
+    show_default=True,
+    help="Kind of shell.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is from somebody else.")
+@places_options
+def env(
+    output: str | None,
+    kind: str,
+    force: bool,
+    places: Places,
+) -> None:
+    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
+
+    Installed drivers and models do not need it.
+
+    \b
+    Example:
+      torchml-install env && . ./env.sh
+    """
+    import shlex
+
+    from torchml_installer.environment import writing as environment
+    from torchml_installer.environment.formats import FORMATS
+
+    text, path = environment.write(kind, output, places, force=force)
+    if path is None:
+        click.echo(text, nl=False)
+        return
+    language = FORMATS[kind]
+    line = f"Wrote {path}."
+    if language.use:
+        parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
+        quoted = {key: shlex.quote(value) for key, value in parts.items()}
+        use, undo = language.use.format(**quoted), language.undo.format(**quoted)
+        line += f" Use it with `{use}`, undo it with `{undo}`."
+    click.echo(line)

@@ -1,0 +1,356 @@
+"""``torchml-install model``: pack, compile, install, inspect, verify, bench."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from torchml_installer.cli.options import (
+    FILE,
+    FOLDER,
+    collection_option,
+    cxx_option,
+    json_option,
+    kim_root_option,
+    model_options,
+    print_json,
+    verbose_option,
+)
+from torchml_installer.cli.verbs import VerbGroup
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
+
+if TYPE_CHECKING:
+    from torchml_installer.models.parameter_file import Pattern
+    from torchml_installer.support.kim_items import Collection
+
+
+@click.group(cls=VerbGroup, short_help="Pack, install, check and measure models.")
+def model() -> None:
+    """Portable models: pack a TorchScript file or a compiled model, install it for KIM.
+
+    \b
+    Example:
+      torchml-install model pack SW_Si.pt --elements Si --cutoff 3.77118 --name SW_Si
+      torchml-install model install SW_Si
+    """
+
+
+@model.command("pack", short_help="Make a folder that KIM installs.")
+@click.argument("file", type=FOLDER)
+@model_options
+@click.option("--descriptor", type=FOLDER, metavar="FILE", help="Descriptor file (*.dat).")
+@click.option(
+    "--precision",
+    type=click.Choice(["float64", "float32", "float16", "bfloat16"]),
+    metavar="TYPE",
+    help="Type of the model's inputs: float64, …",
+)
+@click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
+@click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
+@click.option(
+    "--output", type=FOLDER, default=Path(), metavar="DIR", help="Where to make the folder."
+)
+@click.option("--force", is_flag=True, help="Replace the folder if it is there already.")
+@click.option(
+    "--all-edges", is_flag=True, help="Do not try whether a graph model can do with fewer edges."
+)
+@click.option(
+    "--atomic-numbers/--species-codes",
+    default=None,
+    help="Species are atomic numbers, or 0, 1, … (default: find out).",
+)
+@click.option("--unchecked", is_flag=True, help="Pack it without evaluating it first.")
+@json_option
+def model_pack(
+    file: Path,
+    elements: tuple[str, ...],
+    cutoff: float,
+    pattern: Pattern,
+    layers: int | None,
+    descriptor: Path | None,
+    returns_forces: bool,
+    precision: str | None,
+    name: str | None,
+    driver_name: str | None,
+    output: Path,
+    force: bool,
+    all_edges: bool,
+    atomic_numbers: bool | None,
+    unchecked: bool,
+    as_json: bool,
+) -> None:
+    """Makes a folder that KIM installs from a TorchScript FILE (.pt) or a compiled one (.pt2).
+
+    Evaluates the model on a few atoms, and refuses it where a simulation would be wrong.
+
+    torch.jit.script(model).save(FILE) writes TorchScript; a model built on e3nn (MACE, NequIP,
+    SevenNet) needs e3nn.util.jit.script(model).save(FILE).
+
+    \b
+    Example:
+      torchml-install model pack SiC.pt --elements Si,C --cutoff 3.77 --name SiC_demo
+    """
+    from torchml_installer.models.pack import PackOptions, pack
+
+    packed = pack(
+        PackOptions(
+            file=file,
+            elements=elements,
+            cutoff=cutoff,
+            pattern=pattern,
+            n_layers=layers,
+            descriptor=descriptor,
+            returns_forces=returns_forces,
+            precision=precision,
+            name=name,
+            driver=DEFAULT_DRIVER_NAME if driver_name is None else driver_name,
+            output=output,
+            force=force,
+            find_graph_settings=not all_edges,
+            atomic_numbers=atomic_numbers,
+            check=not unchecked,
+        )
+    )
+    if as_json:
+        print_json(packed.as_json())
+    else:
+        import shlex
+
+        click.echo(f"Packed the model {packed.name} into {packed.folder}")
+        if (numbers := packed.parameters.atomic_numbers) is not None:
+            click.echo(f"  species codes: {'atomic numbers' if numbers else '0, 1, …'}")
+        for setting in packed.parameters.graph.lines():
+            click.echo(f"  same results, less work: {setting}")
+        click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
+
+
+@model.command("compile", short_help="Make machine code of a Python model.")
+@click.argument("source", type=FILE, metavar="SOURCE")
+@model_options
+@click.option("--width", type=int, metavar="N", help="Descriptors of an atom, for that pattern.")
+@click.option("--weights", type=FOLDER, metavar="FILE", help="State dict, from torch.save.")
+@click.option("--arguments", metavar="JSON", help="Of the constructor: '{\"features\": 64}'.")
+@click.option("--atomic-numbers", is_flag=True, help="Species codes are atomic numbers.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--cpu",
+    type=click.Choice(["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]),
+    help="Instruction set (default: the highest level that this CPU has, else native); "
+    "x86-64-v3 also for machines without AVX-512.",
+)
+@cxx_option
+@click.option("--no-energy-only", is_flag=True, help="Smaller file; energies cost a gradient.")
+@click.option("--output", type=FOLDER, metavar="FILE.pt2", help="File to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there already.")
+@json_option
+@click.option("--verbose", is_flag=True, help="Show what torch and the compiler print.")
+def model_compile(
+    source: str,
+    elements: tuple[str, ...],
+    cutoff: float,
+    pattern: Pattern,
+    layers: int | None,
+    width: int | None,
+    weights: Path | None,
+    arguments: str | None,
+    returns_forces: bool,
+    atomic_numbers: bool,
+    device: str,
+    cpu: str | None,
+    cxx: str | None,
+    no_energy_only: bool,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Compiles a Python model for the driver: SOURCE = FILE.py:Name, package.module:Name, or a
+    FILE.pt2 that torch.export.save wrote.
+
+    The gradient is compiled in. Before the package (.pt2) is written, its results are compared with
+    those of the original. It runs with the torch and on the kind of CPU or GPU it was made on.
+
+    \b
+    Example:
+      torchml-install model compile my_model.py:MyModel --weights w.pt --elements Si --cutoff 4.5
+    """
+    from torchml_installer.models.compile import CompileOptions, compile_model, compiled_name
+
+    try:
+        given = json.loads(arguments) if arguments is not None else {}
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}", param_hint="--arguments") from error
+    if not isinstance(given, dict):
+        raise click.BadParameter("not a JSON object, {...}", param_hint="--arguments")
+    made = compile_model(
+        CompileOptions(
+            source=source,
+            elements=elements,
+            cutoff=cutoff,
+            output=compiled_name(source) if output is None else output,
+            pattern=pattern,
+            n_layers=layers,
+            width=width,
+            weights=weights,
+            arguments=given,
+            returns_forces=returns_forces,
+            atomic_numbers=atomic_numbers,
+            device=device,
+            cpu=cpu,
+            cxx=cxx,
+            energy_only=not no_energy_only,
+            force=force,
+            verbose=verbose,
+        )
+    )
+    if as_json:
+        print_json(made.as_json())
+    else:
+        click.echo(f"Compiled the model into {made.path}")
+        click.echo(
+            f"  largest difference from the original on {made.facts['systems']} systems: "
+            f"{made.facts['largest_difference']:.1e} of the largest value"
+        )
+        for line in made.speed():
+            click.echo(f"  {line}")
+        for line in made.needs():
+            click.echo(f"  needs: {line}")
+        click.echo(f"  next: {made.next_step()}")
+
+
+@model.command("install", short_help="Build one, into a KIM collection.")
+@click.argument("folder", type=FOLDER)
+@collection_option
+@kim_root_option
+@cxx_option
+@click.option("--force", is_flag=True, help="Replace the model if it is installed already.")
+@json_option
+@verbose_option
+def model_install(
+    folder: Path,
+    collection: Collection,
+    kim_root: Path | None,
+    cxx: str | None,
+    force: bool,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Builds a portable-model FOLDER and puts it into a KIM collection.
+
+    \b
+    Example:
+      torchml-install model install SW_Si --collection user
+    """
+    from torchml_installer.detect import Places
+    from torchml_installer.models.install import InstallOptions, install_model
+
+    installed = install_model(
+        InstallOptions(
+            folder,
+            collection=collection,
+            places=Places(None, kim_root, cxx),
+            force=force,
+            verbose=verbose,
+        )
+    )
+    if as_json:
+        print_json(installed.as_json())
+    else:
+        click.echo(f"Installed the model {installed.name} in {installed.folder}")
+
+
+@model.command("inspect", short_help="Say what it is.")
+@click.argument("path", type=FILE, metavar="PATH|NAME")
+@kim_root_option
+@json_option
+def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
+    """Says what a model file, a portable-model folder or an installed model is.
+
+    Shows how forward is called, its numbers and operators, elements, cutoff and driver, all that
+    the driver would refuse, and the next command. Nothing of the model is run.
+
+    \b
+    Examples: a file, a folder, the name of an installed model
+      torchml-install model inspect SW_Si.pt
+      torchml-install model inspect ./My_Model
+      torchml-install model inspect My_Model
+    """
+    from torchml_installer.models import inspection
+
+    found = inspection.inspect(path, kim_root)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        for line in inspection.lines(found):
+            click.echo(line)
+    sys.exit(found.exit_code)
+
+
+@model.command("verify", short_help="Check its physics.")
+@click.argument("folder", type=FOLDER)
+@json_option
+def model_verify(folder: Path, as_json: bool) -> None:
+    """Checks a portable model's physics: forces are the energy's gradient, the virial its strain
+    derivative, and nothing depends on place, rotation, order or spelt-out images.
+
+    \b
+    Example:
+      torchml-install model verify My_Model
+    """
+    from torchml_installer.errors import UnphysicalModelError
+    from torchml_installer.models.verify import verify
+
+    checks = verify(folder)
+    if as_json:
+        print_json([vars(check) for check in checks])
+    else:
+        for check in checks:
+            found = f"{check.deviation:.1e} {check.unit} (up to {check.tolerance:.1e})"
+            click.echo(f"{check.name:18} {'ok' if check.passed else 'FAILED':7} {found}")
+    failed = [f"{check.name}: {check.explanation}" for check in checks if not check.passed]
+    if failed:
+        raise UnphysicalModelError(f"{folder} fails {len(failed)} checks: {'; '.join(failed)}.")
+
+
+@model.command("bench", short_help="Measure the time of a step.")
+@click.argument("folder", type=FOLDER)
+@click.option(
+    "--atoms",
+    type=click.IntRange(min=1),
+    multiple=True,
+    default=(32, 256, 2048),
+    show_default=True,
+    metavar="N",
+    help="Size of a crystal to measure; repeatable.",
+)
+@click.option("--structure", type=FOLDER, metavar="FILE", help="Structure to measure instead.")
+@click.option("--seconds", type=float, default=2.0, show_default=True, help="For each size.")
+@json_option
+def model_bench(
+    folder: Path, atoms: tuple[int, ...], structure: Path | None, seconds: float, as_json: bool
+) -> None:
+    """Measures a portable model: the time of a simulation's step, by the number of atoms.
+
+    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE count as in a simulation.
+
+    \b
+    Example:
+      torchml-install model bench My_Model --structure melt.extxyz
+    """
+    from torchml_installer.models.bench import bench
+
+    measured = bench(folder, atoms, structure, seconds)
+    if as_json:
+        print_json(measured)
+        return
+    click.echo(f"on {measured['device']}, a step is energy, forces and virial")
+    click.echo(f"{'atoms':>8} {'ms/step':>10} {'µs/atom':>9} {'ns/day at 1 fs':>15} {'MiB':>7}")
+    for size in measured["sizes"]:
+        click.echo(
+            f"{size['atoms']:8} {size['milliseconds']:10.2f} {size['microseconds_per_atom']:9.2f}"
+            f" {size['nanoseconds_per_day']:15.2f} {size['peak_memory']:7.0f}"
+        )

@@ -1,0 +1,185 @@
+"""The options and types of values that several verbs share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from torchml_installer.support import streams
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from torchml_installer.models.parameter_file import Pattern
+    from torchml_installer.support.kim_items import Collection
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class _NotEmpty(click.ParamType):  # type: ignore[type-arg]  # only new releases take one
+    """An empty value is a script's variable that was not set; as a path it would mean the working
+    folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Path(_NotEmpty, click.Path):
+    """A file or folder."""
+
+
+class _Word(_NotEmpty, click.types.StringParamType):
+    """A text that names something."""
+
+
+class _FileWord(_Word):
+    """A file, or something else that is written in its place; shells offer files."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return click.Path().shell_complete(ctx, param, incomplete)
+
+
+class _Elements(click.ParamType):  # type: ignore[type-arg]
+    """Symbols with commas or spaces between them, as a tuple."""
+
+    name = "elements"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(value.replace(",", " ").split())
+
+
+class _Pattern(click.Choice):  # type: ignore[type-arg]
+    """A calling convention; LAMMPS, ASE and their users spell the first one ``neighbors``."""
+
+    def __init__(self) -> None:
+        # The values of parameter_file.Pattern, which --help does not wait for.
+        super().__init__(["neighbours", "descriptor", "graph"])
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Pattern:
+        from torchml_installer.models.parameter_file import Pattern
+
+        word = "neighbours" if value == "neighbors" else value
+        return Pattern(super().convert(word, param, ctx))
+
+
+FOLDER = _Path(path_type=Path)
+WORD = _Word()
+FILE = _FileWord()
+
+
+class _CollectionWord(click.Choice):  # type: ignore[type-arg]
+    """A KIM collection."""
+
+    def __init__(self) -> None:
+        # Likewise the values of kim_items.Collection.
+        super().__init__(["user", "environment", "system"])
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Collection:
+        from torchml_installer.support.kim_items import Collection
+
+        return Collection(super().convert(value, param, ctx))
+
+
+cxx_option = click.option("--cxx", type=FILE, metavar="PATH", help="C++ compiler to use.")
+kim_root_option = click.option(
+    "--kim-root", type=FOLDER, metavar="DIR", help="Prefix of the KIM-API to use."
+)
+collection_option = click.option(
+    "--collection",
+    type=_CollectionWord(),
+    default="user",
+    show_default=True,
+    help="KIM collection to install into.",
+)
+jobs_option = click.option(
+    "--jobs", type=int, metavar="N", help="Compilers at once (default: all cores)."
+)
+verbose_option = click.option("--verbose", is_flag=True, help="Show what cmake and pip print.")
+fix_option = click.option(
+    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
+)
+yes_option = click.option("--yes", is_flag=True, help="Answer every question with yes.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def places_options(command: Command) -> Command:
+    """The options that say where libtorch, the KIM-API and the compiler are; the command gets them
+    as ``places``, a detect.Places."""
+
+    @functools.wraps(command)
+    def with_places(
+        torch_root: Path | None, kim_root: Path | None, cxx: str | None, **others: Any
+    ) -> object:
+        from torchml_installer.detect import Places
+
+        return command(places=Places(torch_root, kim_root, cxx), **others)
+
+    return _together(
+        click.option(
+            "--torch-root",
+            type=FOLDER,
+            metavar="DIR",
+            help="libtorch to use (has include/ and lib/).",
+        ),
+        kim_root_option,
+        cxx_option,
+    )(with_places)  # type: ignore[return-value]  # called by click alone, by names
+
+
+def model_options(command: Command) -> Command:
+    """What has to be known of a model, whatever is made of it."""
+    return _together(
+        click.option(
+            "--elements",
+            type=_Elements(),
+            required=True,
+            metavar="Si,C",
+            help="In the model's species order.",
+        ),
+        click.option(
+            "--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model."
+        ),
+        click.option(
+            "--pattern",
+            type=_Pattern(),
+            default="neighbours",
+            show_default=True,
+            help="What the model's forward takes.",
+        ),
+        click.option(
+            "--layers", type=int, metavar="N", help="Message-passing layers of a graph model."
+        ),
+        click.option(
+            "--returns-forces", is_flag=True, help="The model returns (energies, forces)."
+        ),
+    )(command)
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator; ``--help`` shows them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def print_json(value: object) -> None:
+    """Prints a result as JSON, on stdout."""
+    click.echo(streams.as_json(value))

@@ -1,0 +1,60 @@
+"""``torchml-install quickstart``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from torchml_installer.cli.options import (
+    collection_option,
+    fix_option,
+    jobs_option,
+    places_options,
+    verbose_option,
+    yes_option,
+)
+from torchml_installer.cli.verbs import Verb
+
+if TYPE_CHECKING:
+    from torchml_installer.detect import Places
+    from torchml_installer.support.kim_items import Collection
+
+
+@click.command(cls=Verb, short_help="Install everything, and run a first model.")
+@collection_option
+@places_options
+@jobs_option
+@fix_option
+@yes_option
+@verbose_option
+def quickstart(
+    collection: Collection,
+    places: Places,
+    jobs: int | None,
+    fix: bool | None,
+    yes: bool,
+    verbose: bool,
+) -> None:
+    """Installs the driver and an example model, and runs it in LAMMPS and ASE.
+
+    What is missing for that is installed with --yes, or after a question on a terminal. Energies
+    and forces are printed beside those of KIM's own Stillinger-Weber potential.
+
+    \b
+    Example:
+      torchml-install quickstart
+    """
+    from torchml_installer.quickstart import QuickstartOptions
+    from torchml_installer.quickstart import quickstart as run
+
+    options = QuickstartOptions(
+        collection=collection,
+        places=places,
+        jobs=jobs,
+        verbose=verbose,
+        yes=yes,
+        fix=True if yes and fix is None else fix,
+    )
+    run(options)
+    click.echo("\n  next, a model of yours: torchml-install model pack --help")
