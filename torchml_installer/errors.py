@@ -2,15 +2,19 @@
 
 An error says what is wrong (``message``) and what to do about it (``remedy``). ``cli.main``
 prints both and ends with ``exit_code``. Codes are part of the interface: scripts and CI jobs test
-them, so a code is never given to another failure. Code 2 is click's (wrong usage).
+them, so a code is never given to another failure. ``torchml-install exit-codes`` lists them, with
+the first sentence of each docstring; what is said of ranges in ``--help`` is made from ``kind``.
 
 >>> error = NoTorchError("No libtorch found.")
 >>> error.exit_code
 3
+>>> error.remedy.partition(" (")[0]
+'Install it with `python -m pip install torch`'
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 
@@ -19,9 +23,11 @@ class TorchMLError(Exception):
 
     ``message``: what is wrong, a full sentence that names the file, tool or value.
     ``remedy``: the next thing to do; the class's ``default_remedy`` where none is given.
+    ``kind``: what failures of its kind have in common, for the summary of exit codes.
     """
 
     exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = ""
     default_remedy: ClassVar[str] = ""
 
     def __init__(self, message: str, remedy: str | None = None) -> None:
@@ -33,8 +39,14 @@ class TorchMLError(Exception):
 # --- what is needed to build the driver -----------------------------------------------------
 
 
-class NoTorchError(TorchMLError):
-    """No libtorch was found, or the folder that was named holds none."""
+class PrerequisiteError(TorchMLError):
+    """Something that the build or a run needs is missing or unusable."""
+
+    kind = "something needed is missing or unusable"
+
+
+class NoTorchError(PrerequisiteError):
+    """No libtorch was found, or the folder that was given holds none."""
 
     exit_code = 3
     default_remedy = (
@@ -43,7 +55,7 @@ class NoTorchError(TorchMLError):
     )
 
 
-class OldAbiTorchError(TorchMLError):
+class OldAbiTorchError(PrerequisiteError):
     """The libtorch uses the old C++ ABI, in which std::string differs from the KIM-API's."""
 
     exit_code = 4
@@ -53,8 +65,8 @@ class OldAbiTorchError(TorchMLError):
     )
 
 
-class IncompleteTorchError(TorchMLError):
-    """A libtorch was found, but without the headers or the libraries to build against."""
+class IncompleteTorchError(PrerequisiteError):
+    """The libtorch lacks the headers or the libraries to build against."""
 
     exit_code = 5
     default_remedy = (
@@ -63,8 +75,8 @@ class IncompleteTorchError(TorchMLError):
     )
 
 
-class NoKimApiError(TorchMLError):
-    """No KIM-API was found, or one without the files needed to build items."""
+class NoKimApiError(PrerequisiteError):
+    """No KIM-API was found, or it lacks the files needed to build items."""
 
     exit_code = 6
     default_remedy = (
@@ -73,8 +85,8 @@ class NoKimApiError(TorchMLError):
     )
 
 
-class NoCompilerError(TorchMLError):
-    """No C++ compiler that runs was found."""
+class NoCompilerError(PrerequisiteError):
+    """No working C++ compiler was found."""
 
     exit_code = 7
     default_remedy = (
@@ -83,8 +95,8 @@ class NoCompilerError(TorchMLError):
     )
 
 
-class CompilerTooOldError(TorchMLError):
-    """The C++ compiler does not know the C++ standard that torch's headers are written in."""
+class CompilerTooOldError(PrerequisiteError):
+    """The C++ compiler is too old for the C++ standard that torch's headers need."""
 
     exit_code = 8
     default_remedy = (
@@ -93,28 +105,28 @@ class CompilerTooOldError(TorchMLError):
     )
 
 
-class NoCMakeError(TorchMLError):
-    """No CMake that runs was found."""
+class NoCMakeError(PrerequisiteError):
+    """No working CMake was found."""
 
     exit_code = 9
     default_remedy = "Install it with `python -m pip install cmake` or `sudo apt install cmake`."
 
 
-class CMakeTooOldError(TorchMLError):
-    """CMake is older than the driver's build needs."""
+class CMakeTooOldError(PrerequisiteError):
+    """CMake is too old to build the driver."""
 
     exit_code = 10
     default_remedy = "Install a newer one with `python -m pip install cmake`."
 
 
-class MissingToolError(TorchMLError):
-    """A small tool of the build is not installed (ninja or make)."""
+class MissingToolError(PrerequisiteError):
+    """A build tool is not installed (ninja or make)."""
 
     exit_code = 11
 
 
-class SourcesMissingError(TorchMLError):
-    """The driver's sources, templates or examples are not where this package keeps them."""
+class SourcesMissingError(PrerequisiteError):
+    """The driver's sources, templates or examples are missing from this installation."""
 
     exit_code = 12
     default_remedy = (
@@ -123,8 +135,8 @@ class SourcesMissingError(TorchMLError):
     )
 
 
-class TorchTooOldError(TorchMLError):
-    """The libtorch is older than the driver's sources can be compiled with."""
+class TorchTooOldError(PrerequisiteError):
+    """The libtorch is too old to build the driver."""
 
     exit_code = 13
     default_remedy = (
@@ -133,26 +145,26 @@ class TorchTooOldError(TorchMLError):
     )
 
 
-class ExtensionMissingError(TorchMLError):
-    """A folder that is named for torch_scatter or torch_sparse holds no library for this torch."""
+class ExtensionMissingError(PrerequisiteError):
+    """The folder given for torch_scatter or torch_sparse holds no library for this torch."""
 
     exit_code = 14
 
 
-class NoDeviceError(TorchMLError):
-    """There is no such GPU here, or torch was built without it."""
+class NoDeviceError(PrerequisiteError):
+    """This machine has no such GPU, or torch was built without support for it."""
 
     exit_code = 15
 
 
-class LibdescriptorUnusableError(TorchMLError):
-    """A libdescriptor is missing where it was named, cannot be loaded here or computes wrongly."""
+class LibdescriptorUnusableError(PrerequisiteError):
+    """The libdescriptor is not in the folder given, cannot be loaded, or gives wrong results."""
 
     exit_code = 16
 
 
-class KnownProblemError(TorchMLError):
-    """A known problem was recognised that would make the build fail; the message explains it."""
+class KnownProblemError(PrerequisiteError):
+    """A known problem would make the build fail; the message explains it."""
 
     exit_code = 17
 
@@ -160,74 +172,80 @@ class KnownProblemError(TorchMLError):
 # --- building and installing ----------------------------------------------------------------
 
 
-class BuildFailedError(TorchMLError):
+class InstallationError(TorchMLError):
+    """Building, installing or removing something failed."""
+
+    kind = "building, installing or removing failed"
+
+
+class BuildFailedError(InstallationError):
     """Configuring, compiling or linking failed; the message shows the first error of the log."""
 
     exit_code = 20
     default_remedy = "Read the log named above; `torchml-install doctor` checks the tools."
 
 
-class ConfigureLoopError(TorchMLError):
-    """CMake configured the project again and again, and was stopped."""
+class ConfigureLoopError(InstallationError):
+    """CMake configured the project over and over again, and was stopped."""
 
     exit_code = 18
 
 
-class WrongEnergyError(TorchMLError):
-    """The driver was built, but does not compute a known energy; nothing was installed."""
+class WrongEnergyError(InstallationError):
+    """The driver that was built computes a wrong energy; nothing was installed."""
 
     exit_code = 19
     default_remedy = (
-        "The driver in place, if any, stays. Try another torch (--torch-root DIR) or compiler "
-        "(--cxx PATH), and please report it with the output of `torchml-install doctor --markdown`."
+        "The installed driver, if any, was kept. Try another torch (--torch-root DIR) or compiler "
+        "(--cxx PATH). `torchml-install doctor --markdown` prints what a bug report needs."
     )
 
 
-class CollectionNotWritableError(TorchMLError):
-    """The KIM collection's folder cannot be written to."""
+class CollectionNotWritableError(InstallationError):
+    """The KIM collection's folder is not writable."""
 
     exit_code = 21
     default_remedy = "Install into your own collection with --collection user."
 
 
-class CollectionUnsetError(TorchMLError):
+class CollectionUnsetError(InstallationError):
     """The KIM collection has no folder (its environment variable is not set)."""
 
     exit_code = 22
 
 
-class LibraryNotLoadableError(TorchMLError):
-    """The driver was built, but the system cannot load it; nothing was installed."""
+class LibraryNotLoadableError(InstallationError):
+    """The driver was built, but cannot be loaded; nothing was installed."""
 
     exit_code = 23
     default_remedy = (
-        "A library named above is missing or of another version: reinstall torch, or name another "
-        "one with --torch-root DIR."
+        "A library named above is missing or has another version: reinstall torch, or name "
+        "another one with --torch-root DIR."
     )
 
 
-class PythonModuleError(TorchMLError):
-    """The Python module cannot be built for or installed into the active Python."""
+class PythonModuleError(InstallationError):
+    """The Python module cannot be built for, or installed into, the active Python."""
 
     exit_code = 24
 
 
-class DiskFullError(TorchMLError):
-    """No space left on the device."""
+class DiskFullError(InstallationError):
+    """The disk is full."""
 
     exit_code = 25
     default_remedy = "Free some space and run again."
 
 
-class NotPermittedError(TorchMLError):
+class NotPermittedError(InstallationError):
     """A file or folder may not be read or written."""
 
     exit_code = 26
     default_remedy = "Check the owner and the permissions of that path, or name another one."
 
 
-class DownloadFailedError(TorchMLError):
-    """Sources could not be downloaded, or are not what was published."""
+class DownloadFailedError(InstallationError):
+    """A download failed, or its checksum is wrong."""
 
     exit_code = 27
     default_remedy = (
@@ -235,14 +253,14 @@ class DownloadFailedError(TorchMLError):
     )
 
 
-class NoProviderError(TorchMLError):
-    """Something is missing that no package manager which works here can install."""
+class NoProviderError(InstallationError):
+    """No package manager that works here can install what is missing."""
 
     exit_code = 28
 
 
-class PackageInstallError(TorchMLError):
-    """A package manager failed; the message shows the end of what it said."""
+class PackageInstallError(InstallationError):
+    """A package manager failed; the message shows the end of its output."""
 
     exit_code = 29
     default_remedy = (
@@ -251,127 +269,138 @@ class PackageInstallError(TorchMLError):
     )
 
 
+class NotInstalledError(InstallationError):
+    """The item to remove was not installed by torchml-install."""
+
+    exit_code = 39
+
+
 # --- models ---------------------------------------------------------------------------------
 
 
-class ModelFileMissingError(TorchMLError):
+class ModelError(TorchMLError):
+    """A model, or what was asked for, cannot be accepted."""
+
+    kind = "a model or an option was refused"
+
+
+class ModelFileMissingError(ModelError):
     """The model file does not exist, or is a folder."""
 
     exit_code = 30
     default_remedy = "Check the path; a model is one TorchScript file, for example SW_Si.pt."
 
 
-class ModelFileDamagedError(TorchMLError):
+class ModelFileDamagedError(ModelError):
     """The model file is empty, truncated or otherwise damaged."""
 
     exit_code = 31
-    default_remedy = "Copy or save the file again: it is not whole."
+    default_remedy = "Copy or save the file again: this one is incomplete."
 
 
-class NotTorchScriptError(TorchMLError):
+class NotTorchScriptError(ModelError):
     """The model file is something other than TorchScript."""
 
     exit_code = 32
     default_remedy = (
         "Load the model in Python and save it as TorchScript: torch.jit.script(model).save(FILE); "
-        "for a model of e3nn (MACE, NequIP, SevenNet) e3nn.util.jit.script(model).save(FILE)."
+        "for a model built on e3nn (MACE, NequIP, SevenNet) e3nn.util.jit.script(model).save(FILE)."
     )
 
 
-class WrongForwardError(TorchMLError):
-    """The model's forward takes or returns other things than its pattern says."""
+class WrongForwardError(ModelError):
+    """The model's forward does not match its calling convention (--pattern)."""
 
     exit_code = 33
 
 
-class BadNameError(TorchMLError):
-    """A name that KIM does not accept: it must be a C identifier."""
+class BadNameError(ModelError):
+    """KIM does not accept the name: it must be a C identifier."""
 
     exit_code = 34
 
 
-class BadOptionError(TorchMLError):
-    """A value that makes no sense: unknown element, cutoff that is not positive, and so on."""
+class BadOptionError(ModelError):
+    """An option has an invalid value, such as an unknown element or a negative cutoff."""
 
     exit_code = 35
 
 
-class OutputExistsError(TorchMLError):
-    """What would be written exists already."""
+class OutputExistsError(ModelError):
+    """The output exists already."""
 
     exit_code = 36
     default_remedy = "Add --force to replace it, or choose another name."
 
 
-class NotAModelFolderError(TorchMLError):
+class NotAModelFolderError(ModelError):
     """The folder is not a portable model that KIM can install."""
 
     exit_code = 37
     default_remedy = "Make one from a TorchScript file with `torchml-install model pack`."
 
 
-class BadParameterFileError(TorchMLError):
-    """A parameter file that cannot be understood; the message names its line."""
+class BadParameterFileError(ModelError):
+    """A parameter or descriptor file is invalid; the message names the line."""
 
     exit_code = 38
 
 
-class NotInstalledError(TorchMLError):
-    """What is to be removed was not installed by this program."""
+class UnphysicalModelError(ModelError):
+    """The model breaks a physical law that every potential obeys."""
 
-    exit_code = 39
+    exit_code = 43
+    default_remedy = (
+        "The explanations above say what to look for in the model; ignore what it does on purpose."
+    )
 
 
-# --- running the examples -------------------------------------------------------------------
+class UnsoundModelError(ModelError):
+    """The model fails, or would make a simulation wrong; nothing was packed."""
+
+    exit_code = 46
+    default_remedy = (
+        "Correct the model: README.md says what it has to return. To pack it anyway, add "
+        "--unchecked; `torchml-install model verify` then shows all checks."
+    )
 
 
-class MissingForQuickstartError(TorchMLError):
+# --- running models -----------------------------------------------------------------------
+
+
+class RunError(TorchMLError):
+    """Running a model failed, or gave results other than those expected."""
+
+    kind = "running a model failed or gave wrong results"
+
+
+class MissingForQuickstartError(RunError):
     """Something that the quickstart runs is not installed (LAMMPS, ASE, kimpy, ...)."""
 
     exit_code = 40
 
 
-class RunFailedError(TorchMLError):
-    """A program that the quickstart started failed."""
+class RunFailedError(RunError):
+    """A program that was started, such as LAMMPS or Python, failed."""
 
     exit_code = 41
 
 
-class ResultsDifferError(TorchMLError):
-    """The quickstart's model and KIM's reference disagree."""
+class ResultsDifferError(RunError):
+    """The quickstart's model and KIM's reference potential disagree."""
 
     exit_code = 42
     default_remedy = (
-        "Rebuild the driver with `torchml-install driver`; if the numbers stay apart, please "
-        "report it with the output of `torchml-install doctor --markdown`."
-    )
-
-
-class UnphysicalModelError(TorchMLError):
-    """A model breaks a law that every potential obeys."""
-
-    exit_code = 43
-    default_remedy = (
-        "The explanations above say what to look for in the model; what it does on purpose, you "
-        "may ignore."
-    )
-
-
-class UnsoundModelError(TorchMLError):
-    """A model that a simulation would get wrong results from, or that fails; nothing is packed."""
-
-    exit_code = 46
-    default_remedy = (
-        "Correct the model: README.md says what it has to return. To pack it all the same, add "
-        "--unchecked; `torchml-install model verify` then shows all checks."
+        "Rebuild the driver with `torchml-install driver`. If the results still differ, "
+        "`torchml-install doctor --markdown` prints what a bug report needs."
     )
 
 
 # --- compiling models ----------------------------------------------------------------------
 
 
-class NotCompilableError(TorchMLError):
-    """Torch cannot make code of this model that works for systems of all sizes."""
+class NotCompilableError(ModelError):
+    """Torch cannot compile this model for systems of all sizes."""
 
     exit_code = 44
     default_remedy = (
@@ -379,8 +408,8 @@ class NotCompilableError(TorchMLError):
     )
 
 
-class CompiledModelDiffersError(TorchMLError):
-    """The compiled model does not give the results of the original."""
+class CompiledModelDiffersError(ModelError):
+    """The compiled model gives results different from those of the original."""
 
     exit_code = 45
     default_remedy = (
@@ -392,19 +421,79 @@ class CompiledModelDiffersError(TorchMLError):
 
 
 class UnexpectedError(TorchMLError):
-    """A fault of this program; the traceback was written to a file."""
+    """Internal error; the traceback was written to a file."""
 
     exit_code = 70
+    kind = "internal error"
 
 
 class OutputNotWrittenError(TorchMLError):
-    """What was to be printed could not be written (a full disk behind ``> FILE``)."""
+    """The output could not be written (a full disk behind "> FILE", for example)."""
 
     exit_code = 71
+    kind = "the output could not be written"
 
 
 class InterruptedByUserError(TorchMLError):
-    """Ctrl-C, or a request to end; what was installed before is still in place."""
+    """Interrupted by Ctrl-C or a signal; earlier installations are still in place."""
 
     exit_code = 130
-    default_remedy = "Nothing was half installed; run the same command again to continue."
+    kind = "interrupted"
+    default_remedy = "Nothing was left half installed; run the same command again to continue."
+
+
+# --- the list of exit codes -----------------------------------------------------------------
+
+#: What ``| head`` leaves behind: as a shell tells that SIGPIPE ended a program.
+BROKEN_PIPE = 141
+#: Exit codes that belong to no failure of this program, with what they mean.
+OTHER_CODES = {
+    0: "success",
+    2: "wrong usage",
+    BROKEN_PIPE: "the program that reads the output ended early",
+}
+
+
+def failures() -> list[type[TorchMLError]]:
+    """Every class that has an exit code of its own, in the order of the codes."""
+    return sorted(_leaves(TorchMLError), key=lambda cls: cls.exit_code)
+
+
+def _leaves(cls: type[TorchMLError]) -> Iterator[type[TorchMLError]]:
+    subclasses = cls.__subclasses__()
+    if not subclasses:
+        yield cls
+    for subclass in subclasses:
+        yield from _leaves(subclass)
+
+
+def exit_codes() -> dict[int, str]:
+    """What each exit code means, in a sentence: the first one of the class's docstring."""
+    codes = {code: f"{text[0].upper()}{text[1:]}." for code, text in OTHER_CODES.items()}
+    for cls in failures():
+        sentence, _, _ = " ".join((cls.__doc__ or "").split()).partition(". ")
+        codes[cls.exit_code] = sentence.rstrip(".") + "."
+    return dict(sorted(codes.items()))
+
+
+def exit_code_ranges() -> str:
+    """All exit codes in one sentence: "0 success; 2 wrong usage; 3-17 something needed ..."."""
+    kinds: dict[str, list[int]] = {}
+    named = {cls.exit_code: cls.kind for cls in failures()} | OTHER_CODES
+    for code in sorted(named):
+        kinds.setdefault(named[code], []).append(code)
+    return "; ".join(f"{_ranges(codes)} {kind}" for kind, codes in kinds.items())
+
+
+def _ranges(codes: Iterable[int]) -> str:
+    """
+    >>> _ranges([3, 4, 5, 9])
+    '3-5, 9'
+    """
+    runs: list[list[int]] = []
+    for code in codes:
+        if runs and code == runs[-1][-1] + 1:
+            runs[-1].append(code)
+        else:
+            runs.append([code])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

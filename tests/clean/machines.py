@@ -92,7 +92,7 @@ class Outcome:
     def plain(self) -> Outcome:
         """Itself; whatever happened was told in words."""
         assert "Traceback" not in self.said
-        assert "fault of torchml-install" not in self.said
+        assert "bug in torchml-install" not in self.said
         assert "Exception ignored" not in self.said
         return self
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import doctest
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.installer.made_up import Machine, Outcome, write
+from tests.support import ROOT
 from torchml_installer import errors
+from torchml_installer.deps import conda_conflicts
 
 
 def error_classes() -> list[type[errors.TorchMLError]]:
-    return errors.TorchMLError.__subclasses__()
+    return errors.failures()
 
 
 def test_each_failure_can_be_told_from_its_exit_code() -> None:
@@ -39,13 +44,51 @@ def test_exit_codes_are_never_given_to_another_failure() -> None:
     assert errors.InterruptedByUserError.exit_code == 130
 
 
+def test_help_tells_the_codes_of_every_failure_and_no_others(machine: Machine) -> None:
+    words = " ".join(machine.install("--help").out.partition("Exit codes: ")[2].split())
+    told: set[int] = set()
+    for entry in words.partition(". ")[0].split("; "):
+        numbers = re.match(r"(?:\d+(?:-\d+)?(?:, )?)+", entry)
+        assert numbers
+        for part in numbers[0].split(", "):
+            first, _, last = part.strip().partition("-")
+            told |= set(range(int(first), int(last or first) + 1))
+    assert told == {cls.exit_code for cls in error_classes()} | {0, 2, errors.BROKEN_PIPE}
+
+
+def test_exit_codes_are_listed_with_what_they_mean(machine: Machine) -> None:
+    lines = machine.install("exit-codes").out.splitlines()
+    assert "  3  No libtorch was found, or the folder that was given holds none." in lines
+    listed = json.loads(machine.install("exit-codes", "--json").out)
+    codes = [entry["code"] for entry in listed]
+    assert codes == [int(line.split()[0]) for line in lines]
+    assert set(codes) > {cls.exit_code for cls in error_classes()}
+    assert all(re.fullmatch(r"[A-Z].*[^.]\.", entry["meaning"]) for entry in listed)
+
+
+def test_every_failure_is_of_a_kind() -> None:
+    assert [cls.__name__ for cls in error_classes() if not cls.kind] == []
+
+
+@pytest.mark.parametrize("module", [errors, conda_conflicts], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_are_right(module: ModuleType) -> None:
+    found = doctest.testmod(module)
+    assert (found.attempted > 0, found.failed) == (True, 0)
+
+
+def test_every_example_in_a_docstring_is_tested() -> None:
+    sources = sorted((ROOT / "torchml_installer").rglob("*.py"))
+    with_examples = {path.name for path in sources if ">>> " in path.read_text(encoding="utf-8")}
+    assert with_examples == {"errors.py", "conda_conflicts.py"}
+
+
 def test_help_names_the_verbs_in_the_order_of_use_and_where_exit_codes_are_told(
     machine: Machine,
 ) -> None:
     text = machine.install("--help").out
-    listed = re.findall(r"^  (\w+)  +[A-Z]", text, re.MULTILINE)
+    listed = re.findall(r"^  ([a-z][a-z-]+)  +[A-Z]", text, re.MULTILINE)
     assert listed[:5] == ["doctor", "deps", "driver", "model", "quickstart"]
-    assert sorted(listed[5:]) == ["completion", "env", "uninstall"]
+    assert sorted(listed[5:]) == ["completion", "env", "exit-codes", "uninstall"]
     assert "Exit codes: " in text
     for words in (("driver",), ("model", "pack")):
         last = machine.install(*words, "--help").out.splitlines()[-1]
@@ -108,7 +151,7 @@ def test_a_fault_of_the_program_asks_for_a_report_with_the_traceback(machine: Ma
     outcome = _run_with(machine, "raise RuntimeError('surprise')")
     assert outcome.code == errors.UnexpectedError.exit_code
     assert "Traceback" not in outcome.err
-    report = Path(outcome.err.partition("with the file ")[2].split()[0])
+    report = Path(outcome.err.partition(" and the file ")[2].split()[0].rstrip("."))
     assert "RuntimeError: surprise" in report.read_text()
     report.unlink()
 

@@ -15,22 +15,35 @@ import click
 from torchml_installer import __version__
 from torchml_installer.cli.failures import fail, unexpected
 from torchml_installer.cli.verbs import LazyVerbs
-from torchml_installer.errors import InterruptedByUserError, TorchMLError
+from torchml_installer.errors import (
+    BROKEN_PIPE,
+    InterruptedByUserError,
+    TorchMLError,
+    exit_code_ranges,
+)
 from torchml_installer.support import streams
 
-_EPILOG = """\
-Exit codes: 0 done; 2 wrong usage; 3 to 19 something needed is missing or cannot be used; 20 to 29
-building or installing failed; 30 to 46 a model is not as it has to be; 70 a fault of this program;
-130 interrupted. Each failure has its own, see torchml_installer/errors.py.
+_EPILOG = f"""\
+Exit codes: {exit_code_ranges()}. `torchml-install exit-codes` lists them one by one.
 
-Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS say what to build with;
-TorchScatter_ROOT, TorchSparse_ROOT and LIBDESCRIPTOR_ROOT name optional libraries;
-KIM_MODEL_MPI_AWARE and KIM_MODEL_DISABLE_GRAPH are --mpi and --no-graph; XDG_CACHE_HOME,
-XDG_DATA_HOME and TMPDIR say where builds, receipts and temporary files go.
+Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS choose what to build
+with; TorchScatter_ROOT, TorchSparse_ROOT and LIBDESCRIPTOR_ROOT locate optional libraries;
+KIM_MODEL_MPI_AWARE and KIM_MODEL_DISABLE_GRAPH set --mpi and --no-graph; XDG_CACHE_HOME,
+XDG_DATA_HOME and TMPDIR choose where builds, receipts and temporary files go.
 """
 
 #: In the order of use.
-_VERBS = ("doctor", "deps", "driver", "model", "quickstart", "env", "uninstall", "completion")
+_VERBS = (
+    "doctor",
+    "deps",
+    "driver",
+    "model",
+    "quickstart",
+    "env",
+    "uninstall",
+    "completion",
+    "exit-codes",
+)
 
 
 @click.group(
@@ -41,11 +54,11 @@ _VERBS = ("doctor", "deps", "driver", "model", "quickstart", "env", "uninstall",
 )
 @click.version_option(__version__, prog_name="torchml-install")
 def cli() -> None:
-    """Runs machine-learned potentials (TorchScript files) in LAMMPS, ASE and every other simulator
-    that speaks KIM-API.
+    """Runs machine-learned potentials (TorchScript files and compiled PyTorch models) in LAMMPS,
+    ASE and every other simulator that supports the KIM-API.
 
     \b
-    Example: what is missing here?
+    Example: check what is missing on this machine
       torchml-install doctor
     """
 
@@ -67,7 +80,7 @@ def _run() -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        return 141
+        return BROKEN_PIPE
     except TorchMLError as error:
         return fail(error)
     except Exception as error:

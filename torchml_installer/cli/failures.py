@@ -26,17 +26,16 @@ def unexpected(error: Exception) -> TorchMLError:
     import traceback
 
     text = "".join(traceback.format_exception(error))
-    where = "could not be saved"
+    saved = "the traceback (it could not be saved)"
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="torchml-install-", suffix=".txt", delete=False, encoding="utf-8"
         ) as stream:
             stream.write(f"torchml-install {__version__}\n{' '.join(sys.argv)}\n\n{text}")
-            where = stream.name
+            saved = f"the file {stream.name}"
     except OSError:
         pass
     return UnexpectedError(
-        f"This is a fault of torchml-install: {type(error).__name__}: {error}",
-        f"Please report it with the file {where} and the output of "
-        "`torchml-install doctor --markdown`.",
+        f"This is a bug in torchml-install: {type(error).__name__}: {error}",
+        f"A bug report needs the output of `torchml-install doctor --markdown` and {saved}.",
     )

@@ -29,8 +29,8 @@ class VerbGroup(click.Group):
 class LazyVerbs(VerbGroup):
     """Imports the module of a verb when the verb is used, or its help line is shown.
 
-    verbs: names of verbs, each of them also the name of its module in this package and of its
-    function there.
+    verbs: their names. The module of a verb in this package and its function there are called
+    alike, with ``_`` for ``-``.
     """
 
     def __init__(self, *arguments: Any, verbs: Sequence[str], **settings: Any) -> None:
@@ -43,6 +43,6 @@ class LazyVerbs(VerbGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._verbs:
             return None
-        module = importlib.import_module(f"{__package__}.{cmd_name}")
-        verb: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        verb: click.Command = getattr(importlib.import_module(f"{__package__}.{name}"), name)
         return verb

@@ -203,10 +203,10 @@ def _guarded(
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         problem = UnexpectedError(
-            f"Looking for {name} failed, which is a fault of torchml-install: "
+            f"Looking for {name} failed, which is a bug in torchml-install: "
             f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}).",
-            "Please report it with the output of `torchml-install doctor --markdown`; everything "
-            "else was looked for.",
+            "`torchml-install doctor --markdown` prints what a bug report needs; everything else "
+            "was looked for.",
         )
     looked = (Place(Path(name), "its detector", problem.message),)
     return kind(name, name, needed, problem=problem, looked=looked)

@@ -231,8 +231,8 @@ def difference(answer: dict[str, Any]) -> str:
 
 _BUILT = "The driver was built, but with a model of two particles it"
 _WITHOUT = (
-    "The module in place, if any, stays. Leave it out with --no-python, and please report it with "
-    "the output of `torchml-install doctor --markdown`."
+    "The installed module, if any, was kept. Leave it out with --no-python; "
+    "`torchml-install doctor --markdown` prints what a bug report needs."
 )
 _BUILT_MODULE = "The Python module was built, and not installed: with a model of two particles it"
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from torchml_installer.errors import OutputNotWrittenError
+from torchml_installer.errors import BROKEN_PIPE, OutputNotWrittenError
 
 _FAITHFUL = "torchml-faithful"
 
@@ -40,7 +40,7 @@ def finish(code: int) -> int:
     except BrokenPipeError:
         # The reader of the pipe (`| head`) has gone; nobody is left to tell.
         discard()
-        return code or 141
+        return code or BROKEN_PIPE
     except OSError as error:
         discard()
         print(f"error: The output could not be written: {error.strerror}.", file=sys.stderr)

@@ -1,0 +1,29 @@
+"""``torchml-install exit-codes``."""
+
+from __future__ import annotations
+
+import click
+
+from torchml_installer.cli.options import json_option, print_json
+from torchml_installer.cli.verbs import Verb
+
+
+@click.command(cls=Verb, short_help="List the exit codes.")
+@json_option
+def exit_codes(as_json: bool) -> None:
+    """Lists every exit code of torchml-install and what it means.
+
+    A code never changes its meaning, so scripts can rely on it.
+
+    \b
+    Example:
+      torchml-install exit-codes
+    """
+    from torchml_installer import errors
+
+    codes = errors.exit_codes()
+    if as_json:
+        print_json([{"code": code, "meaning": meaning} for code, meaning in codes.items()])
+        return
+    for code, meaning in codes.items():
+        click.echo(f"{code:3}  {meaning}")
