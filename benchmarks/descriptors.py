@@ -133,7 +133,7 @@ def threads(cells: int, rounds: int) -> Iterator[str]:
     yield ""
     yield "Values and vector-Jacobian products (vjp), microseconds an atom."
     yield ""
-    yield "| descriptor | one thread | two | quicker by |"
+    yield "| descriptor | one thread | two | speed-up |"
     yield "|---|---|---|---|"
     for case in CASES:
         work = Work(case, atoms, "native")

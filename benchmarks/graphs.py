@@ -217,7 +217,7 @@ def bare_inputs(cells: int, spare: bool, ranks: int = 1) -> list[torch.Tensor]:
 
 
 def most_gain(cells: int, spare: bool) -> str:
-    """By what two ranks can be quicker at most, if all work is on edges, and if all is on
+    """The largest speed-up of two ranks, if all work is on edges, and if all is on
     particles: ghosts of the layers are worked on by both."""
     edges, particles = [], []
     for ranks in (1, 2):
@@ -350,12 +350,12 @@ def lines(bench: Bench) -> Iterator[str]:
     yield "## Ranks"
     yield ""
     yield "A rank works on the outer layers of its graphs, too: on ghosts, of which two ranks have"
-    yield "more than one. They can be quicker by no more than the ratio of edges, or of particles,"
+    yield "more than one. Their speed-up is at most the ratio of edges, or of particles,"
     yield "whichever a model spends its time on. Stillinger-Weber silicon works on neighbour lists"
     yield "(`examples/stillinger_weber`), and so on no ghosts."
     yield ""
     yield (
-        "| atoms | graphs | 1 rank | 2 ranks | quicker by | at most, by edges and by particles "
+        "| atoms | graphs | 1 rank | 2 ranks | speed-up | at most, by edges and by particles "
         "| difference in energy, eV |"
     )
     yield "|---|---|---|---|---|---|---|"

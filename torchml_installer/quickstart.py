@@ -188,7 +188,7 @@ def _run_all(
     results = []
     for program in ("LAMMPS", "ASE"):
         for model in (MODEL_NAME, reference):
-            # A copy to run in: LAMMPS takes no paths with blanks, and writes its log beside.
+            # A copy to run in: LAMMPS takes no paths with spaces, and writes its log beside.
             folder = scratch / f"{program}-{model}"
             shutil.copytree(examples, folder)
             command: Sequence[str | Path] = (

@@ -180,7 +180,7 @@ def test_a_wide_terminal_gets_a_table(bare: CleanMachine, width: int) -> None:
 
 
 def test_the_command_starts_from_odd_places(bare: CleanMachine) -> None:
-    """A Python environment in a folder with blanks, no PATH, a current folder that is gone."""
+    """A Python environment in a folder with spaces, no PATH, a current folder that is gone."""
     bare.path("/srv/my env").mkdir(parents=True)
     bare.administer('cp -a "$root' + ENVIRONMENT + '/." "$root/srv/my env"')
     for path in (None, "/nowhere"):

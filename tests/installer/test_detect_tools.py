@@ -54,6 +54,9 @@ def bare(
 
 def test_versions_compare_as_numbers() -> None:
     assert version_tuple("3.25.1-rc2") == (3, 25, 1)
+    assert version_tuple("2.13.0+cpu") == (2, 13, 0)
+    assert version_tuple("2.1.0a0+29c30b1") == (2, 1, 0)
+    assert version_tuple("12.2.0-14+deb12u1") == (12, 2, 0)
     assert version_tuple("3.9") < version_tuple("3.18")
     assert version_tuple("unknown") == ()
 

@@ -42,7 +42,7 @@ def read_as_original(text: str) -> OriginalValues:
         return value()
 
     count = int(value())
-    elements = line().split(" ")  # exactly one blank between two
+    elements = line().split(" ")  # exactly one space between two
     if len(elements) < count:
         raise ValueError("fewer elements than announced")
     preprocessing = value_after_a_line().lower()

@@ -48,7 +48,7 @@ def configure(work: Path, cmake: str | Path = "cmake", **variables: str | Path) 
 
 
 def kim_install(work: Path, **env: str) -> tuple[int, str]:
-    """KIM's own command, into an empty collection. It takes no path with a blank in it, builds
+    """KIM's own command, into an empty collection. It takes no path with a space in it, builds
     inside the folder, and leaves that behind when it fails."""
     left = shutil.ignore_patterns("build")
     shutil.copytree(ROOT / "driver_src", work / "driver_src", ignore=left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -153,17 +154,11 @@ class Finding:
 
 
 def version_tuple(text: str) -> tuple[int, ...]:
-    """``"3.25.1-rc2"`` → (3, 25, 1): the leading numbers, for comparisons."""
-    numbers: list[int] = []
-    for part in text.split("."):
-        digits = ""
-        for character in part:
-            if not character.isdigit():
-                break
-            digits += character
-        if not digits:
-            break
-        numbers.append(int(digits))
-        if digits != part:
-            break
-    return tuple(numbers)
+    """``"3.25.1-rc2"`` → (3, 25, 1): the leading numbers, for comparisons.
+
+    Most of these versions are not Python's (``12.2.0-14+deb12u1``), and the pre-releases of torch
+    that vendors ship (``2.1.0a0+29c30b1``) count as the release: packaging.version would refuse the
+    former and put the latter before it.
+    """
+    numbers = re.match(r"[0-9]+(?:\.[0-9]+)*", text)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()

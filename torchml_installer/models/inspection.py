@@ -24,8 +24,8 @@ from torchml_installer.errors import (
 from torchml_installer.models import (
     compiled,
     descriptor_file,
-    installed,
     parameter_file,
+    reading_installed,
     torchscript,
 )
 from torchml_installer.models.install import ModelFolder, check_parameter_file, read_folder
@@ -85,13 +85,13 @@ class Inspection:
         sentences; next_step: a command.
 
         torchscript: bytes, format_version; forward: null or arguments and returns; patterns: the
-        ways to call it that fit, objects with pattern and n_layers; parameters, buffers,
-        constants: numbers by type, null if unknown; devices: where the model was when it was
+        calling conventions that fit, objects with pattern and n_layers; parameters, buffers,
+        constants: how many, by type, null if unknown; devices: where the model was when it was
         saved; code_devices: those written into its code; operators: objects with name and in_driver
-        (nothing else is needed for it); classes: of objects that a C++ library defines.
+        (true: no other library is needed); classes: those that a C++ library defines.
         compiled: bytes, torch, device, machine, instructions, capability, arguments (objects with
         name, dtype, sizes), returns_forces, entries, atomic_numbers (true: it was compiled for
-        them; null: that was not said), patterns.
+        them; null: not recorded), patterns.
         portable-model, installed-model: name, driver, driver_found (its folder or null),
         collection (in KIM's words, null for a folder), files, elements, cutoff,
         influence_distance, units, pattern, n_layers, returns_forces, precision (of the model's
@@ -254,7 +254,7 @@ def _installed(name: str, kim_root: Path | None) -> Inspection:
     if item is None:
         raise missing
     with tempfile.TemporaryDirectory(prefix="torchml-inspect-") as place:
-        unpacked = installed.unpack(item, Path(place))
+        unpacked = reading_installed.unpack(item, Path(place))
         if not any(file.suffix == ".param" for file in unpacked.files):
             raise NotAModelFolderError(
                 f"{name} in {item.folder} runs on the driver {unpacked.driver or '(none)'}, and is "

@@ -238,7 +238,7 @@ def _require_tools(tools: Toolchain) -> None:
 def _build(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
     """Builds in a private folder with a plain path; returns the item's folder under ``stage``.
 
-    KIM's CMake code breaks on blanks and quotes in paths, so it never sees the user's folder.
+    KIM's CMake code breaks on spaces and quotes in paths, so it never sees the user's folder.
     """
     log = cache_folder() / "logs" / f"model-{model.name}.log"
     log.unlink(missing_ok=True)

@@ -55,18 +55,19 @@ PRECISIONS = ("float64", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class GraphSettings:
-    """What a graph model can do without: less work for the same result.
+    """Work that a graph model lets the driver skip, with the same results.
 
-    edge_receiver_row: the row of edge_index in which the receivers stand, for a model that needs
-    only the edges which point at particles that a layer needs; None: all pairs, both directions.
-    drop_unused_particles: particles in no graph are left out.
+    edge_receiver_row: the row of edge_index (0 or 1) that holds the receiving particles, for a
+    model that needs directed edges only: those whose receiver some layer evaluates. None: the model
+    gets every pair of neighbours, in both directions.
+    drop_unused_particles: the model does not get particles that are in no edge.
     """
 
     edge_receiver_row: int | None = None
     drop_unused_particles: bool = False
 
     def lines(self) -> list[str]:
-        """As they stand in the parameter file."""
+        """The lines of the parameter file."""
         found = []
         if self.edge_receiver_row is not None:
             found.append(f"edge_receiver_row {self.edge_receiver_row}")
@@ -147,7 +148,7 @@ def read(path: Path) -> Parameters:
             f"The parameter file {path} cannot be read: {error.strerror}.",
             "Check the path and its permissions.",
         ) from error
-    # Text of any encoding has no control characters besides blanks.
+    # Text of any encoding has no control characters besides white space.
     if len(data) > _LONGEST or any(byte < 32 and byte not in b"\t\n\v\f\r" for byte in data):
         raise BadParameterFileError(
             f"The parameter file {path} is not a text file.",

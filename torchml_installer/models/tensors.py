@@ -1,7 +1,7 @@
-"""How many numbers of which type a TorchScript file holds, read from its pickles.
+"""How many parameters of each type a TorchScript file holds, read from its pickles.
 
-A pickle can run any program while it is read. Here every name in it stands for a harmless object:
-nothing is imported, and nothing of the file is run.
+Reading a pickle can run any program. Here every name in one becomes a harmless object: nothing is
+imported, and no code of the file runs.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _STORAGE_TYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a file. identity: the same for all names of one tensor."""
+    """One tensor of a file. size: its elements; identity: the same for all names of one tensor."""
 
     dtype: str
     device: str
-    numbers: int
+    size: int
     identity: object
 
 
@@ -53,8 +53,8 @@ class Module:
 
 @dataclass(frozen=True)
 class Contents:
-    """Numbers by type: of parameters, of other tensors of modules, and of constants in the code
-    (where freezing a model puts its parameters)."""
+    """How many elements of each type the tensors have: parameters, other tensors of modules, and
+    constants in the code (where freezing a model puts its parameters)."""
 
     parameters: Mapping[str, int]
     buffers: Mapping[str, int]
@@ -63,7 +63,7 @@ class Contents:
 
 
 def contents(data: bytes, constants: bytes, codes: Mapping[str, str]) -> Contents | None:
-    """Of the records data.pkl and constants.pkl; None if they cannot be understood.
+    """Reads the records data.pkl and constants.pkl; None if they cannot be understood.
 
     codes: the text of each Python module, by its dotted name.
     """
@@ -81,7 +81,7 @@ def contents(data: bytes, constants: bytes, codes: Mapping[str, str]) -> Content
             continue
         seen.add(tensor.identity)
         devices.add(tensor.device)
-        counts[kind][tensor.dtype] = counts[kind].get(tensor.dtype, 0) + tensor.numbers
+        counts[kind][tensor.dtype] = counts[kind].get(tensor.dtype, 0) + tensor.size
     return Contents(**counts, devices=tuple(sorted(devices)))
 
 
@@ -109,7 +109,7 @@ def _tensors(
 
 
 def _parameter_names(class_name: str, codes: Mapping[str, str]) -> set[str]:
-    """What the text of a class calls its parameters."""
+    """The names of a class's parameters, from its code."""
     module, _, name = class_name.rpartition(".")
     code = codes.get(module, "")
     pattern = rf"^class {re.escape(name)}\(Module\):\n  __parameters__ = \[(.*)\]"
@@ -121,7 +121,8 @@ def _load(data: bytes) -> Any:
     return Reader(io.BytesIO(data)).load()
 
 
-# The one in Python: that in C reserves as much memory as a damaged file asks for.
+# The reader in Python: the one in C reserves as much memory as a damaged file asks for. pickletools
+# gives the opcodes one by one, but the stack machine that runs them would be ours to write.
 class Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -142,7 +143,7 @@ class Reader(pickle._Unpickler):
 
 
 def stand_in(class_name: str) -> type:
-    """For a class that is named in a file: making an object of it remembers its name."""
+    """A class in place of one that a file names: objects of it remember the name."""
 
     def new(cls: type, *_arguments: Any) -> Module:
         return Module(class_name)
@@ -151,7 +152,7 @@ def stand_in(class_name: str) -> type:
 
 
 def _rebuilt(storage: tuple[Any, ...], offset: int, size: tuple[int, ...], *rest: Any) -> Tensor:
-    """As torch's own: storage is ("storage", type, key, device, length), and more in old files."""
+    """Like torch's own; storage: ("storage", type, key, device, length), and more in old files."""
     _, dtype, key, device, *_ = storage
     return Tensor(str(dtype), str(device), math.prod(size), (key, offset, tuple(size)))
 

@@ -45,8 +45,8 @@ class TorchScriptFile:
     """What is known of a model file; ``signature`` is None when its code could not be read.
 
     format_version: of the file, which rises when older releases of torch cannot read it.
-    contents: the numbers in it, None if they could not be counted. devices: those written into
-    its code, such as cuda:0, where it computes whatever device it is moved to. classes: of objects
+    contents: how many parameters it has, None if they could not be counted. devices: those written
+    into its code, such as cuda:0, where it computes whatever device it is moved to. classes: those
     that a C++ library defines (torch::class_), without torch's own.
     """
 

@@ -80,7 +80,7 @@ class Collections:
         lines = self._ask(_QUESTION[collection], kind.value).splitlines()
         folders = [line for line in lines if line.strip()]
         if folders:
-            # No strip: a folder's name may end in a blank.
+            # No strip: a folder's name may end in a space.
             return Path(folders[0])
         if collection is Collection.ENVIRONMENT:
             raise CollectionUnsetError(
@@ -96,7 +96,7 @@ class Collections:
     def find(self, kind: ItemKind, name: str) -> InstalledItem | None:
         """Where KIM finds the item of that name: the collection it looks at first wins."""
         text = self._ask(kind.value, "find", name).strip()
-        # "user NAME /folder with blanks"; the name holds no blank.
+        # "user NAME /folder with spaces"; the name holds no space.
         collection, separator, rest = text.partition(f" {name} ")
         if not separator:
             return None

@@ -136,7 +136,7 @@ def packages_of(wheel: Wheel, work: Path, patchelf: Path) -> list[Package]:
     return [Package(wheel.conda_name, wheel.version, wheel.build, stage, wheel.depends())]
 
 
-#: As pip writes it; the longer one where Python's path has a blank in it.
+#: As pip writes it; the longer one where Python's path has a space in it.
 _SHEBANG = re.compile(r"\A#!(?:.*python.*|/bin/sh\n'''exec' .*\n' ''')\n")
 
 

@@ -1,8 +1,8 @@
 """The files in an installed KIM model: KIM's build puts them into a shared library.
 
-Run as a program, ``python -m torchml_installer.models.installed LIBRARY FOLDER``, it writes them
-into a folder and prints what the library says of itself as JSON. Opening a library runs what it
-wants: hence a process of its own, and only for what KIM would open, too.
+Run as a program, ``python -m torchml_installer.models.reading_installed LIBRARY FOLDER`` writes them
+into the folder and prints what the library says about itself as JSON. Opening a library runs its
+code: hence a separate process, and only for libraries that KIM would open, too.
 """
 
 from __future__ import annotations
