@@ -187,17 +187,29 @@ def test_elements_may_stand_on_several_lines() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "reason"),
     [
-        ("2\n", "two\n", 2, "the number of elements is a whole number from 1 to 118, not 'two'"),
+        (
+            "2\n",
+            "two\n",
+            2,
+            "the number of elements has to be a whole number from 1 to 118, not 'two'",
+        ),
         ("2\n", "-1\n", 2, "not '-1'"),
-        ("Si C", "si C", 3, "there is no element 'si' (is Si meant?)"),
+        ("Si C", "si C", 3, "there is no element 'si'; did you mean 'Si'?"),
         ("Si C", "Si Xx", 3, "there is no element 'Xx'."),
         ("Si C", "Si Si", 3, "the element Si is named twice"),
         ("Si C", "Si C O", 3, "2 element(s) announced, 3 named"),
-        ("none", "Voronoi", 6, "the preprocessing is None, Descriptor or Graph, not 'Voronoi'"),
-        ("4.0", "-4.0", 9, "the cutoff is a positive number (in Å), not '-4.0'"),
+        (
+            "none",
+            "Voronoi",
+            6,
+            "has to be None, Descriptor or Graph, not 'Voronoi'",
+        ),
+        ("4.0", "-4.0", 9, "the cutoff has to be a positive number (in Å), not '-4.0'"),
+        ("4.0", "4_0.0", 9, "not '4_0.0'"),
+        ("4.0", "\u0664.0", 9, "not '\u0664.0'"),
         ("4.0", "inf", 9, "not 'inf'"),
         ("4.0", "4.0 3", 9, "not '4.0 3'"),
-        ("False", "maybe", 14, "'returns forces' is True or False, not 'maybe'"),
+        ("False", "maybe", 14, "'returns forces' has to be True or False, not 'maybe'"),
         ("\nNone\n", "\nNone\nmore\n", 20, "unknown setting 'more'"),
     ],
 )
@@ -209,7 +221,7 @@ def test_a_mistake_is_told_with_its_line(old: str, new: str, line: int, reason: 
 
 
 def test_an_empty_or_truncated_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadParameterFileError, match="holds no value at all"):
+    with pytest.raises(BadParameterFileError, match="has no values at all"):
         read(write(tmp_path / "empty.param", "# nothing\n\n"))
     with pytest.raises(BadParameterFileError, match=r"ends before the cutoff \(after line 6\)"):
         read(write(tmp_path / "short.param", KLIFF_STYLE.partition("# Cutoff")[0]))

@@ -1,13 +1,16 @@
 """The parameter file (``*.param``) of a portable model.
 
-One value a line, in a fixed order; ``#`` starts a comment, blank lines do not count. Real files are
-careless about comments and blank lines, so nothing but the order of the values is looked at. What
-is written here is laid out as the original driver, which counts lines, reads it:
+One value per line, in a fixed order; ``#`` starts a comment, blank lines are skipped. Real files
+are careless about comments and blank lines, so only the order of the values matters. Files written
+here are laid out for the original driver, which counts lines:
 
 number of elements; element symbols; preprocessing (None, Descriptor, Graph; any case);
 cutoff in Å; number of layers (Graph only); model file; returns forces (True, False; any case);
-number of inputs; descriptor name. After them, settings of this driver may follow, one
-``name value`` a line, which drivers that do not know them never read.
+number of inputs; descriptor name. Settings of this driver may follow, one ``name value`` per line;
+drivers that do not know them never read that far.
+
+The driver reads these files, too (driver_src/src/base/parameters.cpp), accepts the same ones and
+says the same about the others; a test compares.
 """
 
 from __future__ import annotations
@@ -19,17 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from torchml_installer.errors import BadParameterFileError
+from torchml_installer.errors import BadParameterFileError, TorchMLError
 from torchml_installer.models import value_lines
 from torchml_installer.support import files
 from torchml_installer.support.elements import SYMBOLS, suggestion
 
-#: A parameter file is a dozen short lines; anything much longer is another kind of file.
+#: Parameter files are a dozen short lines, descriptor files a few hundred; anything much longer is
+#: another kind of file.
 _LONGEST = 1 << 20
 
 
 class Pattern(str, enum.Enum):
-    """The model's calling convention; the values are the command line's words."""
+    """The model's calling convention; the values are those of ``--pattern``."""
 
     NEIGHBOURS = "neighbours"
     DESCRIPTOR = "descriptor"
@@ -37,11 +41,11 @@ class Pattern(str, enum.Enum):
 
     @property
     def preprocessing(self) -> str:
-        """What the parameter file calls it."""
+        """Its name in the parameter file."""
         return {"neighbours": "None", "descriptor": "Descriptor", "graph": "Graph"}[self.value]
 
 
-#: The settings that may follow the values, and the patterns of the models that they are for.
+#: The settings that may follow the values, and the calling conventions that they are for.
 _SETTINGS = {
     "edge_receiver_row": (Pattern.GRAPH,),
     "drop_unused_particles": (Pattern.GRAPH,),
@@ -49,7 +53,7 @@ _SETTINGS = {
     "atomic_numbers": (Pattern.NEIGHBOURS, Pattern.GRAPH),
 }
 
-#: What the setting ``precision`` can be.
+#: The values of the setting ``precision``.
 PRECISIONS = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -81,7 +85,7 @@ class Parameters:
     """The values of a parameter file.
 
     elements: symbols, in the order of the model's species codes. cutoff: Å.
-    n_layers: message-passing layers, 1 unless the pattern is a graph.
+    n_layers: message-passing layers, 1 for models without graphs.
     precision: the floating-point type of the model's inputs (one of PRECISIONS); atomic_numbers:
     whether its species codes are atomic numbers. None: the file does not say.
     """
@@ -100,7 +104,7 @@ class Parameters:
 
     @property
     def influence_distance(self) -> float:
-        """Å: how far from a particle another can be and still change its energy."""
+        """Å: the largest distance at which one particle changes another's energy."""
         return self.cutoff * self.n_layers
 
     def as_text(self) -> str:
@@ -110,8 +114,8 @@ class Parameters:
         if self.pattern is Pattern.GRAPH:
             cutoff.append(str(self.n_layers))
             title += ", number of graph layers"
-        # The original driver wants elements and layers on the lines right after the numbers before
-        # them, and a line of any kind, here the comment, between all others.
+        # The original driver expects elements and layers on the line right after the number before
+        # them, and between all other values one line of any kind: here the comment.
         values = [
             (
                 "Number of elements, elements in the order of the model's species codes",
@@ -141,24 +145,31 @@ class Parameters:
 
 def read(path: Path) -> Parameters:
     """Reads and checks a parameter file. Raises BadParameterFileError, naming file and line."""
+    hint = "Give the model's *.param file; the model itself is named inside it."
+    return parse(read_text(path, "parameter file", hint, BadParameterFileError), path)
+
+
+def read_text(path: Path, what: str, hint: str, unreadable: type[TorchMLError]) -> str:
+    """The text of a small file that people may have written.
+
+    what: what it should be, for messages. Raises ``unreadable`` if it cannot be read, and
+    BadParameterFileError, with the hint, if it is something other than text.
+    """
     try:
         data = files.beginning(path, _LONGEST + 1)
     except OSError as error:
-        raise BadParameterFileError(
-            f"The parameter file {path} cannot be read: {error.strerror}.",
+        raise unreadable(
+            f"The {what} {path} cannot be read: {error.strerror}.",
             "Check the path and its permissions.",
         ) from error
     # Text of any encoding has no control characters besides white space.
     if len(data) > _LONGEST or any(byte < 32 and byte not in b"\t\n\v\f\r" for byte in data):
-        raise BadParameterFileError(
-            f"The parameter file {path} is not a text file.",
-            "Give the model's *.param file; the model itself is named inside it.",
-        )
-    return parse(data.decode("utf-8", errors="replace"), path)
+        raise BadParameterFileError(f"The {what} {path} is not a text file.", hint)
+    return data.decode("utf-8", errors="replace")
 
 
 def parse(text: str, path: Path) -> Parameters:
-    """Checks the text of a parameter file; ``path`` is for messages."""
+    """Parses and checks the text of a parameter file; ``path`` is for messages."""
     lines = _Lines(text, path)
     count = lines.whole_number("the number of elements", most=len(SYMBOLS))
     elements: list[str] = []
@@ -172,7 +183,7 @@ def parse(text: str, path: Path) -> Parameters:
     patterns = {pattern.preprocessing.lower(): pattern for pattern in Pattern}
     pattern = patterns.get(word.lower())
     if pattern is None:
-        lines.reject(f"the preprocessing is None, Descriptor or Graph, not '{word}'")
+        lines.reject(f"the preprocessing has to be None, Descriptor or Graph, not '{word}'")
     cutoff = lines.length("the cutoff")
     n_layers = 1
     if pattern is Pattern.GRAPH:
@@ -193,8 +204,7 @@ def parse(text: str, path: Path) -> Parameters:
 
 
 def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameters:
-    name, *others = value_lines.words(line)
-    value = " ".join(others)
+    name, value, *rest = [*value_lines.words(line), ""]
     patterns = _SETTINGS.get(name)
     if patterns is None:
         *others, last = _SETTINGS
@@ -204,27 +214,33 @@ def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameter
         lines.reject(f"the setting {name} is for models with preprocessing {known} only")
     if name == "edge_receiver_row":
         if value not in ("0", "1"):
-            lines.reject(f"edge_receiver_row is 0 or 1, not '{value}'")
+            lines.reject(f"edge_receiver_row has to be 0 or 1, not '{value}'")
         graph = dataclasses.replace(parameters.graph, edge_receiver_row=int(value))
-        return dataclasses.replace(parameters, graph=graph)
-    if name == "precision":
+        changed = dataclasses.replace(parameters, graph=graph)
+    elif name == "precision":
         if value not in PRECISIONS:
             *others, last = PRECISIONS
-            lines.reject(f"precision is {', '.join(others)} or {last}, not '{value}'")
-        return dataclasses.replace(parameters, precision=value)
-    if value.lower() not in ("true", "false"):
-        lines.reject(f"{name} is True or False, not '{value}'")
-    chosen = value.lower() == "true"
-    if name == "atomic_numbers":
-        return dataclasses.replace(parameters, atomic_numbers=chosen)
-    graph = dataclasses.replace(parameters.graph, drop_unused_particles=chosen)
-    return dataclasses.replace(parameters, graph=graph)
+            lines.reject(f"precision has to be {', '.join(others)} or {last}, not '{value}'")
+        changed = dataclasses.replace(parameters, precision=value)
+    else:
+        if value.lower() not in ("true", "false"):
+            lines.reject(f"{name} has to be True or False, not '{value}'")
+        chosen = value.lower() == "true"
+        if name == "atomic_numbers":
+            changed = dataclasses.replace(parameters, atomic_numbers=chosen)
+        else:
+            graph = dataclasses.replace(parameters.graph, drop_unused_particles=chosen)
+            changed = dataclasses.replace(parameters, graph=graph)
+    if any(rest):
+        lines.reject(f"the setting {name} takes one value")
+    return changed
 
 
 def _check_element(lines: _Lines, symbol: str, before: list[str]) -> None:
     if symbol not in SYMBOLS:
         meant = suggestion(symbol)
-        lines.reject(f"there is no element '{symbol}'" + (f" (is {meant} meant?)" if meant else ""))
+        question = f"; did you mean '{meant}'?" if meant else "."
+        lines.reject(f"there is no element '{symbol}'{question}")
     if symbol in before:
         lines.reject(f"the element {symbol} is named twice")
 
@@ -246,8 +262,8 @@ class _Lines:
 
     def reject(self, reason: str) -> NoReturn:
         raise BadParameterFileError(
-            f"{self._path}, line {self._number}: {reason}.",
-            "Correct that line, or make the file anew with `torchml-install model pack`.",
+            f"{self._path}, line {self._number}: {reason}{'' if reason[-1] in '.?' else '.'}",
+            "Correct that line, or write a new file with `torchml-install model pack`.",
         )
 
     def rest(self) -> str | None:
@@ -256,7 +272,7 @@ class _Lines:
     def next(self, what: str) -> str:
         value = self.rest()
         if value is None:
-            where = f"after line {self._number}" if self._number else "it holds no value at all"
+            where = f"after line {self._number}" if self._number else "it has no values at all"
             raise BadParameterFileError(
                 f"{self._path} ends before {what} ({where}).",
                 "The values, in order: number of elements, elements, preprocessing, cutoff, "
@@ -268,18 +284,18 @@ class _Lines:
         text = self.next(what)
         value = value_lines.whole_number(text)
         if value is None or not 1 <= value <= most:
-            self.reject(f"{what} is a whole number from 1 to {most}, not '{text}'")
+            self.reject(f"{what} has to be a whole number from 1 to {most}, not '{text}'")
         return value
 
     def length(self, what: str) -> float:
         text = self.next(what)
         value = value_lines.number(text)
         if value is None or value <= 0.0:
-            self.reject(f"{what} is a positive number (in Å), not '{text}'")
+            self.reject(f"{what} has to be a positive number (in Å), not '{text}'")
         return value
 
     def truth(self, what: str) -> bool:
         text = self.next(what)
         if text.lower() not in ("true", "false"):
-            self.reject(f"{what} is True or False, not '{text}'")
+            self.reject(f"{what} has to be True or False, not '{text}'")
         return text.lower() == "true"
