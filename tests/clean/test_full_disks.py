@@ -202,4 +202,4 @@ def test_quotas_inodes_and_what_nobody_named_are_told_apart(
     driver.clean.memory_disk("/few", "8m", options=",nr_inodes=12")
     outcome = driver.run(*driver.command(), XDG_CACHE_HOME="/few").plain()
     assert outcome.code == FULL, outcome.err
-    assert "no more files (inodes) can be made there" in outcome.err
+    assert "no more files can be created there" in outcome.err

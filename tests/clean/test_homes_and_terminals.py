@@ -145,7 +145,7 @@ def test_on_a_narrow_terminal_everything_is_still_there(
     words = re.sub(r"\s+", " ", text)
     for command in COMMAND.findall(wide.out):
         assert command in words
-    problems, absent = text.split("Not here, and not needed to build the\ndriver:\n")
+    problems, absent = text.split("Not installed, and not needed to build the\ndriver:\n")
     for title in ("libtorch: PROBLEM", "KIM-API: PROBLEM"):
         assert title in problems
     assert "\n  LAMMPS with KIM:" in absent
@@ -174,7 +174,7 @@ def test_a_wide_terminal_gets_a_table(bare: CleanMachine, width: int) -> None:
     assert re.search(rf"looked for\s+state\s+version{between}where", text)
     table, absent, *_ = text.split("\n\n")
     assert max(map(len, table.splitlines())) <= width
-    assert absent.startswith("Not here, and not needed to build the driver:\n")
+    assert absent.startswith("Not installed, and not needed to build the driver:\n")
     assert "\n  NVIDIA driver: Only for models on NVIDIA GPUs;" in absent
     assert "NVIDIA" not in table
 

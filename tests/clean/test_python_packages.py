@@ -114,11 +114,11 @@ def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) 
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == 0, outcome.err
     assert "torchml_driver" in cluster.packages()
-    # Another module that computes wrongly does not replace it; the driver is in place.
+    # Another module that gives wrong results does not replace it; the driver is in place.
     write(module, STAND_IN.format(energy="1.0"))
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == PythonModuleError.exit_code, outcome.err
-    assert "it computes wrongly: 1.0 eV instead of 0.22" in outcome.err
+    assert "it gives wrong results: 1.0 eV instead of 0.22" in outcome.err
     assert f"The driver itself is installed: {HOME}/collection/{DEFAULT}" in outcome.err
     (place,) = cluster.clean.path(HOME).glob(".local/lib/*/site-packages/torchml_driver")
     assert "math.exp" in (place / "__init__.py").read_text()

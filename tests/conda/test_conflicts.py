@@ -64,7 +64,7 @@ def commands(remedy: str) -> list[tuple[list[str], str | None]]:
         (["torchml-driver", "pytorch 2.12.*"], None, ["libtorch >=2.13.0,<2.14.0a0"]),
         (["torchml-driver * cuda_*", "pytorch * cpu*"], "12.9", ["CPU build", "CUDA build"]),
         (["torchml-driver * cuda_*", "libtorch * cpu*"], "12.9", ["libtorch * cuda*"]),
-        (["torchml-driver * cuda_*"], None, ["NVIDIA GPU", "none is seen"]),
+        (["torchml-driver * cuda_*"], None, ["NVIDIA GPU", "none was detected"]),
         (["torchml-driver * cuda_*"], "11.8", ["CUDA 12 or newer", "has 11.8"]),
         (["torchml-driver * *openmpi*", "lammps * *mpich*"], None, ["Open MPI", "MPICH"]),
         (["torchml-driver * *mpich*", "openmpi"], None, ["Open MPI", "MPICH"]),
@@ -326,5 +326,5 @@ def test_deps_says_what_conda_refused_and_what_to_do(
     mpich = with_conda("torchml-installer", "torchml-driver * *mpi_mpich*")
     refused = mpich.run(whole.as_uri(), "--with", "lammps")
     assert refused.returncode == PackageInstallError.exit_code, refused.stderr
-    assert "Open MPI and MPICH are both asked for" in refused.stderr
+    assert "Both Open MPI and MPICH are requested" in refused.stderr
     assert "'torchml-driver=*=*nompi*'" in refused.stderr

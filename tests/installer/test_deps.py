@@ -130,7 +130,7 @@ def test_a_second_run_does_nothing(deps: DepsMachine) -> None:
     outcome = deps.deps()
     assert outcome.code == 0, outcome.err
     assert receipt.is_file()
-    assert "is there already" in outcome.out
+    assert "exists already" in outcome.out
     assert "compiling" not in outcome.err
     assert (deps.library().stat().st_ino, deps.library().stat().st_mtime_ns) == (
         before.st_ino,
@@ -229,7 +229,7 @@ def test_sources_that_somebody_unpacked_there_are_not_replaced(deps: DepsMachine
     for more in ([], ["--dry-run"]):
         outcome = deps.deps(*more)
         assert outcome.code == OutputExistsError.exit_code
-        assert f"error: {deps.prefix / SCATTER.title} is there already" in outcome.err
+        assert f"error: {deps.prefix / SCATTER.title} exists already" in outcome.err
     assert theirs.exists()
     assert deps.deps("--force").code == 0
     assert deps.library().exists()

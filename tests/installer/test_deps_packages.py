@@ -100,7 +100,7 @@ class TestConda:
         bare.conda("")
         outcome = bare.install("deps", "--with", "xxd")
         assert outcome.code == PackageInstallError.exit_code
-        assert "still not found" in outcome.err
+        assert "still cannot be found" in outcome.err
 
 
 class TestApt:
@@ -161,7 +161,7 @@ class TestChoice:
     def test_pip_is_not_asked_for_what_it_has_not(self, bare: PackagesMachine) -> None:
         outcome = bare.install("deps", "--with", "xxd", "--provider", "pip")
         assert outcome.code == NoProviderError.exit_code
-        assert "pip has no package of it" in outcome.err
+        assert "pip has no package for it" in outcome.err
         assert "conda and apt" in outcome.err
 
     def test_a_torch_that_the_user_chose_is_not_replaced(self, bare: PackagesMachine) -> None:
@@ -304,11 +304,11 @@ class TestSettingsOfPip:
             "module.install_dependencies(module.ProjectFacts('1', ('vesin',)), Path('log'))"
         )
         outcome = self.run(home, "-c", program, PIP_DRY_RUN="1")
-        assert "vesin: installed without an error, and " in outcome.err
+        assert "vesin: installed without an error, but " in outcome.err
         outcome = self.run(home, "-m", "torchml_installer", "deps", "--with", "vesin", "--provider",
                            "pip", PIP_DRY_RUN="1")  # fmt: skip
         assert outcome.code == PackageInstallError.exit_code
-        assert "vesin: installed without an error, and " in outcome.err
+        assert "vesin: installed without an error, but " in outcome.err
         assert "pip's settings may lead elsewhere: PIP_DRY_RUN" in outcome.err
 
 
@@ -444,7 +444,7 @@ class TestLibtorch:
         for more in ([], ["--dry-run"]):
             outcome = bare.install(*words, *more)
             assert outcome.code == OutputExistsError.exit_code
-            assert f"error: {prefix}/libtorch is there already" in outcome.err
+            assert f"error: {prefix}/libtorch exists already" in outcome.err
             assert "--force" in outcome.err
             assert f"--torch-root {prefix}/libtorch" in outcome.err
         assert theirs.exists()
@@ -459,11 +459,12 @@ class TestLibtorch:
         folder = make_torch(bare.folder / "an unpacked one")
         outcome = bare.install("deps", "--libtorch", folder)
         assert outcome.code == DownloadFailedError.exit_code
-        assert f"error: {folder} is a folder, and no archive.\n" in outcome.err
+        assert f"error: {folder} is a folder, not an archive.\n" in outcome.err
         assert f"`torchml-install driver --torch-root '{folder}'`" in outcome.err
 
     @pytest.mark.parametrize(
-        ("content", "expected"), [(b"PK not really", "not a whole .zip"), (b"", "not a whole .zip")]
+        ("content", "expected"),
+        [(b"PK not really", "not a complete .zip"), (b"", "not a complete .zip")],
     )
     def test_what_is_no_archive_is_told(
         self, bare: PackagesMachine, content: bytes, expected: str
@@ -504,7 +505,7 @@ class TestLibtorch:
         path.write_bytes(content)
         outcome = bare.install("deps", "--libtorch", path)
         assert outcome.code == DownloadFailedError.exit_code, outcome.err
-        assert f"{path} is not a whole .zip archive" in outcome.err
+        assert f"{path} is not a complete .zip archive" in outcome.err
         assert expected in outcome.err
 
     def test_an_answer_that_is_cut_off_is_told(self, bare: PackagesMachine) -> None:
@@ -566,7 +567,7 @@ class TestLibtorch:
             "deps", "--libtorch", self.zipped(bare.folder, bare.folder / "tree/numpy")
         )
         assert outcome.code == DownloadFailedError.exit_code
-        assert "is no libtorch" in outcome.err
+        assert "is not a libtorch" in outcome.err
 
     def test_a_libtorch_with_the_old_abi_is_refused(self, bare: PackagesMachine) -> None:
         root = make_torch(bare.folder / "tree/libtorch", config=OLD_ABI)

@@ -134,11 +134,11 @@ def test_a_python_package_is_no_installation_for_cxx(
     assert (found.usable, found.where) == (False, None)
     assert found.details == {"Python package": "2.1.2, for this torch"}
     assert found.looked[-1].where == folder
-    assert "no installation for C++" in found.looked[-1].refused
+    assert "not an installation for C++" in found.looked[-1].refused
     monkeypatch.setenv("TorchScatter_ROOT", str(folder))
     found = torch_extension.detect(SCATTER, new)
     assert found.problem is not None
-    assert "a Python package, and no installation for C++" in found.problem.message
+    assert "a Python package, and not an installation for C++" in found.problem.message
 
 
 def test_it_is_said_how_models_can_use_a_python_package(

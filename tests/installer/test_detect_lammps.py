@@ -83,7 +83,7 @@ def test_of_a_library_that_is_not_found_nothing_is_claimed(bare: Path, tmp_path:
     program(bare / "lmp", compiled(tmp_path / "gone/x.so", PLAIN, "-Wl,-soname,liblammps_x.so.7"))
     found = lammps.detect()
     assert found.usable
-    assert found.details == {"KIM": "cannot be told, its liblammps_x.so.7 was not found"}
+    assert found.details == {"KIM": "unknown, its liblammps_x.so.7 was not found"}
 
 
 def test_a_wrapper_is_not_run_and_nothing_is_claimed_of_it(bare: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_wrapper_is_not_run_and_nothing_is_claimed_of_it(bare: Path) -> None:
     write(bare / "lmp", '#!/bin/sh\nsleep 1000\nexec /opt/lammps/lmp "$@"\n', executable=True)
     found = lammps.detect()
     assert found.usable
-    assert found.details == {"KIM": "cannot be told, it is a script"}
+    assert found.details == {"KIM": "unknown, it is a script"}
 
 
 def test_one_program_without_the_package_is_told(bare: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_torch_of_the_old_abi_and_those_behind_it_are_listed(
     looked = torch.detect(None).looked
     assert [place.where for place in looked[2:4]] == [old, tmp_path / "conda"]
     assert "uses the old C++ ABI" in looked[2].refused
-    assert looked[3].refused == "2.13.0+cpu: one before it counts"
+    assert looked[3].refused == "2.13.0+cpu: an earlier one is used"
 
 
 def test_places_that_lead_to_no_torch_are_listed_in_order(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_kim_is_found_by_pkg_config(
     found = kim_api.detect(None)
     assert (found.where, found.how, found.version) == (prefix, "pkg-config", "2.3.0")
     ways = {place.how: place.refused for place in found.looked}
-    assert (ways["pkg-config"], ways["PATH"]) == ("", "looked at already")
+    assert (ways["pkg-config"], ways["PATH"]) == ("", "already searched")
 
 
 def test_two_kim_apis_are_both_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_two_kim_apis_are_both_listed(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CONDA_PREFIX", str(make_kim(tmp_path / "conda", "2.4.2")))
     found = kim_api.detect(first)
     assert found.where == first
-    assert ("CONDA_PREFIX", "2.4.2: one before it counts") in refused(found)
+    assert ("CONDA_PREFIX", "2.4.2: an earlier one is used") in refused(found)
 
 
 def test_compilers_and_cmakes_that_do_not_run_are_listed(bare: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_stub_of_libcuda_is_no_driver(tmp_path: Path, monkeypatch: pytest.Monk
     found = cuda.detect_driver()
     assert not found.usable
     assert found.details == {"libcuda": "only a stub"}
-    assert "good for linking only" in found.looked[0].refused
+    assert "for linking only" in found.looked[0].refused
     monkeypatch.setenv("LD_LIBRARY_PATH", f"{stub.parent}:{tmp_path}:{real.parent}")
     found = cuda.detect_driver()
     assert (found.where, found.details) == (real, {"libcuda": "real"})
@@ -220,7 +220,7 @@ def test_a_script_that_starts_an_nvcc_elsewhere_is_no_toolkit(bare: Path) -> Non
     make_program(bare / "nvcc", "Cuda compilation tools, release 12.4, V12.4.131")
     found = cuda.detect_toolkit()
     assert found.where != bare.parent
-    assert ("PATH", "its bin/nvcc stands alone") in refused(found)
+    assert ("PATH", "it has bin/nvcc and nothing else") in refused(found)
 
 
 def test_cudnn_and_rocm_are_found_with_their_versions(
@@ -280,7 +280,7 @@ def test_lammps_without_kim_and_those_behind_it_are_listed(bare: Path) -> None:
     looked = lammps.detect().looked
     assert [place.where.name for place in looked] == ["lmp", "lmp_serial", "lmp_mpi"]
     assert "without its KIM package" in looked[0].refused
-    assert [place.refused for place in looked[1:]] == ["one before it counts", "no such program"]
+    assert [place.refused for place in looked[1:]] == ["an earlier one is used", "no such program"]
 
 
 def test_a_ninja_that_does_not_run_is_listed_before_make(bare: Path) -> None:
@@ -384,7 +384,7 @@ def test_every_compiler_wrapper_is_shown_with_its_family(
         ("mpirun", "no such program"),
         ("mpiexec", "no such program"),
         ("mpicxx", ""),
-        ("mpic++", "the same as one before it"),
+        ("mpic++", "the same as an earlier one"),
         ("mpiicpx", ""),
         ("mpiicpc", "no such program"),
     ]
@@ -454,7 +454,7 @@ def test_small_programs_are_listed_with_those_behind_them(
         found = detector()
         assert (found.usable, found.where) == (True, first)
         assert [place.where for place in found.looked] == [first, second]
-        assert refused(found) == [("PATH", ""), ("PATH", "one before it counts")]
+        assert refused(found) == [("PATH", ""), ("PATH", "an earlier one is used")]
         monkeypatch.setenv("PATH", str(bare))
     assert pkg_config.detect().version == "1.8.1"
 
@@ -463,7 +463,7 @@ def test_ninja_and_make_are_both_listed(bare: Path) -> None:
     assert refused(build_tool.detect()) == [("PATH", "no such program")] * 2
     make_program(bare / "make", "GNU Make 4.3")
     make_program(bare / "ninja", "1.11.1")
-    assert refused(build_tool.detect()) == [("PATH", ""), ("PATH", "one before it counts")]
+    assert refused(build_tool.detect()) == [("PATH", ""), ("PATH", "an earlier one is used")]
     make_program(bare / "ninja", "", code=1)
     assert refused(build_tool.detect()) == [("PATH", "does not run"), ("PATH", "")]
 
@@ -494,8 +494,8 @@ def test_published_models_are_found_beside_the_kim_api_and_in_collections(
     assert [reason for _, reason in refused(found)] == [
         "",
         f"no {potential}",
-        "one before it counts",
-        "one before it counts",
+        "an earlier one is used",
+        "an earlier one is used",
     ]
     assert published_models.reference_in(beside) == name
     (beside / "portable-models" / f"{potential}_006").mkdir()  # as in Debian forky

@@ -109,14 +109,14 @@ def test_the_compiler_that_was_named_is_the_one(
     flags = compiler.detect("g++ -O2").problem
     assert flags is not None
     assert flags.message == (
-        "The C++ compiler g++ -O2 named by --cxx does not exist: "
-        "--cxx takes one program; CXXFLAGS has its flags."
+        "The C++ compiler g++ -O2 given by --cxx does not exist: "
+        "--cxx takes one program; put flags into CXXFLAGS."
     )
     folder = compiler.detect(str(tmp_path)).problem
     assert folder is not None
     assert (
         folder.message
-        == f"The C++ compiler {tmp_path} named by --cxx is no program that can be run."
+        == f"The C++ compiler {tmp_path} given by --cxx is not an executable program."
     )
 
 
@@ -137,12 +137,12 @@ def test_every_compiler_is_listed_with_what_it_reaches(bare: Path) -> None:
     assert [(place.where.name, place.refused) for place in found.looked] == [
         ("c++", ""),
         ("g++", "no such program"),
-        ("clang++", "clang 14.0.6, up to C++20: one before it counts"),
-        ("g++-13", "gcc 13.1.0, up to C++23: one before it counts"),
-        ("g++-9", "gcc 9.4.0, up to C++17: one before it counts"),
-        ("clang++-17", "clang 17.0.6, up to C++23: one before it counts"),
-        ("icpx", "icpx 2023.1.0, its C++ standards were not asked: one before it counts"),
-        ("nvc++", "nvc++ 23.3, its C++ standards were not asked: one before it counts"),
+        ("clang++", "clang 14.0.6, up to C++20: an earlier one is used"),
+        ("g++-13", "gcc 13.1.0, up to C++23: an earlier one is used"),
+        ("g++-9", "gcc 9.4.0, up to C++17: an earlier one is used"),
+        ("clang++-17", "clang 17.0.6, up to C++23: an earlier one is used"),
+        ("icpx", "icpx 2023.1.0, its C++ standard was not checked: an earlier one is used"),
+        ("nvc++", "nvc++ 23.3, its C++ standard was not checked: an earlier one is used"),
     ]
 
 
@@ -208,7 +208,7 @@ def test_a_compiler_whose_releases_are_not_known_is_asked_what_it_reaches(
         assert (found.usable, found.family, found.newest_standard) == (True, family, 17)
         found = compiler.detect(None, 20)
         assert isinstance(found.problem, CompilerTooOldError)
-        assert "C++20 and needs a compiler that knows it" in found.problem.message
+        assert "C++20 and needs a compiler that supports it" in found.problem.message
 
 
 def test_compilers_of_an_activated_conda_environment_come_first(
@@ -357,7 +357,7 @@ def test_the_collections_are_shown_and_where_the_driver_is(
     assert "torchml-install driver" in found.next_step
     looked = {place.how: place for place in found.looked}
     assert looked["environment, drivers"].where == tmp_path / "drivers"
-    assert looked["environment, drivers"].refused == "not there yet"
+    assert looked["environment, drivers"].refused == "does not exist yet"
     assert looked["environment, models"].refused == "not set"
     assert looked["user, drivers"].where.is_relative_to(tmp_path / "kim/user")
     folder = looked["user, drivers"].where / DEFAULT_DRIVER_NAME
@@ -374,7 +374,7 @@ def test_a_kim_api_that_does_not_answer_is_told(
     monkeypatch.setattr(kim_collections, "PATIENCE", 0.2)
     found = kim_collections.detect(kim)
     assert isinstance(found.problem, NoKimApiError)
-    assert "does not answer: 0.2 seconds were not enough" in found.problem.message
+    assert "did not answer within 0.2 seconds" in found.problem.message
     assert "file server that hangs" in found.next_step
     assert (found.looked[0].where, found.looked[0].how) == (kim.collections_info, "the KIM-API")
 

@@ -62,7 +62,7 @@ def test_what_nobody_needs_is_not_called_missing(complete: Machine) -> None:
     for words in ((), ("--markdown",)):
         outcome = complete.install("doctor", *words)
         assert "missing" not in outcome.out
-        assert re.search(r"Enzyme[ |]+not here", outcome.out)
+        assert re.search(r"Enzyme[ |]+not found", outcome.out)
     complete.environment["LIBDESCRIPTOR_ROOT"] = "/nowhere"
     assert "| libdescriptor | not usable |" in complete.install("doctor", "--markdown").out
     complete.environment["TORCH_ROOT"] = "/nowhere"
@@ -107,9 +107,9 @@ def test_a_driver_whose_torch_has_gone_or_changed_is_told(
     make_torch(torch, "2.13.0")
     told = f"The driver in {library.parent} was built with torch 2.7.1 in {torch}, "
     assert driver()["problem"] == f"{told}which is 2.13.0 now."
-    assert driver()["next_step"] == "`torchml-install driver` builds it again."
+    assert driver()["next_step"] == "`torchml-install driver` rebuilds it."
     shutil.rmtree(torch)
-    assert driver()["problem"] == f"{told}which is no longer there."
+    assert driver()["problem"] == f"{told}which no longer exists."
     assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
     library.write_text("one that KIM's own command has built")
     assert (driver()["usable"], driver()["details"]) == (True, {})
@@ -161,15 +161,15 @@ def test_the_schema_is_printed_without_looking_for_anything(machine: Machine) ->
 def test_places_are_shown_in_order_with_what_was_taken(complete: Machine) -> None:
     outcome = complete.install("doctor", "--places", "--torch-root", "/nowhere")
     assert outcome.code == errors.NoTorchError.exit_code
-    shown = outcome.out[outcome.out.index("libtorch was looked for in:\n") :].splitlines()
+    shown = outcome.out[outcome.out.index("libtorch was searched for in:\n") :].splitlines()
     assert shown[1].startswith("  /nowhere (--torch-root): There is no libtorch in /nowhere")
     root = complete.environment["TORCH_ROOT"]
-    assert shown[2] == f"  {root} (TORCH_ROOT): 2.13.0+cpu: one before it counts"
+    assert shown[2] == f"  {root} (TORCH_ROOT): 2.13.0+cpu: an earlier one is used"
     assert shown[3] == "  $Torch_ROOT (Torch_ROOT): not set"
     cmake = complete.folder / ODD_NAME / "bin/cmake"
-    assert f"CMake was looked for in:\n  {cmake} (PATH): taken\n" in outcome.out
+    assert f"CMake was searched for in:\n  {cmake} (PATH): taken\n" in outcome.out
     for finding in json.loads(complete.install("doctor", "--json").out)["findings"]:
-        assert f"\n{finding['title']} was looked for in:\n" in outcome.out
+        assert f"\n{finding['title']} was searched for in:\n" in outcome.out
 
 
 def test_the_first_problem_gives_the_exit_code(complete: Machine) -> None:

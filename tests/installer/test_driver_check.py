@@ -67,7 +67,7 @@ def test_what_is_no_number_is_wrong_wherever_it_stands(place: int) -> None:
     assert driver_check.difference(answer) == ""
     numbers[place] = math.nan
     answer = {"energy": numbers[0], "forces": [numbers[1:4], numbers[4:]]}
-    assert "computes wrongly" in driver_check.difference(answer)
+    assert "gives wrong results" in driver_check.difference(answer)
 
 
 def test_without_libkim_nothing_is_tried(
@@ -78,7 +78,7 @@ def test_without_libkim_nothing_is_tried(
 ) -> None:
     monkeypatch.setattr(driver_check, "_library", lambda _prefix: None)
     require_known_energy(project, tmp_path)
-    assert "installed untried" in capsys.readouterr().err
+    assert "installed untested" in capsys.readouterr().err
 
 
 def test_the_command_keeps_the_driver_in_place_when_a_new_one_computes_nothing(

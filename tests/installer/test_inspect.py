@@ -26,7 +26,7 @@ from torchml_installer.errors import (
     NotTorchScriptError,
     WrongForwardError,
 )
-from torchml_installer.models import installed, operators
+from torchml_installer.models import operators, reading_installed
 from torchml_installer.models.inspection import inspect, lines
 from torchml_installer.models.pack import PackOptions, pack
 from torchml_installer.models.parameter_file import Pattern
@@ -348,20 +348,20 @@ def test_a_model_that_a_newer_kim_api_has_installed_is_read_the_same(
     assert found["elements"] == ["Si", "C"]
     assert found["model"]["buffers"] == {"float32": 3}
     item = InstalledItem("environmentVariable", "Newer", tmp_path / "collection")
-    unpacked = installed.unpack(item, tmp_path)
+    unpacked = reading_installed.unpack(item, tmp_path)
     assert {file.name: file.read_bytes() for file in unpacked.files} == plain
 
 
 def test_an_installed_model_that_is_no_torch_model_is_told(machine: Machine) -> None:
     outcome = machine.install("model", "inspect", REFERENCE_MODEL)
     assert outcome.code == NotAModelFolderError.exit_code, outcome.err + outcome.out
-    assert "is no Torch model" in outcome.err
+    assert "not a Torch model" in outcome.err
 
 
 def test_a_name_that_is_nothing_is_told_with_what_lists_models(machine: Machine) -> None:
     outcome = machine.install("model", "inspect", "No_Such_Model__MO_1_000")
     assert outcome.code == ModelFileMissingError.exit_code
-    assert "neither a file nor a folder" in outcome.err
+    assert "not a file, a folder or" in outcome.err
     assert "kim-api-collections-management list" in outcome.err
 
 

@@ -59,7 +59,7 @@ def test_what_is_no_model_folder_is_told(tmp_path: Path, folder: Path) -> None:
 
 def test_a_file_that_is_missing_from_the_folder_is_told(folder: Path) -> None:
     (folder / f"{NAME}.pt").unlink()
-    with pytest.raises(errors.ModelFileMissingError, match=rf"{NAME}\.pt, which is not there"):
+    with pytest.raises(errors.ModelFileMissingError, match=rf"{NAME}\.pt, which does not exist"):
         read_folder(folder)
 
 

@@ -297,7 +297,7 @@ def test_a_build_that_configures_itself_for_ever_is_stopped_and_repaired(
         pytest.skip("make does not care for time stamps in the future")
     outcome = driver.install(*driver.command(), script=driver.script)
     assert outcome.code == errors.ConfigureLoopError.exit_code
-    assert "configures the project again and again, and was stopped" in outcome.err
+    assert "configures the project over and over again, and was stopped" in outcome.err
     assert "time stamp is in the future" in outcome.err
     assert driver.installed() == []
     outcome = driver.install(*driver.command("--fix"), script=driver.script)

@@ -1,1 +1,1 @@
-"""Runs CMake and the build tool, and watches over them."""
+"""Runs CMake and the build tool, and watches them."""

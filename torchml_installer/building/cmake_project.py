@@ -1,4 +1,4 @@
-"""Configuring, building and installing a CMake project: the commands, nothing about projects."""
+"""Configures, builds and installs any CMake project."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CMakeProject:
     def compile(self, title: str, jobs: int, without_memory: str = FEWER_JOBS) -> None:
         """Raises BuildFailedError with the compiler's first error, or DiskFullError.
 
-        without_memory: what helps where memory runs out.
+        without_memory: the remedy if memory runs out.
         """
         run_logged(
             self.compile_command(jobs),

@@ -1,9 +1,9 @@
-"""Recognises, while it happens, that CMake configures a project again and again.
+"""Recognises, while it happens, that CMake configures a project over and over again.
 
 A build re-configures itself when a file that CMake read is newer than what CMake wrote. With a time
-stamp in the future (a skewed clock, a network file system), or a project that touches what it
+stamp in the future (a skewed clock, a network file system), or a project that touches the files it
 reads, that never ends: ninja gives up after a hundred times, make never. A configuration can also
-start itself anew, when the compiler that was asked for is not the one that the project chooses.
+restart itself, when the compiler requested is not the one that the project chooses.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torchml_installer.errors import ConfigureLoopError
 
 _RERUN = re.compile(r"^\[\d+/\d+\] Re-running CMake|^Re-run cmake |^-- Configuring done")
 _RESTART = "You have changed variables that require your cache to be deleted"
-#: What the build proper prints; re-configuring once, then compiling, is no loop.
+#: What the build itself prints: re-configuring once, then compiling, is not a loop.
 _WORK = re.compile(r"^\[[ \d]+(/\d+|%)\] (?!Re-running CMake)")
-#: Each way of going round prints one or two of these lines.
+#: Each round of a loop prints one or two of these lines.
 _ROUNDS = 4
-#: Words of the messages, by which the remedy tells the two apart.
-AGAIN = "configures the project again and again"
-ANEW = "starts its configuration anew for ever"
+#: Parts of the messages, by which the remedy tells the two loops apart.
+AGAIN = "configures the project over and over again"
+ANEW = "restarts its configuration for ever"
 
 
 class LoopWatch:
-    """Sees the lines of one run of CMake, or of the build that it wrote."""
+    """Watches the output of one run of CMake, or of the build that it wrote."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         """folders: where to look for files with a time stamp in the future."""
@@ -42,7 +42,7 @@ class LoopWatch:
             self._restarts += 1
             self._reruns = 0
         elif _RERUN.match(line):
-            # ninja tells the start and CMake the end of each round.
+            # ninja prints the start and CMake the end of each round.
             self._reruns += 1
         if self._restarts >= _ROUNDS:
             raise ConfigureLoopError(f"CMake {ANEW}, and was stopped: {_RESTART}.")

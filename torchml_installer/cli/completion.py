@@ -7,13 +7,13 @@ import click
 from torchml_installer.cli.verbs import Verb
 
 
-@click.command(cls=Verb, short_help="Print a script that makes a shell complete this command.")
+@click.command(cls=Verb, short_help="Print a shell completion script.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Prints a script that makes a shell complete this command's words, options and files.
+    """Prints a script that enables completion of this command in a shell.
 
     \b
-    Example, for this shell; in ~/.bashrc, for all:
+    Examples (bash and zsh: add the line to ~/.bashrc or ~/.zshrc to keep it):
       eval "$(torchml-install completion bash)"
       eval "$(torchml-install completion zsh)"
       torchml-install completion fish | source

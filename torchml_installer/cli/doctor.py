@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from torchml_installer.errors import TorchMLError
 
 
-@click.command(cls=Verb, short_help="Show what was found here, and what is missing.")
-@click.option("--fix", is_flag=True, help="Repair the known problems that are recognised.")
-@click.option("--places", "all_places", is_flag=True, help="Show every place that was looked at.")
+@click.command(cls=Verb, short_help="Show what is installed, and what is missing.")
+@click.option("--fix", is_flag=True, help="Repair the known problems that are found.")
+@click.option("--places", "all_places", is_flag=True, help="Show every place that was searched.")
 @places_options
 @json_option
-@click.option("--markdown", is_flag=True, help="Print a report for a bug tracker, without names.")
+@click.option("--markdown", is_flag=True, help="Print an anonymised report for a bug tracker.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
 def doctor(
     fix: bool,
@@ -30,9 +30,9 @@ def doctor(
     markdown: bool,
     schema: bool,
 ) -> None:
-    """Shows what was found here, and what to do about what is missing.
+    """Shows what is installed here, what is missing, and what to do about it.
 
-    Ends with 0 if the driver can be built, otherwise with the code of the first problem.
+    Exits with 0 if the driver can be built, otherwise with the exit code of the first problem.
 
     \b
     Example:
@@ -42,7 +42,7 @@ def doctor(
     from torchml_installer.doctor import diagnosis as module
 
     if as_json and markdown:
-        raise click.UsageError("--json and --markdown are two formats: one at a time.")
+        raise click.UsageError("--json and --markdown exclude each other.")
     if schema:
         click.echo(module.schema(), nl=False)
         return

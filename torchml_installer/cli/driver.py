@@ -37,19 +37,17 @@ if TYPE_CHECKING:
 @collection_option
 @places_options
 @jobs_option
-@click.option("--python/--no-python", default=None, help="With the Python module torchml_driver.")
-@click.option("--no-graph", is_flag=True, help="Without staged graphs (message-passing models).")
+@click.option("--python/--no-python", default=None, help="Build the Python module torchml_driver.")
+@click.option("--no-graph", is_flag=True, help="Leave out staged graphs (message-passing models).")
+@click.option("--mpi/--no-mpi", default=None, help="Use MPI to assign a node's GPUs to ranks.")
 @click.option(
-    "--mpi/--no-mpi", default=None, help="Ask MPI which of a node's GPUs is a rank's own."
+    "--scatter-root", type=FOLDER, metavar="DIR", help="C++ installation of torch_scatter to use."
 )
 @click.option(
-    "--scatter-root", type=FOLDER, metavar="DIR", help="torch_scatter for C++ to build for."
-)
-@click.option(
-    "--sparse-root", type=FOLDER, metavar="DIR", help="torch_sparse for C++ to build for."
+    "--sparse-root", type=FOLDER, metavar="DIR", help="C++ installation of torch_sparse to use."
 )
 @click.option("--libdescriptor-root", type=FOLDER, metavar="DIR", help="libdescriptor to use.")
-@click.option("--build-dir", type=FOLDER, metavar="DIR", help="Folder to build in, and to keep.")
+@click.option("--build-dir", type=FOLDER, metavar="DIR", help="Folder to build in; it is kept.")
 @fix_option
 @yes_option
 @json_option
@@ -108,4 +106,6 @@ def driver(
         click.echo(f"Installed the driver {folder.name} in {folder}")
     if installed.python_module:
         click.echo(f"Installed the Python module torchml_driver for {installed.python}")
-    click.echo("  next: torchml-install quickstart, or model pack with a model of yours")
+    click.echo(
+        "  next: torchml-install quickstart, or torchml-install model pack with your own model"
+    )

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from torchml_installer.detect import Places
 
 
-@click.command(
-    cls=Verb, short_help="Write env.sh (or for fish, csh, Lmod), for builds of your own."
-)
+@click.command(cls=Verb, short_help="Write env.sh (or for fish, csh, Lmod), for your own builds.")
 @click.option(
     "-o",
     "--output",
@@ -30,9 +28,9 @@ if TYPE_CHECKING:
     type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
     default="sh",
     show_default=True,
-    help="Kind of shell.",
+    help="Shell to write for, or json.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is from somebody else.")
+@click.option("--force", is_flag=True, help="Replace a file that torchml-install did not write.")
 @places_options
 def env(
     output: str | None,
@@ -40,7 +38,7 @@ def env(
     force: bool,
     places: Places,
 ) -> None:
-    """Writes env.sh, which sets TORCH_ROOT and its like for builds of your own.
+    """Writes env.sh, which sets TORCH_ROOT and similar variables for your own builds.
 
     Installed drivers and models do not need it.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=VerbGroup, short_help="Pack, install, check and measure models.")
 def model() -> None:
-    """Portable models: pack a TorchScript file or a compiled model, install it for KIM.
+    """Packs TorchScript files and compiled models as portable models, and installs them for KIM.
 
     \b
     Example:
@@ -39,7 +39,7 @@ def model() -> None:
     """
 
 
-@model.command("pack", short_help="Make a folder that KIM installs.")
+@model.command("pack", short_help="Make a portable model that KIM can install.")
 @click.argument("file", type=FOLDER)
 @model_options
 @click.option("--descriptor", type=FOLDER, metavar="FILE", help="Descriptor file (*.dat).")
@@ -47,23 +47,25 @@ def model() -> None:
     "--precision",
     type=click.Choice(["float64", "float32", "float16", "bfloat16"]),
     metavar="TYPE",
-    help="Type of the model's inputs: float64, …",
+    help="Type of the model's inputs, for example float32.",
 )
 @click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
 @click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
 @click.option(
-    "--output", type=FOLDER, default=Path(), metavar="DIR", help="Where to make the folder."
+    "--output",
+    type=FOLDER,
+    default=Path(),
+    metavar="DIR",
+    help="Parent folder of the portable model.",
 )
-@click.option("--force", is_flag=True, help="Replace the folder if it is there already.")
-@click.option(
-    "--all-edges", is_flag=True, help="Do not try whether a graph model can do with fewer edges."
-)
+@click.option("--force", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--all-edges", is_flag=True, help="Keep all edges; do not try with fewer.")
 @click.option(
     "--atomic-numbers/--species-codes",
     default=None,
-    help="Species are atomic numbers, or 0, 1, … (default: find out).",
+    help="Species codes are atomic numbers, or 0, 1, … (default: try both).",
 )
-@click.option("--unchecked", is_flag=True, help="Pack it without evaluating it first.")
+@click.option("--unchecked", is_flag=True, help="Pack without evaluating the model first.")
 @json_option
 def model_pack(
     file: Path,
@@ -83,9 +85,9 @@ def model_pack(
     unchecked: bool,
     as_json: bool,
 ) -> None:
-    """Makes a folder that KIM installs from a TorchScript FILE (.pt) or a compiled one (.pt2).
+    """Packs FILE, TorchScript (.pt) or compiled (.pt2), as a folder for KIM.
 
-    Evaluates the model on a few atoms, and refuses it where a simulation would be wrong.
+    Evaluates the model on a few atoms first, and refuses one that would make a simulation wrong.
 
     torch.jit.script(model).save(FILE) writes TorchScript; a model built on e3nn (MACE, NequIP,
     SevenNet) needs e3nn.util.jit.script(model).save(FILE).
@@ -128,26 +130,32 @@ def model_pack(
         click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
 
 
-@model.command("compile", short_help="Make machine code of a Python model.")
+@model.command("compile", short_help="Compile a Python model to machine code.")
 @click.argument("source", type=FILE, metavar="SOURCE")
 @model_options
-@click.option("--width", type=int, metavar="N", help="Descriptors of an atom, for that pattern.")
-@click.option("--weights", type=FOLDER, metavar="FILE", help="State dict, from torch.save.")
-@click.option("--arguments", metavar="JSON", help="Of the constructor: '{\"features\": 64}'.")
+@click.option("--width", type=int, metavar="N", help="Descriptors per atom (descriptor models).")
+@click.option("--weights", type=FOLDER, metavar="FILE", help="State dict saved by torch.save.")
+@click.option("--arguments", metavar="JSON", help="Constructor arguments: '{\"features\": 64}'.")
 @click.option("--atomic-numbers", is_flag=True, help="Species codes are atomic numbers.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Device to compile for.",
+)
 @click.option(
     "--cpu",
     type=click.Choice(["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]),
-    help="Instruction set (default: the highest level that this CPU has, else native); "
-    "x86-64-v3 also for machines without AVX-512.",
+    help="Instruction set (default: the highest level this CPU supports, else native); x86-64-v3 "
+    "also runs on machines without AVX-512.",
 )
 @cxx_option
-@click.option("--no-energy-only", is_flag=True, help="Smaller file; energies cost a gradient.")
+@click.option("--no-energy-only", is_flag=True, help="Smaller file, without fast energies alone.")
 @click.option("--output", type=FOLDER, metavar="FILE.pt2", help="File to write.")
-@click.option("--force", is_flag=True, help="Replace the file if it is there already.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @json_option
-@click.option("--verbose", is_flag=True, help="Show what torch and the compiler print.")
+@click.option("--verbose", is_flag=True, help="Show the output of torch and the compiler.")
 def model_compile(
     source: str,
     elements: tuple[str, ...],
@@ -168,11 +176,11 @@ def model_compile(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Compiles a Python model for the driver: SOURCE = FILE.py:Name, package.module:Name, or a
-    FILE.pt2 that torch.export.save wrote.
+    """Compiles a Python model for the driver. SOURCE is FILE.py:Name, package.module:Name, or a
+    FILE.pt2 written by torch.export.save.
 
-    The gradient is compiled in. Before the package (.pt2) is written, its results are compared with
-    those of the original. It runs with the torch and on the kind of CPU or GPU it was made on.
+    The gradient is compiled in, and the results are compared with the original's before the package
+    (.pt2) is written. It runs with the same torch series and on the same kind of CPU or GPU only.
 
     \b
     Example:
@@ -222,12 +230,12 @@ def model_compile(
         click.echo(f"  next: {made.next_step()}")
 
 
-@model.command("install", short_help="Build one, into a KIM collection.")
+@model.command("install", short_help="Build a portable model into a KIM collection.")
 @click.argument("folder", type=FOLDER)
 @collection_option
 @kim_root_option
 @cxx_option
-@click.option("--force", is_flag=True, help="Replace the model if it is installed already.")
+@click.option("--force", is_flag=True, help="Replace the model if it is already installed.")
 @json_option
 @verbose_option
 def model_install(
@@ -239,7 +247,7 @@ def model_install(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Builds a portable-model FOLDER and puts it into a KIM collection.
+    """Builds a portable-model FOLDER and installs it into a KIM collection.
 
     \b
     Example:
@@ -263,15 +271,15 @@ def model_install(
         click.echo(f"Installed the model {installed.name} in {installed.folder}")
 
 
-@model.command("inspect", short_help="Say what it is.")
+@model.command("inspect", short_help="Show what a model file or folder contains.")
 @click.argument("path", type=FILE, metavar="PATH|NAME")
 @kim_root_option
 @json_option
 def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
-    """Says what a model file, a portable-model folder or an installed model is.
+    """Shows what a model file, a portable-model folder or an installed model contains.
 
-    Shows how forward is called, its numbers and operators, elements, cutoff and driver, all that
-    the driver would refuse, and the next command. Nothing of the model is run.
+    Lists forward's arguments, parameters, operators, elements, cutoff, driver, everything that the
+    driver would refuse, and the next command. No code of the model runs.
 
     \b
     Examples: a file, a folder, the name of an installed model
@@ -290,12 +298,12 @@ def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
     sys.exit(found.exit_code)
 
 
-@model.command("verify", short_help="Check its physics.")
+@model.command("verify", short_help="Check a model's physics.")
 @click.argument("folder", type=FOLDER)
 @json_option
 def model_verify(folder: Path, as_json: bool) -> None:
-    """Checks a portable model's physics: forces are the energy's gradient, the virial its strain
-    derivative, and nothing depends on place, rotation, order or spelt-out images.
+    """Checks a portable model's physics: forces against the energy's gradient, the virial against
+    its strain derivative, and invariance to translation, rotation, order and explicit images.
 
     \b
     Example:
@@ -316,7 +324,7 @@ def model_verify(folder: Path, as_json: bool) -> None:
         raise UnphysicalModelError(f"{folder} fails {len(failed)} checks: {'; '.join(failed)}.")
 
 
-@model.command("bench", short_help="Measure the time of a step.")
+@model.command("bench", short_help="Measure the time per step.")
 @click.argument("folder", type=FOLDER)
 @click.option(
     "--atoms",
@@ -325,17 +333,19 @@ def model_verify(folder: Path, as_json: bool) -> None:
     default=(32, 256, 2048),
     show_default=True,
     metavar="N",
-    help="Size of a crystal to measure; repeatable.",
+    help="Number of atoms to measure; repeatable.",
 )
-@click.option("--structure", type=FOLDER, metavar="FILE", help="Structure to measure instead.")
-@click.option("--seconds", type=float, default=2.0, show_default=True, help="For each size.")
+@click.option("--structure", type=FOLDER, metavar="FILE", help="Structure file to measure instead.")
+@click.option(
+    "--seconds", type=float, default=2.0, show_default=True, help="Time to measure each size."
+)
 @json_option
 def model_bench(
     folder: Path, atoms: tuple[int, ...], structure: Path | None, seconds: float, as_json: bool
 ) -> None:
-    """Measures a portable model: the time of a simulation's step, by the number of atoms.
+    """Measures how long a simulation step takes with a portable model, by number of atoms.
 
-    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE count as in a simulation.
+    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE have the same effect as in a simulation.
 
     \b
     Example:
@@ -347,7 +357,7 @@ def model_bench(
     if as_json:
         print_json(measured)
         return
-    click.echo(f"on {measured['device']}, a step is energy, forces and virial")
+    click.echo(f"on {measured['device']}; a step computes energy, forces and virial")
     click.echo(f"{'atoms':>8} {'ms/step':>10} {'µs/atom':>9} {'ns/day at 1 fs':>15} {'MiB':>7}")
     for size in measured["sizes"]:
         click.echo(

@@ -106,13 +106,13 @@ collection_option = click.option(
     help="KIM collection to install into.",
 )
 jobs_option = click.option(
-    "--jobs", type=int, metavar="N", help="Compilers at once (default: all cores)."
+    "--jobs", type=int, metavar="N", help="Parallel compile jobs (default: all cores)."
 )
-verbose_option = click.option("--verbose", is_flag=True, help="Show what cmake and pip print.")
+verbose_option = click.option("--verbose", is_flag=True, help="Show the output of cmake and pip.")
 fix_option = click.option(
-    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
+    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, if on a terminal)."
 )
-yes_option = click.option("--yes", is_flag=True, help="Answer every question with yes.")
+yes_option = click.option("--yes", is_flag=True, help="Answer yes to every question.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -133,7 +133,7 @@ def places_options(command: Command) -> Command:
             "--torch-root",
             type=FOLDER,
             metavar="DIR",
-            help="libtorch to use (has include/ and lib/).",
+            help="libtorch to use (contains include/ and lib/).",
         ),
         kim_root_option,
         cxx_option,
@@ -148,7 +148,7 @@ def model_options(command: Command) -> Command:
             type=_Elements(),
             required=True,
             metavar="Si,C",
-            help="In the model's species order.",
+            help="Symbols, in the model's species order.",
         ),
         click.option(
             "--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model."
@@ -158,10 +158,13 @@ def model_options(command: Command) -> Command:
             type=_Pattern(),
             default="neighbours",
             show_default=True,
-            help="What the model's forward takes.",
+            help="Calling convention of the model's forward.",
         ),
         click.option(
-            "--layers", type=int, metavar="N", help="Message-passing layers of a graph model."
+            "--layers",
+            type=int,
+            metavar="N",
+            help="Message-passing layers (graph models).",
         ),
         click.option(
             "--returns-forces", is_flag=True, help="The model returns (energies, forces)."

@@ -38,8 +38,8 @@ def quickstart(
 ) -> None:
     """Installs the driver and an example model, and runs it in LAMMPS and ASE.
 
-    What is missing for that is installed with --yes, or after a question on a terminal. Energies
-    and forces are printed beside those of KIM's own Stillinger-Weber potential.
+    Installs what is missing with --yes; on a terminal it asks first. Prints energies and forces
+    beside those of KIM's own Stillinger-Weber potential.
 
     \b
     Example:
@@ -57,4 +57,4 @@ def quickstart(
         fix=True if yes and fix is None else fix,
     )
     run(options)
-    click.echo("\n  next, a model of yours: torchml-install model pack --help")
+    click.echo("\n  next, pack your own model: torchml-install model pack --help")

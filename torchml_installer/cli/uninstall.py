@@ -13,7 +13,7 @@ from torchml_installer.cli.verbs import Verb
 def _installed_names(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Completes the name of a driver, model or library that was installed."""
+    """Completes the name of an installed driver, model or library."""
     from torchml_installer import uninstall as removing
 
     names = {receipt.name for receipt in removing.in_place(removing.installed())}
@@ -22,9 +22,9 @@ def _installed_names(
 
 @click.command(cls=Verb, short_help="Remove what was installed, and nothing else.")
 @click.argument("names", nargs=-1, type=WORD, shell_complete=_installed_names)
-@click.option("--all", "everything", is_flag=True, help="All that was installed, and the caches.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--force", is_flag=True, help="Also files that were changed since.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything, and the caches.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed.")
+@click.option("--force", is_flag=True, help="Also remove files modified since installation.")
 @json_option
 def uninstall(
     names: tuple[str, ...], everything: bool, dry_run: bool, force: bool, as_json: bool

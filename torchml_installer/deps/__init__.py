@@ -1,9 +1,9 @@
 """``deps``: installs what is missing.
 
-What package managers have, they install (``packages.py``): it is named in ``needs.NEEDS``. What
-none of them has, a module of its own installs: it offers ``provide(word, options)``, which installs
-what a word of ``--with`` names (or says with which commands it would), and ``HANDLERS`` says which
-module knows which word.
+Package managers install what they have (``packages.py``; listed in ``needs.NEEDS``). Each library
+that none of them has is installed by a separate module. Its function ``provide(word, options)``
+installs what a word of ``--with`` names, or lists the commands for it; ``HANDLERS`` maps words to
+these modules.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ WORDS = (*HANDLERS, *NEEDS)
 class Result:
     """What was done, or with ``--dry-run`` would be done.
 
-    steps: commands of package managers. outcomes: of what has a module of its own.
-    for_driver: what the driver's build needs was asked for, and not only what was named.
+    steps: commands of package managers. outcomes: those of the separate modules.
+    for_driver: everything that the driver's build needs was requested, not only what was named.
     """
 
     outcomes: Sequence[Outcome]
@@ -75,10 +75,10 @@ def provide(
     archive: str | None = None,
     sha256: str | None = None,
 ) -> Result:
-    """Installs what the words of ``--with`` name; without words, what the driver's build misses.
+    """Installs what the words of ``--with`` name; without words, what the driver's build lacks.
 
-    archive: file or address of a libtorch, with the sha256 that it must have: it is installed
-    first, and no other torch. Raises what the providers raise.
+    archive: file or URL of a libtorch, with its expected sha256: it is installed first, and no
+    other torch. Raises what the providers raise.
     """
     say_which()
     outcomes = []

@@ -1,4 +1,4 @@
-"""Published archives: fetched with pip, so that its mirrors, proxies and certificates are used."""
+"""Published archives: fetched with pip, to use its mirrors, proxies and certificates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Archive:
     """A file of a release on PyPI.
 
     package, version: of the release. file: the file's name. sha256: its checksum.
-    pip_options: what tells pip to take this file of the release.
+    pip_options: options that have pip take this file of the release.
     modules: that the user's Python needs for the download, besides pip.
     """
 
@@ -33,13 +33,13 @@ class Archive:
     modules: Sequence[str] = ()
 
     def is_whole(self, path: Path) -> bool:
-        """Whether the file is there, and is what was published."""
+        """Whether the file exists and is the one that was published."""
         if not path.is_file():
             return False
         return hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256
 
     def require_whole(self, path: Path) -> None:
-        """Raises DownloadFailedError for a file that is missing or is another."""
+        """Raises DownloadFailedError if the file is missing or is another one."""
         if not path.is_file():
             raise DownloadFailedError(
                 f"{path} does not exist.",
@@ -48,7 +48,7 @@ class Archive:
         if not self.is_whole(path):
             raise DownloadFailedError(
                 f"{path} is not the archive that was published: its sha256 is not {self.sha256}.",
-                "Delete it and get it again.",
+                "Delete it and download it again.",
             )
 
     def download_command(self, folder: Path) -> list[str]:
@@ -60,7 +60,7 @@ class Archive:
         ]
 
     def download(self, path: Path, log: Path, *, verbose: bool) -> None:
-        """Leaves the file at ``path``, or nothing; raises DownloadFailedError."""
+        """Downloads the file to ``path``, or leaves nothing and raises DownloadFailedError."""
         by_hand = (
             f"Or get {self.file} from "
             f"https://pypi.org/project/{self.package}/{self.version}/#files "
@@ -74,7 +74,7 @@ class Archive:
                     f"`{shlex.join(_bringing(module))}`. {by_hand}",
                 )
         with partial_beside(path) as partial:
-            # Another run may have got it, while this one waited.
+            # Another run may have downloaded it while this one waited.
             if self.is_whole(path):
                 return
             try:
@@ -95,7 +95,7 @@ class Archive:
 
 
 def _bringing(module: str) -> list[str]:
-    """uv, which installs packages like pip, downloads no archives."""
+    """uv installs packages like pip, but cannot download archives."""
     if module == "pip":
         return [user_python().executable, "-m", "ensurepip"]
     return pip.install_command(module)

@@ -1,8 +1,8 @@
 """Makes a folder for ``LIBDESCRIPTOR_ROOT`` from the wheel that libdescriptor publishes.
 
-The wheel holds a module for three versions of Python and beside it the C++ library, which needs
-none of them. That library is taken out; its name and its run path, which would have libraries
-looked for below the current folder, are set anew; and it is tried before it is put in place.
+The wheel contains a module for three versions of Python, and beside it the C++ library, which needs
+none of them. That library is extracted; it gets a new name, and a new run path, since its own would
+search for libraries below the current folder; and it is tested before it is put in place.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ WHEEL = Archive(
     VERSION,
     f"libdescriptor-{VERSION}-py3-none-manylinux_2_5_x86_64.whl",
     "880abe892571856ef0c79cb05e39420763c6faf28b63582eca1bd6e778f1534d",
-    # The file's own platform: other machines get as far as our message about theirs.
+    # The file's platform: other machines get our message about theirs.
     ("--only-binary", ":all:", "--platform", "manylinux_2_5_x86_64"),
 )
 #: Of the libraries in the wheel, the one that needs only the system's libraries.
 MEMBER = "libdescriptor.libs/libdescriptor-67dcd8c6.so"
 METADATA = f"libdescriptor-{VERSION}.dist-info/METADATA"
-#: What stands in that library → what is written over it; both are texts that end with a zero.
+#: Text in that library → its replacement; both end with a zero byte.
 RENAMES = {
     b"libdescriptor-67dcd8c6.so": LIBRARY.encode(),
     b"libdescriptor.libs": b"$ORIGIN",
@@ -64,7 +64,7 @@ licence: https://github.com/openkim/libdescriptor. METADATA is that of the wheel
 def provide(_word: str, options: DepsOptions) -> Outcome:
     """Installs libdescriptor unless it is there already.
 
-    Raises LibdescriptorUnusableError where its library cannot run or computes wrong numbers,
+    Raises LibdescriptorUnusableError if its library cannot run or gives wrong results,
     DownloadFailedError and NotPermittedError.
     """
     prefix = (options.prefix or default_prefix()).absolute()
@@ -135,7 +135,8 @@ def rename(library: bytes) -> bytes:
     for old, new in RENAMES.items():
         if library.count(b"\0" + old + b"\0") != 1:
             raise DownloadFailedError(
-                f"The library in {WHEEL.file} is another one: it has not one {old.decode()}."
+                f"The library in {WHEEL.file} is not the expected one: it does not contain "
+                f"{old.decode()} once."
             )
         library = library.replace(b"\0" + old + b"\0", b"\0" + new.ljust(len(old), b"\0") + b"\0")
     return library
@@ -155,7 +156,7 @@ def _require_right(stage: Path) -> None:
     problem = detection.problem_of(stage / "lib" / LIBRARY)
     if problem is not None:
         raise LibdescriptorUnusableError(
-            f"What was unpacked cannot be used here: {problem}.",
+            f"The unpacked library cannot be used here: {problem}.",
             "Use the driver's own descriptors: leave KIM_MODEL_DESCRIPTOR_BACKEND unset.",
         )
 

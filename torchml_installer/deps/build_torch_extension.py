@@ -1,8 +1,8 @@
 """Builds the C++ library of torch_scatter or torch_sparse from its source distribution.
 
-The sources carry their own CMake project. It is built without Python and without CUDA code, against
-the libtorch that the driver uses, in a folder of its own; what was built is checked and renamed
-into place, so that an interrupted run leaves nothing behind that looks whole.
+The sources come with a CMake project. It is built without Python and without CUDA code, against the
+libtorch that the driver uses, in a separate folder. The result is checked and renamed into place,
+so that an interrupted run leaves nothing that looks complete.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def provide(word: str, options: DepsOptions) -> Outcome:
     """Installs the library unless it is there for this torch already.
 
     Raises the problems of libtorch, compiler, CMake and ninja or make (3 to 13), BadOptionError,
-    OutputExistsError where somebody else's folder of its name lies in the prefix,
+    OutputExistsError if the prefix has a folder of that name which is not ours,
     NotPermittedError, DownloadFailedError, BuildFailedError and LibraryNotLoadableError.
     """
     extension = EXTENSIONS[word]
@@ -58,7 +58,7 @@ def provide(word: str, options: DepsOptions) -> Outcome:
         state = "present" if work.is_present() else "planned"
         commands = [] if state == "present" else work.commands()
         return work.outcome(state, commands)
-    # The lock is the work folder's, which two prefixes do not share.
+    # The lock is that of the work folder, which two prefixes do not share.
     with build_folder.locked(work.folder):
         if work.is_present():
             receipts.write_if_missing(work.receipt())
@@ -68,7 +68,7 @@ def provide(word: str, options: DepsOptions) -> Outcome:
 
 
 class Work:
-    """One library being built: its folders, its commands, and running them."""
+    """One library to build: its folders and commands."""
 
     def __init__(
         self, extension: TorchExtension, plan: BuildPlan, prefix: Path, options: DepsOptions
@@ -100,7 +100,7 @@ class Work:
         )
 
     def is_present(self) -> bool:
-        """Whether a run before this one put the library there, for the same torch and release."""
+        """Whether an earlier run put the library there, for the same torch and release."""
         if self.options.force or self.extension.library_in(self.root) is None:
             return False
         return read_record(self.root) == self._record()
@@ -118,7 +118,7 @@ class Work:
         )
 
     def commands(self) -> list[list[str]]:
-        """What is run, in order; then the result is renamed into place."""
+        """The commands to run, in order; afterwards the result is renamed into place."""
         commands = [
             self._unpack_command(),
             self.project.configure_command(self._variables()),
@@ -130,7 +130,7 @@ class Work:
         return commands
 
     def run(self) -> None:
-        """Leaves the library in ``root``, or everything as it was."""
+        """Installs the library in ``root``, or leaves everything as it was."""
         remove(self.folder)
         self.log.unlink(missing_ok=True)
         try:
@@ -164,16 +164,14 @@ class Work:
             verbose=self.plan.verbose,
         )
         if not (self.project.source / "CMakeLists.txt").is_file():
-            raise BuildFailedError(
-                f"{self.archive} holds no {self.extension.title}/CMakeLists.txt."
-            )
+            raise BuildFailedError(f"{self.archive} has no {self.extension.title}/CMakeLists.txt.")
 
     def _unpack_command(self) -> list[str]:
         return [sys.executable, "-m", "tarfile", "-e", str(self.archive), str(self.folder)]
 
     def _build(self) -> None:
         title = self.extension.title
-        console.note(f"{title}: this takes some minutes; it is done once for each version of torch")
+        console.note(f"{title}: this takes some minutes, once for each version of torch")
         self.project.configure(f"configuring {title}", self._variables())
         self.project.compile(f"compiling {title}", self.plan.jobs)
         self.project.install(f"collecting {title}")
@@ -181,7 +179,7 @@ class Work:
         library = self.extension.library_in(staged)
         if library is None:
             raise BuildFailedError(
-                f"The build of {title} made no library lib{self.extension.library}.\n"
+                f"The build of {title} did not produce lib{self.extension.library}.\n"
                 f"  log: {self.log}"
             )
         self._require_loadable(library)
@@ -189,7 +187,7 @@ class Work:
         (staged / RECORD).write_text(record + "\n", encoding="utf-8")
 
     def _require_loadable(self, library: Path) -> None:
-        """In a process of its own, so that nothing stays loaded here."""
+        """Loads it in a separate process, so that nothing stays loaded here."""
         load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
         done = subprocess.run(
             [sys.executable, "-c", load, str(library)],

@@ -1,7 +1,7 @@
-"""What a conda solver says when it refuses, in words of what to do.
+"""Translates the refusal of a conda solver into what to do about it.
 
-conda, mamba, micromamba, pixi and rattler-build each print a tree of requirements. What our
-packages can be refused for are a few things, each with a command that solves it.
+conda, mamba, micromamba, pixi and rattler-build each print a tree of requirements. Our packages are
+refused for only a few reasons, each with a command that solves it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 _INSTALL = "conda install -c conda-forge"
 _CPU_BUILD = f"`{_INSTALL} 'torchml-driver=*=cpu_*'`"
-#: Anything of a version: ">=2.13.0,<2.14.0a0", "==2.13.0 cpu_*", "* cuda*", "2.12.*".
+#: Any version specification: ">=2.13.0,<2.14.0a0", "==2.13.0 cpu_*", "* cuda*", "2.12.*".
 _LIMITS = r"(?:[<>=!~*\d][^\s,;:|└├]*(?:,[<>=!~][^\s,;:|└├]*)*(?: [\w*.]*\*)?)"
 _FAILED = re.compile(
     r"Cannot solve|Could not solve|Unsatisfiable|PackagesNotFound|problems while solving"
@@ -30,14 +30,14 @@ _NO_NETWORK = re.compile(
 
 @dataclass(frozen=True)
 class Conflict:
-    """message: what does not go together. remedy: the command that solves it."""
+    """message: the requirements that conflict. remedy: the command that solves it."""
 
     message: str
     remedy: str
 
 
 def explain(said: str) -> Conflict | None:
-    """What lies behind a solver's output, or a channel's silence; None for what is not known.
+    """The cause behind a solver's output, or a channel's silence; None if it is unknown.
 
     >>> explain("No candidates were found for pytorch *.").message
     'The channels have no package pytorch.'
@@ -53,7 +53,7 @@ def explain(said: str) -> Conflict | None:
 
 
 def refusal(said: str) -> Conflict | None:
-    """What the solver could not bring together; None for what is not known."""
+    """What the solver could not satisfy; None if it is unknown."""
     if not _FAILED.search(said):
         return None
     for recognise in _KNOWN:
@@ -71,10 +71,10 @@ def _two_mpis(said: str) -> Conflict | None:
     if not re.search(r"\bopenmpi\b", said) or not re.search(r"\bmpich\b", said):
         return None
     return Conflict(
-        "Open MPI and MPICH are both asked for, and one environment holds one MPI.",
-        "Ask for the same one everywhere: "
+        "Both Open MPI and MPICH are requested, but an environment can have only one MPI.",
+        "Request the same one everywhere: "
         f"`{_INSTALL} 'torchml-driver=*=*mpi_openmpi*' 'lammps=*=*mpi_openmpi*'` (or mpi_mpich), "
-        "or take the driver that runs beside any: "
+        "or take the driver that works with any: "
         f"`{_INSTALL} 'torchml-driver=*=*nompi*' 'lammps=*=*mpi_mpich*'`.",
     )
 
@@ -84,8 +84,8 @@ def _two_builds(said: str) -> Conflict | None:
         for_driver = re.search(rf"torchml-driver [=*\s]*{build}", said)
         if for_driver and re.search(rf"(?:pytorch|libtorch) [=*\s]*{other}", said):
             return Conflict(
-                "A CPU build and a CUDA build of torch are both asked for.",
-                f"Ask for the same one: `{_INSTALL} 'torchml-driver=*={other}_*' "
+                "Both a CPU build and a CUDA build of torch are requested.",
+                f"Request the same one: `{_INSTALL} 'torchml-driver=*={other}_*' "
                 f"'libtorch=*={other}*'`, or {build} in both places.",
             )
     return None
@@ -99,7 +99,7 @@ def _old_gpu_driver(said: str) -> Conflict | None:
     if not (least and seen and asked):
         return None
     return Conflict(
-        f"The CUDA build wants CUDA {least[1]} or newer, and this machine's GPU driver has "
+        f"The CUDA build needs CUDA {least[1]} or newer, but this machine's GPU driver has "
         f"{seen[1]}.",
         f"Update that driver, or compute without the GPU: {_CPU_BUILD}.",
     )
@@ -110,7 +110,7 @@ def _no_gpu(said: str) -> Conflict | None:
         return None
     least = re.search(r"__cuda\s*>=\s*(\d+(?:\.\d+)?)", said)
     return Conflict(
-        "The CUDA build wants a machine with an NVIDIA GPU, and none is seen here.",
+        "The CUDA build needs a machine with an NVIDIA GPU, but none was detected here.",
         "On a login node, say which CUDA its compute nodes have: "
         f"`CONDA_OVERRIDE_CUDA={least[1] if least else '12.9'} {_INSTALL} "
         f"'torchml-driver=*=cuda_*'`; without a GPU: {_CPU_BUILD}.",
@@ -118,7 +118,7 @@ def _no_gpu(said: str) -> Conflict | None:
 
 
 def _other_torch(said: str) -> Conflict | None:
-    """A driver whose libtorch cannot be had, because there is none or another is asked for."""
+    """A driver whose libtorch is unavailable, or in conflict with the one requested."""
     wanted = list(dict.fromkeys(re.findall(rf"\blibtorch ({_LIMITS})", said)))
     if not wanted or "torchml-driver" not in said:
         return None
@@ -145,7 +145,7 @@ def _other_kim(said: str) -> Conflict | None:
 
 
 def _spec(name: str, limits: str) -> str:
-    """As conda's command line takes it."""
+    """A requirement as conda's command line takes it."""
     if limits.startswith("* "):
         return f"'{name}=*={limits[2:]}'"
     return f"'{name}{limits.partition(' ')[0]}'"
@@ -180,14 +180,14 @@ def _missing(said: str) -> Conflict | None:
     return Conflict(f"The channels have no package{plural} {listed_names}.", remedy)
 
 
-#: In this order: what names two things comes before what names one.
+#: In this order: messages that name two things come before those that name one.
 _KNOWN: tuple[Callable[[str], Conflict | None], ...] = (
     _two_mpis,
     _two_builds,
     _old_gpu_driver,
     _other_torch,
     _other_kim,
-    # Solvers name this one, too, wherever a build without CUDA is refused for something else.
+    # Solvers also name this one when a build without CUDA is refused for another reason.
     _no_gpu,
     _missing,
 )

@@ -1,4 +1,4 @@
-"""Unpacks a libtorch archive, as pytorch.org publishes them, where ``doctor`` finds it."""
+"""Unpacks a libtorch archive from pytorch.org to where ``doctor`` finds it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _TIMEOUT = 60.0  # seconds without a byte
 
 
 def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
-    """Installs the libtorch of a ``.zip`` file or address.
+    """Installs the libtorch in a ``.zip`` file or at a URL.
 
-    sha256: that it must have, in hexadecimal digits; an address needs one.
+    sha256: the expected one, in hexadecimal digits; a URL needs one.
 
-    Raises BadOptionError, OutputExistsError where somebody else's libtorch lies in the prefix,
-    DownloadFailedError for an archive that is not the wanted one or none,
+    Raises BadOptionError, OutputExistsError if the prefix has a libtorch that is not ours,
+    DownloadFailedError for an archive that is missing or not the expected one,
     the problem of a libtorch that the driver cannot use, and NotPermittedError.
     """
     sha256 = _checked(archive, sha256)
@@ -67,7 +67,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
                 raise finding.problem
-            # Before it is in place: the next run has to know it for ours if this one is killed.
+            # Before it is in place: if this run is killed, the next one must recognise it as ours.
             made_from = {"archive": archive, "sha256": sha256}
             receipts.write(receipts.Receipt("library", "libtorch", [root], made_from))
             with writing_to(root):
@@ -78,7 +78,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
 
 
 def _use(root: Path) -> str:
-    """The command that takes a libtorch which is there."""
+    """The command that uses an existing libtorch."""
     return shlex.join(["torchml-install", "driver", "--torch-root", str(root)])
 
 
@@ -86,16 +86,15 @@ def _checked(archive: str, sha256: str | None) -> str | None:
     if sha256 is None:
         if _URL.match(archive):
             raise BadOptionError(
-                "A libtorch from an address needs its checksum.",
-                "Add --sha256 with the 64 digits that its publisher names.",
+                "A libtorch from a URL needs a checksum.",
+                "Add --sha256 with the 64 digits that its publisher gives.",
             )
     elif not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise BadOptionError(f"{sha256!r} is no SHA-256: that has 64 hexadecimal digits.")
+        raise BadOptionError(f"{sha256!r} is not a SHA-256, which has 64 hexadecimal digits.")
     if not _URL.match(archive) and Path(archive).is_dir():
         raise DownloadFailedError(
-            f"{archive} is a folder, and no archive.",
-            "A libtorch that is unpacked already can be used where it is: "
-            f"`{_use(Path(archive).absolute())}`.",
+            f"{archive} is a folder, not an archive.",
+            f"An unpacked libtorch can be used where it is: `{_use(Path(archive).absolute())}`.",
         )
     if not _URL.match(archive) and not Path(archive).is_file():
         raise DownloadFailedError(
@@ -113,7 +112,7 @@ def _outcome(
 
 
 def _by_hand(archive: str, sha256: str | None, root: Path) -> list[list[str]]:
-    """The programs that do the same: this one runs none for it."""
+    """Equivalent commands; this program runs none of them."""
     file, commands = archive, []
     if _URL.match(archive):
         file = str(_kept(sha256 or ""))
@@ -128,7 +127,7 @@ def _kept(sha256: str) -> Path:
 
 
 def _download(url: str, sha256: str) -> Path:
-    """The file of an address, kept under its checksum; an interrupted download leaves nothing."""
+    """The file at a URL, kept under its checksum; an interrupted download leaves nothing."""
     kept = _kept(sha256)
     with partial_beside(kept) as folder, console.step("downloading libtorch") as shown:
         if kept.is_file() and receipts.sha256(kept) == sha256:
@@ -145,11 +144,11 @@ def _download(url: str, sha256: str) -> Path:
 
 
 def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
-    """What an address answers, with the number of bytes that it announces, 0 if it does not.
+    """The contents at a URL, with the number of bytes that it announces, 0 if it does not.
 
-    Raises DownloadFailedError, and nothing else: what writes the blocks has failures of its own.
+    Raises DownloadFailedError and nothing else, since writing the blocks can fail in other ways.
     """
-    # Here, since most runs load nothing and TLS takes a moment to be imported.
+    # Here, since most runs download nothing and importing TLS takes a moment.
     import http.client
     import urllib.request
 
@@ -160,32 +159,31 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
             while block := answer.read(_BLOCK):
                 done += len(block)
                 yield block, total
-    # The last for addresses that are none; certificates and TLS are OSError.
+    # The last for invalid URLs; errors of certificates and TLS are OSError.
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
         raise DownloadFailedError(
             f"{url} cannot be fetched: {reason}.",
-            "Check the address and the network, or fetch the file elsewhere and name it with "
+            "Check the URL and the network, or fetch the file elsewhere and name it with "
             "--libtorch FILE.",
         ) from error
     if total and done != total:
-        raise DownloadFailedError(f"{url}: {done} of {total} bytes came.")
+        raise DownloadFailedError(f"{url}: {done} of {total} bytes arrived.")
 
 
 def _require_checksum(file: Path, sha256: str | None) -> str:
-    """Returns the file's; raises DownloadFailedError where another one was asked for."""
+    """Returns the file's checksum; raises DownloadFailedError if it is not the expected one."""
     found = receipts.sha256(file)
     if sha256 is not None and found != sha256:
         raise DownloadFailedError(
-            f"{file.name} is not the archive that was asked for: its sha256 is {found}, not "
-            f"{sha256}.",
+            f"{file.name} is not the requested archive: its sha256 is {found}, not {sha256}.",
             "Compare the checksum with the publisher's, and fetch the file again.",
         )
     return found
 
 
 def _unpack(file: Path, work: Path, root: Path) -> Path:
-    """The folder with include/ and lib/, in ``work``; there is room for it in both places."""
+    """Unpacks into ``work``, after checking for room; the folder with include/ and lib/."""
     try:
         with zipfile.ZipFile(file) as archive, console.step("unpacking libtorch") as shown:
             members = archive.infolist()
@@ -195,10 +193,10 @@ def _unpack(file: Path, work: Path, root: Path) -> Path:
             for number, member in enumerate(members, 1):
                 archive.extract(member, work)
                 shown.advance(number, len(members))
-    # The last two: inside of a member, and what it asks for (a password, another method).
+    # The last two: damage inside a member, and what it needs (a password, another method).
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise DownloadFailedError(
-            f"{file} is not a whole .zip archive: {error}.",
+            f"{file} is not a complete .zip archive: {error}.",
             "Fetch it again from https://pytorch.org/get-started/locally/ (LibTorch).",
         ) from error
     for root in (work / "libtorch", work):
@@ -206,6 +204,6 @@ def _unpack(file: Path, work: Path, root: Path) -> Path:
             return root
     shutil.rmtree(work)
     raise DownloadFailedError(
-        f"{file} is no libtorch: it has no folders libtorch/include and libtorch/lib.",
+        f"{file} is not a libtorch: it has no folders libtorch/include and libtorch/lib.",
         "Fetch one from https://pytorch.org/get-started/locally/ (LibTorch).",
     )

@@ -1,4 +1,4 @@
-"""What packages bring: the things that ``deps`` has package managers install, and their names."""
+"""The things that ``deps`` has package managers install, and their package names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torchml_installer.detect import Survey
 
 @dataclass(frozen=True)
 class Need:
-    """One thing, by the names that its packages have.
+    """One thing to install, with the names of its packages.
 
     name: of the finding (``doctor``) and word of ``deps --with``. by_default: the driver, with its
     Python module, is not built without it. An empty tuple: that package manager has none.
@@ -27,7 +27,7 @@ class Need:
         return {"conda": self.conda, "apt": self.apt, "pip": self.pip}[provider]
 
     def is_met(self, facts: Survey) -> bool:
-        """Whether something usable was found; what was found and is not usable is not met."""
+        """Whether something usable was found."""
         return facts.get(self.name).usable
 
 

@@ -21,7 +21,7 @@ from torchml_installer.support.paths import cache_folder
 from torchml_installer.support.process import run_logged
 from torchml_installer.support.user_python import look_again
 
-#: Programs are there before Python packages that compile with them.
+#: Programs come before the Python packages that compile with them.
 _ORDER = ("conda", "apt", "pip")
 #: Where torch's authors put its builds for CPUs.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -36,7 +36,7 @@ class Step:
     command: tuple[str, ...]
 
     def before(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """(command, what it is for); each is looked for after the one before it was run."""
+        """(command, purpose); each is determined after the previous one has run."""
         if self.provider.repair and providers.dpkg_was_interrupted():
             yield self.provider.repair, "finishing what was interrupted"
         if self.provider.refresh and not _would_work(self):
@@ -52,10 +52,10 @@ class Step:
 
 
 def missing(words: Sequence[str], facts: Survey) -> list[Need]:
-    """Of the named needs, or of those that the driver has, the ones that are not met.
+    """The unmet ones of the named needs, or of the driver's.
 
-    Raises the problem of something unusable that the user chose: another one beside it would not
-    be used.
+    Raises the problem of something unusable that the user chose, since another one beside it would
+    not be used.
     """
     wanted = [NEEDS[word] for word in words] if words else NEEDS.values()
     found = [need for need in wanted if not need.is_met(facts) and (words or need.by_default)]
@@ -97,7 +97,7 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
 
 
 def hints(steps: Sequence[Step], options: DepsOptions, facts: Survey) -> list[str]:
-    """What may spare the user something before these commands are run."""
+    """Advice to give before these commands are run."""
     torch = any(step.provider.name == "pip" and "torch" in step.needs for step in steps)
     if not torch or options.torch_index is not None or facts.get("nvidia-driver").where is not None:
         return []
@@ -108,17 +108,17 @@ def hints(steps: Sequence[Step], options: DepsOptions, facts: Survey) -> list[st
 
 
 def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> list[Step]:
-    """Runs the commands, and looks whether they brought what was missing.
+    """Runs the commands, and checks whether they installed what was missing.
 
-    Returns those that were run: another run of this program, for whose end this one has waited,
-    may have installed the same. Raises PackageInstallError, DiskFullError, and the problem of what
-    is still not usable.
+    Returns those that were run: another run of this program, which this one waited for, may have
+    installed the same. Raises PackageInstallError, DiskFullError, and the problem of what is still
+    not usable.
     """
     if not steps:
         pip.claim_interrupted()
         return []
     log = cache_folder() / "logs" / "deps-packages.log"
-    # For pip's sake; apt and conda have locks of their own.
+    # For pip; apt and conda lock by themselves.
     with pip.locked() as held:
         if held.waited:
             facts = _survey_anew(options)
@@ -127,7 +127,7 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
         log.unlink(missing_ok=True)
         for step in steps:
             _run(step, log, held.number, options)
-    pip.claim_interrupted()  # of the run that was waited for, if it was killed
+    pip.claim_interrupted()  # those of the run that this one waited for, if it was killed
     facts = _survey_anew(options)
     for need in needs:
         finding = facts.get(need.name)
@@ -135,8 +135,8 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
             raise finding.problem
         if not finding.usable:
             raise PackageInstallError(
-                f"{need.title} was installed, and is still not found.",
-                f"`torchml-install doctor` says where it is looked for; log: {log}",
+                f"{need.title} was installed, but still cannot be found.",
+                f"`torchml-install doctor --places` shows where it is searched for; log: {log}",
             )
     return list(steps)
 
@@ -155,7 +155,7 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                     log=log,
                     verbose=options.verbose,
                     failure=PackageInstallError,
-                    # It keeps the lock if this process is killed; the next run waits for its end.
+                    # It keeps the lock if this process is killed: the next run waits for it to end.
                     keep_open=(lock,) if provider.name == "pip" else (),
                 )
         except PackageInstallError as error:
@@ -184,7 +184,7 @@ def _survey_anew(options: DepsOptions) -> Survey:
 
 def _preferred(word: str) -> tuple[str, ...]:
     if word != "auto":
-        # Some things are Python packages and nothing else.
+        # Some things exist only as Python packages.
         return tuple(dict.fromkeys((word, "pip")))
     if providers.python_is_condas():
         return ("conda", "pip")
@@ -203,13 +203,13 @@ def _steps(provider: Provider, needs: Sequence[Need], *more: str) -> list[Step]:
 def _no_package(need: Need, word: str) -> NoProviderError:
     names = " and ".join(name for name in _ORDER if need.packages(name))
     return NoProviderError(
-        f"{need.title} is missing, and {word} has no package of it.",
-        f"It is a package of {names}: choose with --provider.",
+        f"{need.title} is missing, and {word} has no package for it.",
+        f"Packages exist for {names}: choose with --provider.",
     )
 
 
 def _no_provider(needs: Sequence[Need], asked: Sequence[Provider]) -> NoProviderError:
-    """All that nobody can install at once, so that one command of an administrator is enough."""
+    """Lists everything that cannot be installed, for one command of an administrator."""
     titles = ", ".join(need.title for need in needs)
     candidates = [
         provider for provider in asked if any(need.packages(provider.name) for need in needs)
@@ -220,7 +220,7 @@ def _no_provider(needs: Sequence[Need], asked: Sequence[Provider]) -> NoProvider
         if provider.by_hand:
             packages = [name for need in needs for name in need.packages(provider.name)]
             command = shlex.join([*provider.by_hand, *packages])
-            by_hand = f"Have `{command}` run by somebody who may, then run this again. "
+            by_hand = f"Ask an administrator to run `{command}`, then run this again. "
     return NoProviderError(
         f"{titles}: missing, and no package manager can install "
         f"{'it' if len(needs) == 1 else 'them'}: {reasons}.",
@@ -231,7 +231,7 @@ def _no_provider(needs: Sequence[Need], asked: Sequence[Provider]) -> NoProvider
 
 
 def _would_work(step: Step) -> bool:
-    """Whether the lists at hand know all packages; fetching them takes a while."""
+    """Whether the lists at hand have all packages; fetching new ones takes a while."""
     words = [*step.command, "--simulate"]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return done.returncode == 0

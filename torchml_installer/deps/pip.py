@@ -1,4 +1,4 @@
-"""The packages of the user's Python: pip, or uv in an environment that uv made without it."""
+"""Packages of the user's Python: with pip, or with uv in an environment of uv without pip."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from torchml_installer.support import build_folder, receipts, user_python
 from torchml_installer.support.paths import home_folder
 from torchml_installer.support.python_paths import python_path
 
-#: pip's options that have packages installed where the Python does not look, or not at all.
+#: pip's options that install packages where the Python does not look, or not at all.
 _ELSEWHERE = ("user", "target", "prefix", "root", "python", "dry-run")
-#: Of receipts: what pip brought for ``deps`` and ``driver``.
+#: The kind of receipts for what pip installed for ``deps`` and ``driver``.
 KIND = "python-packages"
-#: What another process does that is waited for.
+#: What another process is doing while this one waits.
 _WORK = "that installs packages"
-#: Prints what a Python has: name → version, and names of what that needs. Cwd is no part of it.
+#: Prints the packages of a Python: name → version and names of requirements.
 _LIST = """\
 import importlib.metadata, json, re
 plain = lambda name: re.sub(r"[-_.]+", "-", name).lower()
@@ -58,26 +58,26 @@ def obstacle() -> Obstacle | None:
         )
     if (explanation := user_python.in_tool_environment(user_python.user_python())) is not None:
         return Obstacle(
-            f"{explanation[0][:-1]}, where no program of yours would find anything",
+            f"{explanation[0][:-1]}, where your programs would not find the packages",
             f"{explanation[1][0].lower()}{explanation[1][1:-1]}",
         )
     if not available():
         return Obstacle(
             f"the active Python {python} has no pip",
-            f"`{shlex.quote(python)} -m ensurepip` brings it",
+            f"`{shlex.quote(python)} -m ensurepip` installs it",
         )
     return None
 
 
 def available() -> bool:
-    """Whether there is a program that installs packages, be it into another folder."""
+    """Whether there is a program that installs packages, possibly only into another folder."""
     return user_python.user_python().has("pip") or which("uv") is not None
 
 
 def install_command(*words: str | Path) -> list[str]:
-    """What installs packages; words: options that pip and uv share, and packages.
+    """The command that installs packages; words: options that pip and uv share, and packages.
 
-    pip where there is one: its settings (index, proxy, certificates) are those that users have.
+    Prefers pip, since users have set it up (index, proxy, certificates).
     """
     said = [str(word) for word in words]
     python = user_python.user_python()
@@ -89,13 +89,13 @@ def install_command(*words: str | Path) -> list[str]:
 
 
 def _into_the_python(python: user_python.Python, *, target: bool) -> Iterator[str]:
-    """Options that undo those of the user's settings which have pip install elsewhere.
+    """Options that undo user settings by which pip would install elsewhere.
 
-    They are meant for packages of the user's own; ours would not be found by this Python.
-    target: a folder is asked for, which no setting goes with.
+    Those settings are meant for the user's packages; this Python would not find ours.
+    target: a folder was requested, with which no such setting can be combined.
     """
     found = _settings_elsewhere(python)
-    # Where nobody but an administrator may write, ~/.local is where the Python looks, too.
+    # Where only an administrator may write, the Python also searches ~/.local.
     if "user" in found and (target or os.access(python.folder("purelib"), os.W_OK)):
         yield "--no-user"
     if "target" in found and not target:
@@ -113,7 +113,7 @@ def _settings_elsewhere(python: user_python.Python) -> dict[str, str]:
         parser = configparser.RawConfigParser()
         try:
             parser.read_string(file.read_text(encoding="utf-8", errors="replace"))
-        except (OSError, configparser.Error):  # pip says itself what is wrong with it
+        except (OSError, configparser.Error):  # pip itself reports what is wrong with it
             continue
         for section in ("global", "install"):
             for name in _ELSEWHERE:
@@ -127,7 +127,7 @@ def _settings_elsewhere(python: user_python.Python) -> dict[str, str]:
 
 
 def _configuration_files(python: user_python.Python) -> Iterator[Path]:
-    """Where pip may look."""
+    """Where pip may look for settings."""
     for folder in ("/etc/xdg/pip", "/etc"):
         yield Path(folder, "pip.conf")
     home = home_folder() or Path("/")
@@ -143,7 +143,7 @@ def require_installed(
 ) -> None:
     """Raises ``failure`` unless the user's Python, started anew, has all of these.
 
-    pip ends without an error, too, where its settings had it do something else.
+    pip also succeeds if its settings made it do something else.
     """
     present = installed()
     missing = [one for one in requirements if present is not None and plain(one) not in present]
@@ -157,22 +157,22 @@ def require_installed(
         else ("`python -m pip config list` shows pip's settings, which may lead elsewhere")
     )
     raise failure(
-        f"{', '.join(missing)}: installed without an error, and {python.executable} does not find "
+        f"{', '.join(missing)}: installed without an error, but {python.executable} does not find "
         f"{'it' if len(missing) == 1 else 'them'}.",
-        f"Unset what has it installed elsewhere, and run this again ({cause}).",
+        f"Unset what makes it install elsewhere, and run this again ({cause}).",
     )
 
 
 def uninstall_command(python: str, names: Sequence[str]) -> list[str]:
-    """What removes packages of a Python that may be another than the active one."""
+    """The command that removes packages of a Python, which need not be the active one."""
     if _run([python, "-c", "import pip"]).returncode != 0 and (uv := which("uv")) is not None:
         return [str(uv[0]), "pip", "uninstall", "--python", python, *names]
     return [python, "-m", "pip", "uninstall", "--yes", "--quiet", *names]
 
 
 def installed(python: str | None = None) -> dict[str, tuple[str, list[str]]] | None:
-    """What a Python, the user's unless another is named, has: name, as pip compares it, → (version,
-    what that needs); None if it cannot be asked."""
+    """The packages of a Python, by default the user's: normalised name → (version, requirements);
+    None if it does not answer."""
     done = _run([python or user_python.user_python().executable, "-c", _LIST])
     if done.returncode != 0:
         return None
@@ -182,8 +182,8 @@ def installed(python: str | None = None) -> dict[str, tuple[str, list[str]]] | N
 
 @contextlib.contextmanager
 def locked() -> Iterator[build_folder.Lock]:
-    """Holds the packages of the user's Python for this process and the programs that inherit the
-    lock: two pips in one environment undo each other's work."""
+    """Locks the packages of the user's Python for this process and the programs that inherit the
+    lock, since two pips in one environment undo each other's work."""
     prefix = str(user_python.user_python().prefix)
     with build_folder.locked(_lock(prefix), _WORK) as held:
         yield held
@@ -191,10 +191,10 @@ def locked() -> Iterator[build_folder.Lock]:
 
 @contextlib.contextmanager
 def recorded(asked: Sequence[str]) -> Iterator[None]:
-    """Writes into a receipt what the block brings to the user's Python that it did not have.
+    """Writes a receipt of what the block adds to the user's Python.
 
-    asked: the packages, or requirements, that are to be installed. What a process that is killed
-    meanwhile has brought, the next one claims, or ``claim_interrupted``. Hold ``locked``.
+    asked: the packages, or requirements, to install. What a killed process has added is claimed by
+    the next one, or by ``claim_interrupted``. Hold ``locked``.
     """
     python = user_python.user_python()
     pending = receipts.pending(KIND, python.executable)
@@ -219,7 +219,7 @@ def recorded(asked: Sequence[str]) -> Iterator[None]:
 
 
 def claim_interrupted() -> None:
-    """Writes receipts for what processes have had installed that were killed before they could."""
+    """Writes the receipts of processes that were killed before they could."""
     for pending in receipts.all_pending(KIND):
         begun = receipts.read_pending(pending)
         # Waits for a pip that goes on without its parent.
@@ -228,7 +228,7 @@ def claim_interrupted() -> None:
 
 
 def _claim(pending: Path) -> None:
-    """Of what is new since, only what was asked for, and what that needs: the rest is not ours."""
+    """Of new packages, only those asked for and their requirements: the rest is not ours."""
     begun = receipts.read_pending(pending)
     python, before = str(begun.get("python", "")), begun.get("before")
     after = installed(python) if python else None
@@ -255,7 +255,7 @@ def _record(
 
 
 def plain(requirement: str) -> str:
-    """The name in a requirement, as pip compares names."""
+    """The normalised name in a requirement."""
     match = re.match(r"[A-Za-z0-9._-]*", requirement)
     return re.sub(r"[-_.]+", "-", match[0] if match else "").lower()
 
@@ -270,14 +270,14 @@ def _versions(packages: Mapping[str, tuple[str, list[str]]]) -> dict[str, str]:
 
 
 def _is_managed_by_the_system() -> bool:
-    """PEP 668: the marker counts outside of virtual environments only."""
+    """PEP 668: the marker counts only outside virtual environments."""
     if user_python.user_python().is_virtual:
         return False
     return (python_path("stdlib") / "EXTERNALLY-MANAGED").is_file()
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """From the root folder: with -c, Python finds packages in the current one."""
+    """Runs it in the root folder, since Python with -c finds packages in the current one."""
     try:
         return subprocess.run(
             command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

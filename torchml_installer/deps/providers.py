@@ -15,7 +15,7 @@ from torchml_installer.detect.programs import which
 from torchml_installer.support import files
 from torchml_installer.support.user_python import user_python
 
-#: With sudo's own words for "no password needed": a question would wait for ever in a CI job.
+#: sudo without a password: a prompt would wait for ever in a CI job.
 _SUDO = ("sudo", "-n")
 _APT_OPTIONS = ("-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600")
 
@@ -25,9 +25,8 @@ class Provider:
     """One package manager.
 
     obstacle: why it cannot be used here, "" if it can.
-    command: what installs these packages. refresh: run before, where lists may be old.
-    repair: run before, where a run was interrupted. by_hand: what somebody else can type, followed
-    by the packages.
+    command: installs these packages. refresh: run first if lists may be old. repair: run first if
+    a run was interrupted. by_hand: what an administrator can type, followed by the packages.
     """
 
     name: str
@@ -53,13 +52,13 @@ def conda() -> Provider:
     program = _conda_program()
     if program is None:
         names = "conda, mamba, micromamba"
-        return Provider("conda", f"none of {names} is on PATH, though {prefix} is active", list)
+        return Provider("conda", f"none of {names} is on PATH, although {prefix} is active", list)
     fixed = [program, "install", "-y", "-p", prefix, "-c", "conda-forge"]
     return Provider("conda", "", lambda packages: [*fixed, *packages])
 
 
 def _conda_program() -> str | None:
-    # Shells know conda and micromamba as functions; these variables name the programs behind.
+    # In shells, conda and micromamba are functions; these variables name the programs.
     for variable in ("MAMBA_EXE", "CONDA_EXE"):
         if (value := os.environ.get(variable)) and os.access(value, os.X_OK):
             return value
@@ -71,7 +70,7 @@ def _conda_program() -> str | None:
 
 @functools.cache
 def superuser() -> tuple[str, ...] | None:
-    """What to write before a command so that it runs as root; None if that cannot be had."""
+    """The words before a command that run it as root; None if that is impossible."""
     if os.geteuid() == 0:
         return ()
     if shutil.which("sudo") is None:
@@ -86,7 +85,7 @@ def superuser() -> tuple[str, ...] | None:
 
 
 def apt() -> Provider:
-    """Debian's and its relatives' packages, as root or through a sudo that asks nothing."""
+    """Debian's and its relatives' packages, as root or through sudo without a password."""
     program = shutil.which("apt-get")
     if program is None:
         return Provider("apt", "there is no apt-get on this system", list)
@@ -95,7 +94,7 @@ def apt() -> Provider:
     if prefix is None:
         prefix = ("sudo",)
         why = "sudo asks for a password" if shutil.which("sudo") else "there is no sudo"
-        obstacle = f"installing with apt takes root, and {why}"
+        obstacle = f"installing with apt needs root, and {why}"
     words = (*prefix, "env", "DEBIAN_FRONTEND=noninteractive")
     return Provider(
         "apt",
@@ -108,7 +107,7 @@ def apt() -> Provider:
 
 
 def dpkg_was_interrupted() -> bool:
-    """As apt finds it out; it refuses to install anything then."""
+    """Whether dpkg was interrupted, as apt finds it out, which then refuses to install."""
     updates = Path("/var/lib/dpkg/updates")
     return any(path.name.isdigit() for path in files.matching(updates, "*"))
 
@@ -117,7 +116,7 @@ def pip() -> Provider:
     """The active Python's packages."""
     found = python_packages.obstacle()
     obstacle = "" if found is None else f"{found.reason}; {found.remedy}"
-    # What is asked for is missing, or there and unusable: then too old.
+    # What is requested is missing, or unusable because it is too old.
     return Provider(
         "pip",
         obstacle,

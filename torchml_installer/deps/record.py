@@ -1,4 +1,4 @@
-"""What ``deps`` is asked for, and what it answers."""
+"""The options of ``deps``, and its outcomes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torchml_installer.detect import Places
 
 @dataclass(frozen=True)
 class DepsOptions:
-    """What ``deps`` was asked for.
+    """The options of ``deps``.
 
-    prefix: parent of what is installed; None: a folder of the user's, one per version of torch.
+    prefix: parent of what is installed; None: a folder in the user's home, by version of torch.
     sources: folder with source archives, for machines that reach no package index.
-    provider: auto, conda, apt or pip. torch_index: of which pip takes torch.
-    force: build again what is there already.
+    provider: auto, conda, apt or pip. torch_index: the index that pip takes torch from.
+    force: rebuild what is there already.
     """
 
     prefix: Path | None = None
@@ -36,9 +36,9 @@ class Outcome:
     """One dependency.
 
     state: "installed", "present" (nothing was done) or "planned" (--dry-run).
-    variable: of the environment, to be set to ``root``. commands: that were or would be run.
-    switch: variable of the environment, and its value, with which models use it; None: they do.
-    needs_build: only a driver that is built for it can.
+    variable: environment variable to set to ``root``. commands: those that were or would be run.
+    switch: environment variable and its value that make models use it; None: they do anyway.
+    needs_build: only a driver that was built for it can use it.
     """
 
     name: str

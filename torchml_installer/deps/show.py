@@ -26,7 +26,7 @@ def show(result: Result) -> None:
             say(f"# {title}, to be installed in {outcome.root}:")
             for command in outcome.commands:
                 say(shlex.join(command))
-            say("# and, when all that went well, renamed into place")
+            say("# then, if all that succeeded, renamed into place")
         elif outcome.state == "present":
             say(f"{title} is there already: {outcome.root}")
         else:

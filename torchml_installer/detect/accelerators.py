@@ -1,4 +1,4 @@
-"""cuDNN and ROCm, for the report: torch brings the cuDNN that it uses, the driver needs neither."""
+"""cuDNN and ROCm, for the report only: torch includes its cuDNN, and the driver needs neither."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def detect_cudnn() -> Finding:
     /usr/local/cuda and /usr."""
     found, looked = first_with(_cudnn_places(), _lacks_cudnn)
     if found is None:
-        hint = "Not needed: torch for CUDA brings its own."
+        hint = "Not needed: CUDA builds of torch include it."
         return Finding("cudnn", "cuDNN", hint=hint, looked=looked)
     header = next(
         (path for name in _CUDNN_HEADERS for path in files.matching(found.where, name)), None

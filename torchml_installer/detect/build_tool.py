@@ -1,4 +1,4 @@
-"""ninja or make: what CMake hands the work to."""
+"""ninja or make: the tool that CMake generates files for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BuildToolFinding(Finding):
 
 
 def detect() -> BuildToolFinding:
-    """ninja where there is one (it reports its progress and is quicker), else make."""
+    """ninja if there is one (it is faster and reports progress), else make."""
     looked: list[Place] = []
     chosen: BuildToolFinding | None = None
     for name, generator in (("ninja", "Ninja"), ("make", "Unix Makefiles")):
@@ -29,7 +29,7 @@ def detect() -> BuildToolFinding:
             looked.append(Place(Path(name), "PATH", "no such program"))
         for program, how in found:
             if chosen is not None:
-                looked.append(Place(program, how, "one before it counts"))
+                looked.append(Place(program, how, "an earlier one is used"))
                 continue
             text = quick_output([program, "--version"])
             looked.append(Place(program, how, "does not run" if text is None else ""))

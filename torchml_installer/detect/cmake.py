@@ -20,7 +20,7 @@ MINIMUM = (3, 18)
 
 
 def detect(explicit: Path | None = None) -> Finding:
-    """The first CMake on PATH, beside the active Python or from a repair that is new enough.
+    """The first CMake that is new enough: on PATH, beside the active Python, or from a repair.
 
     explicit: the one that a repair chose.
     """
@@ -35,7 +35,7 @@ def detect(explicit: Path | None = None) -> Finding:
         candidates.append((private_program(), "a repair"))
     for program, how in candidates:
         if first is not None and first.usable:
-            looked.append(Place(program, how, "one before it counts"))
+            looked.append(Place(program, how, "an earlier one is used"))
             continue
         finding = inspect(program, how)
         refused = "" if finding.problem is None else finding.problem.message
@@ -44,22 +44,22 @@ def detect(explicit: Path | None = None) -> Finding:
             first = finding
     if first is not None:
         return replace(first, looked=tuple(looked))
-    message = "No CMake found: there is none on PATH and none beside the active Python."
+    message = "No CMake found on PATH or beside the active Python."
     return replace(_finding(problem=NoCMakeError(message)), looked=places("cmake"))
 
 
 def private_folder() -> Path:
-    """Where a repair puts a CMake of our own, as pip does with --target."""
+    """Where a repair puts a private CMake, as pip does with --target."""
     return cache_folder() / "cmake"
 
 
 def private_program() -> Path:
-    """The program itself; beside it is one that needs the package on Python's path."""
+    """The program itself, not the script beside it that needs the package on Python's path."""
     return private_folder() / "cmake/data/bin/cmake"
 
 
 def inspect(program: Path, how: str) -> Finding:
-    """Which CMake that is."""
+    """The CMake at that path."""
     text = quick_output([behind(program), "--version"])
     match = re.search(r"cmake version (\d+(?:\.\d+)*)", text or "")
     problem: TorchMLError | None = None
@@ -74,9 +74,9 @@ def inspect(program: Path, how: str) -> Finding:
 
 
 def behind(program: Path) -> Path:
-    """The program that pip's cmake starts: calling that one saves the start of another Python.
+    """The program that pip's cmake script starts: calling it directly saves starting a Python.
 
-    Only of a script that the active Python runs, which therefore runs.
+    Only for a script that the active Python runs, and which therefore works.
     """
     package = folder_of("cmake")
     if package is None or not files.is_file(package / "data/bin/cmake"):

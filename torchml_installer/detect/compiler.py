@@ -24,7 +24,7 @@ from torchml_installer.errors import CompilerTooOldError, NoCompilerError, Torch
 from torchml_installer.support import files
 from torchml_installer.support.process import quick_output
 
-#: Where the user says it: no other compiler is considered then.
+#: Where the user chooses it: no other compiler is considered then.
 _NAMED = ("--cxx", "CXX")
 _COMPILER = re.compile(r"[gc]\+\+|clang|icpx|nvc\+\+")
 _NUMBERED = re.compile(r"(g\+\+|clang\+\+)-(\d+(?:\.\d+)?)")
@@ -32,10 +32,10 @@ _NUMBERED = re.compile(r"(g\+\+|clang\+\+)-(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class CompilerFinding(Finding):
-    """``where`` is the compiler's program, also of one that does not run."""
+    """``where`` is the compiler's program, even of one that does not run."""
 
     family: str = ""
-    #: The newest C++ standard that it reaches (17, 20, ...); None if that is not known.
+    #: The newest C++ standard that it supports (17, 20, ...); None if unknown.
     newest_standard: int | None = None
 
     @property
@@ -48,10 +48,10 @@ def detect(
 ) -> CompilerFinding:
     """Looks in order at --cxx, CXX, the compilers of CONDA_PREFIX and of the active Python's conda
     environment, c++, g++, clang++ on PATH, those with a number (g++-13; the newest first), icpx
-    and nvc++. The first that runs counts; the others are listed, with the standard they reach.
+    and nvc++. The first that runs is used; the others are listed, with the standard they support.
 
-    cxx_standard: what torch's headers demand (17, 20, ...). thorough: whether those behind one
-    that can be used are asked what they reach, too.
+    cxx_standard: the one that torch's headers need (17, 20, ...). thorough: also ask those after
+    a usable one what they support.
     """
     candidates = list(_candidates(explicit))
     programs = [_program(word) for word, _ in candidates]
@@ -59,7 +59,7 @@ def detect(
         first = inspect(programs[0], candidates[0][1], cxx_standard)
         if first.usable and first.newest_standard is not None:
             return replace(first, looked=(Place(programs[0], first.how),))
-    # c++, g++ and g++-12 are links to one program, which is asked once.
+    # c++, g++ and g++-12 are often links to one program, which is asked once.
     asked = {_behind(program): program for program in reversed(programs) if program}
     with ThreadPoolExecutor() as pool:
         answers = dict(zip(asked, pool.map(_version_text, asked.values()), strict=True))
@@ -71,14 +71,14 @@ def detect(
     ]
     chosen = next((one for one in found if one.how in _NAMED or one.runs), None)
     if chosen is None:
-        # One that does not run says more than that there is none.
+        # One that does not run is more informative than none.
         chosen = next((one for one in found if one.where is not None), None)
     looked = tuple(
         Place(one.where or Path(word), how, _refused(one, taken=one is chosen))
         for (word, how), one in zip(candidates, found, strict=True)
     )
     if chosen is None:
-        message = "No C++ compiler found: there is no c++, g++ or clang++ on PATH."
+        message = "No C++ compiler found: no c++, g++ or clang++ on PATH."
         return replace(_finding(problem=NoCompilerError(message)), looked=looked)
     judged = _asked(chosen, cxx_standard)
     others = [one.where for one in found if one.usable and one is not chosen and one.where]
@@ -90,7 +90,7 @@ def detect(
 
 
 def _behind(program: Path) -> Path:
-    """The compiler that a link leads to; a program with another name (ccache) goes by its own."""
+    """The compiler that a link leads to, except where that has another kind of name (ccache)."""
     behind = files.resolved(program)
     return behind if _COMPILER.search(behind.name) else program
 
@@ -100,7 +100,7 @@ def _version_text(program: Path) -> str | None:
 
 
 def inspect(program: Path, how: str, cxx_standard: int) -> CompilerFinding:
-    """Which compiler that is, and whether its release knows the C++ standard."""
+    """The compiler at that path, and whether its release supports the C++ standard."""
     return _told_by(_version_text(program), program, how, cxx_standard)
 
 
@@ -116,13 +116,13 @@ def _told_by(text: str | None, program: Path, how: str, cxx_standard: int) -> Co
 
 
 def _judged(found: CompilerFinding, newest: int | None, cxx_standard: int) -> CompilerFinding:
-    """``found``, with what it reaches and whether that is enough."""
+    """``found``, with the standard it supports and whether that is enough."""
     if newest is None:
         return found
     problem: TorchMLError | None = None
     if newest < cxx_standard and cxx_standard in STANDARDS:
         least = first_release(found.family, cxx_standard)
-        wanted = f"{found.family} {least} or newer" if least else "a compiler that knows it"
+        wanted = f"{found.family} {least} or newer" if least else "a compiler that supports it"
         problem = CompilerTooOldError(
             f"The C++ compiler {found.where} ({found.version}) is too old: this torch is written "
             f"in C++{cxx_standard} and needs {wanted}."
@@ -132,7 +132,7 @@ def _judged(found: CompilerFinding, newest: int | None, cxx_standard: int) -> Co
 
 
 def _asked(found: CompilerFinding, cxx_standard: int) -> CompilerFinding:
-    """``found``; the compiler itself says what it reaches where its release does not."""
+    """``found``; asks the compiler for the standard it supports if its release is unknown."""
     if found.where is None or not found.runs or found.newest_standard is not None:
         return found
     return _judged(found, newest_compiled(found.where), cxx_standard)
@@ -147,10 +147,10 @@ def _missing(word: str, how: str) -> CompilerFinding:
     message = "no such program"
     if how in _NAMED:
         there = os.sep in word and files.exists(Path(word))
-        what = "is no program that can be run" if there else "does not exist"
+        what = "is not an executable program" if there else "does not exist"
         if not there and how == "--cxx" and len(word.split()) > 1:
-            what += ": --cxx takes one program; CXXFLAGS has its flags"
-        message = f"The C++ compiler {word} named by {how} {what}."
+            what += ": --cxx takes one program; put flags into CXXFLAGS"
+        message = f"The C++ compiler {word} given by {how} {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 
 
@@ -158,8 +158,8 @@ def _refused(found: CompilerFinding, *, taken: bool) -> str:
     if taken or not found.runs:
         return "" if found.problem is None else found.problem.message
     newest = found.newest_standard
-    reaches = f"up to C++{newest}" if newest else "its C++ standards were not asked"
-    return f"{found.version}, {reaches}: one before it counts"
+    reaches = f"up to C++{newest}" if newest else "its C++ standard was not checked"
+    return f"{found.version}, {reaches}: an earlier one is used"
 
 
 def c_compiler_beside(cxx: Path) -> Path | None:
@@ -193,11 +193,11 @@ def _finding(
 
 
 def _candidates(explicit: str | None) -> Iterator[tuple[str, str]]:
-    """Names or paths, and why they are looked at."""
+    """Names or paths, and why they are considered."""
     if explicit is not None:
         yield explicit, "--cxx"
     if value := os.environ.get("CXX"):
-        # CXX may hold a launcher or flags ("ccache g++ -m64"), also a path with spaces.
+        # CXX may contain a launcher or flags ("ccache g++ -m64"), also a path with spaces.
         yield value if files.exists(Path(value)) else _program_in(value), "CXX"
     for environment, how in conda_environments():
         # As conda-forge names it; activating the environment would put it into CXX.
@@ -208,10 +208,10 @@ def _candidates(explicit: str | None) -> Iterator[tuple[str, str]]:
 
 
 def _program_in(command: str) -> str:
-    """The compiler in ``ccache g++ -m64``; the whole where it cannot be told."""
+    """The compiler in ``ccache g++ -m64``; the whole text if it is unclear."""
     try:
         words = [word for word in shlex.split(command) if not word.startswith("-")]
-    except ValueError:  # a quote that is not closed
+    except ValueError:  # an unclosed quote
         return command
     return words[-1] if words else command
 
@@ -226,7 +226,7 @@ def _all_on_path(name: str) -> list[tuple[str, str]]:
 
 
 def _numbered() -> list[str]:
-    """The names that carry a number, g++ before clang++, the newest first."""
+    """The names with a number, g++ before clang++, the newest first."""
     found = {
         (match[1] == "g++", version_tuple(match[2])): match[0]
         for folder, _ in search_path()

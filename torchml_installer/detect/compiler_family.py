@@ -1,4 +1,4 @@
-"""Which C++ compiler answers to a name, and the newest C++ standard that it reaches."""
+"""Which C++ compiler a program is, and the newest C++ standard that it supports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _GCC = re.compile(r"\A\S*(?:g\+\+|c\+\+|gcc|cc)\S* \(")
 
 
 def family_of(text: str) -> str:
-    """Of what a compiler prints for ``--version``; "" for one that is not known here."""
+    """The family of a compiler, from what it prints for ``--version``; "" if unknown."""
     for words, family in (
         ("Apple", "apple-clang"),
         ("oneAPI DPC++/C++", "icpx"),
@@ -42,12 +42,12 @@ def family_of(text: str) -> str:
 
 
 def first_release(family: str, standard: int) -> int | None:
-    """The first one that reaches the standard; None for what is not known here."""
+    """The first release that supports the standard; None if unknown."""
     return _FIRST_RELEASE.get((family, standard))
 
 
 def newest_standard(family: str, version: str) -> int | None:
-    """By the compiler's release: 14 where it reaches none of STANDARDS, None if it is not known."""
+    """By the compiler's release: 14 if it supports none of STANDARDS, None if it is unknown."""
     if first_release(family, STANDARDS[-1]) is None:
         return None
     reached = (
@@ -59,12 +59,12 @@ def newest_standard(family: str, version: str) -> int | None:
 
 
 def newest_compiled(program: Path) -> int:
-    """By asking the compiler, which takes a moment; 14 where it reaches none of STANDARDS."""
+    """By asking the compiler, which takes a moment; 14 if it supports none of STANDARDS."""
     return next((standard for standard in STANDARDS if _compiles(program, standard)), 14)
 
 
 def _compiles(program: Path, standard: int) -> bool:
-    # More than the standard before has: some take an option long before they deserve it.
+    # More than the previous standard: some accept an option long before they support it.
     before = {23: 202002, 20: 201703, 17: 201402}[standard]
     source = f"#if __cplusplus <= {before}L\n#error too old\n#endif\nint main() {{ return 0; }}\n"
     return probe.links(program, source, [f"-std=c++{standard}"])

@@ -24,7 +24,7 @@ _SYSTEM = (
     "/usr/lib/wsl/lib",
     "/run/opengl-driver/lib",
 )
-#: What toolkits have besides programs: NVIDIA's, conda-forge's, Debian's.
+#: What toolkits contain besides programs: NVIDIA's, conda-forge's, Debian's.
 _OWN = ("nvvm", "targets", "include/cuda.h", "lib/nvidia-cuda-toolkit")
 _STUBS = ("lib64/stubs", "lib/stubs", "targets/*/lib/stubs")
 
@@ -32,8 +32,8 @@ _STUBS = ("lib64/stubs", "lib/stubs", "targets/*/lib/stubs")
 def detect_driver() -> Finding:
     """libcuda, as the system's loader finds it: LD_LIBRARY_PATH, its cache, its usual folders.
 
-    A stub has the names of the functions and none of their code: programs link with it, and fail
-    to find any GPU when they run with it.
+    A stub has the names of the functions but not their code: programs can be linked with it, but
+    find no GPU when they run with it.
     """
     looked: list[Place] = []
     for folder, how in _loader_folders():
@@ -42,7 +42,7 @@ def detect_driver() -> Finding:
             looked.append(Place(folder, how, f"no {LIBRARY}"))
             continue
         if is_stub(library):
-            looked.append(Place(folder, how, f"its {LIBRARY} is a stub, good for linking only"))
+            looked.append(Place(folder, how, f"its {LIBRARY} is a stub, for linking only"))
             continue
         looked.append(Place(folder, how))
         return _driver(library, how, tuple(looked))
@@ -77,12 +77,16 @@ def detect_toolkit() -> Finding:
 def _lacks_nvcc(root: Path) -> str:
     if not files.is_file(root / "bin/nvcc"):
         return "no bin/nvcc"
-    # A script that starts a compiler elsewhere, say in /usr/local/bin, makes no toolkit.
-    return "" if any(files.exists(root / name) for name in _OWN) else "its bin/nvcc stands alone"
+    # A script that starts a compiler elsewhere, say in /usr/local/bin, is not a toolkit.
+    return (
+        ""
+        if any(files.exists(root / name) for name in _OWN)
+        else "it has bin/nvcc and nothing else"
+    )
 
 
 def is_stub(library: Path) -> bool:
-    """Whether a libcuda is a toolkit's: it lies in a folder of that name, by whatever links."""
+    """Whether a libcuda is a toolkit's stub: it is in a folder of that name, links resolved."""
     return "stubs" in library.parts or "stubs" in library.resolve().parts
 
 
@@ -119,7 +123,7 @@ def _driver(library: Path | None, how: str, looked: tuple[Place, ...]) -> Findin
         where=library,
         how=how,
         version=match[1] if match else "",
-        hint="Only for models on NVIDIA GPUs; the machines that have them have it.",
+        hint="Only needed to run models on NVIDIA GPUs; machines with such a GPU have it.",
         details=details,
         looked=looked,
     )
@@ -138,7 +142,7 @@ def _loader_folders() -> Iterator[tuple[Path, str]]:
 
 @cache
 def _cached_library() -> Path | None:
-    """Where ldconfig saw it. Its cache is read: the program itself is not on every PATH."""
+    """Where ldconfig found it. Reads its cache, since the program is not on every PATH."""
     try:
         data = Path("/etc/ld.so.cache").read_bytes()
     except OSError:

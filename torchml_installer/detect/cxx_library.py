@@ -1,4 +1,4 @@
-"""libstdc++: which symbol versions the compiler's has, and the one that programs load."""
+"""libstdc++: the symbol versions of the compiler's, and of the one that programs load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib64", "lib64", "lib/*-linux-gnu", "usr
 
 
 def of_compiler(cxx: Path) -> Path | None:
-    """The one that the compiler links with; None if it does not say (clang with libc++)."""
+    """The libstdc++ that the compiler links with; None if it does not say (clang with libc++)."""
     text = quick_output([cxx, f"-print-file-name={NAME}"], timeout=3.0)
     path = Path(text or NAME)
     return path if path.is_absolute() and files.is_file(path) else None

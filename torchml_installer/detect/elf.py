@@ -1,8 +1,9 @@
-"""What a program or library of Linux says of itself: the libraries it loads, its run path, and the
-symbols that it takes from others.
+"""Reads which libraries a Linux program or library loads, its run path, and the symbols that it
+takes from others.
 
-Reads the tables that the loader itself goes by (System V ABI, "Dynamic Section"; the hash table is
-GNU's). Touches a few pages of a file, however large that is.
+Reads the tables that the loader uses (System V ABI, "Dynamic Section"; the hash table is GNU's),
+and so only a few pages of a file, however large that is. pyelftools takes a hundred times as long
+for the symbols of torch's libraries, and longer than all of ``doctor`` may.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from pathlib import Path
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRINGS, _SYMBOLS, _RPATH, _RUNPATH, _GNU_HASH = 1, 5, 6, 15, 29, 0x6FFFFEF5
 _WEAK = 2
-#: What reading raises for a file that is none of these, or damaged.
+#: What reading raises for another kind of file, or a damaged one.
 _UNREADABLE = (OSError, ValueError, LookupError, struct.error)
 
 
 @dataclass(frozen=True)
 class Facts:
     """needed: names of libraries; run_path: folders, with ``$ORIGIN`` filled in; run_path_first:
-    whether they count before LD_LIBRARY_PATH; undefined: symbols that others have to bring (weak
-    ones, which nobody has to, left out)."""
+    whether they are searched before LD_LIBRARY_PATH; undefined: symbols that other libraries must
+    define (without weak ones, which may stay undefined)."""
 
     needed: tuple[str, ...] = ()
     run_path: tuple[Path, ...] = ()
@@ -35,7 +36,7 @@ class Facts:
 
 
 def facts(path: Path) -> Facts | None:
-    """None for what is no such file (a script, another system's library), or cannot be read."""
+    """None for another kind of file (a script, another system's library), or if unreadable."""
     try:
         with _opened(path) as tables:
             first, later = list(tables.texts(_RPATH)), list(tables.texts(_RUNPATH))
@@ -53,7 +54,7 @@ def facts(path: Path) -> Facts | None:
 def missing(symbols: Iterable[str], libraries: Iterable[Path]) -> list[str]:
     """The symbols that none of the libraries defines, in their order.
 
-    Empty where none of the libraries can be read: nothing can be told then.
+    Empty if none of the libraries can be read, since nothing is known then.
     """
     left, read = list(symbols), False
     for path in libraries:
@@ -64,7 +65,7 @@ def missing(symbols: Iterable[str], libraries: Iterable[Path]) -> list[str]:
 
 
 def defines(path: Path, symbol: str) -> bool:
-    """Whether a library brings a symbol; False where it cannot be read."""
+    """Whether a library defines a symbol; False if it cannot be read."""
     with contextlib.suppress(*_UNREADABLE), _opened(path) as tables:
         return tables.defines(symbol.encode())
     return False
@@ -87,15 +88,15 @@ def _opened(path: Path) -> Iterator[_Tables]:
 
 
 class _Tables:
-    """The dynamic tables of a file of 64 bits, the lower byte first."""
+    """The dynamic tables of a 64-bit little-endian file."""
 
     def __init__(self, data: mmap.mmap) -> None:
         if data[:6] != b"\x7fELF\x02\x01":
-            raise ValueError("not such a file")
+            raise ValueError("not a 64-bit little-endian ELF file")
         self.data = data
         (start,) = struct.unpack_from("<Q", data, 32)
         size, number = struct.unpack_from("<HH", data, 54)
-        #: (address, size, place in the file) of what the loader maps.
+        #: (address, size, offset in the file) of the segments that the loader maps.
         self.loaded: list[tuple[int, int, int]] = []
         dynamic = 0, 0
         for header in range(start, start + size * number, size):
@@ -113,13 +114,13 @@ class _Tables:
         self.hash = self._place(values[_GNU_HASH])
 
     def texts(self, kind: int) -> Iterator[str]:
-        """The values of all entries of that kind, which are texts."""
+        """The values of all entries of that kind, which are strings."""
         for tag, value in self.entries:
             if tag == kind:
                 yield os.fsdecode(self._text(value))
 
     def undefined(self) -> Iterator[str]:
-        # The hash table leaves them out, and they come before all others.
+        # They are not in the hash table, and come before all others.
         (first_hashed,) = struct.unpack_from("<I", self.data, self.hash + 4)
         for number in range(1, first_hashed):
             name, info, _, section = struct.unpack_from("<IBBH", self.data, self._symbol(number))
@@ -155,7 +156,7 @@ class _Tables:
         return self.data[start:end]
 
     def _place(self, address: int) -> int:
-        """Where in the file lies what is loaded to that address."""
+        """The offset in the file of what is loaded at that address."""
         for start, length, offset in self.loaded:
             if start <= address < start + length:
                 return address - start + offset

@@ -1,4 +1,4 @@
-"""KIM-API: its CMake packages for building items, and the program that knows its collections."""
+"""KIM-API: its CMake packages for building items, and the program that lists its collections."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def detect(explicit: Path | None = None) -> KimFinding:
             looked.append(place)
             continue
         finding = inspect(place.where, place.how)
-        # A place that the user named is never passed over for another one.
+        # A place that the user named is never skipped for another one.
         named = place.how in ("--kim-root", _VARIABLE)
         if finding is None:
-            refused = "there is no KIM-API"
+            refused = "no KIM-API there"
         elif finding.problem is not None:
             refused = finding.problem.message
         else:
-            refused = f"{finding.version}: one before it counts" if chosen else ""
+            refused = f"{finding.version}: an earlier one is used" if chosen else ""
         looked.append(replace(place, refused=refused))
         if named and finding is None:
             reason = files.obstacle(place.where)
@@ -67,7 +67,7 @@ def detect(explicit: Path | None = None) -> KimFinding:
     chosen = chosen or incomplete
     if chosen is None:
         places = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"
-        chosen = _finding(problem=NoKimApiError(f"No KIM-API found: looked at {places}."))
+        chosen = _finding(problem=NoKimApiError(f"No KIM-API found: searched {places}."))
     return replace(chosen, looked=tuple(looked))
 
 
@@ -115,7 +115,7 @@ def _finding(
 
 
 def _candidates(explicit: Path | None) -> Iterator[Place]:
-    """Prefixes to look at, and places that lead to none, which say why."""
+    """Prefixes to consider, and places without one, each with the reason."""
     if explicit is not None:
         yield Place(_prefix_above(explicit.absolute()), "--kim-root")
     if value := os.environ.get(_VARIABLE):

@@ -1,4 +1,4 @@
-"""KIM's collections: the folders in which a KIM-API looks for drivers and models."""
+"""KIM's collections: the folders in which a KIM-API searches for drivers and models."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _ITEMS = {ItemKind.DRIVER: "drivers", ItemKind.MODEL: "models"}
 
 
 def detect(kim: KimFinding) -> Finding:
-    """Each collection's folders, by the answers of the KIM-API itself, and whether items can be
-    installed there; where the driver is, under the name that published models ask for."""
+    """Each collection's folders, as the KIM-API itself gives them, and whether items can be
+    installed there; where the driver is, under the name that published models use."""
     if kim.collections_info is None:
         nothing = Place(Path("kim-api-collections-info"), "the KIM-API", "there is none")
         return _finding(hint="They come with the KIM-API.", looked=(nothing,))
     collections = Collections(kim.collections_info, PATIENCE)
     asked = [(collection, kind) for collection in Collection for kind in _ITEMS]
-    # All at once, on a machine of few cores too: then all of them hang for the same ten seconds.
+    # All at once, even on few cores: if they hang, all of them do so in the same ten seconds.
     with ThreadPoolExecutor(len(asked) + 1) as pool:
         found = pool.submit(collections.find, ItemKind.DRIVER, DEFAULT_DRIVER_NAME)
         places = [pool.submit(_place, collections, *pair) for pair in asked]
@@ -50,7 +50,7 @@ def detect(kim: KimFinding) -> Finding:
             return _finding(problem=error, looked=(asked_for,))
     if driver is None:
         return _finding(
-            looked=looked, hint="The driver is in none: `torchml-install driver` installs it."
+            looked=looked, hint="None has the driver: `torchml-install driver` installs it."
         )
     how = f"the driver is there: {driver.name}"
     built_with, problem = _torch_of(driver)
@@ -59,9 +59,9 @@ def detect(kim: KimFinding) -> Finding:
 
 
 def _torch_of(driver: InstalledItem) -> tuple[str, TorchMLError | None]:
-    """Which torch the driver was built with, as far as that is known, and why it has no use of it.
+    """The torch that the driver was built with, if known, and why that no longer fits.
 
-    Torch keeps its interface within a series (2.7.0, 2.7.1), and not from one to the next.
+    Torch keeps its binary interface within a series (2.7.0, 2.7.1), but not between series.
     """
     place = driver.folder / driver.name
     built_with = receipts.made_from("driver", driver.name, place).get("torch", "")
@@ -70,13 +70,13 @@ def _torch_of(driver: InstalledItem) -> tuple[str, TorchMLError | None]:
         return "", None
     now = torch.inspect(Path(root), "the driver")
     if now.where is None:
-        changed = "which is no longer there"
+        changed = "which no longer exists"
     elif version_tuple(now.version)[:2] != version_tuple(version)[:2]:
         changed = f"which is {now.version} now"
     else:
         return built_with, None
     message = f"The driver in {place} was built with torch {built_with}, {changed}."
-    return built_with, LibraryNotLoadableError(message, "`torchml-install driver` builds it again.")
+    return built_with, LibraryNotLoadableError(message, "`torchml-install driver` rebuilds it.")
 
 
 def _place(collections: Collections, collection: Collection, kind: ItemKind) -> Place:
@@ -86,8 +86,8 @@ def _place(collections: Collections, collection: Collection, kind: ItemKind) -> 
     except CollectionUnsetError:
         return Place(Path(f"${VARIABLES[kind]}"), how, "not set")
     if not files.exists(folder):
-        return Place(folder, how, "not there yet")
-    return Place(folder, how, "" if os.access(folder, os.W_OK) else "not writable for you")
+        return Place(folder, how, "does not exist yet")
+    return Place(folder, how, "" if os.access(folder, os.W_OK) else "not writable by you")
 
 
 def _finding(

@@ -1,8 +1,8 @@
-"""torch_scatter and torch_sparse as C++ libraries: what they are called, and where they are kept.
+"""torch_scatter and torch_sparse as C++ libraries: their names and places.
 
-Both are optional: the driver has the operators that models call. The originals are used where a
-driver was built with ``TorchScatter_ROOT`` or ``TorchSparse_ROOT`` set and
-``KIM_MODEL_OPERATORS=extension`` asks for them.
+Both are optional: the driver has the operators that models call. The originals are used if the
+driver was built with ``TorchScatter_ROOT`` or ``TorchSparse_ROOT`` set, and
+``KIM_MODEL_OPERATORS=extension`` selects them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class TorchExtension:
     """One of the libraries.
 
     name: word for ``deps --with``. package: the name on PyPI. version: the release we build.
-    sha256: of its source archive. variable: of the environment, names its root.
+    sha256: its source archive's. variable: the environment variable that names its root.
     library: the library's name, without ``lib`` and suffix.
     """
 
@@ -41,21 +41,21 @@ class TorchExtension:
 
     @property
     def finding(self) -> str:
-        """Name of what ``doctor`` says about it."""
+        """The name of its finding in ``doctor``."""
         return self.package.replace("_", "-")
 
     @property
     def option(self) -> str:
-        """Of ``driver``, names its root as the variable does."""
+        """The option of ``driver`` that names its root, like the variable."""
         return f"--{self.name}-root"
 
     @property
     def archive(self) -> str:
-        """File name of the source distribution."""
+        """The file name of the source distribution."""
         return f"{self.title}.tar.gz"
 
     def library_in(self, root: Path) -> Path | None:
-        """The library of an installation, None if there is none in that folder."""
+        """The library of an installation, None if the folder has none."""
         for pattern in ("lib", "lib64", "lib/*-linux-gnu*"):
             for folder in files.matching(root, pattern):
                 path = folder / f"lib{self.library}.so"
@@ -88,12 +88,12 @@ EXTENSIONS = {
 
 
 def default_prefix(torch_version: str) -> Path:
-    """Where libraries built for a version of torch are kept, unless the user names a place."""
+    """Where libraries built for a version of torch go, unless the user names a place."""
     return data_folder() / "deps" / f"torch-{torch_version or 'unknown'}"
 
 
 def read_record(root: Path) -> dict[str, str]:
-    """What an installation of ours was built from; empty if it is not ours, or not readable."""
+    """What an installation of ours was built from; empty if it is not ours, or unreadable."""
     try:
         record = json.loads((root / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""libdescriptor's shared library: what it is called, and where it is kept.
+"""libdescriptor's shared library: its names and places.
 
-It is optional: the driver has descriptors of its own. It is opened at run time where
-``KIM_MODEL_DESCRIPTOR_BACKEND=libdescriptor`` asks for it.
+It is optional: the driver has its own descriptors. It is opened at run time if
+``KIM_MODEL_DESCRIPTOR_BACKEND=libdescriptor`` selects it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from torchml_installer.support import files
 from torchml_installer.support.paths import data_folder
 
 VERSION = "0.2.3"
-#: Of the environment: names the root, when the driver is built and when it runs.
+#: The environment variable that names its root, when the driver is built and when it runs.
 VARIABLE = "LIBDESCRIPTOR_ROOT"
-#: Of ``driver``: names the root as the variable does.
+#: The option of ``driver`` that names the root, like the variable.
 OPTION = "--libdescriptor-root"
-#: As its folder is called below a prefix.
+#: The name of its folder below a prefix.
 TITLE = f"libdescriptor-{VERSION}"
 LIBRARY = "libdescriptor.so"
 
 
 def library_in(root: Path) -> Path | None:
-    """The library of an installation, None if there is none in that folder."""
+    """The library of an installation, None if the folder has none."""
     for folder in ("lib", "lib64"):
         path = root / folder / LIBRARY
         if files.is_file(path):

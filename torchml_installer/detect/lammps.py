@@ -1,7 +1,7 @@
 """LAMMPS with its KIM package.
 
-``lmp -h`` would say what is built in, but takes half a second to start MPI; the libraries' own
-text says the same at once.
+``lmp -h`` lists what is built in, but takes half a second to start MPI; the text inside the
+libraries says the same at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torchml_installer.errors import MissingForQuickstartError, TorchMLError
 from torchml_installer.support import files
 
 _HINT = "`sudo apt install lammps` or `conda install -c conda-forge lammps`, to run LAMMPS."
-#: What is looked for in a whole library begins with plain text, which is quick to find.
+#: Patterns for a whole library begin with plain text, which is quick to find.
 _YEAR = re.compile(rb" 20\d\d\x00")
 _DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00\Z")
 #: The KIM-API's library, and a class of LAMMPS's KIM package: the library may be built in.
@@ -30,10 +30,10 @@ _LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.so(?:\.\d+)*")
 
 
 def detect() -> Finding:
-    """The first of lmp, lmp_mpi and lmp_serial on PATH counts, with KIM or without."""
+    """The first of lmp, lmp_mpi and lmp_serial on PATH, with or without KIM."""
     found = [(name, which_all(name)) for name in ("lmp", "lmp_mpi", "lmp_serial")]
     looked = [
-        Place(program, how, "one before it counts")
+        Place(program, how, "an earlier one is used")
         for _, all_of in found
         for program, how in all_of
     ]
@@ -52,7 +52,7 @@ def detect() -> Finding:
             "`conda install -c conda-forge lammps`.",
         )
     looked[0] = Place(program, how, "" if problem is None else problem.message)
-    details = {"KIM": f"cannot be told, {seen.unknown}"} if seen.unknown else {}
+    details = {"KIM": f"unknown, {seen.unknown}"} if seen.unknown else {}
     return Finding(
         name="lammps",
         title="LAMMPS with KIM",
@@ -67,7 +67,7 @@ def detect() -> Finding:
 
 
 def compared(found: Finding, mpi: Finding) -> Finding:
-    """``found``, with whether the mpirun at hand is of the MPI that LAMMPS was built with."""
+    """``found``, with whether the available mpirun belongs to LAMMPS's MPI."""
     family = found.details.get("MPI", "")
     launcher = launcher_family(mpi.version)
     if not family or not launcher:
@@ -78,7 +78,7 @@ def compared(found: Finding, mpi: Finding) -> Finding:
 
 @dataclass(frozen=True)
 class _Seen:
-    """has_kim: None where that cannot be told, for the reason ``unknown``. libraries: names of
+    """has_kim: None if that is unknown, for the reason ``unknown``. libraries: names of
     liblammps that are loaded."""
 
     has_kim: bool | None = None
@@ -89,7 +89,7 @@ class _Seen:
 
 
 def _look_into(program: Path) -> _Seen:
-    """Of a program and the library that it loads."""
+    """Looks into a program and the library that it loads."""
     seen = _scan(program)
     if seen.has_kim:
         return seen
@@ -105,7 +105,7 @@ def _look_into(program: Path) -> _Seen:
 
 
 def _library_folders(program: Path) -> Iterator[Path]:
-    """Where the loader would look for a program's libraries, and beside it."""
+    """Where the loader searches for a program's libraries, and beside the program."""
     for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         if part:
             yield Path(part)
@@ -119,7 +119,7 @@ def _library_folders(program: Path) -> Iterator[Path]:
 
 def _scan(binary: Path) -> _Seen:
     facts = elf.facts(binary)
-    # Quicker than a search of the whole file, and without what it merely mentions.
+    # Faster than a search of the whole file, and without libraries that it merely mentions.
     needed = "\0".join(facts.needed).encode() if facts else b""
     try:
         with (
@@ -138,7 +138,7 @@ def _scan(binary: Path) -> _Seen:
 
 
 def _version(data: mmap.mmap) -> str:
-    """LAMMPS's versions are dates."""
+    """LAMMPS's version, which is a date."""
     for year in _YEAR.finditer(data):
         if date := _DATE.search(data[max(0, year.start() - 8) : year.end()]):
             return date[1].decode()

@@ -1,4 +1,4 @@
-"""libdescriptor: optional, see ``libdescriptor.py`` one folder up."""
+"""libdescriptor: optional, see ``known_libdescriptor.py``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from torchml_installer.support import receipts
 
 _INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
 
-#: How a user names one → what leaves it out.
+#: How a user names one → how to undo that.
 _UNDO = {OPTION: f"Leave out {OPTION}", VARIABLE: f"Unset {VARIABLE}"}
 
 
@@ -32,7 +32,7 @@ def detect(explicit: Path | None = None, environment: Mapping[str, str] | None =
     """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, the active Python's conda environment, and where
     ``deps`` puts it.
 
-    What was found is asked for a value and a derivative, in a process of its own.
+    The library is tested with a value and a derivative, in a separate process.
 
     A folder that the variable names is the only one considered, as in the driver's build.
     explicit: the one that ``driver``'s option names. environment: variables that the process gets
@@ -85,7 +85,7 @@ def problem_of(library: Path, environment: Mapping[str, str] | None = None) -> s
     if done.returncode == 0:
         return None
     if done.returncode < 0:
-        return f"it ends the process (signal {-done.returncode})"
+        return f"it crashes (signal {-done.returncode})"
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"exit code {done.returncode}"
 

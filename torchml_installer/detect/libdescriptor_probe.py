@@ -1,9 +1,9 @@
-"""Asks a libdescriptor for one value and its derivative, which are known in closed form.
+"""Tests a libdescriptor with a value and its derivative that are known in closed form.
 
     python -m torchml_installer.detect.libdescriptor_probe LIBRARY
 
-Ends with 0 if they are right, with 1 and a line on stderr if they are not. A library that is
-something else can end the process in any way: this runs in a process of its own.
+Ends with 0 if they are right, with 1 and a line on stderr if they are not. Another kind of library
+can end the process in any way, so this runs in a separate process.
 
 The symmetry function g2 of two particles at a distance r (J. Behler and M. Parrinello, Phys. Rev.
 Lett. 98, 146401 (2007)): exp(-eta (r - shift)^2) (cos(pi r / cutoff) + 1) / 2.
@@ -39,7 +39,7 @@ _GRADIENT = f"_ZN10Descriptor20gradient_single_atomE{_ARGUMENTS}S1_S1_PNS_14Desc
 
 
 class _String(ctypes.Structure):
-    """libstdc++'s std::string, for texts that do not fit into it."""
+    """libstdc++'s std::string, for strings too long to be stored inside it."""
 
     _fields_ = (
         ("data", ctypes.c_char_p),
@@ -58,7 +58,7 @@ def known() -> tuple[float, float]:
 
 
 def computed(library: str) -> tuple[float, float]:
-    """The same two from a library; OSError or AttributeError if it is something else."""
+    """The same two from a library; OSError or AttributeError for another kind of library."""
     functions = ctypes.CDLL(library)
     make, compute, gradient = (functions[name] for name in (_MAKE, _COMPUTE, _GRADIENT))
     make.restype = ctypes.c_void_p

@@ -1,4 +1,4 @@
-"""Which file the loader of Linux takes for a library, without starting the program (ld.so(8))."""
+"""Which file Linux's loader (ld.so(8)) finds for a library, without starting the program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LDCONFIG = "/sbin/ldconfig"
 
 
 def library(name: str, wanted_by: Path) -> Path | None:
-    """The file that a program or library gets for a name it was linked with; None: none."""
+    """The file that a program or library gets for a name it was linked with, if any."""
     facts = elf.facts(wanted_by)
     run_path = facts.run_path if facts else ()
     first = facts is not None and facts.run_path_first
@@ -33,7 +33,7 @@ def library_path() -> list[Path]:
 
 
 def preloaded() -> Iterator[Path]:
-    """The libraries that LD_PRELOAD puts into every program, as far as they are there."""
+    """The libraries that LD_PRELOAD puts into every program, those that exist."""
     for part in re.split(r"[:\s]+", os.environ.get("LD_PRELOAD", "")):
         if not part:
             continue

@@ -1,4 +1,4 @@
-"""Environment modules (Lmod, Tcl modules) of clusters: what is loaded decides what is found."""
+"""Environment modules (Lmod, Tcl modules) of clusters, which decide what is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torchml_installer.support import files
 
 
 def detect() -> Finding:
-    """Looks at LMOD_CMD and MODULESHOME; what is loaded stands in LOADEDMODULES."""
+    """Looks at LMOD_CMD and MODULESHOME; LOADEDMODULES lists what is loaded."""
     looked: list[Place] = []
     for name, family in (("LMOD_CMD", "Lmod"), ("MODULESHOME", "modules")):
         value = os.environ.get(name)
@@ -35,6 +35,6 @@ def detect() -> Finding:
     return Finding(
         name="modules",
         title="modules",
-        hint="Nothing to do: this machine has no environment modules, or this shell none.",
+        hint="Nothing to do: this machine, or this shell, has no environment modules.",
         looked=tuple(looked),
     )

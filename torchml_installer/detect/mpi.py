@@ -1,4 +1,4 @@
-"""MPI: runs LAMMPS on several processes. Which family it is decides what it works with."""
+"""MPI: runs LAMMPS on several processes. Its family decides what it works with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def detect() -> Finding:
     for name in ("mpirun", "mpiexec"):
         for program, how in which_all(name):
             if found is not None:
-                looked.append(Place(program, how, "one before it counts"))
+                looked.append(Place(program, how, "an earlier one is used"))
                 continue
             text = quick_output([program, "--version"], timeout=3.0)
             looked.append(Place(program, how, "" if text else "does not run"))
@@ -55,20 +55,20 @@ def detect() -> Finding:
 
 
 def _compiler_wrappers(looked: list[Place]) -> list[str]:
-    """Each one once, with its family; adds where they were looked for to ``looked``."""
+    """Each one once, with its family; adds the places searched to ``looked``."""
     found: dict[Path, str] = {}
     for name in _WRAPPERS:
         programs = which_all(name)
         if not programs:
             looked.append(Place(Path(name), "PATH", "no such program"))
         for program, how in programs:
-            # Open MPI has one program of many names.
+            # Open MPI has one program with many names.
             again = files.resolved(program) in found
-            looked.append(Place(program, how, "the same as one before it" if again else ""))
+            looked.append(Place(program, how, "the same as an earlier one" if again else ""))
             if not again:
                 text = f"{wrapper_family(program)} {program}".strip()
                 found[files.resolved(program)] = text
-    # Cray's compilers take MPI from a module, and have no wrapper for it.
+    # Cray's compilers take MPI from a module, without a wrapper.
     cray = which("CC") if "CRAYPE_VERSION" in os.environ else None
     if cray is not None:
         loaded = "CRAY_MPICH_VERSION" in os.environ
@@ -79,7 +79,7 @@ def _compiler_wrappers(looked: list[Place]) -> list[str]:
 
 
 def launcher_family(text: str) -> str:
-    """Of what ``mpirun --version`` prints, or a finding says; "" if unknown."""
+    """The family, from the output of ``mpirun --version`` or a finding; "" if unknown."""
     for words, family in (
         ("Open MPI", "Open MPI"),
         ("Open-MPI", "Open MPI"),
@@ -95,7 +95,7 @@ def launcher_family(text: str) -> str:
 
 
 def wrapper_family(program: Path) -> str:
-    """Of a compiler wrapper, by the command it would run; "" if unknown."""
+    """The family of a compiler wrapper, by the command it would run; "" if unknown."""
     text = quick_output([program, "-show"], timeout=3.0) or ""
     if re.search(r"-lmpich|mpich", text):
         return "MPICH"
@@ -103,16 +103,16 @@ def wrapper_family(program: Path) -> str:
         return "Intel MPI"
     if re.search(r"openmpi|open-mpi|-lmpi_cxx|-lopen-", text):
         return "Open MPI"
-    # Open MPI 5 has none of these words when it lies in a prefix of its own.
+    # Open MPI 5 has none of these words when it is in a separate prefix.
     showme = quick_output([program, "--showme:version"], timeout=3.0) or ""
     return "Open MPI" if "Open MPI" in showme else ""
 
 
 def library_family(binary: bytes | mmap.mmap) -> str:
-    """Of the MPI library that a program's or library's text names; "" if there is none.
+    """The family of the MPI library that a program or library names; "" if there is none.
 
     MPICH and its descendants share one binary interface, libmpi.so.12, Intel's among them; Cray's
-    is called after the compiler, libmpi_gnu_103.so.12.
+    is named after the compiler, libmpi_gnu_103.so.12.
     """
     if _MPICH.search(binary):
         return "MPICH"

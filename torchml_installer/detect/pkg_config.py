@@ -1,4 +1,4 @@
-"""pkg-config: one of the ways in which the KIM-API is found."""
+"""pkg-config: one of the ways to find the KIM-API."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def detect() -> Finding:
         how=found[1] if found else "",
         version=version or "",
         looked=places("pkg-config"),
-        hint="`sudo apt install pkg-config` (only helps to find the KIM-API).",
+        hint="`sudo apt install pkg-config` (it only helps to find the KIM-API).",
     )

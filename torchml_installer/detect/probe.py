@@ -1,6 +1,6 @@
-"""Asks a compiler to build a small program: what a build would do, in a fraction of a second.
+"""Has a compiler build a small program: what a build would do, in a fraction of a second.
 
-What went well is remembered for that compiler and these options, so that ``doctor`` asks once.
+Success is remembered for that compiler and those options, so that ``doctor`` asks only once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def links(
     try:
         before = shlex.split(os.environ.get("CXXFLAGS", ""))
         after = [*shlex.split(os.environ.get("LDFLAGS", "")), *options]
-    except ValueError:  # a quote that is not closed: the build will say so
+    except ValueError:  # an unclosed quote: the build will say so
         return True
     facts = [compiler, _stamp(compiler), source, before, after]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:20]
@@ -86,7 +86,7 @@ def _known() -> list[str]:
 
 
 def _remember(keys: Sequence[str]) -> None:
-    # Nothing is lost but time if it cannot be written, or another process writes at once.
+    # Only time is lost if it cannot be written, or if another process writes at once.
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         partial = _file().with_suffix(f".{os.getpid()}.partial")

@@ -1,4 +1,4 @@
-"""Looking for programs on PATH and beside the active Python."""
+"""Finds programs on PATH and beside the active Python."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torchml_installer.support.user_python import user_python
 def python_program_folder() -> Path:
     """Where pip puts programs of the active Python (a virtual environment's ``bin``).
 
-    It is searched even when the environment was not activated, so that
+    It is searched even if the environment is not activated, so that
     ``.venv/bin/torchml-install`` finds the cmake and ninja of ``.venv``.
     """
     return user_python().program_folder
 
 
 def python_program_folders() -> tuple[Path, ...]:
-    """That folder, and the one where pip puts programs if it may not write there (~/.local/bin)."""
+    """That folder, and the one that pip uses if it cannot write there (~/.local/bin)."""
     folders = [python_program_folder()]
     if user_python().has_user_site:
         folders.append(user_path("scripts"))
@@ -38,7 +38,7 @@ def conda_environment() -> Path | None:
 
 
 def conda_environments() -> list[tuple[Path, str]]:
-    """The activated one and the active Python's: (folder, how it was found), none twice."""
+    """The activated one and the active Python's: (folder, how it was found), without repeats."""
     found = {}
     if value := os.environ.get("CONDA_PREFIX"):
         found[Path(value)] = "CONDA_PREFIX"
@@ -48,7 +48,7 @@ def conda_environments() -> list[tuple[Path, str]]:
 
 
 def search_path() -> list[tuple[Path, str]]:
-    """The folders in which programs are looked for: (folder, how it was found), none twice.
+    """The folders searched for programs: (folder, how it was found), without repeats.
 
     On many systems /bin is a link to /usr/bin, and both are on PATH.
     """
@@ -65,18 +65,18 @@ def _search_path(path: str, pythons: tuple[Path, ...]) -> list[tuple[Path, str]]
 
 
 def which_all(name: str) -> list[tuple[Path, str]]:
-    """Every program of that name: (path, how it was found), first choice first."""
+    """Every program of that name: (path, how it was found), the first choice first."""
     found = [(shutil.which(name, path=str(folder)), how) for folder, how in search_path()]
     return [(Path(program), how) for program, how in found if program]
 
 
 def places(name: str) -> tuple[Place, ...]:
-    """Every program of that name: the first is taken."""
+    """Every program of that name; the first one is used."""
     found = which_all(name)
     if not found:
         return (Place(Path(name), "PATH", "no such program"),)
     first, *others = (Place(program, how) for program, how in found)
-    return (first, *(replace(place, refused="one before it counts") for place in others))
+    return (first, *(replace(place, refused="an earlier one is used") for place in others))
 
 
 def which(name: str) -> tuple[Path, str] | None:

@@ -1,5 +1,5 @@
-"""The potentials that OpenKIM publishes, as a package installs them: the quickstart compares with
-one of them."""
+"""The potentials that OpenKIM publishes, as a package installs them; the quickstart compares its
+model with one of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torchml_installer.detect.record import Finding, Place, first_with
 from torchml_installer.support import files
 from torchml_installer.support.paths import home_folder
 
-#: The potential's name without its version, of which any gives the same numbers: Debian 12 has 005,
-#: the testing one (forky) 006.
+#: The potential's name without its version, since all versions give the same results: Debian 12
+#: has 005, the testing one (forky) 006.
 REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662"
 _VARIABLE = "KIM_API_PORTABLE_MODELS_DIR"
 _FOLDERS = ("lib*/openkim-models", "lib*/kim-api", "lib/*/kim-api")
 
 
 def detect() -> Finding:
-    """Looks where the KIM-API's own package has them, then in the user's collections, for the one
-    that stands for them all."""
+    """Looks for one potential on behalf of all, beside the KIM-API and then in the user's
+    collections."""
     found, looked = first_with(_folders(), _lacks)
     return Finding(
         name="openkim-models",

@@ -1,4 +1,4 @@
-"""The user's Python: whose torch, packages and headers count, and why."""
+"""The user's Python: the one whose torch, packages and headers are used, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torchml_installer.support.user_python import in_tool_environment, user_pyth
 
 
 def detect() -> Finding:
-    """That of VIRTUAL_ENV or CONDA_PREFIX, or the one that runs this program."""
+    """The Python of VIRTUAL_ENV or CONDA_PREFIX, or the one that runs this program."""
     python = user_python()
     passed = tuple(Place(folder, how, reason) for folder, how, reason in python.passed)
     problem = None

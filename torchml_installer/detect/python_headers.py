@@ -1,4 +1,4 @@
-"""Python's own C headers, which the Python module torchml_driver is compiled with."""
+"""Python's C headers, which are needed to compile the Python module torchml_driver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchml_installer.support.user_python import user_python
 
 
 def detect() -> Finding:
-    """Of the active Python. Debian and its relatives pack them apart from Python itself."""
+    """Those of the active Python. Debian and its relatives package them separately."""
     python = user_python()
     folder = python_path("include")
     found = files.is_file(folder / "Python.h")

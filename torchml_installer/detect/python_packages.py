@@ -12,16 +12,16 @@ from torchml_installer.support import files
 from torchml_installer.support.user_python import in_tool_environment, user_python
 
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
-#: The one that this program builds, and PyPI does not have.
+#: The package that this program builds, and that PyPI does not have.
 _OURS = "torchml_driver"
-#: Package → what it is good for.
+#: Package → its purpose.
 PACKAGES = {
     _OURS: "to run models in ASE without KIM",
     "numpy": "for the Python module torchml_driver",
     "vesin": "for the Python module torchml_driver",
     "pybind11": "to build the Python module torchml_driver",
     "ase": "to run models in ASE",
-    "kimpy": "to run KIM models in ASE; compiles for some minutes",
+    "kimpy": "to run KIM models in ASE; takes some minutes to compile",
 }
 #: The oldest pybind11 that the module compiles with; and, by pybind11's own releases, the first one
 #: for a release of Python or NumPy, the oldest before newer ones. CheckPybind11.cmake has the same.
@@ -35,7 +35,7 @@ _PYBIND11_FOR = (
 
 
 def detect(name: str) -> Finding:
-    """One of PACKAGES: what the active Python would import counts, whatever pip's notes say."""
+    """Finds one of PACKAGES: the one that the active Python would import, whatever pip recorded."""
     folder = folder_of(name)
     if folder is not None:
         return Finding(
@@ -48,9 +48,9 @@ def detect(name: str) -> Finding:
         )
     install = f"{shlex.quote(user_python().executable)} -m pip install {name}"
     if (notes := _notes(name)) is not None:
-        # pip takes its own notes for the package, and would install nothing.
+        # pip would take its records for the package, and install nothing.
         install = f"{install} --ignore-installed"
-        why = f"half removed: pip's notes are there, the package {name} is not"
+        why = f"half removed: pip's records are there, but the package {name} is not"
         looked = (*places(name, None), Place(notes, "the active Python", why))
     else:
         looked = places(name, None)
@@ -58,14 +58,14 @@ def detect(name: str) -> Finding:
         install = "torchml-install driver"
     hint = f"`{install}` ({PACKAGES[name]})."
     if in_tool_environment(user_python()) is not None:
-        hint = f"Activate the environment that is to have it ({PACKAGES[name]})."
+        hint = f"Activate the environment to install it into ({PACKAGES[name]})."
     return Finding(name=name, title=name, hint=hint, looked=looked)
 
 
 def folder_of(name: str) -> Path | None:
     """The folder of a package of the active Python.
 
-    None if it has none, or no more than folders that a removal has left behind.
+    None if there is none, or only folders that a removal left behind.
     """
     try:
         spec = user_python().find_spec(name)
@@ -77,13 +77,13 @@ def folder_of(name: str) -> Path | None:
 
 
 def version_of(name: str) -> str:
-    """As pip notes it; "" where it does not.
+    """The version that pip recorded; "" if none.
 
-    Read as text: importlib.metadata takes longer to be imported than all else that is looked at.
+    Read as text, since importing importlib.metadata takes longer than everything else here.
     """
     if (notes := _notes(name)) is None:
         return ""
-    # One folder, or of old installations one file; what is half removed can lack the very file.
+    # One folder, or one file for old installations; half removed packages can lack that file.
     for file in (notes / "METADATA", notes / "PKG-INFO", notes):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
@@ -95,16 +95,16 @@ def version_of(name: str) -> str:
 
 
 def places(name: str, found: Path | None) -> tuple[Place, ...]:
-    """Where Python looks for a package, up to the folder in which it was found."""
+    """Where Python searches for a package, up to the folder in which it was found."""
     looked = tuple(_searched(name, found))
     if found is None or any(not place.refused for place in looked):
         return looked
-    # Not below a folder of the list: what an installation for developers leads to.
+    # Not below a folder of the list: an editable installation.
     return (*looked, Place(found, "the active Python"))
 
 
 def pybind11_cmake_folder() -> Path | None:
-    """What CMake wants as ``pybind11_DIR``, without importing pybind11."""
+    """The value for CMake's ``pybind11_DIR``, without importing pybind11."""
     package = folder_of("pybind11")
     if package is None:
         return None
@@ -113,8 +113,8 @@ def pybind11_cmake_folder() -> Path | None:
 
 
 def pybind11_wanted() -> tuple[str, str]:
-    """The oldest pybind11 that will do here, and what asks for it, for example "NumPy 2.4.6"."""
-    # Without a NumPy, pip brings a new one.
+    """The oldest pybind11 that works here, and what needs it, for example "NumPy 2.4.6"."""
+    # Without a NumPy, pip installs a new one.
     here = {"Python": user_python().release, "NumPy": version_of("numpy") or "2"}
     least, asks = _PYBIND11_LEAST, "the Python module torchml_driver"
     for what, since, knows in _PYBIND11_FOR:
@@ -133,7 +133,7 @@ def _searched(name: str, found: Path | None) -> Iterator[Place]:
 
 
 def _notes(name: str) -> Path | None:
-    """The folder in which pip keeps what it knows of a package."""
+    """The folder with pip's records of a package."""
     for folder in dict.fromkeys(Path(entry).absolute() for entry in user_python().search_path):
         for found in sorted(files.names(folder)):
             if found.startswith(f"{name}-") and found.endswith("-info"):

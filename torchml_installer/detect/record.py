@@ -15,9 +15,9 @@ from torchml_installer.errors import TorchMLError
 
 @dataclass(frozen=True)
 class Place:
-    """One place that was looked at.
+    """One place that was searched.
 
-    how: why there. refused: why what is there, if anything, was not taken; "": it was.
+    how: why it was. refused: why what is there, if anything, was not used; "": it was used.
     """
 
     where: Path
@@ -29,7 +29,7 @@ class Place:
 
 
 def named_by(variable: str) -> Place:
-    """Where a variable of the environment leads."""
+    """The place that an environment variable names."""
     value = os.environ.get(variable)
     if not value:
         return Place(Path(f"${variable}"), variable, "not set")
@@ -39,16 +39,16 @@ def named_by(variable: str) -> Place:
 def first_with(
     places: Iterable[Place], lacks: Callable[[Path], str]
 ) -> tuple[Place | None, tuple[Place, ...]]:
-    """The first place that lacks nothing, None if there is none; and all of them, judged.
+    """The first place that lacks nothing, if any; and all places, with their verdicts.
 
-    lacks: what is missing in a folder, "" if nothing is.
+    lacks: returns what a folder lacks, "" if nothing.
     """
     taken: Place | None = None
     looked = []
     for place in once(places):
         refused = place.refused or lacks(place.where)
         if not refused and taken is not None:
-            refused = "one before it counts"
+            refused = "an earlier one is used"
         looked.append(replace(place, refused=refused))
         if not refused:
             taken = place
@@ -56,20 +56,20 @@ def first_with(
 
 
 def once(places: Iterable[Place]) -> Iterator[Place]:
-    """The places; one that comes a second time, by another way, is refused."""
+    """The places; one that is named a second time, in another way, is refused."""
     seen = set()
     for place in places:
         again = not place.refused and place.where in seen
-        yield replace(place, refused="looked at already") if again else place
+        yield replace(place, refused="already searched") if again else place
         seen.add(place.where)
 
 
 def correction(how: str, option: str, others: Sequence[Path]) -> str:
-    """What to do where a place that the user named, by an option or a variable, holds nothing.
+    """The remedy if a place that the user named, by an option or a variable, has nothing usable.
 
-    Installing one elsewhere would not help: nothing but what was named is looked at.
+    Installing one elsewhere would not help, since only the place that was named is searched.
 
-    option: that names another one. others: that could be used instead, the best first.
+    option: the one that names another place. others: places that could be used, the best first.
     """
     undo = f"Leave out {how}" if how.startswith("--") else f"Unset {how}"
     if others:
@@ -82,15 +82,15 @@ def correction(how: str, option: str, others: Sequence[Path]) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for.
+    """One thing that was searched for.
 
     name: key in the JSON output; title: what a user calls it.
     needed: the driver cannot be built without it.
-    where: file or folder that was found, None if nothing was; how: why it was looked for there.
+    where: file or folder that was found, None if nothing was; how: why it was searched for there.
     problem: why it is not usable (with its remedy and exit code), None if it is usable.
     hint: the one next command for something optional that is missing.
-    details: further facts for the reader, in the order of showing.
-    looked: every place that was looked at, in that order.
+    details: further facts for the reader, in the order to show them.
+    looked: every place that was searched, in that order.
     """
 
     name: str
@@ -110,21 +110,21 @@ class Finding:
 
     @property
     def absent(self) -> bool:
-        """Whether it is simply not there, which is no failure."""
+        """Whether it is simply not there, which is not a failure."""
         return self.where is None and self.problem is None
 
     @property
     def state(self) -> str:
-        """In a word or two, for people."""
+        """The state in a word or two, for people."""
         if self.usable:
             return "ok"
         if self.absent:
-            return "not here"
+            return "not found"
         return "PROBLEM" if self.needed else "not usable"
 
     @property
     def named(self) -> bool:
-        """Whether the user has said where it is, by an option or by a variable of its own."""
+        """Whether the user said where it is, by an option or by its own variable."""
         found_by = ("PATH", "CONDA_PREFIX")
         return self.how.startswith("--") or (self.how in os.environ and self.how not in found_by)
 

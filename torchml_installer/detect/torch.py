@@ -93,7 +93,7 @@ def detect(explicit: Path | None = None) -> TorchFinding:
         named = place.how in _NAMED
         refused = "" if finding.problem is None else finding.problem.message
         if first is not None and not refused:
-            refused = f"{finding.version or 'a torch'}: one before it counts"
+            refused = f"{finding.version or 'a torch'}: an earlier one is used"
         looked.append(dataclasses.replace(place, refused=refused))
         if first is None and (named or not isinstance(finding.problem, NoTorchError)):
             first = finding

@@ -1,4 +1,4 @@
-"""torch_scatter and torch_sparse for C++: optional, see ``torch_extensions.py``."""
+"""torch_scatter and torch_sparse for C++: optional, see ``known_extensions.py``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchml_installer.support import files, receipts
 
 def detect(extension: TorchExtension, torch: TorchFinding, explicit: Path | None = None) -> Finding:
     """Looks at the environment variable, where ``deps`` puts what it builds, and the active Python:
-    its package is told of, but it is no installation for C++.
+    whose package is mentioned, although it is not an installation for C++.
 
     A folder that the variable names is the only one considered, as in the driver's build.
     explicit: the one that ``driver``'s option names.
@@ -46,7 +46,7 @@ def detect(extension: TorchExtension, torch: TorchFinding, explicit: Path | None
 
 
 def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFinding) -> Finding:
-    """The installation in a folder, and whether it is for this torch."""
+    """The installation in a folder, and whether it fits this torch."""
     problem: TorchMLError | None = None
     library = extension.library_in(root)
     record = read_record(root)
@@ -56,7 +56,7 @@ def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFindin
     if library is None:
         kind = "a Python package, and " if _libraries(root) else ""
         problem = ExtensionMissingError(
-            f"{how} is {root}, which is {kind}no installation for C++: it has no "
+            f"{how} is {root}, which is {kind}not an installation for C++: it has no "
             f"lib/lib{extension.library}.so.",
             f"{undo}, or name an installation for C++ with it; {rebuild}.",
         )
@@ -79,14 +79,14 @@ def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFindin
 def _python_package(
     extension: TorchExtension, torch: TorchFinding, looked: Sequence[Place]
 ) -> Finding:
-    """Nothing for C++; what can be done with the Python package, if there is one."""
+    """The finding without a C++ library: what the Python package, if any, can be used for."""
     package = python_packages.folder_of(extension.package)
     if package is None:
         places = (*looked, *python_packages.places(extension.package, None))
         return replace(_finding(extension), looked=places)
     version = python_packages.version_of(extension.package)
     libraries = _libraries(package)
-    refused = "a Python package, no installation for C++"
+    refused = "a Python package, not an installation for C++"
     reason = mismatch(libraries, version, torch)
     if reason:
         refused = f"{refused}; {reason}"
@@ -109,7 +109,7 @@ def _python_package(
 
 
 def _libraries(package: Path) -> list[Path]:
-    """What the package itself would open: the libraries for CUDA where it has them."""
+    """The libraries that the package itself would open: those for CUDA if it has them."""
     return files.matching(package, "_*_cuda.so") or files.matching(package, "_*_cpu.so")
 
 

@@ -1,7 +1,7 @@
-"""Whether a library of torch operators was built for the libtorch at hand.
+"""Whether a library of torch operators was built for the libtorch in use.
 
-Such a library opens with that torch alone whose symbols it was compiled against. Both say which
-these are: what the library wants and torch lacks would end in "undefined symbol".
+Such a library loads only with the torch that it was compiled against: a symbol that it needs and
+torch lacks would end in "undefined symbol".
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torchml_installer.detect import elf
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.detect.torch import TorchFinding, shared_libraries
 
-#: Names in torch's own namespaces, its classes' tables of types and virtual functions among them.
+#: Names in torch's own namespaces, including its classes' type information and virtual tables.
 _TORCHS_OWN = re.compile(r"_Z(?:T[ISV])?N?K?(?:3c10|2at|5torch|6caffe2)")
-#: "2.1.2+pt213cu128": PyG's wheels name the torch that they are for.
+#: "2.1.2+pt213cu128": PyG's wheels name the torch that they were built for.
 _FOR_TORCH = re.compile(r"\+pt(\d)(\d+)(?:cpu|cu|$)")
 
 
 def mismatch(libraries: Sequence[Path], version: str, torch: TorchFinding) -> str:
-    """Why the libraries are not for that torch; "" if they are, or if that cannot be told.
+    """Why the libraries do not fit that torch; "" if they do, or if that is unknown.
 
     version: the package's.
     """

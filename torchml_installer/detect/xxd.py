@@ -1,5 +1,5 @@
-"""xxd: with it KIM's build turns a model's files into C sources; without it that takes CMake
-itself, which is slow for large models. From 2.4 on, KIM-API has a program of its own for that."""
+"""xxd, with which KIM's build turns a model's files into C sources; without it CMake does so
+itself, which is slow for large models. KIM-API 2.4 and newer have their own program for that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``doctor``: shows everything that was looked for, and what to do about what is missing."""
+"""``doctor``: shows everything that was searched for, and what to do about what is missing."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from torchml_installer.errors import TorchMLError
 from torchml_installer.support import console
 from torchml_installer.support.paths import home_folder
 
-#: Columns that the table takes at least, to be read with ease.
+#: The narrowest terminal, in columns, in which the table is easy to read.
 _TABLE = 72
-#: And with version and place side by side.
+#: The narrowest one in which the table shows version and place side by side.
 _WIDE_TABLE = 100
 
 
 def exit_code(survey: Survey) -> int:
-    """0 if the driver can be built here, otherwise the code of the first problem."""
+    """0 if the driver can be built here, otherwise the exit code of the first problem."""
     problems = (finding.problem for finding in survey.toolchain.findings())
     return next((problem.exit_code for problem in problems if problem is not None), 0)
 
 
 def as_json(survey: Survey) -> dict[str, Any]:
-    """What ``doctor --json`` prints; ``schema`` says what each field is."""
+    """What ``doctor --json`` prints; ``schema`` documents each field."""
     code = exit_code(survey)
     return {
         "schema": 1,
@@ -48,7 +48,7 @@ def schema() -> str:
 def show(survey: Survey, *, places: bool = False) -> None:
     """Prints the table (rich on a terminal, plain lines otherwise) and what to do next.
 
-    places: also every place that was looked at, and why what is there was not taken.
+    places: also show every place that was searched, and why what is there was not used.
     """
     width = console.columns(sys.stdout)
     if width:
@@ -63,7 +63,7 @@ def show(survey: Survey, *, places: bool = False) -> None:
             print(_plain_line(finding))
     for finding in survey.findings() if places else ():
         if finding.looked:
-            print(f"\n{finding.title} was looked for in:")
+            print(f"\n{finding.title} was searched for in:")
         for place in finding.looked:
             print(f"  {place.where} ({place.how}): {place.refused or 'taken'}")
     for finding in survey.findings():
@@ -89,7 +89,7 @@ def _next_command(survey: Survey) -> str:
     if not problems:
         return "Everything needed to build the driver is here: `torchml-install driver` builds it."
     if any(finding.named for finding in problems) or survey.get("python").problem is not None:
-        # `deps` installs nothing beside what somebody has named, nor where nobody would find it.
+        # `deps` installs nothing beside what the user named, nor where it would not be found.
         return "The driver cannot be built yet; start with the first problem above."
     return (
         "The driver cannot be built yet: `torchml-install deps` installs what is missing\n"
@@ -102,9 +102,9 @@ def _say(text: str) -> None:
 
 
 def apply_remedies(survey: Survey) -> list[TorchMLError]:
-    """Repairs every recognised problem for which there is a command; returns what hindered it.
+    """Repairs every known problem for which there is a command; returns the errors it met.
 
-    What else there is to repair belongs to a build, and ``driver --fix`` repairs it there.
+    Other repairs belong to a build: ``driver --fix`` makes them.
     """
     hindered = []
     for found in _known_problems(survey):
@@ -150,7 +150,7 @@ def _plain_line(finding: Finding) -> str:
 
 def _show_absent(findings: Sequence[Finding]) -> None:
     if findings:
-        _say("\nNot here, and not needed to build the driver:")
+        _say("\nNot installed, and not needed to build the driver:")
     for finding in findings:
         _say(f"  {finding.title}: {finding.hint}")
 
@@ -172,14 +172,14 @@ def _show_table(findings: Sequence[Finding], width: int) -> None:
 
     wide = width >= _WIDE_TABLE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("looked for", "state"):
+    for column in ("searched for", "state"):
         table.add_column(column, no_wrap=True)
     for column in ("version", "where") if wide else ("version, where",):
         table.add_column(column, overflow="fold")
     colours = {"ok": "green", "PROBLEM": "bold red", "not usable": "yellow"}
     for finding in findings:
         facts = [_version(finding), _where(finding)]
-        # Text, not markup: a path may hold square brackets.
+        # Text, not markup: a path may contain square brackets.
         table.add_row(
             Text(finding.title),
             Text(finding.state, style=colours[finding.state]),

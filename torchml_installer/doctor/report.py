@@ -1,4 +1,4 @@
-"""``doctor --markdown``: what was found, to paste into a bug report; names of users stay out."""
+"""``doctor --markdown``: what was found, for a bug report, without the names of users."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ VARIABLES = (
     "OMP_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
 )
-#: Somebody else's home, from which a colleague's libraries are used.
+#: Another user's home, such as that of a colleague whose libraries are used.
 _HOMES = re.compile(r"(/(?:home|Users)/)[^/\s:;,`|\"']+")
 _PREFIXES = ("KIM_MODEL_", "TORCHML_")
 
 
 def markdown(survey: Survey) -> str:
-    """The report: system, a table of everything looked for, problems, and set variables."""
+    """The report: system, a table of all findings, problems, and variables that are set."""
     lines = [
         f"torchml-install {__version__}, Python {platform.python_version()}, {_system()}",
         "",
-        "| looked for | state | version | where |",
+        "| searched for | state | version | where |",
         "|---|---|---|---|",
     ]
     for finding in survey.findings():

@@ -1,7 +1,7 @@
-"""Has a driver that was built compute a known energy, before it replaces the one in place.
+"""Has a newly built driver compute a known energy before it replaces the installed one.
 
-A model of a few lines is written without torch, built as KIM builds models, and computed by the
-KIM-API in a process of its own (``known_energy.py``), all in private folders.
+A model of a few lines is written without torch, built as KIM builds models, and evaluated by the
+KIM-API in a separate process (``known_energy.py``), all in private folders.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def require_known_energy(project: CMakeProject, driver: Path) -> None:
     prefix = project.plan.tools.kim.where
     library = None if prefix is None else _library(prefix)
     if library is None:
-        console.warn(f"libkim-api was not found in {prefix}: the driver is installed untried")
+        console.warn(f"libkim-api was not found in {prefix}: the driver is installed untested")
         return
     work = _work_folder(project.plan)
     try:
@@ -103,13 +103,13 @@ def require_known_energy(project: CMakeProject, driver: Path) -> None:
 def require_known_energy_of_module(folder: Path, plan: BuildPlan) -> None:
     """Raises PythonModuleError when the Python module in that folder does not compute it, either.
 
-    What it imports is there: torch, and what pip has brought.
+    What it imports is there: torch, and what pip has installed.
     """
     work = _work_folder(plan)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         _write_files(work)
-        with console.step("trying the Python module with a known energy"):
+        with console.step("testing the Python module with a known energy"):
             done = subprocess.run(
                 [user_python().executable, "-c", _MODULE_RUN, f"{work}/{_MODEL}.param"],
                 cwd=work,
@@ -146,7 +146,7 @@ def _environment(plan: BuildPlan) -> dict[str, str]:
 
 
 def _write_files(folder: Path) -> None:
-    """The model's own, without what KIM wants."""
+    """Writes the model's files, without those that KIM needs."""
     write_model(folder / f"{_MODEL}.pt")
     parameters = Parameters(
         elements=(known_energy.ELEMENT,),
@@ -168,7 +168,7 @@ def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
         "KIM_API_INSTALL_COLLECTION": "USER",
         "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "models",
     }
-    with console.step("trying the driver with a known energy"):
+    with console.step("testing the driver with a known energy"):
         model.configure("configuring a model", variables)
         model.compile("building a model", jobs=1)
         model.install("collecting the model")
@@ -182,7 +182,7 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
     (drivers / driver.name).symlink_to(driver)
     folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # No package is imported: any Python will do, and this one has torchml_installer.
+    # No other package is imported: any Python works, and this one has torchml_installer.
     command = [sys.executable, "-m", "torchml_installer.driver.known_energy", str(library), _MODEL]
     try:
         done = subprocess.run(
@@ -203,7 +203,7 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
         raise WrongEnergyError(f"{_BUILT} does not answer within two minutes.") from None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode == known_energy.NOT_ASKED:
-        console.warn(f"the driver is installed untried: {said[-1] if said else ''}")
+        console.warn(f"the driver is installed untested: {said[-1] if said else ''}")
         return
     if done.returncode != 0:
         raise WrongEnergyError(f"{_BUILT} {_how(done.returncode)}: {_reason(work, said)}")
@@ -212,20 +212,20 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
 
 
 def _how(code: int) -> str:
-    return f"ends the process (signal {-code})" if code < 0 else "fails"
+    return f"crashes (signal {-code})" if code < 0 else "fails"
 
 
 def difference(answer: dict[str, Any]) -> str:
-    """What is wrong with energy and forces, "" if they are those that are known."""
+    """What is wrong with energy and forces, "" if they are the known ones."""
     wanted = [known_energy.ENERGY, *(x for row in known_energy.FORCES for x in row)]
     found = [answer["energy"], *(x for row in answer["forces"] for x in row)]
     apart = [abs(a - b) for a, b in zip(wanted, found, strict=True)]
-    # One by one: what is no number is not within it, and is no largest one either.
+    # One by one: a NaN is not within the tolerance, and is not a maximum either.
     if all(value <= known_energy.TOLERANCE for value in apart):
         return ""
     return (
-        f"computes wrongly: {answer['energy']!r} eV instead of {known_energy.ENERGY!r} eV, forces "
-        f"up to {max(apart[1:]):.1e} eV/Å apart."
+        f"gives wrong results: {answer['energy']!r} eV instead of {known_energy.ENERGY!r} eV, and "
+        f"forces that are off by up to {max(apart[1:]):.1e} eV/Å."
     )
 
 
@@ -234,15 +234,15 @@ _WITHOUT = (
     "The installed module, if any, was kept. Leave it out with --no-python; "
     "`torchml-install doctor --markdown` prints what a bug report needs."
 )
-_BUILT_MODULE = "The Python module was built, and not installed: with a model of two particles it"
+_BUILT_MODULE = "The Python module was built but not installed: with a model of two particles it"
 
 
 def _reason(work: Path, said: list[str]) -> str:
-    """The driver's own line in KIM's log; else what the process said last."""
+    """The driver's line in KIM's log, else the last line that the process printed."""
     log = work / "kim.log"
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     errors = [line for line in lines if " * error * " in line]
-    return (errors or said or ["it said nothing"])[0]
+    return (errors or said or ["it printed nothing"])[0]
 
 
 def _library(prefix: Path) -> Path | None:

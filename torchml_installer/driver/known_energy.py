@@ -1,7 +1,7 @@
 """Has the KIM-API compute two particles whose energy is known: ``python -m ... LIBRARY MODEL``.
 
-A process of its own, so that a driver which ends its process ends no other. Talks to libkim-api's C
-interface through ctypes, as any simulator does: no kimpy is needed, and no compiler. Prints a JSON
+A separate process, in case the driver crashes. Uses libkim-api's C interface through ctypes, as any
+simulator does, and so needs neither kimpy nor a compiler. Prints a JSON
 object with ``energy`` (eV) and ``forces`` ((2, 3), eV/Å); without one, the last line of stderr says
 what went wrong.
 """
@@ -24,12 +24,12 @@ ENERGY = math.exp(-DISTANCE)
 FORCES = ((-ENERGY, 0.0, 0.0), (ENERGY, 0.0, 0.0))
 TOLERANCE = 1e-10
 
-#: It cannot be asked here: not the driver's fault.
+#: The exit code if libkim-api cannot be used, which is not the driver's fault.
 NOT_ASKED = 3
 
 
 class _Enumeration(ctypes.Structure):
-    """KIM's enumerations are structures of one integer, handed over by value."""
+    """KIM's enumerations are structures of one integer, passed by value."""
 
     _fields_ = (("id", ctypes.c_int),)
 
@@ -47,7 +47,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class Kim:
-    """The parts of libkim-api that are needed. Raises OSError when it cannot be loaded."""
+    """The parts of libkim-api that are needed. Raises OSError if it cannot be loaded."""
 
     def __init__(self, library: str) -> None:
         self._library = ctypes.CDLL(library)
@@ -56,10 +56,10 @@ class Kim:
         return _Enumeration.in_dll(self._library, f"KIM_{name}")
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Raises RuntimeError when the routine reports a failure."""
+        """Raises RuntimeError if the routine reports a failure."""
         routine: Callable[..., int] = getattr(self._library, f"KIM_{name}")
         if routine(*arguments) != 0:
-            raise RuntimeError(f"KIM_{name} reports a failure; kim.log says more")
+            raise RuntimeError(f"KIM_{name} reports a failure; details are in kim.log")
 
 
 def compute(library: str, model_name: str) -> tuple[float, list[list[float]]]:
@@ -129,7 +129,7 @@ def main(library: str, model_name: str) -> int:
         print(error, file=sys.stderr)
         return 1
     except (OSError, AttributeError, ValueError) as error:
-        print(f"{library} cannot be asked: {error}", file=sys.stderr)
+        print(f"{library} cannot be used: {error}", file=sys.stderr)
         return NOT_ASKED
     print(json.dumps({"energy": energy, "forces": forces}))
     return 0

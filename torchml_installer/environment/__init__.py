@@ -1,1 +1,1 @@
-"""Writes the file that sets a shell up, or a job, or an editor."""
+"""Writes the file that sets up a shell, a job or an editor."""

@@ -1,8 +1,7 @@
 """The languages in which ``env`` writes an environment: one template each in ``env_templates/``.
 
-In a template, the lines between ``@ for each variable`` (or ``folder``) and ``@ end``, comments of
-the language, stand there once for each; ``@NAME@`` and ``@VALUE@`` in them are its name and its
-quoted value.
+In a template, the lines between the comments ``@ for each variable`` (or ``folder``) and ``@ end``
+are repeated for each one, with its name for ``@NAME@`` and its quoted value for ``@VALUE@``.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torchml_installer.support.resources import shared_folder
 class Settings:
     """What an environment consists of.
 
-    variables: values by name; folders: what goes in front of PATH, in this order.
+    variables: values by name; folders: those put in front of PATH, in this order.
     """
 
     variables: dict[str, str]
@@ -55,7 +54,7 @@ def _from_template(name: str, quote: Callable[[str], str]) -> Callable[[Settings
         }
 
         def repeat(loop: re.Match[str]) -> str:
-            # The value comes last: it may look like a placeholder itself.
+            # The value comes last, since it may itself look like a placeholder.
             return "".join(
                 quote(value).join(loop[2].replace("@NAME@", name).split("@VALUE@"))
                 for name, value in loops[loop[1]]
@@ -71,7 +70,7 @@ def _quote_fish(text: str) -> str:
 
 
 def _quote_csh(text: str) -> str:
-    # Its history works inside of quotes, too.
+    # csh expands its history inside quotes, too.
     return "'" + text.replace("'", "'\\''").replace("!", "\\!").replace("\n", "\\\n") + "'"
 
 

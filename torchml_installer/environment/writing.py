@@ -1,4 +1,4 @@
-"""``env``: writes the environment for builds of the user's own."""
+"""``env``: writes the environment for the user's own builds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torchml_installer.environment.formats import FORMATS, Settings
 from torchml_installer.errors import NotPermittedError, OutputExistsError
 from torchml_installer.support import disk, files
 
-#: Prefixes that CMake searches without being told.
+#: Prefixes that CMake searches by default.
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
-#: How the JSON document begins; what has comments names its origin in one.
+#: How the JSON document begins; the other formats name their origin in a comment.
 _JSON = b'{\n  "schema": 1,\n  "variables": {'
 
 
 def settings(tools: Toolchain) -> Settings:
-    """What there is to set for what was found; what was not found is not set."""
+    """The variables and folders for what was found."""
     variables = {}
     if tools.torch.usable:
         variables["TORCH_ROOT"] = str(tools.torch.where)
@@ -38,7 +38,7 @@ def settings(tools: Toolchain) -> Settings:
 
 
 def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
-    """Folders of programs that were found, but that PATH does not lead to."""
+    """Folders of programs that were found, but not on PATH."""
     wanted = [python_program_folder()]
     wanted += [tool.where.parent for tool in (tools.cmake, tools.build_tool) if tool.where]
     if tools.kim.usable and tools.kim.where is not None:
@@ -46,7 +46,7 @@ def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
     on_path = os.environ.get("PATH", "").split(os.pathsep)
     found = which("cmake")
     if found is not None and found[0] != tools.cmake.where and tools.cmake.where is not None:
-        # The cmake that PATH leads to is not the one that is new enough.
+        # The cmake on PATH is not the one that is new enough.
         wanted.insert(0, tools.cmake.where.parent)
         on_path = [folder for folder in on_path if folder != str(wanted[0])]
     return tuple(
@@ -58,7 +58,7 @@ def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether ``write`` has made a file, or nobody has put anything into it."""
+    """Whether ``write`` made a file, or it is empty."""
     start = files.beginning(file, 400)
     return not start or b"`torchml-install env`" in start or start.startswith(_JSON)
 
@@ -69,11 +69,11 @@ def write(
     """Writes the environment in a language of ``FORMATS``; returns the text that is left to print,
     and the file that was made.
 
-    output: the file to write; None: the usual one, in the working folder; "-": none. What is no
-    file (a pipe, a device) is written to, and nothing is left to print.
+    output: the file to write; None: the default one, in the working folder; "-": none. A pipe or a
+    device is written to, and nothing is left to print.
 
-    Raises the problem of torch or the KIM-API when either is missing: the file would be of no use;
-    OutputExistsError where somebody else has written the file, unless ``force``.
+    Raises the problem of torch or the KIM-API if either is missing, since the file would be of no
+    use; OutputExistsError if ``write`` did not make the file, unless ``force``.
     """
     tools = toolchain(places)
     for finding in (tools.torch, tools.kim):
@@ -83,7 +83,7 @@ def write(
     if output == "-":
         return text, None
     path = Path(output or FORMATS[kind].file_name).absolute()
-    # A path may hold bytes that are no text.
+    # A path may contain bytes that are not valid text.
     contents = text.encode("utf-8", errors="surrogateescape")
     try:
         if files.waits(path):
@@ -91,10 +91,10 @@ def write(
             return "", None
         if not force and files.is_file(path) and not _is_ours(path):
             raise OutputExistsError(
-                f"{path} is there already, and not from `torchml-install env`.",
+                f"{path} exists already, and `torchml-install env` did not write it.",
                 "Name another file with -o, or add --force to replace it.",
             )
-        place = files.resolved(path)  # a link stays, and leads to the new file
+        place = files.resolved(path)  # a link is kept, and leads to the new file
         with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
             partial = Path(folder, place.name)
             partial.write_bytes(contents)

@@ -1,6 +1,6 @@
-"""What a model file is that the driver cannot run, and what makes one of it that it can.
+"""Recognises model files that the driver cannot run, and says how to convert them.
 
-torch saves in five ways that all look alike from outside. Nothing of a file is run and torch is not
+torch saves in five ways that all look alike from outside. No code of a file runs and torch is not
 imported.
 """
 
@@ -18,37 +18,37 @@ from torchml_installer.errors import ModelFileDamagedError, NotTorchScriptError
 from torchml_installer.models import tensors
 from torchml_installer.support import files
 
-#: What older torches begin a file with, as a pickle of its own.
+#: The separate pickle with which older torches begin a file.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LARGEST_PICKLE = 64 << 20
 #: Of files that torch.export.save writes, and of compiled models, too.
 EXPORTED_SUFFIX = ".pt2"
 #: Of pickles of protocols 2 to 5.
 PICKLE_BEGINNINGS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-#: Top packages whose models are made with e3nn, which torch.jit.script alone cannot script.
+#: Packages whose models are built on e3nn, which torch.jit.script alone cannot script.
 _ON_E3NN = frozenset(["e3nn", "mace", "nequip", "allegro", "sevenn"])
 SCRIPT_IT = (
-    "torch.jit.script(model.eval()).save(FILE); for a model of e3nn (MACE, NequIP, SevenNet) "
+    "torch.jit.script(model.eval()).save(FILE); for a model built on e3nn (MACE, NequIP, SevenNet) "
     "e3nn.util.jit.script instead of torch.jit.script"
 )
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:
     """Raises ModelFileDamagedError unless all of an archive's files are in one folder, as torch
-    writes them: its reader refuses others, or passes them over."""
+    writes them: its reader refuses or ignores others."""
     top = names[0].partition("/")[0] if names else ""
     for name in names:
         inside = name.startswith(f"{top}/") and ".." not in name.split("/")
         if not inside or top in ("", "..", "."):
             raise ModelFileDamagedError(
-                f"The model file {path} holds an entry named '{name}', which torch does not write "
+                f"The model file {path} has an entry named '{name}', which torch does not write "
                 "and its reader refuses.",
                 "Save the model again with torch; do not add files to it.",
             )
 
 
 def of_archive(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | None:
-    """What a zip archive is that is neither TorchScript nor a package of ours, None if unknown."""
+    """The error for a zip archive that is neither TorchScript nor our package; None if unknown."""
     names = archive.namelist()
     top = names[0].partition("/")[0] if names else ""
     if program := _exported(path, archive):
@@ -70,7 +70,7 @@ def of_archive(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | No
 
 
 def of_pickle(path: Path) -> NotTorchScriptError:
-    """What is in a file that begins as a pickle does."""
+    """The error for a file that begins like a pickle."""
     stream = io.BytesIO(files.beginning(path, _LARGEST_PICKLE))
     found = _read(stream)
     if found is not None and found.value == _LEGACY_MAGIC:
@@ -108,7 +108,7 @@ def _exported_by(archive: zipfile.ZipFile) -> str | None:
     top = names[0].partition("/")[0] if names else ""
     records = [name for name in names if name.startswith(f"{top}/models/")]
     records = [name for name in records if name.endswith(".json")]
-    # Up to torch 2.7 it has another name, and no folder around it.
+    # Up to torch 2.7, it has another name and is in no folder.
     old = "serialized_exported_program.json"
     records += [name for name in names if name in (old, f"{top}/{old}")]
     if not records:
@@ -141,7 +141,7 @@ def _compiled(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> Not
                 "model', and compile it: `torchml-install model compile my_wrapper.py:Wrapper`.",
             )
     return NotTorchScriptError(
-        f"The model file {path} does not say what its model takes and on what it runs.",
+        f"The model file {path} does not say which arguments its model takes and where it runs.",
         "Compile it with `torchml-install model compile`, which adds that.",
     )
 
@@ -151,19 +151,18 @@ def _compiled(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> Not
 
 @dataclass(frozen=True)
 class _Found:
-    """What a pickle holds. modules: the top packages of all names in it."""
+    """The contents of a pickle. modules: the top-level packages of all names in it."""
 
     value: Any
     modules: frozenset[str] = field(default_factory=frozenset)
 
 
 class _StateDict(dict[Any, Any]):
-    """One that takes the attributes which torch gives its state dicts."""
+    """A dictionary that accepts the attributes which torch gives its state dicts."""
 
 
 class _Reader(tensors.Reader):
-    """As the one of TorchScript's pickles; every class stands for a harmless object, and has its
-    name."""
+    """Like the reader of TorchScript's pickles; each class becomes a harmless object."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream)
@@ -177,7 +176,7 @@ class _Reader(tensors.Reader):
         return tensors.stand_in(f"{module}.{name}") if found is tensors.nothing else found
 
     def persistent_load(self, pid: Any) -> Any:
-        # Old files keep a module's source beside its class.
+        # Old files contain a module's source beside its class.
         return pid[1] if isinstance(pid, tuple) and pid[0] == "module" else pid
 
 
@@ -192,7 +191,7 @@ def _read(stream: io.BytesIO) -> _Found | None:
 
 
 def _pickled(path: Path, found: _Found | None) -> NotTorchScriptError:
-    """What to do with a state dict, a checkpoint or a pickled module, which hold no code."""
+    """The error for a state dict, a checkpoint or a pickled module, which contain no code."""
     value = None if found is None else found.value
     if isinstance(value, tensors.Module):
         assert found is not None
@@ -213,7 +212,7 @@ def _state_dict(path: Path) -> NotTorchScriptError:
     return NotTorchScriptError(
         f"The model file {path} is what torch.save wrote, a pickle of a state dict: weights "
         "without the code that uses them.",
-        f"Make TorchScript of it in Python: `model = YourModel(...)`, "
+        f"Convert it to TorchScript in Python: `model = YourModel(...)`, "
         f"`model.load_state_dict(torch.load('{path}'))`, "
         f"`torch.jit.script(model.eval()).save('{path.stem}_script.pt')` (e3nn.util.jit.script for "
         "a model of e3nn); or compile it with "
@@ -233,13 +232,13 @@ def _checkpoint(path: Path, value: dict[Any, Any]) -> NotTorchScriptError:
         None,
     )
     load = f"torch.load('{path}', weights_only=False)"
-    remedy = f"Make the model in Python with its library, from `{load}`"
+    remedy = f"Build the model in Python with its library, from `{load}`"
     if weights is not None:
         remedy = (
             "Save the weights by themselves in Python, "
             f"`torch.save({load}[{weights!r}], '{path.stem}_weights.pt')`, and compile the model "
             "with `torchml-install model compile FILE.py:YourModel --weights "
-            f"{path.stem}_weights.pt`; or make it in Python"
+            f"{path.stem}_weights.pt`; or build it in Python"
         )
     return NotTorchScriptError(
         f"The model file {path} is a checkpoint, a pickle of a dictionary with {shown}: what its "

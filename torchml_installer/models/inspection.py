@@ -1,6 +1,6 @@
-"""``model inspect``: says what a model file, a portable-model folder or an installed model is.
+"""``model inspect``: shows what a model file, a portable-model folder or an installed model has.
 
-Nothing of the model is run and torch is not imported: everything is read from the files.
+No code of the model runs and torch is not imported: everything is read from the files.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Call:
     n_layers: int
 
     def options(self) -> str:
-        """Those of ``model pack``."""
+        """The options of ``model pack`` for it."""
         return {
             Pattern.NEIGHBOURS: "",
             Pattern.DESCRIPTOR: " --pattern descriptor --descriptor FILE.dat",
@@ -65,7 +65,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found. facts: see ``as_json``. problems: what would be refused, all of it."""
+    """What was found. facts: see ``as_json``. problems: everything that would be refused."""
 
     kind: str
     path: Path
@@ -112,17 +112,17 @@ class Inspection:
 
 @dataclass
 class _Found:
-    """What comes together while a folder is read."""
+    """What is collected while a folder is read."""
 
     problems: list[TorchMLError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def inspect(name: str, kim_root: Path | None = None) -> Inspection:
-    """Of a file, a folder, or a name that KIM knows.
+    """Inspects a file, a folder, or the model of a name that KIM knows.
 
-    Raises the model errors of errors.py (30 to 38) for what is no model at all; what is one, but
-    would be refused, stands in ``problems``.
+    Raises the model errors of errors.py (30 to 38) for what is not a model at all; the reasons to
+    refuse a model are in ``problems``.
     """
     path = Path(name)
     if path.is_dir():
@@ -206,7 +206,7 @@ def _arguments(facts: dict[str, Any]) -> list[str]:
 
 
 def recognised_calls(arguments: Sequence[str]) -> list[Call]:
-    """The ways to call forward that fit its arguments; names decide between two of equal length."""
+    """The ways to call forward that fit its arguments; their names decide if the numbers do not."""
     count = len(arguments)
     if count == 1:
         return [Call(Pattern.DESCRIPTOR, 1)]
@@ -236,8 +236,8 @@ def _note_operators(operators: Sequence[Operator], found: _Found) -> None:
     foreign = sorted({str(operator) for operator in operators if not operator.in_driver})
     if foreign:
         found.notes.append(
-            f"The model calls {', '.join(foreign)}, which neither torch nor the driver has: name "
-            "the library with these operators in KIM_MODEL_TORCH_EXTENSIONS where it runs."
+            f"The model calls {', '.join(foreign)}, which neither torch nor the driver has: set "
+            "KIM_MODEL_TORCH_EXTENSIONS to the library with these operators where it runs."
         )
 
 
@@ -246,7 +246,7 @@ def _note_operators(operators: Sequence[Operator], found: _Found) -> None:
 
 def _installed(name: str, kim_root: Path | None) -> Inspection:
     missing = ModelFileMissingError(
-        f"{name} is neither a file nor a folder here, nor a model that KIM has installed.",
+        f"{name} is not a file, a folder or an installed KIM model.",
         "Check the path; `kim-api-collections-management list` shows what is installed.",
     )
     collections = _collections(kim_root)
@@ -257,8 +257,8 @@ def _installed(name: str, kim_root: Path | None) -> Inspection:
         unpacked = reading_installed.unpack(item, Path(place))
         if not any(file.suffix == ".param" for file in unpacked.files):
             raise NotAModelFolderError(
-                f"{name} in {item.folder} runs on the driver {unpacked.driver or '(none)'}, and is "
-                "no Torch model.",
+                f"{name} in {item.folder} uses the driver {unpacked.driver or '(none)'}, so it is "
+                "not a Torch model.",
                 "",
             )
         model = ModelFolder(Path(place), name, unpacked.driver, unpacked.files)
@@ -341,7 +341,7 @@ def _descriptor(
     if name is None:
         found.problems.append(
             ModelFileMissingError(
-                "The model is one on descriptors, but has no descriptor file (*.dat).",
+                "The model works on descriptors, but has no descriptor file (*.dat).",
                 "Pack it again with --descriptor FILE.dat.",
             )
         )
@@ -365,7 +365,7 @@ def _collections(kim_root: Path | None) -> Collections | None:
 
 
 def lines(inspection: Inspection) -> list[str]:
-    """For people: one fact a line."""
+    """The text for people: one fact per line."""
     facts = inspection.facts
     shown: list[tuple[str, str]] = []
     if inspection.kind in ("torchscript", "compiled"):

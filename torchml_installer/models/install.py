@@ -35,9 +35,9 @@ from torchml_installer.support.paths import cache_folder, plain_temporary_parent
 
 @dataclass(frozen=True)
 class Embedding:
-    """What it takes KIM's build to put files into a library, for each of their MB.
+    """What KIM's build needs, per MB of files, to put them into a library.
 
-    large: bytes, from which on it is worth a note.
+    large: bytes from which on it is worth a note.
     """
 
     seconds: float
@@ -54,7 +54,7 @@ class Embedding:
         return cls(seconds=0.2, memory=10.0, large=100e6, needs_xxd=False)
 
     def note(self, size: int) -> str:
-        """What a user should know beforehand, "" if it is little."""
+        """What a user should know beforehand, "" if nothing."""
         if size <= self.large:
             return ""
         text = (
@@ -66,7 +66,7 @@ class Embedding:
         return f"{text}."
 
     def without_memory(self, size: int) -> str:
-        """What helps where there is not that much."""
+        """What helps if there is less memory than that."""
         text = (
             f"KIM's build needs about {size / 1e6 * self.memory / 1e3 + 0.1:.1f} GB to put the "
             f"{size / 1e6:.0f} MB of this model into a library. Install it where there is more "
@@ -79,7 +79,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class InstallOptions:
-    """What ``model install`` was asked for."""
+    """The options of ``model install``."""
 
     folder: Path
     collection: Collection = Collection.USER
@@ -90,7 +90,7 @@ class InstallOptions:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A portable-model folder that was checked."""
+    """A portable-model folder that has been checked."""
 
     folder: Path
     name: str
@@ -100,7 +100,7 @@ class ModelFolder:
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """What is in place now. driver_found: the folder of the model's driver, None: not installed."""
+    """The installed model. driver_found: the folder of its driver, None: not installed."""
 
     folder: Path
     name: str
@@ -159,7 +159,7 @@ def install_model(options: InstallOptions) -> InstalledModel:
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Checks that a folder is a portable model on a driver, with all its files."""
+    """Checks that a folder is a portable model for a driver, with all its files."""
     folder = folder.absolute()
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -167,7 +167,7 @@ def read_folder(folder: Path) -> ModelFolder:
     try:
         text = (folder / "CMakeLists.txt").read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise NotAModelFolderError(f"{folder} holds no CMakeLists.txt.") from error
+        raise NotAModelFolderError(f"{folder} has no CMakeLists.txt.") from error
     text = re.sub(r"#[^\n]*", "", text)
     call = re.search(r"add_kim_api_model_library\s*\(([^)]*)\)", text)
     if call is None:
@@ -188,7 +188,7 @@ def read_folder(folder: Path) -> ModelFolder:
     for file in files:
         if not file.is_file():
             raise ModelFileMissingError(
-                f"{folder}/CMakeLists.txt names the file {file.name}, which is not there.",
+                f"{folder}/CMakeLists.txt names the file {file.name}, which does not exist.",
                 "Copy it into the folder, or pack the model again.",
             )
     check_parameter_file(folder, files)
@@ -211,7 +211,7 @@ def _arguments(text: str, variables: dict[str, str]) -> dict[str, list[str]]:
 
 
 def check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
-    """Raises an error unless there is one parameter file among ``files``, and what it names."""
+    """Raises an error unless ``files`` has one parameter file, and the model that it names."""
     parameter_files = [file for file in files if file.suffix == ".param"]
     if len(parameter_files) != 1:
         raise NotAModelFolderError(
@@ -228,7 +228,7 @@ def check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
 
 
 def _require_tools(tools: Toolchain) -> None:
-    """A model is compiled by KIM alone: torch may be missing, or be too new for the compiler."""
+    """Only KIM's code is compiled: torch may be missing, or too new for the compiler."""
     for finding in tools.findings():
         too_new_for_compiler = isinstance(finding.problem, CompilerTooOldError)
         if finding.problem is not None and finding is not tools.torch and not too_new_for_compiler:
@@ -259,14 +259,16 @@ def _build(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
                 "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "stage",
             },
         )
-        # One file after the other: compiling a large model takes gigabytes of memory.
+        # One file at a time: compiling a large model takes gigabytes of memory.
         size = sum(path.stat().st_size for path in model.files)
         helps = Embedding.of(plan.tools.kim.version).without_memory(size)
         project.compile(f"building {model.name}", jobs=1, without_memory=helps)
-        project.install("collecting what was built")
+        project.install("collecting the result")
         built = work / "stage" / model.name
         if not built.is_dir():
-            raise BuildFailedError(f"The build did not make the model {model.name}.\n  log: {log}")
+            raise BuildFailedError(
+                f"The build did not produce the model {model.name}.\n  log: {log}"
+            )
         item = stage / model.name
         shutil.copytree(built, item)
         return item

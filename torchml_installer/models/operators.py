@@ -1,4 +1,4 @@
-"""Operators that TorchScript code calls beside torch's own, and those that the driver brings."""
+"""Operators that TorchScript code calls beside torch's own, and those that the driver provides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: What driver_src/src/torch_ops/ defines, in place of the libraries of these names.
+#: Defined in driver_src/src/torch_ops/, in place of the libraries of these names.
 IN_DRIVER = {
     "torch_scatter": frozenset(
         [
@@ -70,7 +70,7 @@ _TORCH = frozenset(
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of a library. in_driver: a model that calls it needs nothing but the driver."""
+    """An operator of a library. in_driver: a model that calls it needs only the driver."""
 
     namespace: str
     name: str

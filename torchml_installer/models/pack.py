@@ -1,5 +1,5 @@
-"""``model pack``: a model file (TorchScript, or a compiled package) becomes a portable-model folder
-that KIM installs."""
+"""``model pack``: makes a portable-model folder, which KIM can install, from a model file
+(TorchScript or a compiled package)."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ _NEIGHBOUR_INPUTS = ("species", "coordinates", "n_neigh", "nlist", "contributing
 
 @dataclass(frozen=True)
 class PackOptions:
-    """What ``model pack`` was asked for.
+    """The options of ``model pack``.
 
     elements: symbols in the order of the model's species codes; cutoff: Å.
     descriptor: the descriptor file (``*.dat``) of a model on descriptors.
     precision: the floating-point type of the model's inputs (parameter_file.PRECISIONS), None: that
-    of its weights, or found out by evaluating the model.
-    find_graph_settings: find out what a graph model can do without, by evaluating it both ways.
-    name: KIM name of the model, None: made from the file's name. output: folder in which the
-    portable-model folder is made. atomic_numbers: whether species codes are atomic numbers, None:
-    to be found out. check: evaluate the model, and refuse it where a simulation would be wrong.
+    of its weights, or determined by evaluating the model.
+    find_graph_settings: determine what a graph model does not need, by evaluating it both ways.
+    name: KIM name of the model, None: derived from the file's name. output: parent of the
+    portable-model folder. atomic_numbers: whether species codes are atomic numbers, None: determine
+    it. check: evaluate the model, and refuse one that would make a simulation wrong.
     """
 
     file: Path
@@ -149,7 +149,7 @@ def pack(options: PackOptions) -> PackedModel:
         size = model.size
         recorded = precision.of_weights(model)
         if options.precision not in (None, recorded):
-            # Which of the two it is, the model itself has to say, if it may be evaluated.
+            # Only evaluating the model shows which of the two it is, if that is allowed.
             recorded = None if options.check else options.precision
     parameters = Parameters(
         elements=options.elements,
@@ -170,15 +170,17 @@ def pack(options: PackOptions) -> PackedModel:
 
 
 def check_elements(elements: tuple[str, ...]) -> None:
-    """Raises BadOptionError for anything that is not a list of different chemical symbols."""
+    """Raises BadOptionError unless these are different chemical symbols, at least one."""
     if not elements:
-        raise BadOptionError("No element was named.", "Name them, for example --elements Si,C")
+        raise BadOptionError(
+            "No element was named.", "Name the elements, for example --elements Si,C"
+        )
     for symbol in elements:
         if symbol not in SYMBOLS:
             meant = suggestion(symbol)
             raise BadOptionError(
                 f"There is no element '{symbol}'.",
-                f"Did you mean {meant}?" if meant else "Use chemical symbols: --elements Si,C",
+                f"Did you mean '{meant}'?" if meant else "Use chemical symbols: --elements Si,C",
             )
         if elements.count(symbol) > 1:
             raise BadOptionError(
@@ -196,9 +198,9 @@ def check_cutoff(cutoff: float) -> None:
 
 
 def check_layers(pattern: Pattern, n_layers: int | None) -> int:
-    """The number of message-passing layers, 1 for what has none.
+    """The number of message-passing layers, 1 for models without any.
 
-    Raises BadOptionError where a graph model names none, or another model some.
+    Raises BadOptionError if a graph model has no number of layers, or another model has one.
     """
     if pattern is Pattern.GRAPH:
         if n_layers is None or n_layers < 1:
@@ -217,9 +219,9 @@ def _check_output(folder: Path, force: bool) -> None:
         return
     is_model = (folder / "CMakeLists.txt").is_file() and any(folder.glob("*.param"))
     if not is_model:
-        # --force is for replacing models, not for losing something else of the same name.
+        # --force replaces models; it must not delete anything else of the same name.
         raise OutputExistsError(
-            f"{folder} exists already, and is not a portable model.",
+            f"{folder} exists already, but is not a portable model.",
             "Choose another --name or --output.",
         )
     if not force:
@@ -229,13 +231,13 @@ def _check_output(folder: Path, force: bool) -> None:
 def _check_species(options: PackOptions) -> None:
     if options.pattern is Pattern.DESCRIPTOR and options.atomic_numbers is not None:
         raise BadOptionError(
-            "A model on descriptors sees no species codes.",
+            "A model on descriptors gets no species codes.",
             "Leave out --atomic-numbers and --species-codes.",
         )
 
 
 def _descriptor(options: PackOptions) -> str:
-    """What the parameter file says of descriptors."""
+    """The descriptor's name in the parameter file."""
     if options.pattern is not Pattern.DESCRIPTOR:
         if options.descriptor is not None:
             raise BadOptionError(
@@ -250,14 +252,14 @@ def _descriptor(options: PackOptions) -> str:
         )
     if options.returns_forces:
         raise BadOptionError(
-            "A model that sees descriptors and no coordinates cannot return forces.",
+            "A model that gets descriptors instead of coordinates cannot return forces.",
             "Leave out --returns-forces: forces are then the negative gradient of the energy.",
         )
     return descriptor_file.kind(options.descriptor)
 
 
 def expected_inputs(pattern: Pattern, n_layers: int) -> tuple[str, ...]:
-    """The names of forward's arguments, in order, as the driver hands them over."""
+    """The names of forward's arguments, in the order in which the driver passes them."""
     if pattern is Pattern.DESCRIPTOR:
         return ("descriptor",)
     if pattern is Pattern.GRAPH:
@@ -272,7 +274,7 @@ def check_signature(
     expected: tuple[str, ...],
     returns_forces: bool,
 ) -> None:
-    """Raises WrongForwardError when the model's own code says that the driver cannot call it.
+    """Raises WrongForwardError if the driver cannot call the model, according to the model's code.
 
     Code that cannot be read is left to the driver, which asks libtorch.
     """
@@ -282,13 +284,13 @@ def check_signature(
     if len(signature.arguments) != len(expected):
         raise WrongForwardError(
             f"forward of {model.path} takes {len(signature.arguments)} arguments "
-            f"({', '.join(signature.arguments) or 'none'}); a model of the pattern "
-            f"'{pattern.value}' is called with {len(expected)} ({', '.join(expected)}).",
+            f"({', '.join(signature.arguments) or 'none'}); with the calling "
+            f"convention '{pattern.value}' it takes {len(expected)} ({', '.join(expected)}).",
             "Change the model's forward, or choose another --pattern.",
         )
     if returns_forces and signature.returns == "Tensor":
         raise WrongForwardError(
-            f"forward of {model.path} returns one tensor, and no forces beside it.",
+            f"forward of {model.path} returns a single tensor, without forces.",
             "Leave out --returns-forces: forces are then the negative gradient of the energy.",
         )
 
@@ -296,11 +298,11 @@ def check_signature(
 def check_package(
     package: compiled.Package, pattern: Pattern, expected: tuple[str, ...], returns_forces: bool
 ) -> None:
-    """Raises WrongForwardError when a package was compiled for other arguments or results."""
+    """Raises WrongForwardError if a package was compiled for other arguments or results."""
     if len(package.arguments) != len(expected) or package.arguments[0] != expected[0]:
         raise WrongForwardError(
-            f"{package.path} was compiled as forward({', '.join(package.arguments)}); a model of "
-            f"the pattern '{pattern.value}' is called with {len(expected)} arguments "
+            f"{package.path} was compiled as forward({', '.join(package.arguments)}); with the "
+            f"calling convention '{pattern.value}' forward takes {len(expected)} arguments "
             f"({', '.join(expected)}).",
             "Choose the --pattern and --layers that it was compiled with.",
         )
@@ -314,15 +316,15 @@ def check_package(
 
 
 def _suffix(file: Path) -> str:
-    """The driver tells the kinds of models by their extension."""
+    """The extension by which the driver recognises the kind of model."""
     return compiled.SUFFIX if file.suffix == compiled.SUFFIX else ".pt"
 
 
 def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> trial.Trial:
-    """Makes the folder beside its place and renames it; a folder it replaces is kept till then.
+    """Makes the folder beside its place and renames it; a folder it replaces is kept until then.
 
-    Returns the parameters as written, with what was found out by evaluating the model: the type of
-    its inputs, its species codes, and what a graph model can do without.
+    Returns the parameters as written, with what evaluating the model showed: the type of its
+    inputs, its species codes, and what a graph model does not need.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """The files in an installed KIM model: KIM's build puts them into a shared library.
 
-Run as a program, ``python -m torchml_installer.models.reading_installed LIBRARY FOLDER`` writes them
-into the folder and prints what the library says about itself as JSON. Opening a library runs its
-code: hence a separate process, and only for libraries that KIM would open, too.
+``python -m torchml_installer.models.reading_installed LIBRARY FOLDER`` writes them into the folder
+and prints what the library says about itself as JSON. Opening a library runs its code: hence a
+separate process, and only for libraries that KIM would open, too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Unpacked:
 def unpack(item: InstalledItem, folder: Path) -> Unpacked:
     """Writes the model's parameter files into ``folder``.
 
-    Raises NotAModelFolderError when its library cannot be opened or is of another KIM-API.
+    Raises NotAModelFolderError if its library cannot be opened or belongs to another KIM-API.
     """
     place = item.folder / item.name
     library = next(iter(sorted(place.glob("libkim-api-portable-model.*"))), place / LIBRARY)
@@ -83,9 +83,8 @@ def unpack(item: InstalledItem, folder: Path) -> Unpacked:
 
 
 def _is_base64(data: bytes) -> bool:
-    """Whether a file is as KIM-API 2.4 and newer put it into a library. Libraries of 2.3 have the
-    same schema, and files as they are: of a model, a parameter file has several lines, and base64
-    there is one."""
+    """Whether a file is encoded as in KIM-API 2.4 and newer. Libraries of 2.3 have the same
+    schema but unencoded files: a model's parameter file has several lines, and base64 has one."""
     return len(data) % 4 == 0 and _BASE64.fullmatch(data) is not None
 
 

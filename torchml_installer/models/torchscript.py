@@ -1,6 +1,6 @@
 """Looks into a TorchScript file without importing torch.
 
-A TorchScript file is a zip archive with one top folder, which holds the module's data
+A TorchScript file is a zip archive with one top folder, which contains the module's data
 (``data.pkl``), its constants (``constants.pkl``) and its code as text (``code/``). torch.save
 writes a zip archive too, but one without code.
 """
@@ -28,7 +28,7 @@ from torchml_installer.support import files
 
 #: Newest format of files that the newest torch reads (caffe2/serialize/versions.h).
 NEWEST_FORMAT = 10
-#: The pickles name tensors and do not hold them: tens of bytes for each.
+#: The pickles name tensors but do not contain them: tens of bytes for each.
 _LARGEST_PICKLE = 64 << 20
 
 
@@ -42,7 +42,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class TorchScriptFile:
-    """What is known of a model file; ``signature`` is None when its code could not be read.
+    """What is known of a model file; ``signature`` is None if its code could not be read.
 
     format_version: of the file, which rises when older releases of torch cannot read it.
     contents: how many parameters it has, None if they could not be counted. devices: those written
@@ -60,13 +60,13 @@ class TorchScriptFile:
     classes: tuple[str, ...] = ()
 
     def newer(self) -> WrongForwardError | None:
-        """The problem of a file that a newer torch wrote than any that is known here."""
+        """The problem of a file that was written by a newer torch than any known here."""
         if self.format_version is None or self.format_version <= NEWEST_FORMAT:
             return None
         return WrongForwardError(
             f"{self.path} has format {self.format_version}: a newer torch wrote it than any that "
             f"this driver was tested with, which read up to {NEWEST_FORMAT}.",
-            "Save it again with an older torch, or build the driver with the one that wrote it.",
+            "Save it again with an older torch, or build the driver with the torch that wrote it.",
         )
 
     def notes(self) -> list[str]:
@@ -90,7 +90,7 @@ class TorchScriptFile:
 
 
 def inspect(path: Path) -> TorchScriptFile:
-    """Checks that a file is whole and is TorchScript.
+    """Checks that a file is complete TorchScript.
 
     Raises ModelFileMissingError, NotPermittedError, ModelFileDamagedError, NotTorchScriptError.
     """
@@ -122,14 +122,14 @@ def inspect(path: Path) -> TorchScriptFile:
 
 
 def _kind(beginning: bytes) -> str:
-    """What a file that is no zip archive seems to be."""
+    """What a file that is not a zip archive seems to be."""
     if beginning.startswith(b"\x89HDF"):
         return "an HDF5 file"
     if beginning.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer (run `git lfs pull`)"
     if b"\x00" not in beginning and all(byte >= 9 for byte in beginning):
         return "a text file"
-    return "a file of an unknown kind"
+    return "a file of unknown type"
 
 
 def _inspect_archive(path: Path, size: int, archive: zipfile.ZipFile) -> TorchScriptFile:
@@ -190,7 +190,7 @@ def _contents(
 
 
 def _signature(archive: zipfile.ZipFile, top: str) -> Signature | None:
-    """forward's signature, read from the text of the class that the archive's data names."""
+    """forward's signature, from the code of the class that the archive's data names."""
     try:
         module, name = _top_class(archive.read(f"{top}/data.pkl"))
         code = archive.read(f"{top}/code/{module.replace('.', '/')}.py").decode()
@@ -209,7 +209,7 @@ def _top_class(data: bytes) -> tuple[str, str]:
 
 
 def parse_signature(code: str, class_name: str) -> Signature | None:
-    """The signature of ``class_name.forward`` in TorchScript's text, None if there is none."""
+    """The signature of ``class_name.forward`` in TorchScript code, None if there is none."""
     head = re.search(rf"^class {re.escape(class_name)}\b.*$", code, re.MULTILINE)
     if head is None:
         return None

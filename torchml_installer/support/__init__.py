@@ -1,1 +1,1 @@
-"""What any other part of the installer may use; it uses none of them."""
+"""What any other part of the installer may use; nothing here uses another part."""

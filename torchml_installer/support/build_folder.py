@@ -1,4 +1,4 @@
-"""Build folders: kept between runs, one per combination of what a build depends on."""
+"""Build folders: kept between runs, one for each combination of inputs that a build depends on."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import IO
 from torchml_installer.support import console, files
 from torchml_installer.support.paths import cache_folder, is_plain, own_temporary_folder
 
-#: Builds that nobody has used for that long are removed.
+#: Builds that have not been used for this long are removed.
 _KEPT_SECONDS = 60 * 24 * 3600.0
-#: Names the sources of a build.
+#: The file that names the sources of a build.
 _ORIGIN = "sources.txt"
 _IGNORED = shutil.ignore_patterns("__pycache__", "build", "_skbuild", "*.pyc", ".*")
 
@@ -35,13 +35,13 @@ def source_files(folder: Path) -> list[Path]:
 
 
 def key(sources: Path, facts: Sequence[str]) -> str:
-    """A name for the build: a hash of where the sources are, and of other facts.
+    """A name for the build: a hash of the sources' location and of other facts.
 
-    What is in the sources is no part of it: after a change, a build goes on from the one before.
+    The contents of the sources do not count: after a change, a build continues the one before.
     """
     digest = hashlib.sha256()
     for fact in (str(sources.resolve()), *facts):
-        # A path may hold bytes that are no text.
+        # A path may contain bytes that are not valid text.
         digest.update(f"{fact}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:20]
 
@@ -62,8 +62,8 @@ def default_parent(tmpdir: str = "") -> Path:
 def copy_sources(sources: Path, target: Path) -> None:
     """Brings ``target`` up to date with ``sources``.
 
-    Files that did not change keep their time stamps, so that nothing is compiled twice. Whose copy
-    it is, ``prune`` learns from a file beside it.
+    Files that did not change keep their time stamps, so that nothing is compiled twice. A file
+    beside the copy tells ``prune`` where the sources are.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_name(_ORIGIN).write_bytes(os.fsencode(sources.resolve()))
@@ -84,13 +84,13 @@ def copy_sources(sources: Path, target: Path) -> None:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether that is the folder of a build, or of one that was begun."""
+    """Whether this is the folder of a build, complete or not."""
     return files.is_file(folder / _ORIGIN)
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held. number: of the open file; waited: another process had it before."""
+    """A lock that is held. number: the open file's descriptor; waited: another process had it."""
 
     number: int
     waited: bool
@@ -98,10 +98,11 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(folder: Path, what: str = "that builds this") -> Iterator[Lock]:
-    """Holds the folder for this process; waits, and says so, while another one holds it.
+    """Locks the folder for this process; waits, and says so, while another process holds it.
 
-    what: that other one does, for the message. The lock goes away with its process, however that
-    ends, and with those that have inherited its file.
+    what: what the other process does, for the message. The lock ends with its process, however that
+    ends, and with the processes that inherited its file. (filelock neither names the holder nor
+    goes on where a file server has no locks.)
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(folder.name + ".lock")
@@ -115,7 +116,7 @@ def locked(folder: Path, what: str = "that builds this") -> Iterator[Lock]:
                 console.note(f"waiting for another torchml-install (process {holder}) {what}")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_still(lock, path):
-                continue  # who had it has removed the file: others lock a new one
+                continue  # the previous holder removed the file: others lock a new one
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
             lock.flush()
@@ -130,7 +131,7 @@ def _is_held(lock: IO[str]) -> bool:
     except BlockingIOError:
         return True
     except OSError as error:
-        # A file server without a service for locks; nothing can be waited for there.
+        # A file server without a lock service: there is nothing to wait for.
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
         console.warn(
@@ -148,8 +149,8 @@ def _is_still(lock: IO[str], path: Path) -> bool:
 
 
 def prune(parent: Path, keep: Path) -> None:
-    """Removes builds under ``parent`` that have not been used for two months, or whose sources are
-    gone, except ``keep``."""
+    """Removes builds under ``parent`` that were not used for two months or whose sources are gone,
+    except ``keep``."""
     oldest = time.time() - _KEPT_SECONDS
     for lock_path in parent.glob("*.lock"):
         folder = lock_path.with_suffix("")
@@ -166,5 +167,5 @@ def _is_orphan(folder: Path) -> bool:
     try:
         origin = Path(os.fsdecode((folder / _ORIGIN).read_bytes()))
     except OSError:
-        return False  # not a build of sources of ours, or one that nobody has begun
+        return False  # not one of our builds, or one that was never started
     return not files.exists(origin)

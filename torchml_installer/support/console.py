@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-#: Seconds between two plain lines that say how far a step has come.
+#: Seconds between two plain lines of progress.
 _PLAIN_INTERVAL = 15.0
 _COMMAND = re.compile(r"`[^`]+`")
 
 
 def columns(stream: TextIO) -> int:
-    """The width of the terminal that a stream writes to; 0 where there is none."""
+    """The width of the terminal that a stream writes to; 0 if it is not a terminal."""
     if not stream.isatty():
         return 0
-    if (told := os.environ.get("COLUMNS", "")).isdigit() and int(told):
-        return int(told)
+    if (given := os.environ.get("COLUMNS", "")).isdigit() and int(given):
+        return int(given)
     with contextlib.suppress(OSError):
         # A terminal may not know its own width, and says 0.
         return os.get_terminal_size(stream.fileno()).columns or 80
@@ -38,10 +38,10 @@ def columns(stream: TextIO) -> int:
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """The text in lines that fit the stream's terminal; as it is where there is none.
+    """The text wrapped to the stream's terminal; unchanged if there is none.
 
     A command in backquotes stays in one piece, however long, so that it can be copied; so does a
-    path.
+    path. (rich would break the former, and takes longer to import than an error takes to print.)
     """
     width = columns(stream)
     return "\n".join(_wrapped(line, width) for line in text.split("\n")) if width else text
@@ -67,22 +67,22 @@ def result(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Tells on stderr what is being done."""
+    """Says on stderr what is being done."""
     print(text, file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """Tells on stderr what may surprise the user later."""
+    """Warns on stderr of something that may surprise the user later."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def may_ask() -> bool:
-    """Whether somebody is there who can answer."""
+    """Whether there is a terminal with somebody who can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirmed(question: str, *facts: str) -> bool:
-    """Asks on stderr, after the facts; where there is no terminal, nobody is asked: no."""
+    """Shows the facts and asks on stderr; without a terminal the answer is no."""
     if not may_ask():
         return False
     import click
@@ -93,7 +93,7 @@ def confirmed(question: str, *facts: str) -> bool:
 
 
 class Step:
-    """One step with a title, for example "compiling"; ``advance`` says how far it has come."""
+    """One step with a title, for example "compiling"; ``advance`` reports progress."""
 
     def __init__(self, title: str, *, verbose: bool = False) -> None:
         self._title = title

@@ -1,4 +1,4 @@
-"""A full disk, said plainly: which file system, how much is left, and what can move away."""
+"""Explains a full disk: which file system, how much is left, and what can go elsewhere."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from torchml_installer.support.user_python import user_python
 _FULL = re.compile(
     r"No space left on device|Disk quota exceeded|have enough free space|NoSpaceLeftError"
 )
-#: More than that left, in bytes: the disk is probably another one, or was full for a moment.
+#: Bytes: with more left than this, it was probably another disk, or full only for a moment.
 _PLENTY = 10e6
 _PATH = re.compile(r"(?<![\w.])/[^\s:'\",;)]+")
 
 
 @dataclass(frozen=True)
 class _Use:
-    """A folder that this program fills. advice: how to have it elsewhere, a clause."""
+    """A folder that this program fills. advice: how to move it elsewhere, a clause."""
 
     folder: Path
     what: str
@@ -33,7 +33,7 @@ class _Use:
 
 
 def says_full(line: str) -> bool:
-    """Whether that is a program's message about a full disk."""
+    """Whether this is a program's message about a full disk."""
     return _FULL.search(line) is not None
 
 
@@ -45,10 +45,10 @@ def full(
     needed: int = 0,
     log: Path | None = None,
 ) -> DiskFullError:
-    """The error for a disk that is full.
+    """The error for a full disk.
 
-    what: that was being done. said: a program's message about it. place: a file or folder on that
-    disk, if it is known. needed: bytes, 0 if unknown. log: of the program.
+    what: what was being done. said: a program's message about it. place: a file or folder on that
+    disk, if known. needed: bytes, 0 if unknown. log: the program's.
     """
     uses = list(_uses())
     place = place or _place_named(said)
@@ -64,7 +64,7 @@ def full(
     want = f"; {_megabytes(needed)} are needed" if needed else ""
     if quota:
         message = f"{what}: your quota on {mount}{content} is used up{want}."
-        free_some = f"Delete something of yours there (`quota -s` shows how much; {left})"
+        free_some = f"Delete some of your files there (`quota -s` shows how much; {left})"
     else:
         message = f"{what}: no space left on {mount}{content}: {left}{want}."
         free_some = "Free some space there"
@@ -75,17 +75,17 @@ def full(
 
 
 def _somewhere(what: str, uses: Sequence[_Use], log: Path | None) -> DiskFullError:
-    """Where what was written has been removed again, and nobody named the disk."""
+    """The error where the file was removed again, and no message names the disk."""
     places = "; ".join(f"{use.folder} ({use.what}): {_left(use.folder)}" for use in uses)
     message = f"{what}: no space left on a disk. Now {places}."
     if log is not None:
         message += f"\n  log: {log}"
     advice = " or ".join(use.advice for use in uses)
-    return DiskFullError(message, f"Free some space on the one that is small: {advice}.")
+    return DiskFullError(message, f"Free some space on the one that is nearly full: {advice}.")
 
 
 def free(folder: Path) -> int:
-    """Bytes that this user may still write; a place that cannot be asked has none."""
+    """Bytes that this user may still write; 0 if that cannot be found out."""
     try:
         facts = os.statvfs(_nearest(folder))
     except OSError:
@@ -94,7 +94,7 @@ def free(folder: Path) -> int:
 
 
 def nothing_left(folder: Path) -> bool:
-    """Whether there is no room for anything on a folder's disk, bytes or files."""
+    """Whether a folder's disk has no room left, for bytes or for files."""
     try:
         facts = os.statvfs(_nearest(folder))
     except OSError:
@@ -103,7 +103,7 @@ def nothing_left(folder: Path) -> bool:
 
 
 def device(place: Path) -> int:
-    """The number of the disk that a place is on, or will be."""
+    """The number of the device that a place is on, or will be."""
     return _nearest(place).stat().st_dev
 
 
@@ -115,7 +115,7 @@ def _uses() -> Iterator[_Use]:
         (data_folder, "libraries", "name a folder on another disk with --prefix"),
         (_python, "Python packages", "use a Python environment on another disk"),
     ):
-        # Some are made when they are asked for, which a full disk may not allow.
+        # Some are made when asked for, which fails on a full disk.
         with contextlib.suppress(OSError, TorchMLError):
             yield _Use(find(), what, advice)
 
@@ -135,9 +135,9 @@ def _left(place: Path) -> str:
     try:
         facts = os.statvfs(_nearest(place))
     except OSError:
-        return "how much is free is unknown"
+        return "free space unknown"
     if facts.f_bavail and facts.f_files and not facts.f_favail:
-        return "no more files (inodes) can be made there"
+        return "no more files can be created there (no free inodes)"
     return f"{_megabytes(facts.f_bavail * facts.f_frsize)} are free"
 
 

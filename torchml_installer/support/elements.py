@@ -11,7 +11,7 @@ _TABLE = """
 #: All 118 symbols, in the order of the atomic number: SYMBOLS[0] is hydrogen.
 SYMBOLS = tuple(_TABLE.split())
 
-#: Names that people write instead of symbols, for the suggestion of an error message.
+#: Names that people write in place of symbols, for suggestions in error messages.
 _NAMES = {
     "hydrogen": "H",
     "carbon": "C",
@@ -33,7 +33,7 @@ _NAMES = {
 
 
 def suggestion(symbol: str) -> str | None:
-    """The symbol that was probably meant: ``"si"`` → ``"Si"``, ``"14"`` → ``"Si"``."""
+    """The symbol that was probably meant, if any: ``"si"`` → ``"Si"``, ``"14"`` → ``"Si"``."""
     if symbol.isascii() and symbol.isdigit() and 1 <= int(symbol) <= len(SYMBOLS):
         return SYMBOLS[int(symbol) - 1]
     if symbol.lower() in _NAMES:

@@ -1,7 +1,7 @@
-"""Looking at files that may not be there, or not for this user: that is no error of detection.
+"""Looks at files that may be missing or out of this user's reach, neither of which is an error.
 
-A folder of somebody else's, a file server that does not answer, a path that is too long: pathlib's
-own questions raise for them.
+pathlib raises for another user's folder, a file server that does not answer and a path that is too
+long.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _WILD = frozenset("*?[")
 
 
 def is_file(path: Path) -> bool:
-    """Whether that is a file which this user can see."""
+    """Whether this is a file that the user can see."""
     try:
         return path.is_file()
     except OSError:
@@ -23,7 +23,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_dir(path: Path) -> bool:
-    """Whether that is a folder which this user can see."""
+    """Whether this is a folder that the user can see."""
     try:
         return path.is_dir()
     except OSError:
@@ -31,7 +31,7 @@ def is_dir(path: Path) -> bool:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is something which this user can see."""
+    """Whether there is anything that the user can see."""
     try:
         return path.exists()
     except OSError:
@@ -39,8 +39,8 @@ def exists(path: Path) -> bool:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """What matches below a folder, sorted; as much of it as this user can see."""
-    if not _WILD.intersection(pattern):  # no folder has to be read for it
+    """The matches below a folder that the user can see, sorted."""
+    if not _WILD.intersection(pattern):  # needs no folder to be read
         return [folder / pattern] if exists(folder / pattern) else []
     try:
         return sorted(folder.glob(pattern))
@@ -49,7 +49,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder, in any order; nothing where this user cannot look."""
+    """The names in a folder, in any order; none where the user cannot look."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]
@@ -58,7 +58,7 @@ def names(folder: Path) -> list[str]:
 
 
 def waits(path: Path) -> bool:
-    """Whether reading may wait for somebody who writes, or never end: a pipe, a device."""
+    """Whether reading may block or never end: a pipe, a device."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -67,7 +67,7 @@ def waits(path: Path) -> bool:
 
 
 def beginning(path: Path, length: int) -> bytes:
-    """At most so many bytes of a file, of which no more is read. Raises OSError."""
+    """At most so many bytes of a file; no more of it is read. Raises OSError."""
     if waits(path):
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
     with path.open("rb") as stream:
@@ -75,7 +75,7 @@ def beginning(path: Path, length: int) -> bytes:
 
 
 def resolved(path: Path) -> Path:
-    """The path without links, as far as this user can see."""
+    """The path without symbolic links, as far as the user can see."""
     try:
         return path.resolve()
     except (OSError, RuntimeError):  # a link that leads back to itself
@@ -83,7 +83,7 @@ def resolved(path: Path) -> Path:
 
 
 def obstacle(folder: Path) -> str:
-    """Why a folder cannot be looked into, in the system's words; "" if it can, or is missing."""
+    """Why a folder cannot be read, in the system's words; "" if it can, or is missing."""
     try:
         os.scandir(folder).close()
     except (FileNotFoundError, NotADirectoryError):

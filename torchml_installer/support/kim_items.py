@@ -46,7 +46,7 @@ _QUESTION = {
     Collection.ENVIRONMENT: "env",
     Collection.SYSTEM: "system",
 }
-#: Whose folders make up the environment collection.
+#: The variables that name the folders of the environment collection.
 VARIABLES = {
     ItemKind.DRIVER: "KIM_API_MODEL_DRIVERS_DIR",
     ItemKind.MODEL: "KIM_API_PORTABLE_MODELS_DIR",
@@ -90,7 +90,7 @@ class Collections:
             )
         raise CollectionUnsetError(
             f"The {collection.value} collection has no folder for {kind.value}.",
-            "See `kim-api-collections-management list`; another one is chosen with --collection.",
+            "See `kim-api-collections-management list`; choose another one with --collection.",
         )
 
     def find(self, kind: ItemKind, name: str) -> InstalledItem | None:
@@ -135,9 +135,9 @@ class Collections:
             )
         except subprocess.TimeoutExpired as error:
             raise NoKimApiError(
-                f"{self.program} does not answer: {self.patience:g} seconds were not enough.",
-                "It looks into KIM's collections; see whether their folders, in your home for one, "
-                f"are on a file server that hangs: `{self.program} {' '.join(question)}`.",
+                f"{self.program} did not answer within {self.patience:g} seconds.",
+                "It reads KIM's collections: check whether their folders, such as those in your "
+                f"home, are on a file server that hangs: `{self.program} {' '.join(question)}`.",
             ) from error
         except OSError as error:
             raise NoKimApiError(f"{self.program} does not run: {error}.") from error
@@ -168,7 +168,7 @@ _LEFT_BEHIND = 24 * 3600.0
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What runs that were killed have left; others may be running now, on other machines too."""
+    """Removes what killed runs left; others may be running now, on other machines too."""
     for stage in folder.glob(f"{_STAGING}*"):
         with contextlib.suppress(OSError):
             if time.time() - stage.stat().st_mtime > _LEFT_BEHIND:
@@ -179,8 +179,8 @@ def _remove_leftovers(folder: Path) -> None:
 def staging(folder: Path) -> Iterator[Path]:
     """A fresh folder inside a collection, removed afterwards.
 
-    It lies on the same file system, so that items can be renamed into place; KIM does not take it
-    for an item. Raises CollectionNotWritableError.
+    It is on the same file system, so that items can be renamed into place, and KIM does not mistake
+    it for an item. Raises CollectionNotWritableError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -206,9 +206,9 @@ def staging(folder: Path) -> Iterator[Path]:
 def put_in_place(staged: Sequence[Path], folder: Path, stage: Path) -> None:
     """Moves staged items (folders) into a collection: all of them, or none.
 
-    A new item is one rename of its folder. Of an item that is there already each file is replaced
-    by a rename, which leaves no moment without it: a simulation that starts meanwhile finds the
-    old one or the new one, one that runs keeps the file it has opened. When anything fails,
+    A new item is put in place by renaming its folder. Of an existing item, each file is replaced by
+    a rename, so that there is no moment without it: a simulation that starts meanwhile finds the
+    old one or the new one, and one that runs keeps the file it has opened. When anything fails,
     Ctrl-C included, the items are as they were.
     """
     undo = contextlib.ExitStack()
@@ -222,7 +222,7 @@ def put_in_place(staged: Sequence[Path], folder: Path, stage: Path) -> None:
 
 
 def _moved(item: Path, target: Path) -> bool:
-    """Renames a folder; False when another run has put one there meanwhile."""
+    """Renames a folder; False if another run has put one there meanwhile."""
     try:
         item.rename(target)
     except OSError as error:
@@ -233,14 +233,13 @@ def _moved(item: Path, target: Path) -> bool:
 
 
 def _remove_moved(item: Path, target: Path) -> None:
-    """Undoes the rename of a folder, and nothing of another run's."""
+    """Undoes the rename of a folder, but nothing that another run did."""
     if not item.exists():
         shutil.rmtree(target, ignore_errors=True)
 
 
 def _keep(place: Path, saved: Path) -> None:
-    """A second name for a file; a copy on file systems that know no such thing (FAT, some of file
-    servers)."""
+    """A hard link to a file; a copy on file systems without hard links (FAT, some file servers)."""
     try:
         os.link(place, saved)
     except OSError as error:

@@ -9,7 +9,7 @@ from torchml_installer.errors import BadNameError
 #: The KIM name under which published models look for this driver.
 DEFAULT_DRIVER_NAME = "TorchML__MD_173118614730_001"
 
-#: A file's name ends at 255 bytes, and KIM's build puts more around an item's name.
+#: A file's name has at most 255 bytes, and KIM's build adds to an item's name.
 _LONGEST = 200
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -1,4 +1,4 @@
-"""No network: what was wanted, where from, and the ways to do without."""
+"""Explains a missing network: what was to be fetched, from where, and how to do without."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torchml_installer.errors import TorchMLError
 
-#: What pip, apt, conda and their like print where they reach nobody.
+#: What pip, apt, conda and similar tools print when they cannot reach a server.
 _REASON = re.compile(
     r"Temporary failure (?:in name resolution|resolving)|Name or service not known"
     r"|Network is unreachable|No route to host|Connection (?:refused|timed out|reset)"
@@ -35,9 +35,9 @@ _WITHOUT = {
 
 
 def explain(error: TorchMLError, provider: str, packages: Sequence[str]) -> None:
-    """Makes a failure plain that is for want of a network; leaves others alone.
+    """Explains a failure that is due to a missing network; returns others unchanged.
 
-    provider: whose command failed; packages: that it was to fetch.
+    provider: whose command failed; packages: those it was to fetch.
     """
     reason = _REASON.search(error.message)
     if reason is None:
@@ -55,7 +55,7 @@ def explain(error: TorchMLError, provider: str, packages: Sequence[str]) -> None
 
 
 def _index(provider: str) -> str:
-    """Where pip looks, which it does not say itself."""
+    """The index that pip uses, which pip itself does not print."""
     if provider != "pip":
         return "its servers"
     return os.environ.get("PIP_INDEX_URL") or "the index in pip's settings (else pypi.org)"

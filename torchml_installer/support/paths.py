@@ -1,4 +1,7 @@
-"""Where this program keeps its own files, after the XDG base directory rules."""
+"""Where this program keeps its own files, by the XDG base directory rules.
+
+platformdirs would take relative paths, which those rules forbid, and knows no way out for a user
+without a home."""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ from pathlib import Path
 from torchml_installer.errors import NotPermittedError
 from torchml_installer.support import files
 
-#: Below a home.
+#: Relative to the home.
 _DATA = Path(".local/share")
-#: Bytes that a small build takes at least, a model's for one.
+#: Bytes that even a small build, such as a model's, takes.
 _ROOM = 16 * 1024 * 1024
-#: Characters that every build tool, and KIM's CMake code, takes in a path.
+#: Characters that every build tool, and KIM's CMake code, accepts in a path.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+@,=~-]+")
 
 
 def _base(variable: str, default: Path) -> Path:
     value = os.environ.get(variable, "")
-    # The XDG rules: a relative path is to be ignored.
+    # By the XDG rules, a relative path is to be ignored.
     if value.startswith("/"):
         return Path(value) / "torchml-install"
     home = home_folder()
@@ -31,7 +34,7 @@ def _base(variable: str, default: Path) -> Path:
 
 
 def home_folder() -> Path | None:
-    """The user's home; None for a user without one: no HOME, and in no list of users."""
+    """The user's home; None without HOME and without an entry in the list of users."""
     try:
         return Path.home()
     except RuntimeError:
@@ -39,9 +42,9 @@ def home_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Builds and logs: may be deleted at any time (``~/.cache/torchml-install``).
+    """Builds and logs, which may be deleted at any time (``~/.cache/torchml-install``).
 
-    Where it cannot be written to, as on the nodes of some clusters, a temporary folder.
+    A temporary folder where that is not writable, as on the nodes of some clusters.
     """
     folder = _base("XDG_CACHE_HOME", Path(".cache"))
     return folder if _is_writable(folder) else own_temporary_folder() / "cache"
@@ -78,13 +81,13 @@ def own_temporary_folder(parent: Path | None = None, *, tmpdir: str = "") -> Pat
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise NotPermittedError(
             f"{folder} is not yours: somebody else has made it.",
-            "Set XDG_CACHE_HOME, or TMPDIR, to a folder of yours.",
+            "Set XDG_CACHE_HOME or TMPDIR to a folder that you own.",
         )
     return folder
 
 
 def temporary_caches() -> list[Path]:
-    """All that may be deleted in folders as above, wherever an earlier run may have made one."""
+    """What may be deleted in such folders, wherever an earlier run may have made one."""
     found = []
     for parent in _plain_temporary_parents():
         folder = parent / _own_name()
@@ -103,7 +106,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a path holds only characters that no build tool gives a meaning of its own."""
+    """Whether a path has only characters without a special meaning to any build tool."""
     return _PLAIN_PATH.fullmatch(str(path)) is not None
 
 

@@ -1,4 +1,4 @@
-"""Puts a finished installation in the place of the one before, or leaves everything as it was."""
+"""Replaces an installation by a finished new one, or leaves everything as it was."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from torchml_installer.errors import NotPermittedError, OutputExistsError
 from torchml_installer.support import build_folder, disk, files
 
-#: The last: some file systems of the kernel (/proc) have no such folder, and make none.
+#: The last one: some kernel file systems (/proc) have no such folder, and cannot make one.
 _REFUSED = (
     errno.EACCES,
     errno.EPERM,
@@ -25,11 +25,11 @@ _REFUSED = (
 
 @contextlib.contextmanager
 def writing_to(prefix: Path) -> Iterator[None]:
-    """Tells of a prefix that cannot be written to, or is full, with the option that moves it."""
+    """Names the option that moves a prefix which is not writable, or full."""
     try:
         yield
     except shutil.Error:
-        raise  # of a copy, with several reasons: told apart where it ends
+        raise  # of a copy, with several reasons: sorted out by the caller
     except OSError as error:
         place = Path(str(error.filename2 or error.filename or prefix))
         if error.errno in _REFUSED:
@@ -42,16 +42,16 @@ def writing_to(prefix: Path) -> Iterator[None]:
 
 
 def require_room(folder: Path, needed: int, what: str) -> None:
-    """Raises DiskFullError before something is begun that needs more bytes than there are."""
+    """Raises DiskFullError, before anything starts, if fewer bytes are free than needed."""
     if disk.free(folder) < needed:
         raise disk.full(what, place=folder, needed=needed)
 
 
 @contextlib.contextmanager
 def partial_beside(path: Path) -> Iterator[Path]:
-    """A folder to fetch a file into that ``path`` is to be, held for this process.
+    """A folder to fetch the future file ``path`` into, locked for this process.
 
-    It goes with what is in it; so does what interrupted runs have left.
+    It is removed afterwards with its contents; so are leftovers of interrupted runs.
     """
     prefix = f".partial-{path.name}-"
     with build_folder.locked(path, "that downloads this"):
@@ -62,14 +62,13 @@ def partial_beside(path: Path) -> Iterator[Path]:
 
 
 def require_replaceable(root: Path, *, ours: bool, force: bool, instead: str = "") -> None:
-    """Raises OutputExistsError for a folder that ``put_in_place`` would take from somebody else.
+    """Raises OutputExistsError for a folder that ``put_in_place`` must not replace.
 
-    ours: whether this program has put there what lies there. instead: a sentence, what else can be
-    done.
+    ours: whether this program put there what is in it. instead: a sentence with an alternative.
     """
     if files.exists(root) and not ours and not force:
         raise OutputExistsError(
-            f"{root} is there already, and not from torchml-install.",
+            f"{root} exists already, and torchml-install did not put it there.",
             f"Add --force to replace it, or name another --prefix. {instead}".rstrip(),
         )
 
@@ -77,7 +76,7 @@ def require_replaceable(root: Path, *, ours: bool, force: bool, instead: str = "
 def put_in_place(stage: Path, root: Path) -> None:
     """Replaces the folder ``root`` by ``stage``.
 
-    They can lie on different file systems: moves it beside, then renames.
+    They can be on different file systems: moves ``stage`` beside ``root``, then renames.
     """
     prefix = f".new-{root.name}-"
     for leftover in root.parent.glob(f"{prefix}*"):
@@ -101,5 +100,5 @@ def put_in_place(stage: Path, root: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Removes what it can of a folder."""
+    """Removes a folder as far as possible."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Runs programs: no shell, output kept in a log, the first real error shown on failure."""
+"""Runs programs: without a shell, with a log, and with the first real error shown on failure."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from torchml_installer.support import console, disk
 _NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
 #: "[ 45%] Building ..." of make.
 _MAKE_PROGRESS = re.compile(r"^\[ *(\d+)%\]")
-#: As compilers, make, the shell and Python say it; a process that the kernel ends for want of it
-#: leaves it to whoever waits for it.
+#: As compilers, make, the shell and Python say it; for a process that the kernel kills, the process
+#: that waits for it says so.
 _NO_MEMORY = re.compile(
     r"\w: out of memory|virtual memory exhausted|: Cannot allocate memory|^MemoryError"
     r"|instance of 'std::bad_alloc'|DefaultCPUAllocator: .*memory|out of memory\. Tried"
     r"|Killed signal|\bKilled$|internal compiler error: Killed"
 )
-#: What helps most commands that are short of memory.
+#: What helps most commands that run out of memory.
 FEWER_JOBS = "Try --jobs 1, or a machine with more memory."
 _COMPILER_ERROR = re.compile(r"\berror: |undefined reference to ")
 _SHOWN_LINES = 12
@@ -36,7 +36,7 @@ _FRAME = re.compile(r"\s*frame #\d+:")
 
 
 def quick_output(command: Sequence[str | Path], timeout: float = 10.0) -> str | None:
-    """What a small command prints (stdout, else stderr), or None when it does not run well.
+    """The output of a small command (stdout, else stderr); None if it fails.
 
     For detection: never raises because of the program, and never waits long.
     """
@@ -57,7 +57,7 @@ def quick_output(command: Sequence[str | Path], timeout: float = 10.0) -> str | 
 
 
 def plain_language_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for programs whose messages are read here: English, and ninja's counter."""
+    """The environment for programs whose messages are read: English, with ninja's counter."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "NINJA_STATUS": "[%f/%t] "}
     environment.pop("LANGUAGE", None)
     if extra:
@@ -87,12 +87,12 @@ def run_logged(
 ) -> str:
     """Runs a program, adds its output to ``log`` and returns it.
 
-    watch: is handed each line as it comes; what it raises ends the program. keep_open: files that
-    the program inherits. without_memory: what helps where memory runs out.
+    watch: called with each line; if it raises, the program is ended. keep_open: files that the
+    program inherits. without_memory: the remedy if memory runs out.
 
     Raises ``failure`` with the first real error and the log's path when the program fails,
     DiskFullError when its output says so. On KeyboardInterrupt the program and its children are
-    ended before the exception travels on.
+    ended before the exception is passed on.
     """
     words = [str(word) for word in command]
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -138,12 +138,12 @@ def run_logged(
 
 
 def end_process_group(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program started in its own session, and what it started in turn.
+    """Ends a program that was started in its own session, and whatever that started.
 
-    First as Ctrl-C does: pip then takes back what it has half done, and ninja ends its compilers,
-    which are in process groups of their own.
+    First as Ctrl-C does: pip then undoes what is half done, and ninja ends its compilers, which are
+    in other process groups.
     """
-    # PermissionError: what runs as root, through sudo, ends when its output goes nowhere.
+    # PermissionError: a program run as root, through sudo, ends when its output has no reader.
     for wish in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, wish)
@@ -156,7 +156,7 @@ def end_process_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Waits for a program, and for those that it started: they hold the other end of its output."""
+    """Waits for a program and those it started, which hold the other end of its output."""
     latest = time.monotonic() + timeout
     try:
         process.wait(timeout)
@@ -203,7 +203,7 @@ def first_error(lines: Sequence[str]) -> list[str]:
     """The lines that say why a build failed.
 
     In this order: the message of the driver's own CMake code (it starts with ``torchml: ``), an
-    error of the compiler or linker, CMake's error, and else the last lines.
+    error of the compiler or linker, CMake's error, otherwise the last lines.
     """
     for index, line in enumerate(lines):
         if line.strip().startswith("torchml: "):
@@ -220,8 +220,9 @@ def first_error(lines: Sequence[str]) -> list[str]:
 
 
 def without_frames(lines: Sequence[str]) -> list[str]:
-    """What a program says, without its call stack: Python's, and the one that torch adds to its
-    messages in C++. What they end with, or begin with, is what happened."""
+    """A program's output without call stacks: Python's, and those that torch adds to C++ messages.
+
+    The line after the one, or before the other, says what happened."""
     kept: list[str] = []
     in_traceback = False
     for line in lines:

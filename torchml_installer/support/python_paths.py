@@ -1,4 +1,4 @@
-"""Where the user's Python keeps what: its headers, its programs, a user's own packages."""
+"""Where the user's Python keeps its headers, its programs and a user's own packages."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from torchml_installer.support import files
 from torchml_installer.support.console import warn
 from torchml_installer.support.paths import data_folder
 
-#: The suffix of a note of what was there before an installation that has no receipt yet.
+#: The suffix of a note of what was there before an installation without a receipt so far.
 _PENDING = ".pending"
 
 
@@ -33,7 +33,7 @@ _PENDING = ".pending"
 class Receipt:
     """What was installed.
 
-    digests: sha256 of each file in ``files``; ``write`` finds them out by itself.
+    digests: sha256 of each file in ``files``; ``write`` fills them in.
     packages: what pip installed, name → version. path: where the receipt is; None before it is
     written.
     """
@@ -49,7 +49,7 @@ class Receipt:
 
 
 def sha256(file: Path) -> str:
-    """Of a file's contents, in hexadecimal digits."""
+    """The SHA-256 of a file's contents, in hexadecimal digits."""
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -84,13 +84,13 @@ def write(receipt: Receipt) -> Path | None:
 
 
 def write_if_missing(receipt: Receipt) -> None:
-    """For what is in place already: a run that was killed just then has not written it."""
+    """Writes a receipt for what is in place already, where a killed run left none."""
     if not _path(receipt).exists():
         write(receipt)
 
 
 def read_all() -> list[Receipt]:
-    """All receipts, by kind and name; one that cannot be understood is a warning."""
+    """All receipts, by kind and name; warns of one that cannot be read."""
     found = []
     for path in sorted(_folder().glob("*.json")):
         try:
@@ -116,7 +116,7 @@ def read_all() -> list[Receipt]:
 def library_roots(name: str) -> list[Path]:
     """Where libraries of that name were installed, the latest first.
 
-    For detection, which passes over a receipt that it cannot understand.
+    For detection, which skips receipts that it cannot read.
     """
     found = []
     for path in files.matching(_folder(), f"library-{name}-*.json"):
@@ -129,9 +129,9 @@ def library_roots(name: str) -> list[Path]:
 
 
 def made_from(kind: str, name: str, files_there: Path) -> dict[str, str]:
-    """From what an item was made whose files lie there; nothing if no receipt is of these files.
+    """What the item with these files was made from; empty if no receipt has these files.
 
-    For detection: what somebody has put there since by another way is not what a receipt tells of.
+    For detection: files that were put there since in another way do not match the receipt.
     """
     for path in files.matching(_folder(), f"{kind}-{name}-*.json"):
         try:
@@ -147,24 +147,24 @@ def made_from(kind: str, name: str, files_there: Path) -> dict[str, str]:
 
 
 def pending(kind: str, python: str) -> Path:
-    """Where it is noted what a Python had before something is installed into it."""
+    """The note of what a Python had before something is installed into it."""
     digest = hashlib.sha256(python.encode(errors="surrogateescape")).hexdigest()[:12]
     return _folder() / f"{kind}-{digest}{_PENDING}"
 
 
 def all_pending(kind: str) -> list[Path]:
-    """The notes of installations that go on, or were killed."""
+    """The notes of installations that are running, or were killed."""
     return files.matching(_folder(), f"{kind}-*{_PENDING}")
 
 
 def write_pending(path: Path, begun: Mapping[str, Any]) -> None:
-    """Nothing is said where that cannot be written: the receipt will say it."""
+    """Writes a note; silent where it cannot, since the receipt will warn of that."""
     with contextlib.suppress(OSError):
         _write(path, begun)
 
 
 def read_pending(path: Path) -> dict[str, Any]:
-    """What was written; nothing if there is no note, or none that can be understood."""
+    """The note; empty if there is none, or none that can be read."""
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -173,7 +173,7 @@ def read_pending(path: Path) -> dict[str, Any]:
 
 
 def remove_pending(path: Path) -> None:
-    """Forgets the note, if there is one."""
+    """Removes the note, if there is one."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
         path.parent.rmdir()  # once empty

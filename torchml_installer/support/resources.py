@@ -1,6 +1,6 @@
 """Finds what ships with the package: driver sources, environment templates, examples.
 
-An installed wheel holds them under ``torchml_installer/_share``; a checkout (also one that is
+An installed wheel has them under ``torchml_installer/_share``; a checkout (also one that is
 installed in editable mode) has them beside the package.
 """
 
@@ -14,11 +14,11 @@ from torchml_installer.errors import SourcesMissingError
 def shared_folder(name: str) -> Path:
     """The folder ``driver_src``, ``env_templates`` or ``examples``.
 
-    Raises SourcesMissingError when the package is not whole.
+    Raises SourcesMissingError if the package is incomplete.
     """
     package = Path(__file__).resolve().parents[1]
     candidates = (package / "_share" / name, package.parent / name)
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise SourcesMissingError(f"The folder {name} is missing: looked at {candidates[0]}.")
+    raise SourcesMissingError(f"The folder {name} is missing; it should be at {candidates[0]}.")

@@ -1,4 +1,4 @@
-"""Standard input, output and error, in whatever state the caller has left them."""
+"""Standard input, output and error, in whatever state the caller left them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _FAITHFUL = "torchml-faithful"
 def prepare() -> None:
     """Makes the three streams usable.
 
-    A closed one (``<&-``) becomes the null device: its number would go to the next file that is
-    opened. What the terminal's encoding does not know is written as an escape; bytes of a path that
-    are no text go out as they came.
+    A closed one (``<&-``) becomes the null device: its number would go to the next file opened.
+    Characters that the terminal's encoding lacks are escaped; bytes of a path that are not valid
+    text are written as they are.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -34,11 +34,11 @@ def prepare() -> None:
 
 
 def finish(code: int) -> int:
-    """Writes out what is left of the output; returns the exit code, another one if that fails."""
+    """Flushes the output; returns the exit code, or another one if that fails."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the pipe (`| head`) has gone; nobody is left to tell.
+        # The reader of the pipe (`| head`) is gone; nobody is left to tell.
         discard()
         return code or BROKEN_PIPE
     except OSError as error:
@@ -49,17 +49,17 @@ def finish(code: int) -> int:
 
 
 def discard() -> None:
-    """Lets what was not written yet vanish, so that Python does not try again at its end."""
+    """Discards what was not written yet, so that Python does not try again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
 
 
 def as_json(value: object) -> str:
-    """JSON that every reader understands: escapes only where the output cannot do without."""
+    """JSON that every reader understands, with escapes only where the output needs them."""
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     text = json.dumps(value, indent=2, ensure_ascii=plain)
-    # Bytes of a path that are no text; Python's own escape for them is JSON's, too.
+    # Bytes of a path that are not valid text; Python's escape for them is also JSON's.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

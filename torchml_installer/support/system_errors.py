@@ -1,4 +1,4 @@
-"""What is behind an exception of the system that nobody has caught: disk or permission."""
+"""Turns an uncaught exception of the system, a full disk or a permission, into a failure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def known(error: Exception) -> TorchMLError | None:
-    """The failure as users are told of it; None for what is a fault of this program."""
+    """The failure to show to the user; None for a bug of this program."""
     if isinstance(error, shutil.Error):
         return _of_copying(error)
     if not isinstance(error, OSError):
         return None
-    # Of a copy, the second is what was being written.
+    # For a copy, the second is the file being written.
     name = error.filename2 or error.filename
     place = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else None
     if error.errno in _FULL:
@@ -35,21 +35,21 @@ def known(error: Exception) -> TorchMLError | None:
         if disk.free(temporary) == 0:
             return disk.full("Cannot write temporary files", place=temporary)
         return NotPermittedError(
-            f"No folder for temporary files can be written to: {temporary}, /tmp and /var/tmp.",
-            "Set TMPDIR to a folder of yours.",
+            f"No folder for temporary files is writable: {temporary}, /tmp and /var/tmp.",
+            "Set TMPDIR to a folder that you own.",
         )
     return None
 
 
 def not_permitted(reason: str, place: Path | None) -> NotPermittedError:
-    """The error for a place that may not be read or written, with what moves it elsewhere."""
+    """The error for a place that may not be read or written, with a way to move it elsewhere."""
     if place is None:
         return NotPermittedError(f"{reason}.")
     remedy = None
     for find, advice in (
-        (cache_folder, "set XDG_CACHE_HOME to a folder of yours"),
-        (data_folder, "set XDG_DATA_HOME to a folder of yours, or name one with --prefix"),
-        (temporary_folder, "set TMPDIR to a folder of yours"),
+        (cache_folder, "set XDG_CACHE_HOME to a folder that you own"),
+        (data_folder, "set XDG_DATA_HOME to a folder that you own, or name one with --prefix"),
+        (temporary_folder, "set TMPDIR to a folder that you own"),
     ):
         folder = Path()
         with contextlib.suppress(OSError, TorchMLError):
@@ -61,7 +61,7 @@ def not_permitted(reason: str, place: Path | None) -> NotPermittedError:
 
 
 def _of_copying(error: shutil.Error) -> TorchMLError | None:
-    """shutil.copytree gathers failures as (source, target, text)."""
+    """shutil.copytree collects failures as (source, target, text)."""
     for failure in error.args[0] if error.args else ():
         target, text = Path(failure[1]), str(failure[2])
         if disk.says_full(text):

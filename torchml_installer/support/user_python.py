@@ -1,8 +1,8 @@
 """Which Python is the user's: the one whose torch, packages and headers count.
 
-torchml-install need not run in it: pipx and ``uv tool install`` give a program an environment of
-its own, in which there is no torch. Whatever looks for packages, installs some or starts a program
-that imports torch asks ``user_python()``.
+torchml-install need not run in it: pipx and ``uv tool install`` give a program its own environment,
+without torch. Code that looks for packages, installs them or starts a program that imports torch
+asks ``user_python()``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from typing import Any
 
 from torchml_installer.support import console, files
 
-#: Name the active environment; both are set where one was activated after the other.
+#: They name the active environment; both are set if one was activated after the other.
 VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX")
-#: An older Python has no Python module and compiles no models.
+#: For an older Python there is no Python module, and it compiles no models.
 MINIMUM = (3, 10)
-#: What pipx and uv write into the environments that they make for a program.
+#: What pipx and uv write into the environments they make for a program.
 _RECEIPTS = {"pipx_metadata.json": "pipx", "uv-receipt.toml": "uv"}
 #: The first question to sysconfig fills its table of variables; before Python 3.13 a second thread
 #: that asks meanwhile gets a table without half of them. Detectors run in threads.
 _ONE_AT_A_TIME = Lock()
-#: Prints what ``Python`` keeps. Runs in any Python 3: an old one has to say how old it is.
+#: Prints the fields of ``Python``. Runs in any Python 3, since an old one must report its version.
 _FACTS = """\
 import json, platform, site, sys, sysconfig
 try:
@@ -73,14 +73,14 @@ print(json.dumps(spec and [spec.origin, list(spec.submodule_search_locations or 
 
 @dataclass(frozen=True)
 class Python:
-    """A Python, and what it would import; nothing is imported to find that out.
+    """A Python and what it can import, found out without importing anything.
 
     search_path: its ``sys.path``. has_user_site: packages below ~/.local count. release: "3.11.7";
     full_version: with its compiler, too. platform: as in the names of wheels.
     is_own: it runs this program. how: which variable led to it, or "torchml-install's own".
-    why: a clause, why this one counts. passed: environments that do not count: (folder, variable,
-    why not). folders, user_folders: of sysconfig, empty for the own one. has_finders: packages can
-    be found by other ways than the search path, as those that were installed for developers.
+    why: a clause, why this one was chosen. passed: environments that were passed over: (folder,
+    variable, why). folders, user_folders: sysconfig's, empty for the own one. has_finders: packages
+    can be found in other ways than by the search path, such as editable installations.
     """
 
     executable: str
@@ -103,7 +103,7 @@ class Python:
 
     @property
     def is_virtual(self) -> bool:
-        """Whether it is a virtual environment's."""
+        """Whether it belongs to a virtual environment."""
         return self.prefix != self.base_prefix
 
     @property
@@ -113,7 +113,7 @@ class Python:
 
     @property
     def too_old(self) -> str:
-        """Why it neither has the Python module nor compiles models, a sentence; "" if it can."""
+        """Why it cannot have the Python module or compile models, a sentence; "" if it can."""
         if self.version >= MINIMUM:
             return ""
         least = ".".join(map(str, MINIMUM))
@@ -134,7 +134,7 @@ class Python:
             return Path(sysconfig.get_path(name, sysconfig.get_preferred_scheme("user")))
 
     def find_spec(self, name: str) -> importlib.machinery.ModuleSpec | None:
-        """What it would import by a name without dots.
+        """What it would import by a top-level name.
 
         Raises what importlib.util.find_spec raises: ImportError, ValueError.
         """
@@ -154,11 +154,11 @@ class Python:
 
 
 def user_python() -> Python:
-    """The Python whose packages count: the active environment's, where one is active.
+    """The Python whose packages count: that of the active environment, if one is active.
 
-    The one that runs this program counts without, and where the user started it by its path or
-    with ``python -m``, or has it before the environment on PATH; but not one that pipx or uv made
-    for it alone.
+    Otherwise it is the one that runs this program; also if the user started that by its path or
+    with ``python -m``, or has it on PATH before the environment, but not if pipx or uv made it for
+    this program alone.
     """
     own = _own()
     passed: list[tuple[Path, str, str]] = []
@@ -183,7 +183,7 @@ def user_python() -> Python:
 
 
 def look_again() -> None:
-    """Has this process see what was installed since it began, in a user site made just now, too."""
+    """Makes this process see packages installed since it began, also in a new user site."""
     importlib.invalidate_caches()
     _ask.cache_clear()
     _spec_by_asking.cache_clear()
@@ -193,7 +193,7 @@ def look_again() -> None:
 
 
 def say_which() -> None:
-    """Says which Python is used, where users may expect another one."""
+    """Says which Python is used, if users may expect another one."""
     python = user_python()
     if not python.is_own:
         console.note(f"using {python.executable} ({python.how}): {python.why}")
@@ -204,14 +204,14 @@ def say_which() -> None:
 def in_tool_environment(python: Python) -> tuple[str, str] | None:
     """What is wrong with an environment that pipx or uv made for this program, and what to do.
 
-    None for every other Python, and where somebody has put a torch there.
+    None for every other Python, and for one that has a torch.
     """
     tool = _tool(python.prefix)
     if not tool or python.has("torch"):
         return None
     return (
         f"torchml-install runs in an environment that {tool} made for it alone ({python.prefix}), "
-        "and no other one is active.",
+        "and no other environment is active.",
         "Activate the environment whose torch you use (`conda activate NAME` or "
         "`. DIR/bin/activate`), and run this again.",
     )
@@ -243,7 +243,7 @@ def _active() -> list[tuple[Path, str]]:
 
 
 def _rank(folder: Path) -> float:
-    """The place of a folder on PATH, infinity if it is not on it."""
+    """The position of a folder on PATH, infinity if it is not on it."""
     listed = os.environ.get("PATH", "").split(os.pathsep)
     wanted = files.resolved(folder)
     places = [
@@ -253,7 +253,7 @@ def _rank(folder: Path) -> float:
 
 
 def _why_own(own: Python, active: Path) -> str:
-    """Why the own Python counts although another environment is active; "": it does not."""
+    """Why this program's Python is used although another environment is active; "": it is not."""
     if _tool(own.prefix):
         return ""
     theirs = _rank(active / "bin")
@@ -271,17 +271,17 @@ def _why_own(own: Python, active: Path) -> str:
 
 
 def _tool(prefix: Path) -> str:
-    """What made an environment for one program; "" for an environment like any other."""
+    """The tool that made an environment for one program; "" for ordinary environments."""
     for name, tool in _RECEIPTS.items():
         if files.is_file(prefix / name):
             return tool
-    # The cache of environments that uvx makes for one run.
+    # The cache of environments that uvx makes for a single run.
     return "uvx" if prefix.parent.name.startswith("archive-v") else ""
 
 
 @cache
 def _ask(program: str) -> dict[str, Any] | None:
-    """The fields of ``Python`` that another Python knows; None if it does not answer."""
+    """The fields of ``Python`` that another Python reports; None if it does not answer."""
     answer = _answer([program, "-c", _FACTS])
     if not isinstance(answer, dict):
         return None
@@ -306,7 +306,7 @@ def _spec_by_asking(program: str, name: str) -> importlib.machinery.ModuleSpec |
 def _answer(command: Sequence[str]) -> Any:
     """The JSON in the last line that a Python prints; None if it fails.
 
-    Not from the current folder, in which Python with -c finds packages.
+    Not run in the current folder, where Python with -c finds packages.
     """
     try:
         done = subprocess.run(
