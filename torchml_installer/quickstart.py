@@ -44,7 +44,7 @@ _NEEDED = (
     *(*_RUN_WITH, "openkim-models"),
 )
 #: What brings the Python module, which is not run here.
-_FOR_MODULE = ("vesin", "pybind11")
+_FOR_MODULE = ("vesin", "pybind11", "scikit-build-core")
 #: The examples' folder may belong to someone else; Python is not to write into it.
 _NO_LITTER = {"PYTHONDONTWRITEBYTECODE": "1"}
 _RESULT = re.compile(r"^torchml-result energy (\S+) fmax (\S+)\s*$", re.MULTILINE)

@@ -50,7 +50,7 @@ def test_root_is_shown_the_commands_that_install_all_of_it(bare: CleanMachine) -
     *_update, apt, pip = (line for line in outcome.out.splitlines() if not line.startswith("#"))
     assert apt.endswith("libkim-api-dev pkg-config g++")
     assert pip.startswith(f"{ENVIRONMENT}/bin/python -m pip install")
-    assert pip.endswith("torch cmake ninja numpy vesin pybind11")
+    assert pip.endswith("torch cmake ninja numpy vesin pybind11 scikit-build-core")
 
 
 def test_a_user_without_root_gets_one_command_to_hand_on(bare: CleanMachine) -> None:

@@ -122,4 +122,4 @@ def test_conda_s_is_taken_and_added_to_where_the_system_has_the_same(conda: Clea
     assert outcome.code == 0, outcome.err
     (command,) = (line for line in outcome.out.splitlines() if not line.startswith("#"))
     start = f"'{prefix}/bin/conda' install -y -p '{prefix}' -c conda-forge "
-    assert command == f"{start}numpy python-vesin pybind11"
+    assert command == f"{start}numpy python-vesin pybind11 scikit-build-core"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
+import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +22,7 @@ from torchml_installer.errors import PythonModuleError
 #: What `driver` adds to the stand-in for its Python module.
 MODULE = """\
 if(TORCHML_PYTHON)
-  install(FILES __init__.py
-    DESTINATION "${TORCHML_PYTHON_INSTALL_DIR}/torchml_driver")
+  install(FILES __init__.py COMPONENT python DESTINATION torchml_driver)
 endif()
 """
 #: Computes the one energy that it is asked for.
@@ -36,6 +38,36 @@ class Potential:
 """
 
 
+def pack_installed(folder: Path, name: str) -> set[str]:
+    """Makes wheels of a package that is installed here, and of what it needs; returns their names
+    as folders have them."""
+    made = set()
+    todo = [name]
+    for name in todo:  # grows as it goes
+        try:
+            package = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another version of Python
+        members = [
+            file
+            for file in package.files or ()
+            if file.suffix != ".pyc" and ".." not in file.parts and file.name != "RECORD"
+        ]
+        (notes,) = {file.parts[0] for file in members if file.name == "METADATA"}
+        made.add(notes.partition("-")[0])
+        wheel = folder / f"{notes.removesuffix('.dist-info')}-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for file in members:
+                archive.write(package.locate_file(file), file.as_posix())
+            archive.writestr(
+                f"{notes}/RECORD", "".join(f"{file.as_posix()},,\n" for file in members)
+            )
+        needs = [line for line in package.requires or () if "extra ==" not in line]
+        needs = [re.match(r"[A-Za-z0-9._-]*", line)[0] for line in needs]  # type: ignore[index]
+        todo += [needed for needed in needs if needed not in todo]
+    return made
+
+
 class Cluster:
     """A Python of an administrator's, as `module load python` gives it: nobody else may write to
     its packages, and there is no virtual environment."""
@@ -44,6 +76,7 @@ class Cluster:
         self.clean = clean
         self.driver = DriverRuns(clean, folder)
         self.wheels = folder / "wheels"
+        self.builders: set[str] = set()
         base = clean.path(f"{ENVIRONMENT}/bin/python").readlink()
         version = base.resolve().name
         packages = f"{ENVIRONMENT}/lib/{version}/site-packages"
@@ -93,15 +126,19 @@ def cluster(tmp_path: Path, environment: Path) -> Iterator[Cluster]:
         make_wheel(made.wheels, "vesin", "0.9", members, requires=["helper; python_version > '3'"])
         make_wheel(made.wheels, "helper", "1.0", {"helper.py": ""})
         make_wheel(made.wheels, "pybind11", "3.0", {"pybind11/__init__.py": ""})
+        made.builders = pack_installed(made.wheels, "scikit-build-core")
         for place in ("usr/bin/cmake", "usr/local/bin/cmake"):
             clean.path(place).unlink(missing_ok=True)
         yield made
 
 
 def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) -> None:
-    outcome = cluster.run("deps", "--with", "cmake,vesin,pybind11", "--provider", "pip")
+    words = "cmake,vesin,pybind11,scikit-build-core"
+    outcome = cluster.run("deps", "--with", words, "--provider", "pip")
     assert outcome.code == 0, outcome.err
-    assert cluster.packages() == {"cmake", "vesin", "helper", "pybind11"}
+    brought = {"cmake", "vesin", "helper", "pybind11", "scikit_build_core"}
+    # The machine's Python has some of what scikit-build-core needs.
+    assert brought <= cluster.packages() <= brought | cluster.builders
     report = json.loads(cluster.run("doctor", "--json").out)
     found = {item["name"]: item["where"] for item in report["findings"]}
     assert found["cmake"] == f"{HOME}/.local/bin/cmake"

@@ -39,7 +39,7 @@ class Installed:
 def installed(channels: Channels, make_environment: Callable[[str], CondaEnvironment]) -> Installed:
     """Everything of ours with all that building another driver takes, in a long prefix."""
     made = make_environment(LONG_NAME)
-    tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "pytorch")
+    tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "scikit-build-core", "pytorch")
     everything = channels.solve(*NAMES, *tools, "kimpy", "ase", "lammps")
     others = [record for record in everything if record.name.normalized not in NAMES]
     assert len(others) == len(everything) - len(NAMES)

@@ -14,7 +14,6 @@ from rattler.exceptions import SolverError
 
 from ci.conda_packages import NAMES, RECIPES, variant_config
 from ci.provision import DEFAULT_TORCH
-from ci.provision import NEEDS as PROVISION
 from tests.conda.snapshot import MetadataChannel
 from tests.support import ROOT
 from torchml_installer.deps.needs import NEEDS as DEPS
@@ -203,6 +202,7 @@ def stated(project: Path, pattern: str) -> str:
 BOUNDS = {
     "cmake": dotted(cmake.MINIMUM),
     "pybind11": stated(ROOT / "driver_src", r'"pybind11>=([\d.]+)"'),
+    "scikit-build-core": stated(ROOT / "driver_src", r'"scikit-build-core>=([\d.]+)"'),
 }
 
 
@@ -213,7 +213,9 @@ def test_lowest_versions_are_those_of_the_project(name: str) -> None:
         text = (RECIPES / name / "recipe.yaml").read_text()
     else:
         text = (TEMPLATES / name).read_text()
-    for package, lowest in re.findall(r'^ *(?:- )?(\w+) (?:= ")?>=([\d.]+)"?$', text, re.MULTILINE):
+    for package, lowest in re.findall(
+        r'^ *(?:- )?([\w-]+) (?:= ")?>=([\d.]+)"?$', text, re.MULTILINE
+    ):
         assert BOUNDS.get(package, lowest) == lowest, package
     assert re.search(rf'\bcmake (= ")?>={re.escape(BOUNDS["cmake"])}\b', text) or (
         name in ("torchml-installer", "torchml-libdescriptor")
@@ -235,24 +237,18 @@ def test_variants_are_what_the_project_takes_by_itself() -> None:
         assert f"default: {DEFAULT_TORCH}\n" in (ROOT / template).read_text()
 
 
-@pytest.mark.parametrize(
-    ("what", "need"),
-    [
-        ("xxd", "xxd"),
-        ("LAMMPS", "lammps"),
-        ("MPI", "mpi"),
-        ("CMake", "cmake"),
-        ("C++ compiler", "compiler"),
-        ("published models", "openkim-models"),
-    ],
-)
-def test_a_thing_has_one_name_on_conda_forge(what: str, need: str) -> None:
-    """Whoever tells the user to install it: ci/provision.py, `deps`, the environment files."""
-    (provided,) = (entry.conda for entry in PROVISION if entry.what == what)
-    assert provided == DEPS[need].conda
-    if need == "xxd":
-        for name in FILES:
-            assert set(provided) <= set(dependencies(TEMPLATES / name))
+@pytest.mark.parametrize("name", ["environment-cpu.yml", "environment-cuda.yml"])
+def test_an_environment_has_what_deps_would_install_for_the_driver(name: str) -> None:
+    """By the same names; what a package of ours brings is not listed again."""
+    listed = {spec.split()[0] for spec in dependencies(TEMPLATES / name)}
+    brought = {"kim-api", "numpy", "vesin", "python-headers"}
+    for need in DEPS.values():
+        if need.by_default and need.name not in brought:
+            assert set(need.conda) <= listed, need.name
+    for name in FILES:
+        assert set(DEPS["xxd"].conda) <= {
+            spec.split()[0] for spec in dependencies(TEMPLATES / name)
+        }
 
 
 def test_the_mpi_environment_is_mpich_s_where_mpich_is_written_everywhere(

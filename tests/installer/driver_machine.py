@@ -45,7 +45,8 @@ class DriverMachine(Machine):
         write(self.sources / "CMakeLists.txt", STAND_IN)
         write(
             self.sources / "pyproject.toml",
-            '[project]\nversion = "1.2.3"\ndependencies = ["vesin"]\n',
+            '[project]\nname = "torchml-driver"\nversion = "1.2.3"\ndependencies = ["vesin"]\n'
+            '[tool.scikit-build]\nwheel.packages = []\ninstall.components = ["python"]\n',
         )
         self.work('message(STATUS "working")')
         self.script = write(

@@ -29,7 +29,7 @@ class CMakeProject:
             self.configure_command(variables),
             title=title,
             log=self.log,
-            environment=self._environment(),
+            environment=self.environment(),
             verbose=self.plan.verbose,
             watch=self._watch(),
         )
@@ -43,16 +43,16 @@ class CMakeProject:
             self.compile_command(jobs),
             title=title,
             log=self.log,
-            environment=self._environment(),
+            environment=self.environment(),
             verbose=self.plan.verbose,
             watch=self._watch(),
             without_memory=without_memory,
         )
 
-    def install(self, title: str) -> None:
-        """Installs to wherever the project was configured to."""
+    def install(self, title: str, component: str | None = None) -> None:
+        """Installs to wherever the project was configured to: all of it, or one component."""
         run_logged(
-            self.install_command(),
+            self.install_command(component),
             title=title,
             log=self.log,
             environment=self._environment(),
@@ -63,7 +63,7 @@ class CMakeProject:
         """The words of the command that ``configure`` runs."""
         tool = self.plan.tools.build_tool
         return [
-            str(self._program),
+            str(self.program),
             *("-S", str(self.source), "-B", str(self.build), "-G", tool.generator),
             f"-DCMAKE_MAKE_PROGRAM={tool.where}",
             *(f"-D{name}={value}" for name, value in self._compilers().items()),
@@ -72,14 +72,16 @@ class CMakeProject:
 
     def compile_command(self, jobs: int) -> list[str]:
         """The words of the command that ``compile`` runs."""
-        return [str(self._program), "--build", str(self.build), "--parallel", str(jobs)]
+        return [str(self.program), "--build", str(self.build), "--parallel", str(jobs)]
 
-    def install_command(self) -> list[str]:
+    def install_command(self, component: str | None = None) -> list[str]:
         """The words of the command that ``install`` runs."""
-        return [str(self._program), "--install", str(self.build)]
+        only = () if component is None else ("--component", component)
+        return [str(self.program), "--install", str(self.build), *only]
 
     @property
-    def _program(self) -> Path:
+    def program(self) -> Path:
+        """CMake. Raises AssertionError where there is none."""
         assert self.plan.tools.cmake.where is not None, "Toolchain.require() comes first"
         return behind(self.plan.tools.cmake.where)
 
@@ -97,7 +99,7 @@ class CMakeProject:
     def _watch(self) -> Callable[[str], None]:
         return LoopWatch((self.source, self.build)).see
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """The plan's variables, and KIM's prefix as a search path, in the one that takes several
         with any character."""
         environment = dict(self.plan.environment)

@@ -20,6 +20,7 @@ PACKAGES = {
     "numpy": "for the Python module torchml_driver",
     "vesin": "for the Python module torchml_driver",
     "pybind11": "to build the Python module torchml_driver",
+    "scikit-build-core": "to build the Python module torchml_driver",
     "ase": "to run models in ASE",
     "kimpy": "to run KIM models in ASE; takes some minutes to compile",
 }
@@ -68,7 +69,7 @@ def folder_of(name: str) -> Path | None:
     None if there is none, or only folders that a removal left behind.
     """
     try:
-        spec = user_python().find_spec(name)
+        spec = user_python().find_spec(module_of(name))
     except (ImportError, ValueError):
         return None
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
@@ -123,10 +124,15 @@ def pybind11_wanted() -> tuple[str, str]:
     return least, asks
 
 
+def module_of(name: str) -> str:
+    """What is imported of a package, and what the folder of pip's notes is called after."""
+    return name.replace("-", "_")
+
+
 def _searched(name: str, found: Path | None) -> Iterator[Place]:
     for entry in dict.fromkeys(user_python().search_path):
         folder = Path(entry).absolute()
-        if found is not None and found == folder / name:
+        if found is not None and found == folder / module_of(name):
             yield Place(found, "the active Python")
             return
         yield Place(folder, "the active Python", f"no package {name}")
@@ -136,6 +142,6 @@ def _notes(name: str) -> Path | None:
     """The folder with pip's records of a package."""
     for folder in dict.fromkeys(Path(entry).absolute() for entry in user_python().search_path):
         for found in sorted(files.names(folder)):
-            if found.startswith(f"{name}-") and found.endswith("-info"):
+            if found.startswith(f"{module_of(name)}-") and found.endswith("-info"):
                 return folder / found
     return None

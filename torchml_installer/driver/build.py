@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def _install(plan: BuildPlan) -> InstalledDriver:
             _warn_if_hidden(collections, folder, names)
             if with_python:
                 try:
-                    _install_python_module(plan, sources, build)
+                    _install_python_module(plan, sources, made)
                 except TorchMLError as error:
                     error.message += f"\n  The driver itself is installed: {folder / names[0]}"
                     raise
@@ -172,13 +173,15 @@ def _with_python(wanted: bool | None) -> bool:
     return False
 
 
-def _install_python_module(plan: BuildPlan, sources: Path, build: Path) -> None:
+def _install_python_module(plan: BuildPlan, sources: Path, made: CMakeProject) -> None:
+    stage = made.build.parent / "stage"
+    wheel = python_module.build_wheel(made, stage / "wheel")
     facts = python_module.project_facts(sources)
-    package = build / "stage" / "python" / python_module.PACKAGE
-    wheel = python_module.write_wheel(package, facts, build / "stage")
-    environment, verbose, log = plan.environment, plan.verbose, project.log_of(build)
+    environment, verbose, log = plan.environment, plan.verbose, made.log
     python_module.install_dependencies(facts, log, environment=environment, verbose=verbose)
-    require_known_energy_of_module(package.parent, plan)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(stage / "python")
+    require_known_energy_of_module(stage / "python", plan)
     python_module.install(wheel, log, environment=environment, verbose=verbose)
     made_from = {**project.made_from(plan, sources), "python": user_python().executable}
     place = python_module.place()

@@ -6,20 +6,20 @@ list`` shows it, and an interrupted installation is rolled back.
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.deps import pip
 from torchml_installer.detect import python_headers
-from torchml_installer.detect.python_packages import pybind11_wanted, version_of
+from torchml_installer.detect.python_packages import module_of, pybind11_wanted, version_of
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import PythonModuleError, SourcesMissingError
 from torchml_installer.support import offline
@@ -28,6 +28,17 @@ from torchml_installer.support.user_python import look_again, user_python
 
 DISTRIBUTION = "torchml-driver"
 PACKAGE = "torchml_driver"
+#: What builds the wheel, and the oldest that will do, as in ``driver_src/pyproject.toml``.
+BACKEND = "scikit-build-core"
+BACKEND_LEAST = "0.11"
+#: Calls the build backend as pip does (PEP 517); without the current folder, which -c adds: there
+#: is a folder cmake/.
+_BUILD = """\
+import json, sys
+sys.path = [entry for entry in sys.path if entry]
+from scikit_build_core.build import build_wheel
+build_wheel(sys.argv[1], json.loads(sys.argv[2]))
+"""
 
 
 @dataclass(frozen=True)
@@ -75,20 +86,24 @@ def obstacle() -> PythonModuleError | None:
             f"{found.remedy[0].upper()}{found.remedy[1:]}; or leave the module out with "
             "--no-python.",
         )
-    if not python.has("pybind11"):
+    wanted = {"pybind11": pybind11_wanted(), BACKEND: (BACKEND_LEAST, "the Python module")}
+    missing = [name for name in wanted if not python.has(module_of(name))]
+    if missing:
         return PythonModuleError(
-            f"The Python {python.executable} has no pybind11, which builds the Python module.",
-            f"`{shlex.join(pip.install_command('pybind11'))}`, or leave the module out with "
+            f"The Python {python.executable} has no {' and no '.join(missing)}, which the Python "
+            "module is built with.",
+            f"`{shlex.join(pip.install_command(*missing))}`, or leave the module out with "
             "--no-python.",
         )
-    least, asks = pybind11_wanted()
-    version = version_of("pybind11")
-    if version and version_tuple(version) < version_tuple(least):
-        command = shlex.join(pip.install_command("--upgrade", f"pybind11>={least}"))
-        return PythonModuleError(
-            f"The pybind11 of {python.executable} is {version}, and {asks} needs {least} or newer.",
-            f"`{command}`, or leave the module out with --no-python.",
-        )
+    for name, (least, asks) in wanted.items():
+        version = version_of(name)
+        if version and version_tuple(version) < version_tuple(least):
+            command = shlex.join(pip.install_command("--upgrade", f"{name}>={least}"))
+            return PythonModuleError(
+                f"The {name} of {python.executable} is {version}, and {asks} needs {least} or "
+                "newer.",
+                f"`{command}`, or leave the module out with --no-python.",
+            )
     headers = python_headers.detect()
     if not headers.usable:
         return PythonModuleError(
@@ -99,56 +114,41 @@ def obstacle() -> PythonModuleError | None:
     return None
 
 
-def write_wheel(package: Path, facts: ProjectFacts, folder: Path) -> Path:
-    """Packs the staged folder ``torchml_driver/`` into a wheel for the user's Python."""
-    tag = wheel_tag()
-    distribution = f"{PACKAGE}-{facts.version}"
-    metadata = [
-        "Metadata-Version: 2.1",
-        f"Name: {DISTRIBUTION}",
-        f"Version: {facts.version}",
-        "Summary: Torch interatomic potentials in Python and ASE",
-        "License: BSD-3-Clause",
-        "Requires-Python: >=3.10",
-        *(f"Requires-Dist: {dependency}" for dependency in facts.dependencies),
-    ]
-    wheel_file = [
-        "Wheel-Version: 1.0",
-        "Generator: torchml-install",
-        "Root-Is-Purelib: false",
-        f"Tag: {tag}",
-    ]
-    members: dict[str, bytes] = {
-        f"{PACKAGE}/{path.relative_to(package).as_posix()}": path.read_bytes()
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
+def build_wheel(project: CMakeProject, folder: Path) -> Path:
+    """Makes a wheel of the module that ``project`` has compiled. Raises PythonModuleError.
+
+    scikit-build-core makes it, as for ``pip wheel driver_src``, in the same build folder: there it
+    finds everything compiled. Its hook is called here and not by pip, which hands on settings from
+    22.1 only, and may be uv.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # With a note of an earlier build by another scikit-build-core, it would compile all anew.
+    (project.build / ".skbuild-info.json").unlink(missing_ok=True)
+    tool = project.toolchain.build_tool
+    settings = {
+        "build-dir": str(project.build).replace("{", "{{").replace("}", "}}"),  # a template
+        "cmake.args": f"-DCMAKE_MAKE_PROGRAM={tool.where}",
+        "cmake.build-type": "",  # KIM has chosen one; another would be compiled anew
+        "install.strip": "false",  # who debugs or profiles a driver built here wants the names
     }
-    members[f"{distribution}.dist-info/METADATA"] = ("\n".join(metadata) + "\n").encode()
-    members[f"{distribution}.dist-info/WHEEL"] = ("\n".join(wheel_file) + "\n").encode()
-    members[f"{distribution}.dist-info/RECORD"] = _record(members, distribution).encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{distribution}-{tag}.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, contents in members.items():
-            archive.writestr(name, contents)
-    return path
-
-
-def wheel_tag() -> str:
-    """The tag of the user's Python, for example ``cp311-cp311-linux_x86_64``."""
-    python = user_python()
-    release = f"cp{python.version[0]}{python.version[1]}"
-    platform = re.sub(r"[^A-Za-z0-9]", "_", python.platform)
-    return f"{release}-{release}{python.abi_flags}-{platform}"
-
-
-def _record(members: dict[str, bytes], distribution: str) -> str:
-    lines = []
-    for name, contents in members.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(contents).digest()).rstrip(b"=").decode()
-        lines.append(f"{name},sha256={digest},{len(contents)}")
-    lines.append(f"{distribution}.dist-info/RECORD,,")
-    return "\n".join(lines) + "\n"
+    environment = {
+        **project.environment(),
+        "CMAKE_ARGS": "",  # conda's compilers set it
+        "CMAKE_EXECUTABLE": str(project.program),
+        "CMAKE_GENERATOR": tool.generator,
+    }
+    run_logged(
+        [user_python().executable, "-c", _BUILD, folder, json.dumps(settings)],
+        title="packing the Python module",
+        log=project.log,
+        cwd=project.source,
+        environment=environment,
+        verbose=project.verbose,
+        failure=PythonModuleError,
+    )
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 def install_dependencies(
