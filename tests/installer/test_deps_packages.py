@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,53 @@ class TestApt:
         verbs = [word for word in bare.called() if word in ("install", "update", "--simulate")]
         assert verbs == ["install", "--simulate", "update", "install"]
         assert "-y" in bare.called()
+
+    @pytest.fixture
+    def step(self, monkeypatch: pytest.MonkeyPatch) -> packages.Step:
+        """By an apt that knows all packages."""
+        monkeypatch.setattr(providers, "superuser", lambda: ())
+        monkeypatch.setattr(providers.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(providers, "dpkg_was_interrupted", lambda: False)
+        monkeypatch.setattr(packages, "_would_work", lambda _step: True)
+        monkeypatch.setattr(packages, "_PAUSE", 0.0)
+        apt = providers.apt()
+        return packages.Step(apt, ("xxd",), tuple(apt.command(["xxd"])))
+
+    def test_lists_are_fetched_anew_where_they_name_what_is_no_more(
+        self, step: packages.Step
+    ) -> None:
+        """A mirror has removed the version that the lists name: apt simulates it, and fails."""
+        run: list[str] = []
+
+        def execute(command: Sequence[str], title: str) -> None:
+            run.append("update" if "update" in command else "install")
+            if run == ["install"]:
+                raise PackageInstallError("E: Failed to fetch http://m/xxd.deb  404  Not Found")
+
+        step.run("installing xxd", execute)
+        assert run == ["install", "update", "install"]
+
+    def test_another_apt_is_waited_for(
+        self, step: packages.Step, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As it runs on a machine that has just been started."""
+        tries: list[Sequence[str]] = []
+
+        def execute(command: Sequence[str], title: str) -> None:
+            tries.append(command)
+            if len(tries) < 3:
+                raise PackageInstallError("E: Could not get lock /var/lib/apt/lists/lock.")
+
+        step.run("installing xxd", execute)
+        assert tries == [step.command] * 3
+        assert "another apt is running" in capsys.readouterr().err
+
+    def test_any_other_failure_is_final(self, step: packages.Step) -> None:
+        def execute(command: Sequence[str], title: str) -> None:
+            raise PackageInstallError("E: Unable to locate package xxd")
+
+        with pytest.raises(PackageInstallError, match="Unable to locate"):
+            step.run("installing xxd", execute)
 
     def test_without_root_the_command_to_type_is_shown(
         self, monkeypatch: pytest.MonkeyPatch

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,17 @@ from torchml_installer.deps.providers import Provider
 from torchml_installer.deps.record import DepsOptions
 from torchml_installer.detect import Survey, survey
 from torchml_installer.errors import NoProviderError, PackageInstallError
-from torchml_installer.support import offline
+from torchml_installer.support import console, offline
 from torchml_installer.support.paths import cache_folder
 from torchml_installer.support.process import run_logged
 from torchml_installer.support.user_python import look_again
 
 #: Programs come before the Python packages that compile with them.
 _ORDER = ("conda", "apt", "pip")
+#: What apt says of a mirror that has newer packages than its lists name.
+_OLD_LISTS = re.compile(r"404 +Not Found|Unable to fetch some archives")
+#: Seconds that another apt is waited for, and between two tries.
+_PATIENCE, _PAUSE = 600.0, 5.0
 #: Where torch's authors put its builds for CPUs.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
@@ -41,6 +47,22 @@ class Step:
             yield self.provider.repair, "finishing what was interrupted"
         if self.provider.refresh and not _would_work(self):
             yield self.provider.refresh, "fetching the lists of packages"
+
+    def run(self, title: str, execute: Callable[[Sequence[str], str], None]) -> None:
+        """Runs what comes before, and the command. execute: runs a command with that title.
+
+        Waits for another apt, and fetches apt's lists anew where they name what is no more. Raises
+        what ``execute`` raises.
+        """
+        for command, what in self.before():
+            _patiently(execute, command, what)
+        try:
+            _patiently(execute, self.command, title)
+        except PackageInstallError as error:
+            if not self.provider.refresh or not _OLD_LISTS.search(error.message):
+                raise
+            _patiently(execute, self.provider.refresh, "fetching the lists of packages")
+            _patiently(execute, self.command, title)
 
     def as_json(self, *, planned: bool) -> dict[str, Any]:
         return {
@@ -169,12 +191,25 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                 error.remedy += " For torch, a libtorch archive is enough: --libtorch FILE."
             raise
 
-    for command, title in step.before():
-        run(command, title)
     titles = ", ".join(NEEDS[name].title for name in step.needs)
-    run(step.command, f"installing {titles}")
+    step.run(f"installing {titles}", run)
     if provider.name == "pip":
         pip.require_installed(packages)
+
+
+def _patiently(
+    execute: Callable[[Sequence[str], str], None], command: Sequence[str], title: str
+) -> None:
+    """Again and again while another apt is running: not every command of apt's waits for it."""
+    latest = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return execute(command, title)
+        except PackageInstallError as error:
+            if "Could not get lock" not in error.message or time.monotonic() > latest:
+                raise
+        console.note("another apt is running, waiting for it")
+        time.sleep(_PAUSE)
 
 
 def _survey_anew(options: DepsOptions) -> Survey:
