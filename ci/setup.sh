@@ -51,17 +51,24 @@ python="${PYTHON:-python3}"
 [ -z "$torch" ] || export TORCHML_TORCH="$torch"
 [ -z "$torch_index" ] || export TORCHML_TORCH_INDEX="$torch_index"
 
-# Python is what everything else is installed by.
+# Python is what everything else is installed by; Debian's leaves out what virtual environments take.
+wanted=""
 if ! command -v "$python" >/dev/null; then
+    wanted="$python"
+elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    wanted="$python with its module venv"
+fi
+if [ -n "$wanted" ]; then
     as_root=()
     [ "$(id -u)" = 0 ] || as_root=(sudo -n)
     if [ "$python" != python3 ] || ! command -v apt-get >/dev/null || ! ${as_root[@]+"${as_root[@]}"} true; then
-        echo "ci/setup.sh: there is no $python. Install Python 3.10 or newer (apt-get install python3" \
+        echo "ci/setup.sh: there is no $wanted. Install Python 3.10 or newer (apt-get install python3" \
             "python3-venv), or name one: PYTHON=/path/to/python3.12 ci/setup.sh" >&2
         exit 1
     fi
-    echo "ci/setup.sh: there is no Python yet: apt-get install python3 python3-venv" >&2
-    apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -q)
+    echo "ci/setup.sh: there is no $wanted yet: apt-get install python3 python3-venv" >&2
+    apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive
+        apt-get -q -o DPkg::Lock::Timeout=600)
     log="$(mktemp)"
     if ! { "${apt[@]}" update &&
         "${apt[@]}" install -y --no-install-recommends python3 python3-venv; } >"$log" 2>&1; then
@@ -83,7 +90,7 @@ if [ "$key" = on ]; then
         uname -m
         # shellcheck disable=SC1091
         (. /etc/os-release && echo "$ID ${VERSION_ID:-}")
-        made_of=(ci/provision.py ci/setup.sh pyproject.toml)
+        made_of=(ci/provision.py ci/setup.sh pyproject.toml torchml_installer/deps)
         [ "$driver" = off ] || made_of+=(driver_src torchml_installer)
         find "${made_of[@]}" -type f ! -name '*.pyc' ! -name '*.md' ! -path 'driver_src/build/*' \
             ! -path 'driver_src/fuzz/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum

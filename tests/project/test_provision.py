@@ -6,18 +6,23 @@ import dataclasses
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support import ROOT
+from torchml_installer.deps import packages, providers
+from torchml_installer.deps.needs import NEEDS as FOR_EVERYBODY
+from torchml_installer.detect import lammps
+from torchml_installer.errors import DiskFullError, PackageInstallError, TorchMLError
 
 
 @pytest.fixture
 def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, with a .venv of its own."""
+    """The script as a module, with a .venv of its own, in which it runs."""
     path = ROOT / "ci" / "provision.py"
     spec = importlib.util.spec_from_file_location("provision", path)
     assert spec is not None
@@ -28,8 +33,16 @@ def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     venv = tmp_path / ".venv"
     monkeypatch.setattr(module, "VENV", venv)
     monkeypatch.setattr(module, "VENV_PYTHON", venv / "bin" / "python")
-    monkeypatch.setattr(module, "STAMP", venv / "provision.json")
+    monkeypatch.setattr(module, "STAMP", venv / "provision.stamp")
     monkeypatch.setattr(module, "LOG", venv / "provision.log")
+    monkeypatch.setattr(module, "IN_VENV", True)
+    monkeypatch.setattr(module, "install_python_packages", lambda _torch, _index: None)
+    # An administrator whose apt knows everything, whoever runs the tests.
+    monkeypatch.setattr(providers, "superuser", lambda: ())
+    everything = SimpleNamespace(which=lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(providers, "shutil", everything)
+    monkeypatch.setattr(module, "succeeds", lambda _command: True)
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
     return module
 
 
@@ -39,8 +52,12 @@ def lacking(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *names: str) ->
         dataclasses.replace(need, present=lambda what=need.what: what not in names)
         for need in module.NEEDS
     ]
+    known = {need.what for need in needs} | set(FOR_EVERYBODY)
+    assert set(names) <= known
+    everybodys = [FOR_EVERYBODY[name] for name in names if name in FOR_EVERYBODY]
     monkeypatch.setattr(module, "NEEDS", needs)
     monkeypatch.setattr(module, "installed_by_dpkg", lambda packages: set())
+    monkeypatch.setattr(packages, "missing", lambda _words, _facts: everybodys)
 
 
 @pytest.mark.parametrize("program", ["lmp", "lmp_mpi", "lmp_serial"])
@@ -48,12 +65,18 @@ def test_lammps_is_there_by_any_of_its_names(
     program: str, provision: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """conda-forge's has no lmp: it is not to be installed again and again."""
+    assert "lammps" in provision.words_of_deps(kimpy=True)
     monkeypatch.setenv("PATH", str(tmp_path))
-    (lammps,) = (need for need in provision.NEEDS if need.what == "LAMMPS")
-    assert not lammps.present()
+    assert lammps.detect().where is None
     (tmp_path / program).write_text("#!/bin/sh\n")
     (tmp_path / program).chmod(0o755)
-    assert lammps.present()
+    assert lammps.detect().where is not None
+
+
+def test_everybodys_needs_are_those_of_deps(provision: Any) -> None:
+    """torch is pip's, of the version that was asked for; kimpy can be left out."""
+    assert {*provision.words_of_deps(kimpy=True), "torch"} == set(FOR_EVERYBODY)
+    assert {*provision.words_of_deps(kimpy=False), "torch", "kimpy"} == set(FOR_EVERYBODY)
 
 
 def test_without_root_what_is_missing_is_named_for_apt_and_conda(
@@ -61,29 +84,56 @@ def test_without_root_what_is_missing_is_named_for_apt_and_conda(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lacking(provision, monkeypatch, "KIM-API", "LAMMPS")
-    monkeypatch.setattr(provision, "superuser_prefix", lambda: None)
+    lacking(provision, monkeypatch, "kim-api", "lammps")
+    monkeypatch.setattr(providers, "superuser", lambda: None)
     monkeypatch.setattr(sys, "argv", ["provision.py"])
     assert provision.main() == 1
     printed = capsys.readouterr().out
-    assert "sudo apt-get install lammps libkim-api-dev pkg-config" in printed
-    assert "conda install -c conda-forge kim-api lammps pkg-config" in printed
+    assert "libkim-api-dev pkg-config lammps" in printed
+    assert "sudo apt-get install" in printed
+    assert "conda create -n torchml -c conda-forge" in printed
     assert "openkim-models" not in printed
-    assert not provision.VENV.exists()
+
+
+def test_without_root_what_this_repository_needs_besides_is_named(
+    provision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking(provision, monkeypatch, "CMake", "web tool of KIM's commands", "shells")
+    monkeypatch.setattr(providers, "superuser", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["provision.py", "--for", "test"])
+    assert provision.main() == 1
+    printed = capsys.readouterr().out
+    assert "sudo apt-get install --no-install-recommends cmake wget`" in printed
+    assert "conda install -c conda-forge cmake" in printed
+    assert "without shells (fish tcsh zsh): the tests of it are skipped" in printed
 
 
 def test_a_dry_run_installs_nothing(
     provision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lacking(provision, monkeypatch, "xxd")
-    monkeypatch.setattr(provision, "superuser_prefix", list)
-    monkeypatch.setattr(provision.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(provision, "execute", None)
+    monkeypatch.setattr(packages, "install", None)
     monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run", "--no-kimpy"])
     assert provision.main() == 0
     printed = capsys.readouterr().out
     assert "xxd" in printed
     assert "torch==" in printed
     assert "kimpy" not in printed
+    assert not provision.VENV.exists()
+
+
+def test_a_dry_run_without_an_environment_says_what_would_come(
+    provision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking(provision, monkeypatch, "CMake")
+    monkeypatch.setattr(provision, "IN_VENV", False)
+    monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run"])
+    assert provision.main() == 0
+    printed = capsys.readouterr().out
+    assert f"would make {provision.VENV}" in printed
+    assert "torch==" in printed
+    assert "with apt: cmake\n" in printed
     assert not provision.VENV.exists()
 
 
@@ -105,8 +155,6 @@ def test_other_toolchains_come_only_with_the_tests_of_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lacking(provision, monkeypatch, "the oldest libtorch", "clang", "libFuzzer", "the oldest gcc")
-    monkeypatch.setattr(provision, "superuser_prefix", list)
-    monkeypatch.setattr(provision.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run", *purpose])
     assert provision.main() == 0
     printed = capsys.readouterr().out
@@ -118,7 +166,7 @@ def test_who_cannot_install_other_toolchains_gets_the_rest(
     provision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lacking(provision, monkeypatch, "the oldest libtorch")
-    monkeypatch.setattr(provision, "superuser_prefix", lambda: None)
+    monkeypatch.setattr(providers, "superuser", lambda: None)
     monkeypatch.setattr(sys, "argv", ["provision.py", "--dry-run", "--for", "test"])
     assert provision.main() == 0
     printed = capsys.readouterr().out
@@ -126,7 +174,7 @@ def test_who_cannot_install_other_toolchains_gets_the_rest(
     assert "torch==" in printed
 
 
-@pytest.mark.parametrize("others", [["xxd"], []], ids=["among others", "alone"])
+@pytest.mark.parametrize("others", [["wget"], []], ids=["among others", "alone"])
 def test_a_toolchain_that_apt_does_not_know_is_left_out(
     others: list[str],
     provision: Any,
@@ -134,19 +182,19 @@ def test_a_toolchain_that_apt_does_not_know_is_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     installed: list[str] = []
-    lacking(provision, monkeypatch, "the oldest gcc", *others)
-    monkeypatch.setattr(provision, "superuser_prefix", list)
-    monkeypatch.setattr(provision.shutil, "which", lambda name: f"/usr/bin/{name}")
+    web_tool = ["web tool of KIM's commands"] if others else []
+    lacking(provision, monkeypatch, "the oldest gcc", *web_tool)
     monkeypatch.setattr(provision, "succeeds", lambda command: "g++-11" not in command)
+    monkeypatch.setattr(packages, "_would_work", lambda _step: True)
+    monkeypatch.setattr(providers, "dpkg_was_interrupted", lambda: False)
 
-    def apt(command: list[str], prefix: list[str], progress: Any) -> None:
+    def execute(command: Sequence[str], title: str, provider: str, names: Sequence[str]) -> None:
+        assert provider == "apt"
         if "install" in command:
-            assert len(command) > command.index("--no-install-recommends") + 1
-            installed.extend(command[command.index("--no-install-recommends") + 1 :])
-            lacking(provision, monkeypatch, "the oldest gcc")
+            installed.extend(command[command.index("DPkg::Lock::Timeout=600") + 1 :])
 
-    monkeypatch.setattr(provision, "run_apt", apt)
-    provision.install_system_packages(provision.Progress(0.0), dry_run=False, purpose="test-all")
+    monkeypatch.setattr(provision, "execute", execute)
+    assert provision.install_for_tests("test-all", dry_run=False) == bool(others)
     assert installed == others
     assert "without the oldest gcc (g++-11)" in capsys.readouterr().out
 
@@ -158,7 +206,6 @@ def test_an_old_python_is_told_which_newer_one_to_use(
     monkeypatch.setattr(
         provision.shutil, "which", lambda name: name if name == "python3.12" else None
     )
-    monkeypatch.setattr(provision, "succeeds", lambda command: True)
     with pytest.raises(provision.ProvisionError, match=r"python3\.12 ci/provision\.py"):
         provision.check_python()
 
@@ -173,58 +220,85 @@ def test_a_full_disk_is_noticed_before_anything_is_downloaded(
 
 
 @pytest.mark.parametrize(
-    ("output", "cause"),
+    ("output", "failure", "told"),
     [
-        ("OSError: [Errno 28] No space left on device", "disk is full"),
-        ("Failed to establish a new connection: [Errno -3] Temporary failure", "network"),
-        ("ERROR: No matching distribution found for torch==99", "no such version"),
-        ("fatal error: Python.h: No such file or directory", "python3-dev"),
-        ("something else", ""),
+        ("OSError: [Errno 28] No space left on device", DiskFullError, "no space left"),
+        (
+            "Failed to establish a new connection: [Errno -3] Temporary failure in name resolution",
+            PackageInstallError,
+            "torch cannot be fetched from",
+        ),
+        (
+            "ERROR: No matching distribution found for torch==99",
+            PackageInstallError,
+            "No matching distribution found for torch==99",
+        ),
+        ("something else", PackageInstallError, "something else"),
     ],
 )
-def test_causes_are_recognised(provision: Any, output: str, cause: str) -> None:
-    assert cause in provision.diagnosis(output)
-    assert bool(provision.diagnosis(output)) == bool(cause)
-
-
-def test_a_failed_step_shows_the_end_of_its_output(provision: Any) -> None:
-    progress = provision.Progress(0.0)
-    command = [sys.executable, "-c", "print('No space left on device'); raise SystemExit(3)"]
-    with pytest.raises(provision.ProvisionError) as caught:
-        provision.run_logged(command, "torch", progress, {})
-    message = str(caught.value)
-    assert "torch failed (exit 3)" in message
-    assert "disk is full" in message
-    assert str(provision.LOG) in message
-
-
-def test_steps_are_done_again_only_when_something_changed(
-    provision: Any, monkeypatch: pytest.MonkeyPatch
+def test_causes_are_recognised(
+    provision: Any, output: str, failure: type[TorchMLError], told: str
 ) -> None:
-    plan = provision.steps("torch==2.13.0", None, True)
-    assert [step.name for step in plan] == ["torch", "packages", "kimpy", "project"]
-    installed = {name for step in plan for name in step.distributions}
-    monkeypatch.setattr(provision, "installed_distributions", lambda: installed)
-    provision.VENV.mkdir()
-    provision.write_stamp({step.name: step.fingerprint for step in plan})
-    assert provision.pending(plan) == []
+    command = [sys.executable, "-c", f"print({output!r}); raise SystemExit(3)"]
+    with pytest.raises(failure) as caught:
+        provision.execute(command, "pip: installing torch", "pip", ["torch"])
+    assert told in caught.value.message
 
-    other_torch = provision.steps("torch==2.7.0", None, True)
-    assert [step.name for step in provision.pending(other_torch)] == ["torch"]
-    installed.discard("kimpy")
-    assert [step.name for step in provision.pending(plan)] == ["kimpy"]
+
+def test_a_failed_step_shows_the_end_of_its_output(
+    provision: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = "print('cannot build that'); raise SystemExit(3)"
+    command = [sys.executable, "-c", program]
+    monkeypatch.setattr(
+        provision, "install", lambda _options: provision.execute(command, "torch", "pip", ["torch"])
+    )
+    monkeypatch.setattr(sys, "argv", ["provision.py"])
+    assert provision.main() == 1
+    printed = capsys.readouterr().out
+    assert "error: torch failed (exit code 3)" in printed
+    assert "cannot build that" in printed
+    assert str(provision.LOG) in printed
+
+
+def test_packages_are_looked_at_again_only_when_something_changed(provision: Any) -> None:
+    site = provision.VENV / "lib/python3.11/site-packages"
+    for name in ("torchml_installer", "torch", "ase", "pytest", "mypy", "scikit_build_core"):
+        (site / f"{name}-1.0.dist-info").mkdir(parents=True)
+    assert not provision.is_complete("torch==2.13.0", None)
+    provision.STAMP.write_text(provision.made_of("torch==2.13.0", None))
+    assert provision.is_complete("torch==2.13.0", None)
+    assert not provision.is_complete("torch==2.7.0", None)
+    assert not provision.is_complete("torch==2.13.0", "https://example.org/whl/cpu")
+    (site / "ase-1.0.dist-info").rmdir()
+    assert not provision.is_complete("torch==2.13.0", None)
 
 
 @pytest.mark.parametrize("contents", ["", "{", "[1]"])
 def test_a_damaged_stamp_means_that_nothing_is_known(provision: Any, contents: str) -> None:
-    provision.VENV.mkdir()
+    test_packages_are_looked_at_again_only_when_something_changed(provision)
+    (provision.VENV / "lib/python3.11/site-packages/ase-1.0.dist-info").mkdir()
     provision.STAMP.write_text(contents)
-    assert provision.read_stamp() == {}
+    assert not provision.is_complete("torch==2.13.0", None)
+
+
+def test_only_this_repository_s_environment_is_installed_into(
+    provision: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever one is active meanwhile."""
+    provision.VENV.mkdir()
+    for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH"):
+        monkeypatch.setenv(name, "/home/somebody/else")
+    made = provision.activated()
+    assert made["VIRTUAL_ENV"] == str(provision.VENV)
+    assert not {"CONDA_PREFIX", "PYTHONPATH"} & set(made)
+    assert made["PATH"].startswith(f"{provision.VENV}/bin:")
 
 
 def test_a_look_at_what_is_there_takes_a_moment() -> None:
-    if not (ROOT / ".venv" / "provision.json").exists():
+    if not (ROOT / ".venv" / "provision.stamp").exists():
         pytest.skip("the tests run in an environment that ci/provision.py did not make")
-    command = [sys.executable, ROOT / "ci" / "provision.py", "--check"]
-    done = subprocess.run(command, timeout=3, check=False, capture_output=True, text=True)
-    assert done.stdout.startswith(("nothing is missing", "missing: "))
+    command = [sys.executable, ROOT / "ci" / "provision.py", "--dry-run"]
+    done = subprocess.run(command, timeout=5, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(("nothing is missing", "would ", "# "))

@@ -119,6 +119,25 @@ def test_a_machine_without_python_is_told_what_to_install(checkout: Path) -> Non
     assert "apt-get install python3" in done.stderr
 
 
+def test_a_python_that_makes_no_environments_is_told_what_to_install(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """Debian's, without python3-venv."""
+    python = tmp_path / "python-without-venv"
+    python.write_text('#!/bin/sh\n[ "$1" != -c ]\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [checkout / "ci/setup.sh"],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"there is no {python} with its module venv" in done.stderr
+    assert "python3-venv" in done.stderr
+
+
 @pytest.mark.slow
 def test_setup_makes_a_minimal_system_ready(tmp_path: Path) -> None:
     """From nothing to a driver that doctor and quickstart find in order; fetches 0.5 GB."""
