@@ -53,8 +53,6 @@ print(json.dumps({
     "version": list(sys.version_info[:3]),
     "release": platform.python_version(),
     "full_version": sys.version,
-    "abi_flags": getattr(sys, "abiflags", ""),
-    "platform": sysconfig.get_platform(),
     "folders": sysconfig.get_paths(),
     "user_folders": sysconfig.get_paths(scheme),
     "has_finders": any(getattr(one, "__name__", "") not in standard for one in sys.meta_path),
@@ -76,11 +74,11 @@ class Python:
     """A Python and what it can import, found out without importing anything.
 
     search_path: its ``sys.path``. has_user_site: packages below ~/.local count. release: "3.11.7";
-    full_version: with its compiler, too. platform: as in the names of wheels.
-    is_own: it runs this program. how: which variable led to it, or "torchml-install's own".
-    why: a clause, why this one was chosen. passed: environments that were passed over: (folder,
-    variable, why). folders, user_folders: sysconfig's, empty for the own one. has_finders: packages
-    can be found in other ways than by the search path, such as editable installations.
+    full_version: with its compiler, too. is_own: it runs this program. how: which variable led to
+    it, or "torchml-install's own". why: a clause, why this one was chosen. passed: environments that
+    were passed over: (folder, variable, why). folders, user_folders: sysconfig's, empty for the own
+    one. has_finders: packages can be found in other ways than by the search path, such as editable
+    installations.
     """
 
     executable: str
@@ -91,8 +89,6 @@ class Python:
     version: tuple[int, ...]
     release: str
     full_version: str
-    abi_flags: str
-    platform: str
     is_own: bool = True
     how: str = ""
     why: str = ""
@@ -227,8 +223,6 @@ def _own() -> Python:
         version=tuple(sys.version_info[:3]),
         release=platform.python_version(),
         full_version=sys.version,
-        abi_flags=getattr(sys, "abiflags", ""),
-        platform=sysconfig.get_platform(),
     )
 
 
