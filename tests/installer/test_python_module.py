@@ -13,6 +13,7 @@ import pytest
 
 from tests.installer.made_up import REPOSITORY, write
 from torchml_installer.building.cmake_project import CMakeProject
+from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, python_packages, toolchain
 from torchml_installer.detect.python_packages import pybind11_wanted
 from torchml_installer.driver import python_module
@@ -61,7 +62,7 @@ def built(tmp_path: Path) -> CMakeProject:
     write(source / "cmake/Nothing.cmake")
     tools = toolchain(Places())
     tools.require()
-    project = CMakeProject(tools, source, folder / "{build}", tmp_path / "log")
+    project = CMakeProject(BuildPlan(tools), source, folder / "{build}", tmp_path / "log")
     project.configure("configuring", {"CHOSEN": "yes"})
     project.compile("compiling", 1)
     return project

@@ -55,7 +55,7 @@ class CMakeProject:
             self.install_command(component),
             title=title,
             log=self.log,
-            environment=self._environment(),
+            environment=self.environment(),
             verbose=self.plan.verbose,
         )
 

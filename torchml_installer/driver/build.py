@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Toolchain, libdescriptor, torch_extension
 from torchml_installer.detect.known_extensions import EXTENSIONS
@@ -114,7 +115,7 @@ def _install(plan: BuildPlan) -> InstalledDriver:
             _warn_if_hidden(collections, folder, names)
             if with_python:
                 try:
-                    _install_python_module(plan, sources, made)
+                    _install_python_module(plan, sources, built)
                 except TorchMLError as error:
                     error.message += f"\n  The driver itself is installed: {folder / names[0]}"
                     raise

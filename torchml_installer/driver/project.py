@@ -60,7 +60,7 @@ def log_of(build: Path) -> Path:
 
 
 def build(plan: BuildPlan, sources: Path, folder: Path, with_python: bool) -> CMakeProject:
-    """Leaves the driver in ``folder/stage/kim/NAME`` and the module in ``folder/stage/python``."""
+    """Leaves the driver in ``folder/stage/kim/NAME``, and the module compiled."""
     source_copy = folder / "source"
     build_folder.copy_sources(sources, source_copy)
     if not (source_copy / "CMakeLists.txt").is_file():
@@ -78,7 +78,6 @@ def build(plan: BuildPlan, sources: Path, folder: Path, with_python: bool) -> CM
         "TORCHML_KIM": "ON",
         "TORCHML_PYTHON": _switch(with_python),
         **_settings(plan),
-        "TORCHML_PYTHON_INSTALL_DIR": stage / "python",
         "Python_EXECUTABLE": user_python().executable,
         "KIM_API_INSTALL_COLLECTION": plan.collection.value.upper(),
         "KIM_API_MODEL_DRIVER_INSTALL_PREFIX": stage / "kim",
@@ -92,7 +91,8 @@ def build(plan: BuildPlan, sources: Path, folder: Path, with_python: bool) -> CM
         if tools.torch.newer_than_tested:
             error.remedy = _newer_torch_remedy(tools)
         raise
-    project.install("collecting what was built")
+    # KIM's items are of CMake's component without a name; the module becomes a wheel.
+    project.install("collecting what was built", "Unspecified")
     for name in plan.names:
         if not (stage / "kim" / name).is_dir():
             raise BuildFailedError(f"The build did not make the driver {name}.\n  log: {log}")

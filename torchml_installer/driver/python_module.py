@@ -125,7 +125,7 @@ def build_wheel(project: CMakeProject, folder: Path) -> Path:
     folder.mkdir(parents=True)
     # With a note of an earlier build by another scikit-build-core, it would compile all anew.
     (project.build / ".skbuild-info.json").unlink(missing_ok=True)
-    tool = project.toolchain.build_tool
+    tool = project.plan.tools.build_tool
     settings = {
         "build-dir": str(project.build).replace("{", "{{").replace("}", "}}"),  # a template
         "cmake.args": f"-DCMAKE_MAKE_PROGRAM={tool.where}",
@@ -144,7 +144,7 @@ def build_wheel(project: CMakeProject, folder: Path) -> Path:
         log=project.log,
         cwd=project.source,
         environment=environment,
-        verbose=project.verbose,
+        verbose=project.plan.verbose,
         failure=PythonModuleError,
     )
     (wheel,) = folder.glob("*.whl")
