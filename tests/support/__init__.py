@@ -62,6 +62,11 @@ def torchml_install(*arguments: str | Path, env: Mapping[str, str], cwd: Path) -
     return run([sys.executable, "-m", "torchml_installer", *arguments], env=dict(env), cwd=cwd)
 
 
+def without_preloaded() -> dict[str, str]:
+    """The environment for tools: preloaded sanitizers are for what is tested; make is not clean."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+
+
 def build_driver_tree(folder: Path, targets: Sequence[str], **variables: str | Path) -> Path:
     """Builds targets of driver_src with CMake, without installing; kept for the next run.
 
@@ -81,8 +86,9 @@ def build_driver_tree(folder: Path, targets: Sequence[str], **variables: str | P
     defined = [f"-D{name}={value}" for name, value in values.items()]
     parallel = ["--parallel", str(os.cpu_count() or 1)]
     with locked(build):
-        run(["cmake", "-S", ROOT / "driver_src", "-B", build, *defined])
-        run(["cmake", "--build", build, "--target", *targets, *parallel])
+        env = without_preloaded()
+        run(["cmake", "-S", ROOT / "driver_src", "-B", build, *defined], env=env)
+        run(["cmake", "--build", build, "--target", *targets, *parallel], env=env)
     return build
 
 
@@ -112,8 +118,7 @@ def install_kim_model(folder: Path, name: str, files: Mapping[str, bytes], work:
     (source / "CMakeLists.txt").write_text(kim_item(name, list(files)))
     build = source / "build"
     prefix = f"-DKIM_API_PORTABLE_MODEL_INSTALL_PREFIX={folder}"
-    # Sanitizers that are preloaded are for what is tested; GNU make is not clean.
-    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    env = without_preloaded()
     run(["cmake", "-S", source, "-B", build, "-DKIM_API_INSTALL_COLLECTION=USER", prefix], env=env)
     run(["cmake", "--build", build], env=env)
     run(["cmake", "--install", build], env=env)
