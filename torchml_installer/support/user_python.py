@@ -75,10 +75,10 @@ class Python:
 
     search_path: its ``sys.path``. has_user_site: packages below ~/.local count. release: "3.11.7";
     full_version: with its compiler, too. is_own: it runs this program. how: which variable led to
-    it, or "torchml-install's own". why: a clause, why this one was chosen. passed: environments that
-    were passed over: (folder, variable, why). folders, user_folders: sysconfig's, empty for the own
-    one. has_finders: packages can be found in other ways than by the search path, such as editable
-    installations.
+    it, or "torchml-install's own". why: a clause, why this one was chosen. passed: environments
+    that were passed over: (folder, variable, why). folders, user_folders: sysconfig's, empty for
+    the own one. has_finders: packages can be found in other ways than by the search path, such as
+    editable installations.
     """
 
     executable: str
