@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from torchml_installer.models.aot import blocks, systems, trace
-from torchml_installer.models.aot.plan import Part
+pytestmark = pytest.mark.usefixtures("driver_environment")
 
-CALLED = systems.convention("graph", 2, 0, torch.float64)
 CUTOFF = 3.0
 
 Sum = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -96,17 +95,24 @@ MODELS: dict[str, Callable[[], torch.nn.Module]] = {
 }
 
 
-def maker() -> systems.SystemMaker:
+def maker() -> Any:
+    """Of systems as the driver hands them over."""
+    from torchml_driver.compile import systems
+
     return systems.SystemMaker("graph", 2, 0, CUTOFF, [0, 1], torch.float64, "cpu")
 
 
-def divided(model: torch.nn.Module) -> tuple[trace.Function, blocks.Blocks]:
+def divided(model: torch.nn.Module) -> tuple[Callable[..., Any], Any]:
+    """What the model computes, and the same in parts: energies and the gradient."""
+    from torchml_driver.compile import blocks, systems, trace
+
+    called = systems.convention("graph", 2, 0, torch.float64)
     torch.manual_seed(1)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter).requires_grad_(False)
-    function = trace.functions(model, CALLED, False)["energies_and_gradient"]
-    program = trace.export(function, CALLED, maker().example())
-    found = blocks.divided(program, CALLED, "entry")
+    function = trace.functions(model, called, False)["energies_and_gradient"]
+    program = trace.export(function, called, maker().example())
+    found = blocks.divided(program, called, "entry")
     assert found is not None
     return function, found
 
@@ -130,11 +136,11 @@ def test_no_part_of_message_passing_takes_all_edges_at_once() -> None:
     assert all(part.block for part in plan.parts())
 
 
-def rows_computed(found: blocks.Blocks, inputs: systems.Tensors) -> list[int]:
+def rows_computed(found: Any, inputs: tuple[torch.Tensor, ...]) -> list[int]:
     """By each part that takes species or contributions, in their order."""
     seen: dict[str, int] = {}
 
-    def noting(part: Part) -> Callable[..., tuple[torch.Tensor, ...]]:
+    def noting(part: Any) -> Callable[..., tuple[torch.Tensor, ...]]:
         own = [place for place, one in enumerate(part.inputs) if one.value in (0, 4)]
 
         def run(*arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -148,7 +154,7 @@ def rows_computed(found: blocks.Blocks, inputs: systems.Tensors) -> list[int]:
     return list(seen.values())
 
 
-def rings(inputs: systems.Tensors) -> list[int]:
+def rings(inputs: tuple[torch.Tensor, ...]) -> list[int]:
     """How many particles up to the first, the second, ... ring come first."""
     reached = 1 - inputs[-1]
     ends = []
@@ -205,7 +211,7 @@ def test_wide_rows_come_in_smaller_blocks() -> None:
             self.filter = torch.nn.Linear(1, 600, dtype=torch.float64)
             self.mix = torch.nn.Linear(600, 600, dtype=torch.float64)
 
-    def smallest(found: blocks.Blocks) -> int:
+    def smallest(found: Any) -> int:
         return min(part.block for part in found.plan.parts())
 
     assert smallest(divided(Wide())[1]) == 128
@@ -213,6 +219,8 @@ def test_wide_rows_come_in_smaller_blocks() -> None:
 
 
 def test_a_descriptor_model_is_one_part() -> None:
+    from torchml_driver.compile import blocks, systems, trace
+
     called = systems.convention("descriptor", 0, 5, torch.float64)
     made = systems.SystemMaker("descriptor", 0, 5, CUTOFF, [0], torch.float64, "cpu")
     layers = (torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))

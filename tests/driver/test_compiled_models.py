@@ -55,7 +55,7 @@ class Network(torch.nn.Module):
 
 
 @pytest.fixture(scope="session")
-def stillinger_weber() -> Path:
+def stillinger_weber(driver_environment: DriverEnvironment) -> Path:
     return compiled_models.stillinger_weber()
 
 
@@ -372,6 +372,7 @@ class TestRefusals:
         assert "torchml-install model compile" in self.refused(folder)
 
 
+@pytest.mark.usefixtures("driver_environment")
 class TestCommand:
     """What needs no compiler: everything is refused before it, or by torch at the first step."""
 

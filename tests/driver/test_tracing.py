@@ -13,12 +13,27 @@ from typing import Any
 import pytest
 import torch
 
-from torchml_installer.models.aot import source, trace
-from torchml_installer.models.aot.failure import ModelError
-from torchml_installer.models.aot.systems import SystemMaker, convention
+from tests.support import DriverEnvironment
 
-GRAPH = convention("graph", 1, 1, torch.float64)
-SYSTEMS = SystemMaker("graph", 1, 1, 4.0, [0], torch.float64, "cpu")
+pytestmark = pytest.mark.usefixtures("driver_environment")
+
+
+class Compiling:
+    """The part of the driver's Python module that compiles, which its fixture installs; and the
+    convention and the systems of the models here."""
+
+    def __init__(self) -> None:
+        from torchml_driver.compile import source, systems, trace
+        from torchml_driver.compile.failure import ModelError
+
+        self.source, self.trace, self.ModelError = source, trace, ModelError
+        self.graph = systems.convention("graph", 1, 1, torch.float64)
+        self.systems = systems.SystemMaker("graph", 1, 1, 4.0, [0], torch.float64, "cpu")
+
+
+@pytest.fixture
+def compiling(driver_environment: DriverEnvironment) -> Compiling:
+    return Compiling()
 
 
 @pytest.fixture(autouse=True)
@@ -92,12 +107,14 @@ class Calls(torch.nn.Module):
 @pytest.mark.parametrize(
     "name", ["by_len", "by_int", "by_loop", "by_list", "by_tensor", "by_comparison"]
 )
-def test_the_line_of_a_library_that_fixes_a_size_is_named(name: str, tmp_path: Path) -> None:
+def test_the_line_of_a_library_that_fixes_a_size_is_named(
+    compiling: Compiling, name: str, tmp_path: Path
+) -> None:
     place = tmp_path / "site-packages" / "library_of_models.py"
     library = module_of(place, LIBRARY)
-    functions = trace.functions(Calls(getattr(library, name)), GRAPH, False)
-    with pytest.raises(ModelError) as raised:
-        trace.export(functions["energies"], GRAPH, SYSTEMS.example())
+    functions = compiling.trace.functions(Calls(getattr(library, name)), compiling.graph, False)
+    with pytest.raises(compiling.ModelError) as raised:
+        compiling.trace.export(functions["energies"], compiling.graph, compiling.systems.example())
     lines = LIBRARY.splitlines()
     number = lines.index(f"def {name}(species, x):") + 2
     assert "species.size(0) was fixed to 72 in" in raised.value.message
@@ -106,16 +123,18 @@ def test_the_line_of_a_library_that_fixes_a_size_is_named(name: str, tmp_path: P
 
 @pytest.mark.parametrize("evaluations", [0, 1, 2, 3])
 def test_scripted_parts_fix_no_size_however_often_they_have_run(
-    evaluations: int, tmp_path: Path
+    compiling: Compiling, evaluations: int, tmp_path: Path
 ) -> None:
     module = module_of(tmp_path / f"scripted_{evaluations}.py", SCRIPTED)
-    functions = trace.functions(module.Net().eval(), GRAPH, False)
+    functions = compiling.trace.functions(module.Net().eval(), compiling.graph, False)
     for _ in range(evaluations):
-        for _, inputs in list(SYSTEMS.systems())[:2]:
+        for _, inputs in list(compiling.systems.systems())[:2]:
             functions["energies_and_gradient"](*inputs)
     for name, function in functions.items():
-        program = trace.module_of(trace.export(function, GRAPH, SYSTEMS.example()))
-        for _, inputs in list(SYSTEMS.systems())[:4]:
+        program = compiling.trace.module_of(
+            compiling.trace.export(function, compiling.graph, compiling.systems.example())
+        )
+        for _, inputs in list(compiling.systems.systems())[:4]:
             for found, expected in zip(program(*inputs), function(*inputs), strict=True):
                 torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12, msg=name)
 
@@ -135,25 +154,28 @@ class Chain(torch.nn.Module):
         return torch.zeros_like(coords[:, 0]).index_add(0, i, self.k * d.square().sum(1))
 
 
-def saved_program(path: Path, dynamic: bool) -> Path:
+def saved_program(compiling: Compiling, path: Path, dynamic: bool) -> Path:
     free = torch.export.Dim.DYNAMIC
     shapes = ({0: free}, {0: free}, {1: free}, {0: free}) if dynamic else None
-    program = torch.export.export(Chain(), SYSTEMS.example(), dynamic_shapes=shapes)
+    program = torch.export.export(Chain(), compiling.systems.example(), dynamic_shapes=shapes)
     torch.export.save(program, str(path))
     return path
 
 
 def test_a_program_of_torch_export_gives_what_the_model_gives_for_all_sizes(
+    compiling: Compiling,
     tmp_path: Path,
 ) -> None:
-    saved = saved_program(tmp_path / "chain.pt2", dynamic=True)
-    model = source.make_model(str(saved), {}, None, "cpu")
-    source.check_forward(model, GRAPH.arguments)
-    source.require_free_sizes(model, GRAPH)
-    found = trace.functions(model, GRAPH, False)["energies_and_gradient"]
-    expected = trace.functions(Chain(), GRAPH, False)["energies_and_gradient"]
-    compiled = trace.module_of(trace.export(found, GRAPH, SYSTEMS.example()))
-    for words, inputs in SYSTEMS.systems():
+    saved = saved_program(compiling, tmp_path / "chain.pt2", dynamic=True)
+    model = compiling.source.make_model(str(saved), {}, None, "cpu")
+    compiling.source.check_forward(model, compiling.graph.arguments)
+    compiling.source.require_free_sizes(model, compiling.graph)
+    found = compiling.trace.functions(model, compiling.graph, False)["energies_and_gradient"]
+    expected = compiling.trace.functions(Chain(), compiling.graph, False)["energies_and_gradient"]
+    compiled = compiling.trace.module_of(
+        compiling.trace.export(found, compiling.graph, compiling.systems.example())
+    )
+    for words, inputs in compiling.systems.systems():
         for one, two, three in zip(
             found(*inputs), expected(*inputs), compiled(*inputs), strict=True
         ):
@@ -161,28 +183,34 @@ def test_a_program_of_torch_export_gives_what_the_model_gives_for_all_sizes(
             torch.testing.assert_close(three, two, msg=words)
 
 
-def test_weights_can_be_given_to_a_program_of_torch_export(tmp_path: Path) -> None:
-    saved = saved_program(tmp_path / "chain.pt2", dynamic=True)
+def test_weights_can_be_given_to_a_program_of_torch_export(
+    compiling: Compiling, tmp_path: Path
+) -> None:
+    saved = saved_program(compiling, tmp_path / "chain.pt2", dynamic=True)
     torch.save({"k": torch.tensor([1.4], dtype=torch.float64)}, tmp_path / "weights.pt")
-    inputs = SYSTEMS.example()
+    inputs = compiling.systems.example()
     once, twice = (
-        source.make_model(str(saved), {}, weights, "cpu")(*inputs)
+        compiling.source.make_model(str(saved), {}, weights, "cpu")(*inputs)
         for weights in (None, tmp_path / "weights.pt")
     )
     torch.testing.assert_close(twice, 2.0 * once)
 
 
-def test_a_program_for_one_size_is_refused_with_how_to_export_it(tmp_path: Path) -> None:
-    saved = saved_program(tmp_path / "chain.pt2", dynamic=False)
-    model = source.make_model(str(saved), {}, None, "cpu")
-    with pytest.raises(ModelError) as raised:
-        source.require_free_sizes(model, GRAPH)
+def test_a_program_for_one_size_is_refused_with_how_to_export_it(
+    compiling: Compiling, tmp_path: Path
+) -> None:
+    saved = saved_program(compiling, tmp_path / "chain.pt2", dynamic=False)
+    model = compiling.source.make_model(str(saved), {}, None, "cpu")
+    with pytest.raises(compiling.ModelError) as raised:
+        compiling.source.require_free_sizes(model, compiling.graph)
     assert "exported for one size only: species.size(0) is 72" in raised.value.message
     assert "dynamic_shapes=({0: D}, {0: D}, {1: D}, {0: D})" in str(raised.value.remedy)
 
 
-def test_a_program_that_this_torch_cannot_read_is_told_with_both_versions(tmp_path: Path) -> None:
-    saved = saved_program(tmp_path / "chain.pt2", dynamic=True)
+def test_a_program_that_this_torch_cannot_read_is_told_with_both_versions(
+    compiling: Compiling, tmp_path: Path
+) -> None:
+    saved = saved_program(compiling, tmp_path / "chain.pt2", dynamic=True)
     newer = tmp_path / "newer.pt2"
     with zipfile.ZipFile(saved) as archive, zipfile.ZipFile(newer, "w") as copy:
         for name in archive.namelist():
@@ -193,14 +221,14 @@ def test_a_program_that_this_torch_cannot_read_is_told_with_both_versions(tmp_pa
                 )
                 data = data.replace(torch.__version__.encode(), b"99.1.0")
             copy.writestr(name, data)
-    with pytest.raises(ModelError) as raised:
-        source.make_model(str(newer), {}, None, "cpu")
+    with pytest.raises(compiling.ModelError) as raised:
+        compiling.source.make_model(str(newer), {}, None, "cpu")
     assert "which torch 99.1.0 wrote, cannot be read by torch" in raised.value.message
     assert torch.__version__ in raised.value.message
 
 
-def test_a_compiled_package_is_not_compiled_again(tmp_path: Path) -> None:
+def test_a_compiled_package_is_not_compiled_again(compiling: Compiling, tmp_path: Path) -> None:
     file = tmp_path / "other.pt2"
     file.write_bytes(b"PK\x05\x06" + bytes(18))
-    with pytest.raises(ModelError, match=r"is not what torch\.export\.save wrote"):
-        source.make_model(str(file), {}, None, "cpu")
+    with pytest.raises(compiling.ModelError, match=r"is not what torch\.export\.save wrote"):
+        compiling.source.make_model(str(file), {}, None, "cpu")

@@ -143,7 +143,9 @@ def test_models_are_verified_by_the_active_python(one_tool: Tool) -> None:
         "tolerance": 0.0,
         "unit": "",
     }
-    program = f"import json, sys\nprint(json.dumps([{{**{check!r}, 'explanation': sys.prefix}}]))\n"
+    answer = f"{{'result': [{{**{check!r}, 'explanation': sys.prefix}}]}}"
+    program = "import json, sys\nrequest = json.load(open(sys.argv[2]))\n"
+    program += f"json.dump({answer}, open(request['answer'], 'w'))\n"
     write(module / "verify.py", program)
     model = write(one_tool.folder / "model/model.param").parent
     outcome = one_tool.run("model", "verify", "--json", model)
@@ -153,16 +155,52 @@ def test_models_are_verified_by_the_active_python(one_tool: Tool) -> None:
     assert f"is not installed for {one_tool.python}" in outcome.err
 
 
+COMPILE = ("model", "compile", "model.py:Model", "--elements", "Si", "--cutoff", "4.0")
+
+
 def test_models_are_compiled_by_the_active_python(one_tool: Tool) -> None:
-    """It has no torch here; what runs there is this package, and no other of the tool's."""
-    source = write(one_tool.folder / "model.py", "import rich\n")
+    """What runs there is the driver's module, and nothing of the tool's."""
     shutil.rmtree(packages_of(one_tool.active) / "rich")
-    said = "import sys\nsys.exit(f'torch of {sys.prefix}, ' + str('rich' in sys.modules))\n"
-    write(packages_of(one_tool.active) / "torch/__init__.py", said)
-    words = ("--elements", "Si", "--cutoff", "4.0")
-    outcome = one_tool.run("model", "compile", f"{source}:Model", *words)
-    assert outcome.code != 0
-    assert f"torch of {one_tool.active}, False" in outcome.err
+    write(packages_of(one_tool.active) / "torch/__init__.py")
+    module = packages_of(one_tool.active) / "torchml_driver"
+    write(module / "__init__.py")
+    said = "sys.exit(f'module of {sys.prefix}, ' + str(importlib.util.find_spec('rich')))\n"
+    write(module / "compile.py", f"import importlib.util, sys\n{said}")
+    outcome = one_tool.run(*COMPILE)
+    assert outcome.code == errors.RunFailedError.exit_code
+    assert f"module of {one_tool.active}, None" in outcome.err
+
+
+def test_compiling_asks_for_torch_first_and_then_for_the_module(one_tool: Tool) -> None:
+    packages = packages_of(one_tool.active)
+    outcome = one_tool.run(*COMPILE)
+    assert outcome.code == errors.NoTorchError.exit_code
+    assert f"There is no torch for {one_tool.python}" in outcome.err
+    write(packages / "torch/__init__.py")
+    notes = write(packages / "torch-2.6.0.dist-info/METADATA", "Name: torch\nVersion: 2.6.0\n")
+    outcome = one_tool.run(*COMPILE)
+    assert outcome.code == errors.TorchTooOldError.exit_code
+    assert "torch 2.6.0 cannot compile models for the driver; 2.7 or newer can." in outcome.err
+    notes.write_text("Name: torch\nVersion: 2.13.0\n")
+    outcome = one_tool.run(*COMPILE)
+    assert outcome.code == errors.PythonModuleError.exit_code
+    assert "torchml_driver, which runs the model, is not installed" in outcome.err
+    assert "Install it with `torchml-install driver`." in outcome.err
+
+
+def test_a_module_of_an_older_release_is_told(one_tool: Tool) -> None:
+    packages = packages_of(one_tool.active)
+    write(packages / "torch/__init__.py")
+    write(packages / "torchml_driver/__init__.py")
+    older = "import argparse\nparser = argparse.ArgumentParser()\n"
+    older += "parser.add_argument('model')\nparser.parse_args()\n"
+    write(packages / "torchml_driver/verify.py", older)
+    model = write(one_tool.folder / "model/model.param").parent
+    for command in (COMPILE, ("model", "verify", model)):
+        outcome = one_tool.run(*command)
+        assert outcome.code == errors.PythonModuleError.exit_code, outcome.err
+        assert "is older than this command" in outcome.err
+        assert "`torchml-install driver` installs the one that belongs to it" in outcome.err
 
 
 class TestChoice:

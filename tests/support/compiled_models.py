@@ -17,7 +17,6 @@ from tests.support import EXAMPLE, KEPT, ROOT, descriptor_models, graph_models, 
 from tests.support.keeping import kept
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, parameter_text
-from torchml_installer.models.aot.cpu import present_instructions
 
 #: Å, of the models here.
 MIXTURE_CUTOFF = 3.0
@@ -75,10 +74,12 @@ def compile_command(
 
 
 def compiled(name: str, *arguments: str | Path) -> Path:
-    """A package of this torch for this CPU, made once."""
+    """A package of this torch for this CPU, made once, by the driver's Python module."""
+    from torchml_driver.compile.cpu import present_instructions
+
     what = f"{torch.__version__} {sys.version} {sorted(present_instructions())} {arguments}"
     digest = hashlib.sha256(what.encode())
-    sources = (ROOT / "torchml_installer/models/aot").glob("*.py")
+    sources = (ROOT / "driver_src/python/torchml_driver/compile").glob("*.py")
     models = (
         __file__,
         *(made.__file__ for made in (descriptor_models, graph_models, torch_models)),

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,11 +233,11 @@ def test_a_compiled_model_runs_with_its_torch_or_is_told_that_this_one_cannot(
     (tmp_path / "model.pt").write_bytes(torchscript(TanhNetwork(51)))
     kind = ("--elements", "Si", "--cutoff", "5.0", "--pattern", "descriptor")
     path = os.pathsep.join([str(built.toolchain.torch_root().parent), str(ROOT)])
-    compiler = [sys.executable, "-m", "torchml_installer", "model", "compile"]
+    compiler = [built.python, "-m", "torchml_installer", "model", "compile"]
     made = ("--width", "51", "--arguments", '{"width": 51}', "--output", "model.pt2")
     printed = run(
         [*compiler, "tests.support.descriptor_models:TanhNetwork", *kind, *made],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**env, "PYTHONPATH": path},
         cwd=tmp_path,
     )
     version = built.toolchain.torch_version()

@@ -181,6 +181,7 @@ def model_compile(
 
     The gradient is compiled in, and the results are compared with the original's before the package
     (.pt2) is written. It runs with the same torch series and on the same kind of CPU or GPU only.
+    Needs the Python module that `torchml-install driver` installs.
 
     \b
     Example:

@@ -20,11 +20,11 @@ def bench(
 
     Raises what ``engine.answer`` raises.
     """
-    options = ["--seconds", str(seconds)]
-    if structure is not None:
-        options += ["--structure", str(structure)]
-    else:
-        options += ["--atoms", ",".join(map(str, atoms))]
-    measured = engine.answer("bench", folder, options, title="measuring the model")
+    request = {
+        "seconds": seconds,
+        "atoms": list(atoms),
+        "structure": None if structure is None else str(structure),
+    }
+    measured = engine.answer("bench", folder, request, title="measuring the model")
     assert isinstance(measured, dict)
     return measured

@@ -1,13 +1,10 @@
 """``model compile``: a Python module becomes machine code, an AOTInductor package (``.pt2``).
 
-Torch works in a process of its own (``torchml_installer.models.aot``): this package never imports
-it, and a model that crashes takes only that process along.
+``torchml_driver.compile`` does the work, and checks what it made by the driver's own engine.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import shutil
 import tempfile
@@ -16,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torchml_installer.detect.python_packages import version_of
+from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import (
     BadOptionError,
     CompiledModelDiffersError,
@@ -26,24 +25,28 @@ from torchml_installer.errors import (
     NoTorchError,
     NotPermittedError,
     OutputExistsError,
+    PythonModuleError,
     RunFailedError,
     TorchMLError,
     TorchTooOldError,
     WrongForwardError,
 )
+from torchml_installer.models import engine
 from torchml_installer.models.pack import check_cutoff, check_elements, check_layers
 from torchml_installer.models.parameter_file import Pattern
 from torchml_installer.support import elements as periodic_table
 from torchml_installer.support.paths import cache_folder
-from torchml_installer.support.process import run_logged
-from torchml_installer.support.user_python import say_which, user_python
+from torchml_installer.support.user_python import user_python
 
+#: The first torch whose packages the driver runs.
+_LEAST_TORCH = (2, 7)
 #: Two times that are less apart than this factor are the same: that of one model, measured twice in
 #: turns on a busy machine, was up to 1.11 times the other.
 _ABOUT = 1.15
-#: What the child process calls its failures.
+#: What torchml_driver.compile calls its failures.
 FAILURES: Mapping[str, type[TorchMLError]] = {
     "no_torch": NoTorchError,
+    "other_torch": PythonModuleError,
     "torch_too_old": TorchTooOldError,
     "no_device": NoDeviceError,
     "no_compiler": NoCompilerError,
@@ -222,39 +225,51 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
         "returns_forces": options.returns_forces,
         "energy_only": options.energy_only,
         "output": str(work / "model.pt2"),
-        "answer": str(work / "answer.json"),
     }
-    (work / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    _require_torch()
+    log = cache_folder() / "logs" / "model-compile.log"
+    log.unlink(missing_ok=True)
+    try:
+        facts: Mapping[str, Any] = engine.ask(
+            "compile",
+            request,
+            title="compiling the model",
+            environment={} if options.cxx is None else {"CXX": options.cxx},
+            log=engine.Log(
+                log,
+                options.verbose,
+                without_memory="Compile on fewer cores, which compile a part each: `taskset -c 0 "
+                "torchml-install model compile ...`; or on a machine with more memory.",
+            ),
+        )
+    except engine.NoAnswerError as error:
+        message = error.reason
+        if error.kind in ("ended", "not_compilable"):
+            message += f"\n  log: {log}"
+        raise FAILURES.get(error.kind, RunFailedError)(message, error.remedy) from error
+    return facts
+
+
+def _require_torch() -> None:
+    """Raises NoTorchError, TorchTooOldError. The driver's Python module needs torch to be imported:
+    where there is none, that is what the user has to hear of first."""
     python = user_python()
     if python.too_old:
         raise NoTorchError(
             f"The model cannot be compiled: {python.too_old}",
             "Activate an environment with a newer Python and with torch.",
         )
-    say_which()
-    # This package, be it installed or not, and none of those beside it: they are another Python's.
-    (work / "path").mkdir()
-    (work / "path" / "torchml_installer").symlink_to(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [str(work / "path"), os.environ.get("PYTHONPATH")]))
-    environment = {"PYTHONPATH": path}
-    if options.cxx is not None:
-        environment["CXX"] = options.cxx
-    log = cache_folder() / "logs" / "model-compile.log"
-    log.unlink(missing_ok=True)
-    run_logged(
-        [python.executable, "-m", "torchml_installer.models.aot", work / "request.json"],
-        title="compiling the model",
-        log=log,
-        environment=environment,
-        verbose=options.verbose,
-        failure=RunFailedError,
-        without_memory="Compile on fewer cores, which compile a part each: `taskset -c 0 "
-        "torchml-install model compile ...`; or on a machine with more memory.",
-    )
-    answer: dict[str, Any] = json.loads((work / "answer.json").read_text(encoding="utf-8"))
-    if (kind := answer.get("failure")) is not None:
-        message = answer["message"]
-        if kind == "not_compilable":
-            message += f"\n  log: {log}"
-        raise FAILURES[kind](message, answer["remedy"])
-    return answer
+    if not python.has("torch"):
+        raise NoTorchError(
+            f"There is no torch for {python.executable}.",
+            "Compile with the Python that has the torch which the driver is linked to: "
+            "`python -m pip install torch`.",
+        )
+    version = version_of("torch").partition("+")[0]
+    # What pip notes may be another torch than is found; with the module, that is asked itself.
+    if version and not python.has(engine.PACKAGE) and version_tuple(version) < _LEAST_TORCH:
+        raise TorchTooOldError(
+            f"torch {version} cannot compile models for the driver; "
+            f"{'.'.join(map(str, _LEAST_TORCH))} or newer can.",
+            "Install a newer one, or pack the model as TorchScript.",
+        )

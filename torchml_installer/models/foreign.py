@@ -21,8 +21,6 @@ from torchml_installer.support import files
 #: The separate pickle with which older torches begin a file.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LARGEST_PICKLE = 64 << 20
-#: Of files that torch.export.save writes, and of compiled models, too.
-EXPORTED_SUFFIX = ".pt2"
 #: Of pickles of protocols 2 to 5.
 PICKLE_BEGINNINGS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 #: Packages whose models are built on e3nn, which torch.jit.script alone cannot script.
@@ -93,17 +91,9 @@ def _exported(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | Non
     )
 
 
-def exported_by(path: Path) -> str | None:
-    """The version of torch whose torch.export.save wrote a file, "" if it does not say; None for
-    another kind of file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _exported_by(archive)
-    except (OSError, zipfile.BadZipFile):
-        return None
-
-
 def _exported_by(archive: zipfile.ZipFile) -> str | None:
+    """The version of torch whose torch.export.save wrote an archive, "" if it does not say; None
+    for another kind of file."""
     names = archive.namelist()
     top = names[0].partition("/")[0] if names else ""
     records = [name for name in names if name.startswith(f"{top}/models/")]

@@ -55,10 +55,11 @@ def record(path: Path, wanted: str | None) -> Parameters:
 
 
 def _found(path: Path, wanted: str | None) -> str | None:
-    options = [] if wanted is None else ["--first", wanted]
     title = "finding out the type of the model's inputs"
     try:
-        found: dict[str, Any] = engine.answer("precision", path.parent, options, title=title)
+        found: dict[str, Any] = engine.answer(
+            "precision", path.parent, {"first": wanted}, title=title
+        )
     except PythonModuleError:
         if wanted is None:
             console.note(

@@ -55,12 +55,6 @@ def run(path: Path) -> Trial:
     except PythonModuleError as error:
         return skipped(parameters, f"{error.message} {error.remedy}")
     except RunFailedError as error:
-        if "No module named" in error.message:
-            return skipped(
-                parameters,
-                "the driver's Python module is older than this command. `torchml-install driver` "
-                "installs the one that belongs to it.",
-            )
         reason = error.message.partition("cannot be run: ")[2] or error.message
         raise UnsoundModelError(f"The model fails on a few atoms: {reason}.") from error
     if (reason := answer.get("not_loaded")) is not None:

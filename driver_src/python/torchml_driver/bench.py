@@ -16,14 +16,16 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ._core import Error
+from ._requests import RefusedError, is_request, serve
 from .potential import Potential
 from .structures import PARTICLES_PER_CELL, Structure, shaken_crystal
 
@@ -177,6 +179,19 @@ def _images(
             yield near, moved[near] @ structure.cell
 
 
+def answered(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Measurements of ``model`` with ``atoms`` (a list) or a ``structure`` (a file), ``seconds``
+    each; see _requests."""
+    file = request["structure"]
+    try:
+        potential = Potential(request["model"])
+        structures = _structures(potential, request["atoms"], None if file is None else Path(file))
+        found = [measure(potential, structure, request["seconds"]) for structure in structures]
+    except ValueError as error:
+        raise RefusedError("model", str(error)) from error
+    return _as_json(potential, found)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each size; 0, or 2 if the model fails."""
     parser = argparse.ArgumentParser(
@@ -190,12 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         potential = Potential(given.model)
-        if given.structure is not None:
-            structures = [read(given.structure)]
-        else:
-            structures = [crystal(potential, int(word)) for word in given.atoms.split(",")]
+        atoms = [int(word) for word in given.atoms.split(",")]
         found = []
-        for structure in structures:
+        for structure in _structures(potential, atoms, given.structure):
             found.append(measure(potential, structure, given.seconds))
             if not given.json:
                 print(_line(found[-1]), flush=True)
@@ -203,16 +215,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if given.json:
-        derived = [
-            {
-                **vars(one),
-                "microseconds_per_atom": one.microseconds_per_atom,
-                "nanoseconds_per_day": one.nanoseconds_per_day,
-            }
-            for one in found
-        ]
-        print(json.dumps({"device": potential.device, "sizes": derived}))
+        print(json.dumps(_as_json(potential, found)))
     return 0
+
+
+def _structures(
+    potential: Potential, atoms: Sequence[int], file: Path | None
+) -> Iterator[Structure]:
+    """Of a file, or else crystals with so many atoms each. Raises ValueError, Error."""
+    if file is not None:
+        yield read(file)
+    else:
+        yield from (crystal(potential, number) for number in atoms)
+
+
+def _as_json(potential: Potential, found: Sequence[Measurement]) -> dict[str, Any]:
+    derived = [
+        {
+            **vars(one),
+            "microseconds_per_atom": one.microseconds_per_atom,
+            "nanoseconds_per_day": one.nanoseconds_per_day,
+        }
+        for one in found
+    ]
+    return {"device": potential.device, "sizes": derived}
 
 
 def _line(one: Measurement) -> str:
@@ -224,4 +250,4 @@ def _line(one: Measurement) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(answered) if is_request() else main())

@@ -16,14 +16,16 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ._core import Error, ErrorHere
+from ._requests import is_request, serve
 from .potential import Potential, Result
 
 #: Largest difference, relative to the largest value, that counts as rounding, by the model's bits.
@@ -83,6 +85,14 @@ def find_settings(parameter_file: Path) -> list[str]:
         if changes_nothing([*settings, drop]):
             settings.append(drop)
         return settings
+
+
+def parameter_file_of(model: Path) -> Path:
+    """Of a portable model, which may be named by that file itself. Raises Error."""
+    candidates = [model] if model.is_file() else sorted(model.glob("*.param"))
+    if len(candidates) != 1:
+        raise Error(f"{model} holds {len(candidates)} parameter files (*.param).")
+    return candidates[0]
 
 
 def _compute(potential: Potential, configuration: _Configuration) -> Result:
@@ -158,6 +168,11 @@ def _equal(expected: Sequence[Result], found: Sequence[Result], tolerance: float
     return True
 
 
+def answered(request: Mapping[str, Any]) -> list[str]:
+    """The settings of ``model``, a portable model; see _requests."""
+    return find_settings(parameter_file_of(Path(request["model"])))
+
+
 def main() -> int:
     """Prints the settings found, one a line; 0 unless the model fails, 3 if it fails for what is
     wrong with this machine or torch, and may run elsewhere."""
@@ -166,12 +181,8 @@ def main() -> int:
     )
     parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
     model = parser.parse_args().model
-    candidates = [model] if model.is_file() else sorted(model.glob("*.param"))
-    if len(candidates) != 1:
-        print(f"error: {model} holds {len(candidates)} parameter files (*.param).", file=sys.stderr)
-        return 1
     try:
-        settings = find_settings(candidates[0])
+        settings = find_settings(parameter_file_of(model))
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, ErrorHere) else 1
@@ -181,4 +192,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(answered) if is_request() else main())

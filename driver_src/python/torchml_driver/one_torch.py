@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import built_for
 
-_ADVICE = (
+ADVICE = (
     "Use one torch: run the Python whose torch the module was built for, or build the module for "
     "this one with `torchml-install driver`. `torchml-install doctor` shows which is which."
 )
@@ -30,7 +30,7 @@ def explained(problem: ImportError) -> ImportError:
         found = " and ".join(_described(library) for library in here)
         text = (
             f"The engine of torchml_driver was built for {wanted}, and this process has {found} "
-            f"({said}). {_ADVICE}"
+            f"({said}). {ADVICE}"
         )
     elif "libtorch" in said or "libc10" in said:
         text = (
@@ -43,22 +43,24 @@ def explained(problem: ImportError) -> ImportError:
     return ImportError(text, name=problem.name, path=problem.path)
 
 
-def warn_of_another(version: str, folder: Path) -> None:
+def warn_of_another(version: str, folder: str) -> None:
     """Warns if ``import torch`` would bring, or has brought, another release of torch.
 
     version, folder: of the libtorch that this process computes with.
     """
+    if (text := another(version, folder)) is not None:
+        warnings.warn(f"{text} {ADVICE}", RuntimeWarning, stacklevel=3)
+
+
+def another(version: str, folder: str) -> str | None:
+    """What is wrong if ``import torch`` brings another release, a sentence; None if it does not."""
     package = _python_package()
-    if package is None or not (other := _version(package)):
-        return
-    if _series(other) != _series(version):
-        warnings.warn(
-            f"torchml_driver computes with torch {version} in {folder}, and `import torch` means "
-            f"torch {other} in {package}: a process that uses both ends with an error or crashes. "
-            f"{_ADVICE}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    if package is None or not (other := _version(package)) or _series(other) == _series(version):
+        return None
+    return (
+        f"torchml_driver computes with torch {version} in {folder}, and `import torch` means "
+        f"torch {other} in {package}: a process that uses both ends with an error or crashes."
+    )
 
 
 def _own_folder() -> Path:

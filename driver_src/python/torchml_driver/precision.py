@@ -22,14 +22,16 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ._core import Error
-from .graph_settings import _compute, _configurations
+from ._requests import is_request, serve
+from .graph_settings import _compute, _configurations, parameter_file_of
 from .potential import ModelWarning, Potential, Result
 
 #: From the most precise to the least; with 16 bits, more exponents prevent more overflows.
@@ -153,6 +155,12 @@ def _deviation(expected: Sequence[Result], found: Sequence[Result]) -> float:
     return largest
 
 
+def answered(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The finding for ``model``, a portable model; ``first``: as --first. See _requests."""
+    file = parameter_file_of(Path(request["model"]))
+    return dataclasses.asdict(find_precision(file, request["first"]))
+
+
 def main() -> int:
     """Prints the setting; 0 unless the model cannot be loaded or works with no type."""
     parser = argparse.ArgumentParser(
@@ -162,13 +170,8 @@ def main() -> int:
     parser.add_argument("--first", choices=TYPES, help="no other is tried if this type works")
     parser.add_argument("--json", action="store_true", help="print all that was found, as JSON")
     options = parser.parse_args()
-    model = options.model
-    candidates = [model] if model.is_file() else sorted(model.glob("*.param"))
-    if len(candidates) != 1:
-        print(f"error: {model} holds {len(candidates)} parameter files (*.param).", file=sys.stderr)
-        return 1
     try:
-        finding = find_precision(candidates[0], options.first)
+        finding = find_precision(parameter_file_of(options.model), options.first)
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -182,4 +185,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(answered) if is_request() else main())

@@ -15,12 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ._core import Error, ErrorHere
+from ._requests import is_request, serve
 from .potential import Potential
 from .species_codes import find, stdout_for_answers
 from .verify import verify_quickly
@@ -63,17 +66,24 @@ def _loaded(model: Path, *, atomic_numbers: bool | None = None) -> Potential:
             raise error from None
 
 
-def main() -> None:
+def answered(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The trial of ``model``, a portable model; see _requests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return trial(Path(request["model"]))
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m torchml_driver.trial", description=__doc__.split("\n\n", 1)[0]
     )
     parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
-    parser.add_argument("--json", action="store_true", help="as it prints anyway")
     model = parser.parse_args().model
     with warnings.catch_warnings(), stdout_for_answers() as answers:
         warnings.simplefilter("ignore")
         print(json.dumps(trial(model)), file=answers)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(serve(answered) if is_request() else main())

@@ -20,15 +20,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ._core import Error
+from ._requests import is_request, serve
 from .potential import Potential, Result
 from .species_codes import find
 from .structures import Cluster, Floats, Structure, cluster, shaken_crystal
@@ -645,6 +647,11 @@ _QUICK: tuple[_Divided, ...] = (
 QUICK = tuple(words[0] for words, _ in _QUICK)
 
 
+def answered(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The checks of ``model``, a portable model; see _requests."""
+    return [asdict(check) for check in verify(Potential(request["model"]))]
+
+
 def main() -> int:
     """Prints the checks; 0 if all passed, 1 if one did not, 2 if the model fails."""
     parser = argparse.ArgumentParser(
@@ -671,4 +678,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(answered) if is_request() else main())

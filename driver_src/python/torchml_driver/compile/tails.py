@@ -15,8 +15,8 @@ import torch
 from torch.fx import Node
 from torch.fx.node import map_arg
 
-from torchml_installer.models.aot import rowwise
-from torchml_installer.models.aot.rowwise import tensor
+from . import rowwise
+from .rowwise import tensor
 
 _aten = torch.ops.aten
 

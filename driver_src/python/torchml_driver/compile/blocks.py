@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from torchml_installer.models.aot import products, rowwise, tails, trace
-from torchml_installer.models.aot.plan import Input, Output, Part, Plan, Select, Zeros
-from torchml_installer.models.aot.rowwise import tensor
-from torchml_installer.models.aot.systems import Convention
+from . import products, rowwise, tails, trace
+from .plan import Input, Output, Part, Plan, Select, Zeros
+from .rowwise import tensor
+from .systems import Convention
 
 _aten = torch.ops.aten
 #: Of the widest tensor in a block: a few of them fit into a core's own cache.

@@ -1,9 +1,8 @@
-"""Answers one request; see the package's docstring and compile.py, which makes requests."""
+"""Answers one request; see the package's docstring, and torchml-install's models/compile.py."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import multiprocessing
 import os
 import re
@@ -12,12 +11,14 @@ import sys
 import tempfile
 import traceback
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from torchml_installer.models.aot.failure import ModelError, one_line
+from .. import _core, one_torch
+from .._requests import serve
+from .failure import ModelError, one_line, place_in_model
 
 #: Largest difference, relative to the largest value, that counts as rounding.
 _TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 1e-1}
@@ -29,18 +30,7 @@ _TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 1
 _ONE_THREAD = {"cpp.dynamic_threads": False, "cpp.threads": 1}
 
 
-def main() -> int:
-    """0 if there is an answer, be it that the model cannot be compiled."""
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    try:
-        answer = answered(request)
-    except ModelError as error:
-        answer = {"failure": error.kind, "message": error.message, "remedy": error.remedy}
-    Path(request["answer"]).write_text(json.dumps(answer), encoding="utf-8")
-    return 0
-
-
-def answered(request: dict[str, Any]) -> dict[str, Any]:
+def answered(request: Mapping[str, Any]) -> dict[str, Any]:
     """Compiles, checks and writes request["output"]; what was made, for people and programs."""
     with tempfile.TemporaryDirectory(prefix="torchml-compile-", dir=_parent()) as folder:
         # Torch leaves gigabytes behind, precompiled headers mostly, some of it where no setting
@@ -51,12 +41,12 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
         return _answered_in(Path(folder), request)
 
 
-def _answered_in(work: Path, request: dict[str, Any]) -> dict[str, Any]:
+def _answered_in(work: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     _require_torch()
     import torch
 
     torch.set_num_threads(1)  # processes forked off later cannot use this one's threads
-    from torchml_installer.models.aot import (
+    from . import (
         blocks,
         cpu,
         package,
@@ -202,6 +192,9 @@ def _has_blank(path: str) -> bool:
 
 
 def _require_torch() -> None:
+    """This torch, which has to be the engine's: two in one process end it."""
+    if (other := one_torch.another(*_core.libtorch())) is not None:
+        raise ModelError("other_torch", f"The model cannot be compiled: {other}", one_torch.ADVICE)
     try:
         import torch
     except ImportError as error:
@@ -310,7 +303,7 @@ def _compile_job(name: str) -> Any:
 def _compile(program: Any, settings: dict[str, Any]) -> Any:
     import torch
 
-    from torchml_installer.models.aot import trace
+    from . import trace
 
     graph = trace.module_of(program)
     try:
@@ -375,8 +368,6 @@ def _evaluate(
                 _require_repeatable(words, found, tuple(function(*inputs)), scalar)
             results.append((words, found))
     if len(results) < 3:
-        from torchml_installer.models.aot.failure import place_in_model
-
         reason = (
             f"{type(first).__name__}: {one_line(first)}\n    {place_in_model(first)}"
             if first is not None
@@ -422,4 +413,4 @@ def _compare(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(answered))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from torchml_installer.models.aot.systems import Convention, Tensors
+from .systems import Convention, Tensors
 
 #: How long the two are run in turns.
 _SECONDS = 3.0

@@ -14,8 +14,8 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from torchml_installer.models.aot.failure import ModelError, one_line, place_in, place_in_model
-from torchml_installer.models.aot.systems import Convention, Tensors
+from .failure import ModelError, one_line, place_in, place_in_model
+from .systems import Convention, Tensors
 
 Function = Callable[..., Tensors]
 

@@ -8,15 +8,12 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+from .._requests import RefusedError
 
-class ModelError(Exception):
-    """A failure of the request or the model; ``kind`` is a key of compile.FAILURES."""
 
-    def __init__(self, kind: str, message: str, remedy: str | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.remedy = remedy
+class ModelError(RefusedError):
+    """A failure of the request or the model; ``kind``: a key of FAILURES, in torchml-install's
+    models/compile.py."""
 
 
 def one_line(error: BaseException) -> str:
@@ -48,7 +45,7 @@ def _is_of_the_model(file: str) -> bool:
     path = Path(file)
     if not path.is_file():  # generated code
         return False
-    ours = Path(__file__).resolve().parent
+    ours = Path(__file__).resolve().parents[1]
     standard = Path(linecache.__file__).resolve().parent
     installed = {"torch", "numpy", "sympy", "functorch"}
     resolved = path.resolve()

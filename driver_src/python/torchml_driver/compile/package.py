@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from torchml_installer.models.aot.plan import Plan
-from torchml_installer.models.aot.systems import Convention
+from .plan import Plan
+from .systems import Convention
 
 _RECORD = "extra/torchml.txt"
 _CODE = "data/aotinductor/"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torchml_installer.models.aot.failure import ModelError
+from .failure import ModelError
 
 #: Levels of x86-64 (System V ABI, "Micro-architecture levels"), and the widest registers in bits
 #: that inductor may use on them.

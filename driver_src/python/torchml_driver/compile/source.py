@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import pickle
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from torchml_installer.models import foreign
-from torchml_installer.models.aot.failure import ModelError, one_line, place_in_model
-from torchml_installer.models.aot.systems import Convention
+from .failure import ModelError, one_line, place_in_model
+from .systems import Convention
 
 _NAME_IT = (
     "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel, or a "
@@ -39,7 +40,7 @@ def make_model(
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             _make_default(value.dtype)
             break
-    if source.endswith(foreign.EXPORTED_SUFFIX):
+    if source.endswith(".pt2"):
         if arguments:
             raise ModelError("source", f"{source} takes no --arguments.", "Leave them out.")
         return _ready(_exported(Path(source), device), weights, state, device)
@@ -89,7 +90,7 @@ def _exported(path: Path, device: str) -> torch.nn.Module:
     was exported."""
     if not path.is_file():
         raise ModelError("source", f"There is no file {path}.", _NAME_IT)
-    writer = foreign.exported_by(path)
+    writer = _exported_by(path)
     if writer is None:
         raise ModelError(
             "source",
@@ -118,6 +119,26 @@ def _exported(path: Path, device: str) -> torch.nn.Module:
         None if value is None else list(value.shape) for value in user_inputs
     ]
     return module
+
+
+def _exported_by(path: Path) -> str | None:
+    """The version of torch whose torch.export.save wrote a file, "" if it does not say; None for
+    another kind of file, be it a package that was compiled already."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            top = names[0].partition("/")[0] if names else ""
+            # Up to torch 2.7 it has another name, and no folder around it.
+            old = "serialized_exported_program.json"
+            for name in names:
+                new = name.startswith(f"{top}/models/") and name.endswith(".json")
+                if new or name in (old, f"{top}/{old}"):
+                    return str(json.loads(archive.read(name)).get("torch_version", ""))
+    except (OSError, zipfile.BadZipFile):
+        return None
+    except (ValueError, AttributeError):
+        return ""
+    return None
 
 
 def _leave_out_assertions(module: Any) -> None:
