@@ -22,6 +22,7 @@
 #include "process/python_lock.hpp"
 #include "runtime/libtorch.hpp"
 #include "runtime/messages.hpp"
+#include "tensor_bindings.hpp"
 
 namespace py = pybind11;
 
@@ -375,6 +376,7 @@ PYBIND11_MODULE(_core, module) {
             py::arg("species"), py::arg("coordinates"), py::arg("cell"), py::arg("pairs"),
             py::arg("shifts"), py::arg("forces"), py::arg("particle_energies"),
             py::arg("particle_virials"));
+    torchml::bind_tensors(module);
     using torchml::PythonDescriptor;
     py::class_<PythonDescriptor>(module, "Descriptor")
         .def(py::init<const std::filesystem::path&, const std::vector<std::string>&>(),

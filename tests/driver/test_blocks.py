@@ -102,11 +102,27 @@ def maker() -> Any:
     return systems.SystemMaker("graph", 2, 0, CUTOFF, [0, 1], torch.float64, "cpu")
 
 
+def convention() -> Any:
+    from torchml_driver.compile import systems
+
+    return systems.convention("graph", 2, 0, torch.float64)
+
+
+def run(
+    found: Any, inputs: tuple[torch.Tensor, ...], block: int | None = None, **other: Any
+) -> Any:
+    """By the engine, in blocks of so many rows at most."""
+    from torchml_driver.compile import package
+
+    code, called = other.get("code", found.code), other.get("called") or convention()
+    return package.run_plan(found.plan, code, called, inputs, block or package.WHOLE)
+
+
 def divided(model: torch.nn.Module) -> tuple[Callable[..., Any], Any]:
     """What the model computes, and the same in parts: energies and the gradient."""
-    from torchml_driver.compile import blocks, systems, trace
+    from torchml_driver.compile import blocks, trace
 
-    called = systems.convention("graph", 2, 0, torch.float64)
+    called = convention()
     torch.manual_seed(1)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter).requires_grad_(False)
@@ -125,7 +141,7 @@ def test_energies_and_gradients_are_those_of_the_whole_model(name: str) -> None:
         if not all(tensor.isfinite().all() for tensor in expected):
             continue
         for block in (None, 5):
-            results = found.plan.run(found.code, inputs, block)
+            results = run(found, inputs, block)
             for one, other in zip(results, expected, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12, msg=words)
 
@@ -143,14 +159,14 @@ def rows_computed(found: Any, inputs: tuple[torch.Tensor, ...]) -> list[int]:
     def noting(part: Any) -> Callable[..., tuple[torch.Tensor, ...]]:
         own = [place for place, one in enumerate(part.inputs) if one.value in (0, 4)]
 
-        def run(*arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        def run_part(*arguments: torch.Tensor) -> tuple[torch.Tensor, ...]:
             for place in own[:1]:
                 seen[part.name] = seen.get(part.name, 0) + arguments[place].size(0)
             return found.code[part.name](*arguments)
 
-        return run
+        return run_part
 
-    found.plan.run({part.name: noting(part) for part in found.plan.parts()}, inputs)
+    run(found, inputs, code={part.name: noting(part) for part in found.plan.parts()})
     return list(seen.values())
 
 
@@ -185,7 +201,7 @@ def test_particles_in_any_order_are_all_right(name: str) -> None:
         species, coords, *layers, contributing = inputs
         turned = (species[order], coords[order], *(place[one] for one in layers))
         inputs = (*turned, contributing[order])
-        results = found.plan.run(found.code, inputs)
+        results = run(found, inputs)
         for one, other in zip(results, function(*inputs), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12, msg=words)
 
@@ -230,6 +246,6 @@ def test_a_descriptor_model_is_one_part() -> None:
     assert found is not None
     assert len(found.plan.parts()) == 1
     for words, inputs in made.systems():
-        results = found.plan.run(found.code, inputs, 4)
+        results = run(found, inputs, 4, called=called)
         for one, other in zip(results, function(*inputs), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12, msg=words)

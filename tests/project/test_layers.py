@@ -12,6 +12,7 @@ from tests.support import ROOT
 
 SOURCES = ROOT / "driver_src/src"
 INSTALLER = ROOT / "torchml_installer"
+PYTHON_MODULE = ROOT / "driver_src/python/torchml_driver"
 
 #: From the bottom up; what stands in one line does not know of each other. What loads or makes one
 #: of several kinds (load.cpp, make.cpp) stands above them.
@@ -106,3 +107,33 @@ def test_the_installer_s_imports_point_down(name: str) -> None:
         if heights[imported] >= heights[name]
     ]
     assert up == []
+
+
+def packages(module: Path) -> set[str]:
+    """The packages that a module imports, at its top or in functions; not its own, by dots."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+        if isinstance(node, ast.Import):
+            found |= {name.name.split(".")[0] for name in node.names}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "unwanted"),
+    [
+        (INSTALLER, {"torch", "numpy", "ase", "torchml_driver"}),
+        (PYTHON_MODULE, {"torchml_installer"}),
+    ],
+    ids=["installer", "driver"],
+)
+def test_what_needs_torch_and_what_needs_none_are_apart(folder: Path, unwanted: set[str]) -> None:
+    modules = sorted(folder.rglob("*.py"))
+    assert modules
+    wrong = [
+        f"{module.relative_to(folder)} imports {', '.join(sorted(packages(module) & unwanted))}"
+        for module in modules
+        if packages(module) & unwanted
+    ]
+    assert wrong == []

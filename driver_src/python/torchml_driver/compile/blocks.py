@@ -4,6 +4,28 @@ Operations on rows that need nothing but the same rows of others, and tensors wi
 part; sums of rows into particles end it, and so does whatever needs all rows. A part begins as late
 as it can, so that as much as possible happens while a block is in the cache. A later part computes
 again what is cheap, and reads from memory what is not (the results of matrix products).
+
+One layer of message passing as the model has it; every arrow is a tensor of all particles or of all
+edges:
+
+    particles   h ──► mix             ┌──► add h ──► tanh ──► h'
+                       │              │
+                senders' rows    sum into receivers
+                       ▼              │
+    edges       r ──► filter ──► multiply
+
+The same in parts:
+
+    part 0, blocks of particles   h ──► mix
+    part 1, blocks of edges       r, senders' rows of mix(h) ──► filter ──► multiply, added to S
+    part 2, blocks of particles   h, S ──► add ──► tanh ──► h'
+
+Between two ends of a part, tensors of edges exist for one block only: some thousand rows, which a
+core's cache holds, instead of all of them, which go to memory and back between any two loops.
+Torch's own compiler fuses loops over all rows, and its fusion ends at every matrix product and at
+every sum over an index; it divides no rows. Blocks are also what threads share: each part is code
+for one thread, and sums are added up in a fixed order, so that results do not depend on the number
+of threads.
 """
 
 from __future__ import annotations
@@ -16,7 +38,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from . import products, rowwise, tails, trace
+from . import package, products, rowwise, tails, trace
 from .plan import Input, Output, Part, Plan, Select, Zeros
 from .rowwise import tensor
 from .systems import Convention
@@ -29,10 +51,12 @@ _SMALLEST_BLOCK, _LARGEST_BLOCK = 64, 8192
 
 @dataclass(frozen=True)
 class Blocks:
-    """A plan, and the code of its parts by their names."""
+    """A plan, and the code of its parts by their names. places: of each symbol for a size, the
+    number of an argument that has it, and on which axis."""
 
     plan: Plan
     code: dict[str, GraphModule]
+    places: dict[Any, tuple[int, int]]
 
 
 def divided(program: Any, called: Convention, entry: str) -> Blocks | None:
@@ -48,22 +72,46 @@ def divided(program: Any, called: Convention, entry: str) -> Blocks | None:
         return None
 
 
-def exported(blocks: Blocks, example: Sequence[torch.Tensor]) -> Iterator[tuple[Part, Any]]:
+def exported(
+    blocks: Blocks, called: Convention, example: Sequence[torch.Tensor]
+) -> Iterator[tuple[Part, Any]]:
     """The parts in turn, each as a torch.export.ExportedProgram; example: a model's inputs."""
-    values = blocks.plan.values(blocks.code, example)
+    given = _given_to_parts(blocks, called, example)
     for part in blocks.plan.parts():
         module = blocks.code[part.name]
-        arguments = [node for node in module.graph.nodes if node.op == "placeholder"]
+        arguments = [node.meta["val"] for node in module.graph.nodes if node.op == "placeholder"]
         dynamic = tuple(
             {
                 axis: torch.export.Dim.DYNAMIC
-                for axis, size in enumerate(node.meta["val"].shape)
+                for axis, size in enumerate(value.shape)
                 if not isinstance(size, int)
             }
-            for node in arguments
+            for value in arguments
         )
-        inputs = tuple(values[one.value].contiguous() for one in part.inputs)
-        yield part, torch.export.export(module, inputs, dynamic_shapes=dynamic)
+        inputs = list(given[part.name])
+        for place, (one, value) in enumerate(zip(part.inputs, arguments, strict=True)):
+            if one.split:  # all rows in place of a block of them; their numbers do not matter
+                argument, axis = blocks.places[value.shape[0].node.expr]
+                shape = (example[argument].size(axis), *inputs[place].shape[1:])
+                inputs[place] = inputs[place].new_zeros(shape)
+        yield part, torch.export.export(module, tuple(inputs), dynamic_shapes=dynamic)
+
+
+def _given_to_parts(
+    blocks: Blocks, called: Convention, example: Sequence[torch.Tensor]
+) -> dict[str, tuple[torch.Tensor, ...]]:
+    """What each part is given first."""
+    given: dict[str, tuple[torch.Tensor, ...]] = {}
+
+    def noting(name: str) -> package.Run:
+        def run(*inputs: torch.Tensor) -> Any:
+            given.setdefault(name, tuple(tensor.clone() for tensor in inputs))
+            return blocks.code[name](*inputs)
+
+        return run
+
+    package.run_plan(blocks.plan, {name: noting(name) for name in blocks.code}, called, example)
+    return given
 
 
 class NotDivisibleError(Exception):
@@ -262,17 +310,26 @@ class _Divider:
             )
 
     def _level(self) -> None:
+        """Gives each node the number of the ends of parts between it and the results.
+
+        Nodes of a group and a level can be one part. Counted from the results and not from the
+        inputs, so that a node is computed as late as possible: beside what uses it, where its rows
+        are still in the cache, and not where its inputs happen to be known.
+        """
         for node in reversed(self.order):
             level = 0
             for user in node.users:
                 if user not in self.levels:
                     continue
+                # Rows of edges and rows of particles are not the same rows.
                 together = (
                     self.groups[user] is self.groups[node] or self.groups[user] == self.groups[node]
                 )
+                # As mix(h) in the picture above: a block of edges takes any of its rows.
                 whole_input = self.groups[user] is not None and not rowwise.has_rows(
                     node, self.groups[user]
                 )
+                # A row of a sum is complete when the last block was added.
                 apart = not together or node in self.sums or whole_input
                 level = max(level, self.levels[user] + apart)
             self.levels[node] = level
@@ -302,10 +359,14 @@ class _Divider:
             self.tails[self.arguments[self.called.arguments.index("contributing")]] = 1.0
 
     def _blocks(self) -> Blocks:
+        """Makes a part of each segment, and of the parts a plan.
+
+        Twice through all of them: from the end, to find out what each part has to hand on; and from
+        the beginning, to write the parts' code, for which a part has to know what it is given.
+        """
         segments = self._segments()
         where = {node: place for place, (_, nodes) in enumerate(segments) for node in nodes}
         drafts = [_Draft(self, group, self.levels[nodes[0]]) for group, nodes in segments]
-        # From the end, for a part knows what it needs when it knows what later ones want of it.
         wanted: dict[int, list[Node]] = {place: [] for place in range(len(segments))}
         for node in self.results:
             wanted[where[node]].append(node)
@@ -315,14 +376,14 @@ class _Divider:
             drafts[place].add_sums(sums)
             drafts[place].add_outputs([n for n in dict.fromkeys(wanted[place]) if n not in sums])
             for node in drafts[place].needed():
-                wanted[where[node]].append(node)
+                wanted[where[node]].append(node)  # of an earlier part, which comes later here
         self._find_tails()
         steps: list[Select | Zeros | Part] = []
         code: dict[str, GraphModule] = {}
         given: set[Node] = set()
         for place, draft in enumerate(drafts):
             if not draft.outputs and not draft.sums:
-                continue
+                continue  # later parts compute all of it again, since it is cheap
             name = f"{self.entry}.{place}"
             part, code[name] = draft.part(name)
             for node in draft.given():
@@ -336,7 +397,7 @@ class _Divider:
                 steps.append(Zeros(self.number(node), tensor(node).dtype, sizes))  # type: ignore[union-attr]
             steps.append(part)
         plan = Plan(tuple(steps), tuple(self.numbers[node] for node in self.results))
-        return Blocks(plan, code)
+        return Blocks(plan, code, self.places)
 
 
 def _same_along_rows(index: Any) -> Node | None:
@@ -430,6 +491,12 @@ class _Draft:
                 )
 
     def _is_ours(self, node: Node) -> bool:
+        """Whether this part computes a node itself, and does not take it from another part.
+
+        It does if the node has the part's level, and of earlier ones if it is cheap: reading a
+        tensor of all edges costs more than computing a block of it again from what is at hand. Not
+        if it is a sum, of which other blocks have a share, nor of other rows than the part's.
+        """
         divider = self.divider
         if node not in divider.levels or node in divider.sums:
             return False
@@ -531,8 +598,9 @@ class _Writer:
         """The part's argument that stands for a node of the whole graph."""
         if node in self.made:
             return self.made[node]
-        before = self.graph._root if self._last is None else self._last
-        with self.graph.inserting_after(before):
+        graph, last = self.graph, self._last
+        # Arguments come first, in the order in which they turn out to be needed.
+        with graph.inserting_before() if last is None else graph.inserting_after(last):
             self._last = self.graph.placeholder(f"v{self.divider.number(node)}")
         self._last.meta["val"] = node.meta["val"]
         self.inputs.append(node)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import platform
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import _core
+from ..inputs import from_engine, to_engine
 from .plan import Plan
 from .systems import Convention
 
@@ -24,6 +26,10 @@ _CODE = "data/aotinductor/"
 _VERSION = ".data/version"
 #: What the names of entries end in that are the same again, for processes with one thread.
 ON_ONE_THREAD = ".one_thread"
+#: So many rows at a time as a part wants.
+WHOLE = 1 << 30
+#: What runs an entry or a part of one: inputs to outputs.
+Run = Callable[..., tuple[torch.Tensor, ...]]
 #: Sources and notes of the compiler, which nobody runs.
 _NOT_KEPT = (".cpp", ".kernel_metadata.json", ".wrapper.json")
 
@@ -85,18 +91,48 @@ def write(
     raw.unlink()
 
 
-def load(folder: Path, name: str, files: Any) -> Any:
-    """What torch._inductor.aot_compile returned, to be called; ``folder``: for a while.
+def load(path: Path, entry: str, device: str, n_outputs: int, check_blocks: int = 0) -> Run:
+    """An entry of a package, or a variant of one, as the engine runs it.
 
-    By itself: to torch 2.7, one model is another whose name begins with its own.
+    check_blocks: the engine is strict, and parts take so many rows at a time at most; 0: as the
+    driver runs it.
+
+    Raises Error if the engine refuses the package.
     """
-    from torch._inductor.package import load_package, package_aoti
+    place = device if device == "cpu" else f"{device}:{torch.cuda.current_device()}"
+    run = _core.load_entry(path, entry, place, check_blocks)
 
-    alone = folder / "alone.pt2"
-    package_aoti(str(alone), {name: files})
-    loaded = load_package(str(alone), name)
-    alone.unlink()
-    return loaded
+    def entry_of_engine(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return from_engine(run(to_engine(inputs), n_outputs))
+
+    return entry_of_engine
+
+
+def run_plan(
+    plan: Plan,
+    code: Mapping[str, Run],
+    called: Convention,
+    inputs: Sequence[torch.Tensor],
+    largest_block: int = WHOLE,
+) -> tuple[torch.Tensor, ...]:
+    """What a plan leads to, by the engine; ``code``: its parts, compiled or not, by their names."""
+    entry = "energies_and_gradient"
+    lines = ["torchml-package 2", "device cpu", *_argument_lines(called), f"entry {entry}"]
+    lines += [f"gradient {called.arguments[called.differentiable]}", *plan.lines(entry)]
+
+    def part(name: str, taken: Sequence[Any]) -> list[Any]:
+        return to_engine(code[name](*from_engine(taken)))
+
+    made = _core.run_plan("\n".join(lines), entry, to_engine(inputs), part, largest_block)
+    return from_engine(made)
+
+
+def _argument_lines(called: Convention) -> list[str]:
+    lines = []
+    for name, kind, sizes in zip(called.arguments, called.types, called.sizes, strict=True):
+        shown = ["*" if isinstance(size, str) else str(size) for size in sizes]
+        lines.append(f"argument {name} {str(kind).removeprefix('torch.')} {' '.join(shown)}")
+    return lines
 
 
 def _facts(
@@ -111,9 +147,7 @@ def _facts(
     ]
     if target.capability:
         facts.append(f"capability {target.capability}")
-    for name, kind, sizes in zip(called.arguments, called.types, called.sizes, strict=True):
-        shown = ["*" if isinstance(size, str) else str(size) for size in sizes]
-        facts.append(f"argument {name} {str(kind).removeprefix('torch.')} {' '.join(shown)}")
+    facts += _argument_lines(called)
     facts.append(
         "forces" if returns_forces else f"gradient {called.arguments[called.differentiable]}"
     )

@@ -1,11 +1,13 @@
-"""Systems on which a model is traced and checked, as the driver hands them over."""
+"""Systems on which a model is traced and checked, as the engine hands them over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+
+from .. import inputs
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -24,24 +26,32 @@ class Convention:
     differentiable: int
 
 
+#: Type and sizes of the arguments that the engine makes; of a scalar type: None.
+_KINDS: dict[str, tuple[torch.dtype | None, tuple[str | int, ...]]] = {
+    "species": (torch.int64, ("n",)),
+    "coords": (None, ("n", 3)),
+    "n_neigh": (torch.int32, ("rows",)),
+    "nlist": (torch.int32, ("pairs",)),
+    "contributing": (torch.int64, ("n",)),
+}
+_LAYER = "graph_layer"
+
+
 def convention(pattern: str, layers: int, width: int, scalar: torch.dtype) -> Convention:
     """How a model is called; ``width``: of the descriptor, ``scalar``: type of the model."""
     if pattern == "descriptor":
         return Convention(("descriptor",), (scalar,), (("rows", width),), 0)
-    if pattern == "graph":
-        names = tuple(f"graph_layer{layer}" for layer in range(1, layers + 1))
-        return Convention(
-            ("species", "coords", *names, "contributing"),
-            (torch.int64, scalar, *(torch.int64 for _ in names), torch.int64),
-            (("n",), ("n", 3), *((2, f"edges{k}") for k in range(layers)), ("n",)),
-            1,
-        )
-    return Convention(
-        ("species", "coords", "n_neigh", "nlist", "contributing"),
-        (torch.int64, scalar, torch.int32, torch.int32, torch.int64),
-        (("n",), ("n", 3), ("rows",), ("pairs",), ("n",)),
-        1,
-    )
+    names, differentiable = inputs.calling_convention(pattern, layers)
+    types, sizes = [], []
+    for name in names:
+        if name.startswith(_LAYER):
+            kind: tuple[torch.dtype | None, tuple[str | int, ...]]
+            kind = (torch.int64, (2, f"edges{name.removeprefix(_LAYER)}"))
+        else:
+            kind = _KINDS[name]
+        types.append(kind[0] or scalar)
+        sizes.append(kind[1])
+    return Convention(names, tuple(types), tuple(sizes), differentiable)
 
 
 @dataclass(frozen=True)
@@ -113,22 +123,8 @@ class SystemMaker:
             mine = mine.flip(0)
         near = torch.cdist(coordinates, coordinates) < self.cutoff
         near.fill_diagonal_(False)
-        make: Callable[..., list[torch.Tensor]] = (
-            self._layers if self.pattern == "graph" else self._lists
+        system = inputs.System(chosen, coordinates, mine, near.sum(1), near.nonzero()[:, 1])
+        tensors = inputs.model_inputs(
+            self.pattern, system, cutoff=self.cutoff, layers=self.layers, dtype=self.scalar
         )
-        tensors = [chosen, coordinates.to(self.scalar), *make(near, mine)]
-        return tuple(tensor.to(self.device) for tensor in tensors)
-
-    def _lists(self, near: torch.Tensor, mine: torch.Tensor) -> list[torch.Tensor]:
-        rows = near[mine]
-        neighbours = rows.nonzero()[:, 1]
-        return [rows.sum(1).to(torch.int32), neighbours.to(torch.int32), mine.to(torch.int64)]
-
-    def _layers(self, near: torch.Tensor, mine: torch.Tensor) -> list[torch.Tensor]:
-        layers = []
-        reached = mine
-        for _ in range(self.layers):
-            edges = near & (reached[:, None] | reached[None, :])
-            layers.append(edges.nonzero().t().contiguous())
-            reached = reached | edges.any(0)
-        return [*layers, (~mine).to(torch.int64)]
+        return tuple(tensor.to(self.device) for tensor in tensors.values())

@@ -6,8 +6,9 @@
 
 namespace torchml {
 
-std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
-                                          bool /*returns_forces*/, c10::Device /*device*/) {
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& file) {
     fail<ErrorHere>(
         "model file ", file.filename().string(),
         " is an AOTInductor package, which needs torch 2.7 or newer; this driver was built for ",
@@ -15,6 +16,18 @@ std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
         ". Build the driver for a newer torch (`torchml-install "
         "driver --torch-root ...`), or save the model as TorchScript "
         "(torch.jit.script(model).save('model.pt')).");
+}
+
+}  // namespace
+
+std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
+                                          bool /*returns_forces*/, c10::Device /*device*/) {
+    refuse(file);
+}
+
+RunEntry load_entry(const std::filesystem::path& file, const std::string& /*name*/,
+                    c10::Device /*device*/, std::int64_t /*largest_block*/) {
+    refuse(file);
 }
 
 }  // namespace torchml
@@ -36,6 +49,7 @@ std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file,
 #include "runtime/compiled/plan.hpp"
 #include "runtime/extensions.hpp"
 #include "runtime/libtorch.hpp"
+#include "runtime/memory/tensor_memory.hpp"
 #include "runtime/messages.hpp"
 #include "runtime/transfer.hpp"
 
@@ -143,12 +157,13 @@ class CompiledModel {
 /// thread, or a plan over several.
 class Entry {
   public:
+    /// `with_variant`: that for one thread, too, where there is one.
     Entry(const std::filesystem::path& file, const PackageDescription& description,
-          const std::string& name, c10::Device device) {
+          const std::string& name, c10::Device device, bool with_variant = true) {
         const auto steps = description.steps.find(name);
         if (steps == description.steps.end()) {
             for (const std::string& variant : {name, name + ".one_thread"}) {
-                if (variant != name && !description.has(variant)) continue;
+                if (variant != name && !(with_variant && description.has(variant))) continue;
                 models_.push_back(
                     std::make_unique<CompiledModel>(file, description, variant, device));
             }
@@ -160,6 +175,11 @@ class Entry {
             models_.push_back(
                 std::make_unique<CompiledModel>(file, description, part, device, Workers::count()));
         }
+    }
+
+    /// See Plan::check.
+    void check(std::int64_t largest_block) {
+        if (plan_ != nullptr) plan_->check(largest_block);
     }
 
     /// `count`: how many tensors it has to return.
@@ -181,6 +201,33 @@ class Entry {
     std::vector<std::unique_ptr<CompiledModel>> models_;
     std::unique_ptr<Plan> plan_;
 };
+
+/// Compiled code takes memory as it comes: what does not fit has to be found here. `name`: the
+/// package's, for messages.
+void require_fitting(std::vector<at::Tensor>& inputs, const PackageDescription& description,
+                     const std::string& name) {
+    const auto& arguments = description.arguments;
+    if (inputs.size() != arguments.size()) {
+        fail("the model in ", name, " takes ", arguments.size(), " arguments, not ", inputs.size(),
+             ". Compile it again.");
+    }
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+        const PackageArgument& wanted = arguments[k];
+        bool fits = inputs[k].scalar_type() == wanted.type &&
+                    static_cast<std::size_t>(inputs[k].dim()) == wanted.sizes.size();
+        for (std::size_t axis = 0; fits && axis < wanted.sizes.size(); ++axis) {
+            fits = wanted.sizes[axis] < 0 ||
+                   wanted.sizes[axis] == inputs[k].size(static_cast<std::int64_t>(axis));
+        }
+        if (!fits) {
+            fail("the model in ", name, " was compiled for ", wanted.name, " of type ",
+                 c10::toString(wanted.type), " and shape ", shape_text(wanted.sizes),
+                 "; it was given ", c10::toString(inputs[k].scalar_type()), " ",
+                 shape_text(inputs[k].sizes()), ". Compile it again.");
+        }
+        inputs[k] = inputs[k].contiguous();
+    }
+}
 
 class AOTInductor final : public Runtime {
   public:
@@ -274,27 +321,8 @@ class AOTInductor final : public Runtime {
     /// Compiled code does not check its inputs, so they are checked here.
     /// `differentiable`: the argument that the gradient refers to; past the end if none is needed.
     void check_inputs(std::vector<at::Tensor>& inputs, std::size_t differentiable) const {
+        require_fitting(inputs, description_, name_);
         const auto& arguments = description_.arguments;
-        if (inputs.size() != arguments.size()) {
-            fail("the model in ", name_, " takes ", arguments.size(), " arguments, not ",
-                 inputs.size(), ". Compile it again.");
-        }
-        for (std::size_t k = 0; k < inputs.size(); ++k) {
-            const PackageArgument& wanted = arguments[k];
-            bool fits = inputs[k].scalar_type() == wanted.type &&
-                        static_cast<std::size_t>(inputs[k].dim()) == wanted.sizes.size();
-            for (std::size_t axis = 0; fits && axis < wanted.sizes.size(); ++axis) {
-                fits = wanted.sizes[axis] < 0 ||
-                       wanted.sizes[axis] == inputs[k].size(static_cast<std::int64_t>(axis));
-            }
-            if (!fits) {
-                fail("the model in ", name_, " was compiled for ", wanted.name, " of type ",
-                     c10::toString(wanted.type), " and shape ", shape_text(wanted.sizes),
-                     "; it was given ", c10::toString(inputs[k].scalar_type()), " ",
-                     shape_text(inputs[k].sizes()), ". Compile it again.");
-            }
-            inputs[k] = inputs[k].contiguous();
-        }
         if (differentiable < arguments.size() &&
             arguments[differentiable].name != description_.gradient) {
             fail("the model in ", name_, " was compiled with the gradient with respect to ",
@@ -317,6 +345,28 @@ class AOTInductor final : public Runtime {
 std::unique_ptr<Runtime> load_aotinductor(const std::filesystem::path& file, bool returns_forces,
                                           c10::Device device) {
     return std::make_unique<AOTInductor>(file, returns_forces, device);
+}
+
+RunEntry load_entry(const std::filesystem::path& file, const std::string& name, c10::Device device,
+                    std::int64_t largest_block) {
+    const std::string package = file.filename().string();
+    const PackageDescription description = read_description(file);
+    require_compatible(package, description, this_machine(device));
+    if (!description.has(name)) fail("package ", package, " has no entry ", name, ".");
+    open_listed_extensions();
+    const c10::OptionalDeviceGuard on_device(device);
+    const auto entry =
+        std::make_shared<Entry>(file, description, name, device, /*with_variant=*/false);
+    if (largest_block > 0) entry->check(largest_block);
+    const auto memory = std::make_shared<TensorMemoryUser>();
+    return [=](std::vector<at::Tensor> inputs, std::size_t count) {
+        static_cast<void>(memory);
+        const KeptTensorMemory kept_memory;
+        const at::AutoGradMode no_recording(false);
+        const c10::OptionalDeviceGuard here(device);
+        require_fitting(inputs, description, package);
+        return entry->run(inputs, count);
+    };
 }
 
 }  // namespace torchml

@@ -260,7 +260,7 @@ class Plan::Reader {
 class Plan::Blocks {
   public:
     Blocks(const Step& step, const Run& run, const Rows& rows, std::vector<PlanValue>& values,
-           Workers& workers)
+           Workers& workers, bool checking)
         : step_(step), run_(run), values_(values), workers_(workers) {
         const auto first = std::find_if(step.inputs.begin(), step.inputs.end(),
                                         [](const Input& input) { return input.split; });
@@ -278,7 +278,7 @@ class Plan::Blocks {
         }
         for (const Output& output : step.outputs) {
             if (output.made == Made::rows) {
-                values_[output.value].expect_pieces(division_, rows.read(output.value));
+                values_[output.value].expect_pieces(division_, rows.read(output.value), checking);
             }
         }
         for (const Output& output : step.outputs) {
@@ -398,6 +398,11 @@ std::size_t Plan::n_outputs(std::size_t part) const {
     return 0;
 }
 
+void Plan::check(std::int64_t largest_block) {
+    checking_ = true;
+    for (Step& step : steps_) step.block = std::min(step.block, largest_block);
+}
+
 void Plan::find_last_uses() {
     std::vector<bool> wanted(n_values_, false);
     for (const std::size_t value : results_) wanted[value] = true;
@@ -442,7 +447,7 @@ std::vector<at::Tensor> Plan::take_steps(const std::vector<at::Tensor>& argument
             }
             values[step.value].set(at::zeros(sizes, at::TensorOptions().dtype(step.type)));
         } else if (step.block > 0) {
-            Blocks(step, run, rows, values, workers_).run();
+            Blocks(step, run, rows, values, workers_, checking_).run();
         } else {
             std::vector<at::Tensor> inputs;
             for (const Input& input : step.inputs) inputs.push_back(values[input.value].whole());

@@ -50,6 +50,10 @@ class Plan {
     /// How many results there are.
     std::size_t n_results() const { return results_.size(); }
 
+    /// Makes what follows a check of the plan rather than a quick run: blocks have at most so many
+    /// rows, and rows that are said to be read by nothing are not numbers, which shows if they are.
+    void check(std::int64_t largest_block);
+
     /// The results. Sums do not depend on the number of threads. arguments: of the sizes that the
     /// package describes. Throws Error if a part names rows that do not exist, or its tensors do
     /// not fit the steps, and what `run` throws.
@@ -98,6 +102,7 @@ class Plan {
     std::vector<std::string> parts_;
     std::vector<std::size_t> results_;
     std::size_t n_arguments_, n_values_;
+    bool checking_ = false;
     Workers workers_;
 };
 

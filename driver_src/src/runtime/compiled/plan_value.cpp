@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/error.hpp"
@@ -23,10 +24,11 @@ bool Division::operator==(const Division& other) const {
 
 void PlanValue::set(at::Tensor whole) { whole_ = std::move(whole); }
 
-void PlanValue::expect_pieces(const Division& division, std::int64_t zeros_to) {
+void PlanValue::expect_pieces(const Division& division, std::int64_t zeros_to, bool mark_rest) {
     pieces_.resize(static_cast<std::size_t>(division.blocks()));
     division_ = division;
     zeros_to_ = std::min(zeros_to, division.rows);
+    mark_rest_ = mark_rest;
 }
 
 void PlanValue::set_piece(std::int64_t number, at::Tensor rows) {
@@ -48,6 +50,11 @@ const at::Tensor& PlanValue::whole() {
         }
         const std::int64_t zeros = zeros_to_ - division_.computed;
         if (zeros > 0) whole_.narrow(0, division_.computed, zeros).zero_();
+        const std::int64_t known = std::max(zeros_to_, division_.computed);
+        if (mark_rest_ && whole_.is_floating_point()) {
+            whole_.narrow(0, known, division_.rows - known)
+                .fill_(std::numeric_limits<double>::quiet_NaN());
+        }
     }
     pieces_.clear();
     return whole_;

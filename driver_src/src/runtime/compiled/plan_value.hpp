@@ -29,7 +29,8 @@ class PlanValue {
     void set(at::Tensor whole);
 
     /// Pieces will come. zeros_to: rows that are not computed are read, as zeros, up to this one.
-    void expect_pieces(const Division& division, std::int64_t zeros_to);
+    /// mark_rest: those after it are not numbers, for checks.
+    void expect_pieces(const Division& division, std::int64_t zeros_to, bool mark_rest = false);
 
     /// Several threads may set different ones at the same time.
     void set_piece(std::int64_t number, at::Tensor rows);
@@ -53,6 +54,7 @@ class PlanValue {
     std::vector<at::Tensor> pieces_;
     Division division_;
     std::int64_t zeros_to_ = 0;
+    bool mark_rest_ = false;
 };
 
 }  // namespace torchml

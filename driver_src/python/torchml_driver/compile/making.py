@@ -1,0 +1,185 @@
+"""From a request to a package that was checked: the steps of `model compile`, in order.
+
+a module (source) -> functions of a model's inputs (trace) -> programs, or parts of them with a
+plan (blocks) -> machine code (inductor) -> a package (package) -> the same results (checks)
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import blocks, checks, cpu, inductor, machine, package, source, systems, timing, trace
+from .failure import ModelError
+from .plan import Plan
+from .request import Request
+
+#: So few rows at a time that each part takes several blocks of the systems that are compared.
+_SMALL_BLOCKS = 7
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model, how it is called, and what its package's entries have to compute.
+
+    expected: by entry, the original's results.
+    """
+
+    module: torch.nn.Module
+    called: systems.Convention
+    maker: systems.SystemMaker
+    functions: Mapping[str, trace.Function]
+    expected: Mapping[str, checks.Results]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A package. programs: names of all that was compiled; plans: of the entries in parts."""
+
+    path: Path
+    target: package.Target
+    programs: frozenset[str]
+    plans: Mapping[str, Plan]
+
+
+def make(request: Request, work: Path) -> dict[str, Any]:
+    """Writes request.output; what was made. work: a folder for what comes in between.
+
+    Raises ModelError, and Error where the engine refuses the package.
+    """
+    torch.set_num_threads(1)  # processes forked off later cannot use this one's threads
+    capability = machine.require_device(request.device)
+    compiler = machine.require_compiler()
+    level = request.cpu or cpu.default_level()
+    model = _model(request)
+    settings = {**inductor.general_settings(), **cpu.inductor_settings(level)}
+    with torch._inductor.config.patch(settings):
+        instructions = tuple(cpu.needed_instructions(compiler, level))
+    target = package.Target(request.device, instructions, capability)
+    try:
+        made = _package(request, model, target, settings, work)
+        difference = _check(request, model, made)
+    except ModelError as error:
+        if error.kind != "differ":
+            raise
+        # Torch 2.13's scheduler can put a sum over edges after the loop that needs it, into
+        # which it has fused others: each loop by itself is right, and a little slower.
+        print(f"{error.message} Once more, with every loop by itself.", flush=True)
+        made = _package(request, model, target, {**settings, "max_fusion_size": 1}, work)
+        difference = _check(request, model, made)
+    quickest = _quickest(request, model, made)
+    usual = model.maker.usual()
+    speed_up = timing.speed_up(model.module, quickest, model.called, usual, request.returns_forces)
+    shutil.copyfile(made.path, request.output)
+    return {
+        "torch": target.torch_version,
+        "device": request.device,
+        "cpu": level,
+        "instructions": list(target.instructions),
+        "capability": capability,
+        "scalar_type": str(model.maker.scalar).removeprefix("torch."),
+        "arguments": list(model.called.arguments),
+        "entries": list(model.functions),
+        "systems": len(next(iter(model.expected.values()))),
+        "largest_difference": difference,
+        "speed_up": speed_up,
+        "bytes": request.output.stat().st_size,
+    }
+
+
+def _model(request: Request) -> _Model:
+    """The original, evaluated. Raises ModelError."""
+    with trace.as_driver_runs_scripts():
+        module = source.make_model(
+            request.source, request.arguments, request.weights, request.device
+        )
+    scalar = source.scalar_type(module)
+    called = systems.convention(request.pattern, request.layers, request.width, scalar)
+    source.check_forward(module, called.arguments)
+    source.require_free_sizes(module, called)
+    maker = systems.SystemMaker(
+        request.pattern,
+        request.layers,
+        request.width,
+        request.cutoff,
+        request.codes,
+        scalar,
+        request.device,
+    )
+    functions = trace.functions(module, called, request.returns_forces)
+    if not request.energy_only:
+        del functions["energies"]
+    expected = {name: checks.evaluate(one, maker) for name, one in functions.items()}
+    return _Model(module, called, maker, functions, expected)
+
+
+def _package(
+    request: Request,
+    model: _Model,
+    target: package.Target,
+    settings: Mapping[str, Any],
+    work: Path,
+) -> _Made:
+    """Compiles a model and writes its package. Raises ModelError."""
+    whole = dict(settings)
+    serial = {**whole, **inductor.ONE_THREAD}
+    jobs: dict[str, inductor.Job] = {}
+    plans: dict[str, Plan] = {}
+    for name, function in model.functions.items():
+        program = trace.export(function, model.called, model.maker.example())
+        # On a GPU, blocks would only be too small; energies alone are rarely wanted.
+        worthwhile = request.device == "cpu" and name != "energies"
+        divided = blocks.divided(program, model.called, name) if worthwhile else None
+        if divided is not None:
+            plans[name] = divided.plan
+            for part, exported in blocks.exported(divided, model.called, model.maker.example()):
+                jobs[part.name] = inductor.Job(exported, serial if part.block else whole)
+            continue
+        jobs[name] = inductor.Job(program, whole)
+        if worthwhile:
+            jobs[name + package.ON_ONE_THREAD] = inductor.Job(program, serial)
+    made = _Made(work / "model.pt2", target, frozenset(jobs), plans)
+    package.write(
+        made.path,
+        inductor.compiled(jobs),
+        model.called,
+        target,
+        request.returns_forces,
+        request.atomic_numbers,
+        plans,
+    )
+    return made
+
+
+def _check(request: Request, model: _Model, made: _Made) -> float:
+    """The largest relative difference between the package, as the engine runs it, and the original.
+
+    Raises ModelError if that is more than rounding.
+    """
+    difference = 0.0
+    for name in sorted(model.functions):  # energies, energies_and_...
+        expected = model.expected[name]
+        variants = [
+            one
+            for one in (name + package.ON_ONE_THREAD, name)
+            if one in {*made.programs, *made.plans}
+        ]
+        sizes = (package.WHOLE, _SMALL_BLOCKS) if name in made.plans else (package.WHOLE,)
+        for variant in variants:
+            for largest in sizes:
+                run = package.load(made.path, variant, request.device, len(expected[0][1]), largest)
+                difference = max(difference, checks.compare(name, run, model.maker, expected))
+    return difference
+
+
+def _quickest(request: Request, model: _Model, made: _Made) -> package.Run:
+    """What the driver runs on one thread for energies and forces, or the gradient."""
+    name = max(model.functions)  # energies_and_...
+    alone = name + package.ON_ONE_THREAD
+    variant = alone if alone in made.programs else name
+    return package.load(made.path, variant, request.device, len(model.expected[name][0][1]))

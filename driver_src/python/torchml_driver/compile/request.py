@@ -1,0 +1,45 @@
+"""What `model compile` asks for; torchml-install's models/compile.py makes the request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model to compile.
+
+    source: FILE.py:Name, package.module:Name or FILE.pt2; arguments: of its constructor; weights:
+    file of a state dict. pattern: neighbours, descriptor or graph, with so many layers, or
+    descriptors of that width. cutoff (Å), codes (of the species): of the systems on which results
+    are compared; atomic_numbers: that the codes are that. device: cpu or cuda; cpu: the instruction
+    set. energy_only: with an entry for energies without a gradient. output: the package.
+    """
+
+    source: str
+    arguments: Mapping[str, Any]
+    weights: Path | None
+    pattern: str
+    layers: int
+    width: int
+    cutoff: float
+    codes: tuple[int, ...]
+    atomic_numbers: bool
+    device: str
+    cpu: str | None
+    returns_forces: bool
+    energy_only: bool
+    output: Path
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> Request:
+        """Of the JSON object that torchml-install sends."""
+        values = {field.name: asked[field.name] for field in fields(cls)}
+        weights = values["weights"]
+        values["weights"] = None if weights is None else Path(weights)
+        values["codes"] = tuple(values["codes"])
+        values["output"] = Path(values["output"])
+        return cls(**values)

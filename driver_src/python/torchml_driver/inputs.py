@@ -1,0 +1,100 @@
+"""A model's inputs as torch's tensors, made by the engine: what a simulator's model is called with.
+
+>>> import torchml_driver.inputs as inputs
+>>> system = inputs.System(codes, coordinates, contributing, n_neigh, nlist)
+>>> tensors = inputs.model_inputs("graph", system, cutoff=5.0, layers=3)
+>>> energies = model(*tensors.values())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils import dlpack
+
+from . import _core
+
+
+@dataclass(frozen=True)
+class System:
+    """What a simulator hands over; n particles, images and other ranks' among them.
+
+    Attributes:
+        species: (n,) species codes of the model.
+        coordinates: (n, 3) Å.
+        contributing: (n,) 1 = its energy counts, 0 = it does not.
+        n_neigh: (n,) the number of each particle's neighbours.
+        nlist: (sum of n_neigh,) the neighbours, particle after particle: if j is one of i's, i is
+            one of j's. They may reach farther than the model's cutoff.
+    """
+
+    species: npt.ArrayLike
+    coordinates: npt.ArrayLike
+    contributing: npt.ArrayLike
+    n_neigh: npt.ArrayLike
+    nlist: npt.ArrayLike
+
+
+def calling_convention(pattern: str, layers: int = 1) -> tuple[tuple[str, ...], int]:
+    """What a model's forward takes, in order, and the place of the argument by which its energy is
+    differentiated.
+
+    Args:
+        pattern: ``neighbours`` or ``graph``.
+        layers: message-passing layers, of a graph model.
+
+    Raises:
+        Error: for another pattern, or one that this driver was built without.
+    """
+    names, differentiable = _core.calling_convention(pattern, layers)
+    return tuple(names), differentiable
+
+
+def model_inputs(
+    pattern: str,
+    system: System,
+    *,
+    cutoff: float,
+    layers: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> dict[str, torch.Tensor]:
+    """A model's inputs by their names, in order, on the CPU.
+
+    Args:
+        pattern: ``neighbours`` or ``graph``.
+        system: all of its particles' neighbours count, those of images, too.
+        cutoff: Å.
+        layers: message-passing layers, of a graph model.
+        dtype: of the model's weights, and so of its coordinates.
+
+    Raises:
+        Error: for another pattern or type, and for neighbours that are no particles.
+    """
+    made = _core.model_inputs(
+        pattern,
+        cutoff,
+        layers,
+        str(dtype).removeprefix("torch."),
+        np.asarray(system.species, dtype=np.int32),
+        np.asarray(system.coordinates, dtype=np.float64),
+        np.asarray(system.contributing, dtype=np.int32),
+        np.asarray(system.n_neigh, dtype=np.int32),
+        np.asarray(system.nlist, dtype=np.int32),
+    )
+    names, _ = calling_convention(pattern, layers)
+    return dict(zip(names, from_engine(made), strict=True))
+
+
+def to_engine(tensors: Sequence[torch.Tensor]) -> list[Any]:
+    """As the engine takes tensors, which share their memory."""
+    return [dlpack.to_dlpack(tensor.detach()) for tensor in tensors]
+
+
+def from_engine(capsules: Sequence[Any]) -> tuple[torch.Tensor, ...]:
+    """The tensors that the engine gives."""
+    return tuple(dlpack.from_dlpack(capsule) for capsule in capsules)
