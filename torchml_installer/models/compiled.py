@@ -21,6 +21,9 @@ from torchml_installer.models import foreign
 
 SUFFIX = ".pt2"
 _RECORD = "extra/torchml.txt"
+_COMPILE_AGAIN = "Compile the model again with `torchml-install model compile`."
+#: Of arguments.
+_TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 
 
 @dataclass(frozen=True)
@@ -94,26 +97,30 @@ def inspect(path: Path) -> Package:
 
 
 def _parse(text: str, path: Path, size: int) -> Package:
+    """Reads what is shown, and as strictly as the engine (package.cpp): tests/support/packages.py
+    has what both have to take and to refuse."""
     lines = text.splitlines()
     if not lines or lines[0] not in ("torchml-package 1", "torchml-package 2"):
         raise NotTorchScriptError(
             f"The model file {path} was written by another version of torchml-install.",
-            "Compile the model again with `torchml-install model compile`.",
+            _COMPILE_AGAIN,
         )
     facts = [words for line in lines[1:] if (words := line.split())]
     single = {words[0]: words[1] for words in facts if len(words) > 1}
-    signature = tuple(
-        Argument(words[1], words[2] if len(words) > 2 else "", tuple(words[3:]))
-        for words in facts
-        if words[0] == "argument" and len(words) > 1
-    )
-    if not signature:
-        raise ModelFileDamagedError(f"The model file {path} does not say what its model takes.")
+    signature = tuple(_argument(words, path) for words in facts if words[0] == "argument")
+    returns_forces = any(words[0] == "forces" for words in facts)
+    entries = tuple(words[1] for words in facts if words[0] == "entry" and len(words) > 1)
+    whole = "energies_and_forces" if returns_forces else "energies_and_gradient"
+    if not signature or whole not in entries or not (returns_forces or "gradient" in single):
+        raise ModelFileDamagedError(
+            f"The model file {path} does not say what its model takes and returns.",
+            _COMPILE_AGAIN,
+        )
     return Package(
         path=path,
         size=size,
         signature=signature,
-        returns_forces=["forces"] in facts,
+        returns_forces=returns_forces,
         torch=single.get("torch", ""),
         device=single.get("device", ""),
         machine=single.get("machine", ""),
@@ -121,6 +128,22 @@ def _parse(text: str, path: Path, size: int) -> Package:
             word for words in facts if words[0] == "instructions" for word in words[1:]
         ),
         capability=single.get("capability", ""),
-        entries=tuple(words[1] for words in facts if words[0] == "entry" and len(words) > 1),
+        entries=entries,
         atomic_numbers=True if single.get("species") == "atomic_numbers" else None,
     )
+
+
+def _argument(words: list[str], path: Path) -> Argument:
+    """Of ``argument NAME TYPE SIZE...``"""
+    sizes = tuple(words[3:])
+    known = len(words) > 2 and words[2] in _TYPES
+    if not known or not all(size == "*" or _is_size(size) for size in sizes):
+        raise ModelFileDamagedError(
+            f"The model file {path} describes itself wrongly: '{' '.join(words)}'.",
+            _COMPILE_AGAIN,
+        )
+    return Argument(words[1], words[2], sizes)
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 1 << 63
