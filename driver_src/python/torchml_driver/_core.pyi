@@ -4,10 +4,10 @@ n: atoms or particles. Coordinates in Å, energies in eV, forces in eV/Å, viria
 xx yy zz yz xz xy.
 """
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,24 +20,30 @@ class ErrorHere(Error): ...  # noqa: N818 (as the module names it)
 
 def atomic_number(symbol: str) -> int: ...
 def element_symbol(atomic_number: int) -> str: ...
-def choose_threads(variables: Mapping[str, str], cores: int, allowed: int) -> int: ...
-def available_cores(online: int, files: Mapping[str, str] | None = ...) -> int: ...
-def choose_device(wanted: str, variables: Mapping[str, str], count: int, why_none: str) -> str: ...
-def operator_namespaces() -> tuple[str, str]: ...
 def libtorch() -> tuple[str, Path]: ...
-def require_compatible(
-    text: str,
-    torch: str,
-    device: str,
-    processor: str,
-    instructions: AbstractSet[str],
-    capability: str,
-) -> None: ...
-
-class TemporaryFolder:
-    def __init__(self) -> None: ...
-    @property
-    def path(self) -> Path: ...
+def package_facts(description: str) -> dict[str, Any]: ...
+def calling_convention(pattern: str, layers: int) -> tuple[list[str], int]: ...
+def model_inputs(
+    pattern: str,
+    cutoff: float,
+    layers: int,
+    type: str,
+    species: npt.NDArray[np.integer[Any]],
+    coordinates: npt.NDArray[np.float64],
+    contributing: npt.NDArray[np.integer[Any]],
+    n_neigh: npt.NDArray[np.integer[Any]],
+    nlist: npt.NDArray[np.integer[Any]],
+) -> list[Any]: ...
+def run_plan(
+    description: str,
+    entry: str,
+    inputs: Sequence[Any],
+    run: Callable[[str, Sequence[Any]], Sequence[Any]],
+    largest_block: int,
+) -> list[Any]: ...
+def load_entry(
+    file: str | PathLike[str], name: str, device: str, largest_block: int
+) -> Callable[[Sequence[Any], int], list[Any]]: ...
 
 # Energy; forces (n, 3), particle energies (n), virial (6), particle virials (n, 6), or None.
 _Results = tuple[

@@ -99,7 +99,7 @@ def _closed(positions: Floats, box: Floats, periodic: Flags, cutoff: float) -> F
 
     vesin is faster with it than with directions that do not repeat, of which it searches all.
     """
-    closed = box.copy()
+    closed: Floats = box.copy()
     for axis in np.flatnonzero(~periodic):
         direction = box[axis] / np.linalg.norm(box[axis])
         closed[axis] = direction * (np.ptp(positions @ direction) + 2.0 * cutoff)
@@ -113,7 +113,8 @@ def _without_gaps(positions: Floats, vector: Floats, gap: float) -> Floats:
     order = np.argsort(along)
     moves = np.zeros(len(positions))
     moves[order[1:]] = np.cumsum(np.maximum(np.diff(along[order]) - gap, 0.0))
-    return positions - moves[:, None] * direction
+    moved: Floats = positions - moves[:, None] * direction
+    return moved
 
 
 def _flags(pbc: bool | Sequence[bool] | npt.ArrayLike) -> Flags:
@@ -169,7 +170,8 @@ def _require_room(n: int, box: Floats, periodic: Flags, cutoff: float) -> None:
 
 def _heights(box: Floats) -> Floats:
     """Å: between opposite faces of the cell."""
-    return 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
+    heights: Floats = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
+    return heights
 
 
 def _is_too_flat(box: Floats, cutoff: float) -> bool:

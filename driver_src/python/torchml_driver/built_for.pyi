@@ -1,4 +1,4 @@
-"""The libtorch that this module was built for; the build writes the module itself."""
+"""What the module was built for; CMake writes it (built_for.py.in)."""
 
 VERSION: str
 FOLDER: str

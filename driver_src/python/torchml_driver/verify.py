@@ -71,6 +71,10 @@ class Check:
     serious: bool = True
 
 
+#: Name, unit, explanation; and what gives a deviation and what would be rounding.
+_Asked = tuple[str, str, str, Callable[[Potential], tuple[float, float]]]
+
+
 def verify(potential: Potential) -> list[Check]:
     """Runs all checks.
 
@@ -78,7 +82,7 @@ def verify(potential: Potential) -> list[Check]:
         Error: if the model fails on an ordinary structure.
     """
     checks = []
-    every: tuple[tuple[str, str, str, Callable[..., tuple[float, float]]], ...] = (
+    asked: tuple[_Asked, ...] = (
         (
             "species codes",
             "eV",
@@ -112,8 +116,8 @@ def verify(potential: Potential) -> list[Check]:
             for words, run in (*_AMONG_RANKS, *_NEXT_TO_NOTHING)
         ),
     )
-    for name, unit, explanation, run in every:
-        deviation, tolerance = run(potential)
+    for name, unit, explanation, deviations in asked:
+        deviation, tolerance = deviations(potential)
         checks.append(_check(name, unit, explanation, deviation, tolerance))
     return checks
 
@@ -557,7 +561,7 @@ def _one_pair(
     return worst, _rounding(potential, largest, bits)
 
 
-#: Name, unit and explanation, and what runs with as many bits as it is told.
+#: Name, unit and explanation, and what runs with as many ``bits`` as it is told.
 _Divided = tuple[tuple[str, str, str], Callable[..., tuple[float, float]]]
 
 _AMONG_RANKS: tuple[_Divided, ...] = (
