@@ -131,7 +131,7 @@ class Descriptor:
         pairs: npt.NDArray[np.int64],
         shifts: npt.NDArray[np.int32],
     ) -> npt.NDArray[np.float64]: ...
-    def products(
+    def vjp(
         self,
         species: npt.NDArray[np.int32],
         coordinates: npt.NDArray[np.float64],

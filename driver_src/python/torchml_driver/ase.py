@@ -70,8 +70,6 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         "device": None,
     }
     ignored_changes: ClassVar[set[str]] = {"initial_charges", "initial_magmoms"}
-    parameters: Parameters
-    results: dict[str, Any]
 
     def __init__(
         self,

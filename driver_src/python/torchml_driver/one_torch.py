@@ -43,7 +43,7 @@ def explained(problem: ImportError) -> ImportError:
     return ImportError(text, name=problem.name, path=problem.path)
 
 
-def warn_of_another(version: str, folder: str) -> None:
+def warn_of_another(version: str, folder: Path) -> None:
     """Warns if ``import torch`` would bring, or has brought, another release of torch.
 
     version, folder: of the libtorch that this process computes with.
@@ -52,7 +52,7 @@ def warn_of_another(version: str, folder: str) -> None:
         warnings.warn(f"{text} {ADVICE}", RuntimeWarning, stacklevel=3)
 
 
-def another(version: str, folder: str) -> str | None:
+def another(version: str, folder: Path) -> str | None:
     """What is wrong if ``import torch`` brings another release, a sentence; None if it does not."""
     package = _python_package()
     if package is None or not (other := _version(package)) or _series(other) == _series(version):
