@@ -130,7 +130,7 @@ def test_a_second_run_does_nothing(deps: DepsMachine) -> None:
     outcome = deps.deps()
     assert outcome.code == 0, outcome.err
     assert receipt.is_file()
-    assert "exists already" in outcome.out
+    assert "is there already" in outcome.out
     assert "compiling" not in outcome.err
     assert (deps.library().stat().st_ino, deps.library().stat().st_mtime_ns) == (
         before.st_ino,
