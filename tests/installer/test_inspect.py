@@ -29,7 +29,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import operators, reading_installed
 from torchml_installer.models.inspection import inspect, lines
 from torchml_installer.models.pack import PackOptions, pack
-from torchml_installer.models.parameter_file import Pattern
+from torchml_installer.models.parameter_file import CallingConvention
 from torchml_installer.support.kim_items import InstalledItem
 
 PACKAGE = """\
@@ -61,7 +61,7 @@ def test_what_a_package_was_compiled_for_is_recorded_when_it_is_packed(tmp_path:
     file = make_package(tmp_path / "m.pt2", PACKAGE + "species atomic_numbers\n")
     assert inspect(str(file)).as_json()["atomic_numbers"] is True
     options = PackOptions(
-        file, ("Si",), 4.0, pattern=Pattern.GRAPH, n_layers=2, output=tmp_path / "out"
+        file, ("Si",), 4.0, pattern=CallingConvention.GRAPH, n_layers=2, output=tmp_path / "out"
     )
     packed = pack(replace(options, find_graph_settings=False))
     assert packed.parameters.atomic_numbers is True
@@ -192,7 +192,7 @@ def test_a_compiled_model_says_what_it_needs(tmp_path: Path) -> None:
 def test_packing_a_compiled_model_records_its_own_type(tmp_path: Path) -> None:
     file = make_package(tmp_path / "m.pt2")
     options: dict[str, Any] = {"elements": ("Si",), "cutoff": 3.0, "output": tmp_path}
-    options |= {"pattern": Pattern.GRAPH, "n_layers": 2, "find_graph_settings": False}
+    options |= {"pattern": CallingConvention.GRAPH, "n_layers": 2, "find_graph_settings": False}
     packed = pack(PackOptions(file, **options))
     assert packed.as_json()["precision"] == "float64"
     assert inspect(str(packed.folder)).as_json()["precision"] == "float64"

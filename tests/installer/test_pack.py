@@ -39,7 +39,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import descriptor_file, parameter_file, torchscript
 from torchml_installer.models.install import read_folder
 from torchml_installer.models.pack import PackedModel, PackOptions, pack
-from torchml_installer.models.parameter_file import Pattern
+from torchml_installer.models.parameter_file import CallingConvention
 
 DESCRIPTOR_FORWARD = """\
 class Model(Module):
@@ -213,13 +213,13 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
     code = NEIGHBOUR_FORWARD.replace("n_neigh: Tensor,\n    nlist", "edges1: Tensor,\n    edges2")
     file = make_torchscript(tmp_path / "gnn.pt", code)
     # What is made without torch cannot be evaluated.
-    graph: dict[str, Any] = {"pattern": Pattern.GRAPH, "find_graph_settings": False}
+    graph: dict[str, Any] = {"pattern": CallingConvention.GRAPH, "find_graph_settings": False}
     packed = pack_in(tmp_path, file, n_layers=2, **graph)
     assert parameter_file.read(packed.folder / "SW_demo.param").n_layers == 2
     with pytest.raises(WrongForwardError, match="graph_layer3"):
         pack_in(tmp_path, file, n_layers=3, force=True, **graph)
     with pytest.raises(BadOptionError, match="number of message-passing layers"):
-        pack_in(tmp_path, file, pattern=Pattern.GRAPH)
+        pack_in(tmp_path, file, pattern=CallingConvention.GRAPH)
     with pytest.raises(BadOptionError, match="only for graph models"):
         pack_in(tmp_path, file, n_layers=2)
 
@@ -246,7 +246,11 @@ def test_a_model_on_descriptors_has_no_species_codes(tmp_path: Path) -> None:
     described = DESCRIPTORS / "set51.kliff.dat"
     with pytest.raises(BadOptionError, match="gets no species codes"):
         pack_in(
-            tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=described, atomic_numbers=True
+            tmp_path,
+            file,
+            pattern=CallingConvention.DESCRIPTOR,
+            descriptor=described,
+            atomic_numbers=True,
         )
 
 
@@ -315,10 +319,10 @@ def test_a_model_on_descriptors_gets_its_descriptor_file(
 ) -> None:
     file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
     described = DESCRIPTORS / f"{descriptor}.{layout}.dat"
-    packed = pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=described)
+    packed = pack_in(tmp_path, file, pattern=CallingConvention.DESCRIPTOR, descriptor=described)
     assert (packed.folder / "SW_demo.dat").read_bytes() == described.read_bytes()
     parameters = parameter_file.read(packed.folder / "SW_demo.param")
-    assert (parameters.pattern, parameters.descriptor) == (Pattern.DESCRIPTOR, kind)
+    assert (parameters.pattern, parameters.descriptor) == (CallingConvention.DESCRIPTOR, kind)
     assert (parameters.n_inputs, parameters.returns_forces) == (1, False)
     assert [path.name for path in read_folder(packed.folder).files] == [
         "SW_demo.param",
@@ -368,16 +372,21 @@ def test_a_model_on_descriptors_wants_a_descriptor_file_that_is_one(tmp_path: Pa
     file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
     good = DESCRIPTORS / "set51.kliff.dat"
     with pytest.raises(BadOptionError, match="needs the file that describes them"):
-        pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR)
+        pack_in(tmp_path, file, pattern=CallingConvention.DESCRIPTOR)
     with pytest.raises(BadOptionError, match="only for models on descriptors"):
         pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), descriptor=good)
-    options = {"pattern": Pattern.DESCRIPTOR, "descriptor": good}
+    options = {"pattern": CallingConvention.DESCRIPTOR, "descriptor": good}
     with pytest.raises(BadOptionError, match="cannot return forces"):
         pack_in(tmp_path, file, returns_forces=True, **options)
     with pytest.raises(ModelFileMissingError, match=r"descriptor file .*nothing\.dat"):
-        pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=tmp_path / "nothing.dat")
+        pack_in(
+            tmp_path,
+            file,
+            pattern=CallingConvention.DESCRIPTOR,
+            descriptor=tmp_path / "nothing.dat",
+        )
     with pytest.raises(BadParameterFileError, match="not a text file"):
-        pack_in(tmp_path, file, pattern=Pattern.DESCRIPTOR, descriptor=file)
+        pack_in(tmp_path, file, pattern=CallingConvention.DESCRIPTOR, descriptor=file)
     other = make_torchscript(tmp_path / "a.pt")
     with pytest.raises(WrongForwardError, match="takes 1"):
         pack_in(tmp_path, other, **options)

@@ -13,9 +13,9 @@ from tests.support.value_files import BAD_PARAMETERS, GOOD_PARAMETERS
 from torchml_installer.errors import BadParameterFileError
 from torchml_installer.models.parameter_file import (
     PRECISIONS,
+    CallingConvention,
     GraphSettings,
     Parameters,
-    Pattern,
     parse,
     read,
 )
@@ -44,29 +44,33 @@ None
 
 
 def test_what_is_written_reads_back_the_same() -> None:
-    parameters = Parameters(("Si", "C"), Pattern.NEIGHBOURS, 3.77118, "SiC.pt")
+    parameters = Parameters(("Si", "C"), CallingConvention.NEIGHBOURS, 3.77118, "SiC.pt")
     assert parse(parameters.as_text(), Path("x.param")) == parameters
 
 
 def test_a_graphs_layers_have_a_line_of_their_own() -> None:
-    parameters = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", True, n_inputs=6, n_layers=3)
+    parameters = Parameters(
+        ("Si",), CallingConvention.GRAPH, 4.5, "gnn.pt", True, n_inputs=6, n_layers=3
+    )
     assert parse(parameters.as_text(), Path("x.param")) == parameters
     assert parameters.influence_distance == pytest.approx(13.5)
 
 
 def test_what_a_graph_model_can_do_without_stands_after_the_values() -> None:
     settings = GraphSettings(edge_receiver_row=1, drop_unused_particles=True)
-    parameters = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", n_layers=3, graph=settings)
+    parameters = Parameters(
+        ("Si",), CallingConvention.GRAPH, 4.5, "gnn.pt", n_layers=3, graph=settings
+    )
     text = parameters.as_text()
     assert text.splitlines()[-2:] == ["edge_receiver_row 1", "drop_unused_particles True"]
     assert parse(text, Path("x.param")) == parameters
 
 
-@pytest.mark.parametrize("pattern", [Pattern.NEIGHBOURS, Pattern.GRAPH])
+@pytest.mark.parametrize("pattern", [CallingConvention.NEIGHBOURS, CallingConvention.GRAPH])
 @pytest.mark.parametrize("atomic_numbers", [None, True, False])
 @pytest.mark.parametrize("precision", [None, *PRECISIONS])
 def test_what_a_model_is_given_is_recorded_after_the_values(
-    pattern: Pattern, precision: str | None, atomic_numbers: bool | None
+    pattern: CallingConvention, precision: str | None, atomic_numbers: bool | None
 ) -> None:
     parameters = Parameters(
         ("Si",), pattern, 4.5, "gnn.pt", precision=precision, atomic_numbers=atomic_numbers
@@ -77,12 +81,12 @@ def test_what_a_model_is_given_is_recorded_after_the_values(
 @pytest.mark.parametrize("elements", [("Si",), ("Si", "C", "Og")])
 @pytest.mark.parametrize("returns_forces", [False, True])
 @pytest.mark.parametrize("settings", [False, True])
-@pytest.mark.parametrize("pattern", list(Pattern))
+@pytest.mark.parametrize("pattern", list(CallingConvention))
 def test_the_original_driver_reads_what_is_written(
-    pattern: Pattern, settings: bool, returns_forces: bool, elements: tuple[str, ...]
+    pattern: CallingConvention, settings: bool, returns_forces: bool, elements: tuple[str, ...]
 ) -> None:
-    graph = pattern is Pattern.GRAPH
-    descriptor = "Bispectrum" if pattern is Pattern.DESCRIPTOR else "None"
+    graph = pattern is CallingConvention.GRAPH
+    descriptor = "Bispectrum" if pattern is CallingConvention.DESCRIPTOR else "None"
     parameters = Parameters(
         elements,
         pattern,
@@ -94,7 +98,7 @@ def test_the_original_driver_reads_what_is_written(
         descriptor=descriptor,
         graph=GraphSettings(1, True) if graph and settings else GraphSettings(),
         precision="float32" if settings else None,
-        atomic_numbers=True if settings and pattern is not Pattern.DESCRIPTOR else None,
+        atomic_numbers=True if settings and pattern is not CallingConvention.DESCRIPTOR else None,
     )
     text = parameters.as_text()
     assert parse(text, Path("x.param")) == parameters
@@ -106,7 +110,7 @@ def test_the_original_driver_reads_what_is_written(
         model_file="model.pt",
         returns_forces=returns_forces,
         n_inputs=7,
-        descriptor=descriptor.lower() if pattern is Pattern.DESCRIPTOR else "",
+        descriptor=descriptor.lower() if pattern is CallingConvention.DESCRIPTOR else "",
     )
 
 
@@ -138,7 +142,7 @@ def test_the_original_driver_reads_the_examples_as_we_do(file: Path) -> None:
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(setting: str, reason: str) -> None:
-    text = Parameters(("Si",), Pattern.GRAPH, 4.5, "gnn.pt", n_layers=3).as_text()
+    text = Parameters(("Si",), CallingConvention.GRAPH, 4.5, "gnn.pt", n_layers=3).as_text()
     with pytest.raises(BadParameterFileError, match=reason):
         parse(text + setting, Path("x.param"))
 
@@ -149,7 +153,7 @@ def test_settings_of_graphs_are_refused_for_other_models() -> None:
 
 
 def test_atomic_numbers_are_refused_for_models_that_see_no_species() -> None:
-    text = Parameters(("Si",), Pattern.DESCRIPTOR, 4.5, "net.pt", n_inputs=1).as_text()
+    text = Parameters(("Si",), CallingConvention.DESCRIPTOR, 4.5, "net.pt", n_inputs=1).as_text()
     with pytest.raises(BadParameterFileError, match="None or Graph only"):
         parse(text + "atomic_numbers True", Path("x.param"))
 
@@ -172,7 +176,7 @@ def test_what_the_driver_refuses_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_comments_and_blank_lines_do_not_count() -> None:
     parameters = parse(KLIFF_STYLE, Path("x.param"))
-    assert parameters == Parameters(("Si", "C"), Pattern.NEIGHBOURS, 4.0, "SiC.pt")
+    assert parameters == Parameters(("Si", "C"), CallingConvention.NEIGHBOURS, 4.0, "SiC.pt")
     bare = "\n".join(line for line in KLIFF_STYLE.splitlines() if line and line[0] != "#")
     assert parse(bare, Path("x.param")) == parameters
     windows = KLIFF_STYLE.replace("\n", "  # noted\r\n")

@@ -17,7 +17,7 @@ from tests.support.kim_simulator import Particles, Simulator
 from tests.support.original_parameter_file import read_as_original
 from tests.support.structures import CUTOFF, EXAMPLE_MODEL, primitive_cell, rattled_crystal
 from tests.support.torch_models import parameter_text, torchscript
-from torchml_installer.models.parameter_file import GraphSettings, Parameters, Pattern
+from torchml_installer.models.parameter_file import CallingConvention, GraphSettings, Parameters
 
 pytestmark = [pytest.mark.usefixtures("in_collection"), pytest.mark.sanitize]
 
@@ -130,7 +130,7 @@ def test_the_original_driver_reads_what_a_model_writes_with_another_cutoff(
 ) -> None:
     packed = Parameters(
         ("Si",),
-        Pattern.GRAPH,
+        CallingConvention.GRAPH,
         4.0,
         "m.pt",
         n_inputs=6,

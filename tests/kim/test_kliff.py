@@ -20,7 +20,7 @@ from tests.support.keeping import kept_in_place
 from tests.support.lammps_runs import Lammps
 from tests.support.structures import primitive_cell, rattled_crystal, strained_triclinic_crystal
 from torchml_installer.models import parameter_file
-from torchml_installer.models.parameter_file import Pattern
+from torchml_installer.models.parameter_file import CallingConvention
 
 KLIFF = "1.0.1"
 KLIFF_DRIVER = "TorchML__MD_173118614730_000"
@@ -50,7 +50,7 @@ class PairSum(torch.nn.Module):
 def test_the_installer_reads_kliffs_parameter_file() -> None:
     parameters = parameter_file.read(DATA / "kliff_graph.param")
     assert parameters.elements == ("Si",)
-    assert parameters.pattern is Pattern.GRAPH
+    assert parameters.pattern is CallingConvention.GRAPH
     assert (parameters.cutoff, parameters.n_layers) == (CUTOFF, LAYERS)
     assert (parameters.model_file, parameters.returns_forces) == ("model.pt", False)
     assert (parameters.n_inputs, parameters.descriptor) == (5, "None")

@@ -24,7 +24,7 @@ from torchml_installer.cli.verbs import VerbGroup
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
-    from torchml_installer.models.parameter_file import Pattern
+    from torchml_installer.models.parameter_file import CallingConvention
     from torchml_installer.support.kim_items import Collection
 
 
@@ -71,7 +71,7 @@ def model_pack(
     file: Path,
     elements: tuple[str, ...],
     cutoff: float,
-    pattern: Pattern,
+    pattern: CallingConvention,
     layers: int | None,
     descriptor: Path | None,
     returns_forces: bool,
@@ -160,7 +160,7 @@ def model_compile(
     source: str,
     elements: tuple[str, ...],
     cutoff: float,
-    pattern: Pattern,
+    pattern: CallingConvention,
     layers: int | None,
     width: int | None,
     weights: Path | None,

@@ -14,7 +14,7 @@ from torchml_installer.support import streams
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from torchml_installer.models.parameter_file import Pattern
+    from torchml_installer.models.parameter_file import CallingConvention
     from torchml_installer.support.kim_items import Collection
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -58,20 +58,20 @@ class _Elements(click.ParamType):  # type: ignore[type-arg]
         return value if isinstance(value, tuple) else tuple(value.replace(",", " ").split())
 
 
-class _Pattern(click.Choice):  # type: ignore[type-arg]
+class _ConventionWord(click.Choice):  # type: ignore[type-arg]
     """A calling convention; LAMMPS, ASE and their users spell the first one ``neighbors``."""
 
     def __init__(self) -> None:
-        # The values of parameter_file.Pattern, which --help does not wait for.
+        # The values of parameter_file.CallingConvention, which --help does not wait for.
         super().__init__(["neighbours", "descriptor", "graph"])
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Pattern:
-        from torchml_installer.models.parameter_file import Pattern
+    ) -> CallingConvention:
+        from torchml_installer.models.parameter_file import CallingConvention
 
         word = "neighbours" if value == "neighbors" else value
-        return Pattern(super().convert(word, param, ctx))
+        return CallingConvention(super().convert(word, param, ctx))
 
 
 FOLDER = _Path(path_type=Path)
@@ -155,7 +155,7 @@ def model_options(command: Command) -> Command:
         ),
         click.option(
             "--pattern",
-            type=_Pattern(),
+            type=_ConventionWord(),
             default="neighbours",
             show_default=True,
             help="Calling convention of the model's forward.",

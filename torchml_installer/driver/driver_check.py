@@ -20,7 +20,7 @@ from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.driver import known_energy
 from torchml_installer.errors import PythonModuleError, WrongEnergyError
-from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support import console
 from torchml_installer.support.paths import plain_temporary_parent
 from torchml_installer.support.user_python import user_python
@@ -150,7 +150,7 @@ def _write_files(folder: Path) -> None:
     write_model(folder / f"{_MODEL}.pt")
     parameters = Parameters(
         elements=(known_energy.ELEMENT,),
-        pattern=Pattern.NEIGHBOURS,
+        pattern=CallingConvention.NEIGHBOURS,
         cutoff=known_energy.CUTOFF,
         model_file=f"{_MODEL}.pt",
     )

@@ -33,7 +33,7 @@ from torchml_installer.errors import (
 )
 from torchml_installer.models import engine
 from torchml_installer.models.pack import check_cutoff, check_elements, check_layers
-from torchml_installer.models.parameter_file import Pattern
+from torchml_installer.models.parameter_file import CallingConvention
 from torchml_installer.support import elements as periodic_table
 from torchml_installer.support.paths import cache_folder
 from torchml_installer.support.user_python import user_python
@@ -75,7 +75,7 @@ class CompileOptions:
     elements: tuple[str, ...]
     cutoff: float
     output: Path
-    pattern: Pattern = Pattern.NEIGHBOURS
+    pattern: CallingConvention = CallingConvention.NEIGHBOURS
     n_layers: int | None = None
     width: int | None = None
     weights: Path | None = None
@@ -193,7 +193,7 @@ def _check_options(options: CompileOptions) -> None:
             "The driver tells compiled models from others by that.",
         )
     check_layers(options.pattern, options.n_layers)
-    descriptor = options.pattern is Pattern.DESCRIPTOR
+    descriptor = options.pattern is CallingConvention.DESCRIPTOR
     if descriptor and (options.width is None or options.width < 1):
         raise BadOptionError(
             "A model on descriptors needs the number of descriptors of an atom.",

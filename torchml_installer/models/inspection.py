@@ -31,7 +31,7 @@ from torchml_installer.models import (
 from torchml_installer.models.install import ModelFolder, check_parameter_file, read_folder
 from torchml_installer.models.operators import Operator
 from torchml_installer.models.pack import check_package, check_signature, expected_inputs
-from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support.kim_items import Collections, InstalledItem, ItemKind
 
 _UNITS = {"length": "Å", "energy": "eV"}
@@ -46,19 +46,19 @@ _SPECIES = {
 class Call:
     """A way in which the driver can call forward."""
 
-    pattern: Pattern
+    pattern: CallingConvention
     n_layers: int
 
     def options(self) -> str:
         """The options of ``model pack`` for it."""
         return {
-            Pattern.NEIGHBOURS: "",
-            Pattern.DESCRIPTOR: " --pattern descriptor --descriptor FILE.dat",
-            Pattern.GRAPH: f" --pattern graph --layers {self.n_layers}",
+            CallingConvention.NEIGHBOURS: "",
+            CallingConvention.DESCRIPTOR: " --pattern descriptor --descriptor FILE.dat",
+            CallingConvention.GRAPH: f" --pattern graph --layers {self.n_layers}",
         }[self.pattern]
 
     def __str__(self) -> str:
-        if self.pattern is Pattern.GRAPH:
+        if self.pattern is CallingConvention.GRAPH:
             return f"graph, {self.n_layers} layer{'s' if self.n_layers > 1 else ''}"
         return str(self.pattern.value)
 
@@ -209,9 +209,9 @@ def recognised_calls(arguments: Sequence[str]) -> list[Call]:
     """The ways to call forward that fit its arguments; their names decide if the numbers do not."""
     count = len(arguments)
     if count == 1:
-        return [Call(Pattern.DESCRIPTOR, 1)]
-    graph = [Call(Pattern.GRAPH, count - 3)] if count >= 4 else []
-    neighbours = [Call(Pattern.NEIGHBOURS, 1)] if count == 5 else []
+        return [Call(CallingConvention.DESCRIPTOR, 1)]
+    graph = [Call(CallingConvention.GRAPH, count - 3)] if count >= 4 else []
+    neighbours = [Call(CallingConvention.NEIGHBOURS, 1)] if count == 5 else []
     between = " ".join(arguments[2:-1]).lower()
     if neighbours and re.search("graph|edge", between):
         return graph
@@ -223,7 +223,11 @@ def recognised_calls(arguments: Sequence[str]) -> list[Call]:
 def _uncallable(path: Path, arguments: Sequence[str]) -> WrongForwardError:
     ways = (
         ", ".join(expected_inputs(pattern, 1))
-        for pattern in (Pattern.NEIGHBOURS, Pattern.GRAPH, Pattern.DESCRIPTOR)
+        for pattern in (
+            CallingConvention.NEIGHBOURS,
+            CallingConvention.GRAPH,
+            CallingConvention.DESCRIPTOR,
+        )
     )
     return WrongForwardError(
         f"forward of {path} takes {len(arguments)} arguments ({', '.join(arguments) or 'none'}); "
@@ -335,7 +339,7 @@ def _check_call(model_file: Path, parameters: Parameters) -> None:
 def _descriptor(
     parameters: Parameters, files: dict[str, Path], found: _Found
 ) -> dict[str, Any] | None:
-    if parameters.pattern is not Pattern.DESCRIPTOR:
+    if parameters.pattern is not CallingConvention.DESCRIPTOR:
         return None
     name = next((name for name in sorted(files) if name.endswith(".dat")), None)
     if name is None:
@@ -447,7 +451,9 @@ def _file_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _calls_text(facts: dict[str, Any]) -> str:
-    calls = [Call(Pattern(item["pattern"]), item["n_layers"]) for item in facts["patterns"]]
+    calls = [
+        Call(CallingConvention(item["pattern"]), item["n_layers"]) for item in facts["patterns"]
+    ]
     return " or ".join(map(str, calls)) or "unknown"
 
 

@@ -26,7 +26,7 @@ from torchml_installer.models import (
     torchscript,
     trial,
 )
-from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support import console
 from torchml_installer.support.elements import SYMBOLS, suggestion
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
@@ -68,7 +68,7 @@ class PackOptions:
     file: Path
     elements: tuple[str, ...]
     cutoff: float
-    pattern: Pattern = Pattern.NEIGHBOURS
+    pattern: CallingConvention = CallingConvention.NEIGHBOURS
     n_layers: int | None = None
     descriptor: Path | None = None
     returns_forces: bool = False
@@ -137,7 +137,7 @@ def pack(options: PackOptions) -> PackedModel:
             raise BadOptionError(
                 f"{options.file} was compiled with --atomic-numbers.", "Leave out --species-codes."
             )
-        if atomic_numbers is None and options.pattern is not Pattern.DESCRIPTOR:
+        if atomic_numbers is None and options.pattern is not CallingConvention.DESCRIPTOR:
             atomic_numbers = package.atomic_numbers
         size = package.size
         recorded = precision.of_package(package, options.precision)
@@ -197,12 +197,12 @@ def check_cutoff(cutoff: float) -> None:
         )
 
 
-def check_layers(pattern: Pattern, n_layers: int | None) -> int:
+def check_layers(pattern: CallingConvention, n_layers: int | None) -> int:
     """The number of message-passing layers, 1 for models without any.
 
     Raises BadOptionError if a graph model has no number of layers, or another model has one.
     """
-    if pattern is Pattern.GRAPH:
+    if pattern is CallingConvention.GRAPH:
         if n_layers is None or n_layers < 1:
             raise BadOptionError(
                 "A graph model needs its number of message-passing layers.",
@@ -229,7 +229,7 @@ def _check_output(folder: Path, force: bool) -> None:
 
 
 def _check_species(options: PackOptions) -> None:
-    if options.pattern is Pattern.DESCRIPTOR and options.atomic_numbers is not None:
+    if options.pattern is CallingConvention.DESCRIPTOR and options.atomic_numbers is not None:
         raise BadOptionError(
             "A model on descriptors gets no species codes.",
             "Leave out --atomic-numbers and --species-codes.",
@@ -238,7 +238,7 @@ def _check_species(options: PackOptions) -> None:
 
 def _descriptor(options: PackOptions) -> str:
     """The descriptor's name in the parameter file."""
-    if options.pattern is not Pattern.DESCRIPTOR:
+    if options.pattern is not CallingConvention.DESCRIPTOR:
         if options.descriptor is not None:
             raise BadOptionError(
                 "--descriptor is only for models on descriptors.",
@@ -258,11 +258,11 @@ def _descriptor(options: PackOptions) -> str:
     return descriptor_file.kind(options.descriptor)
 
 
-def expected_inputs(pattern: Pattern, n_layers: int) -> tuple[str, ...]:
+def expected_inputs(pattern: CallingConvention, n_layers: int) -> tuple[str, ...]:
     """The names of forward's arguments, in the order in which the driver passes them."""
-    if pattern is Pattern.DESCRIPTOR:
+    if pattern is CallingConvention.DESCRIPTOR:
         return ("descriptor",)
-    if pattern is Pattern.GRAPH:
+    if pattern is CallingConvention.GRAPH:
         edges = (f"graph_layer{layer}" for layer in range(1, n_layers + 1))
         return ("species", "coordinates", *edges, "contributing")
     return _NEIGHBOUR_INPUTS
@@ -270,7 +270,7 @@ def expected_inputs(pattern: Pattern, n_layers: int) -> tuple[str, ...]:
 
 def check_signature(
     model: torchscript.TorchScriptFile,
-    pattern: Pattern,
+    pattern: CallingConvention,
     expected: tuple[str, ...],
     returns_forces: bool,
 ) -> None:
@@ -296,7 +296,10 @@ def check_signature(
 
 
 def check_package(
-    package: compiled.Package, pattern: Pattern, expected: tuple[str, ...], returns_forces: bool
+    package: compiled.Package,
+    pattern: CallingConvention,
+    expected: tuple[str, ...],
+    returns_forces: bool,
 ) -> None:
     """Raises WrongForwardError if a package was compiled for other arguments or results."""
     if len(package.arguments) != len(expected) or package.arguments[0] != expected[0]:
@@ -349,7 +352,7 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
             tried = trial.run(fresh / f"{name}.param")
         else:
             tried = trial.skipped(parameters, "--unchecked was given.")
-        if options.pattern is Pattern.GRAPH and options.find_graph_settings:
+        if options.pattern is CallingConvention.GRAPH and options.find_graph_settings:
             try:
                 found = graph_settings.find(fresh / f"{name}.param")
                 tried = dataclasses.replace(tried, parameters=found)

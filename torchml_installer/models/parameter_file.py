@@ -32,7 +32,7 @@ from torchml_installer.support.elements import SYMBOLS, suggestion
 _LONGEST = 1 << 20
 
 
-class Pattern(str, enum.Enum):
+class CallingConvention(str, enum.Enum):
     """The model's calling convention; the values are those of ``--pattern``."""
 
     NEIGHBOURS = "neighbours"
@@ -47,10 +47,10 @@ class Pattern(str, enum.Enum):
 
 #: The settings that may follow the values, and the calling conventions that they are for.
 _SETTINGS = {
-    "edge_receiver_row": (Pattern.GRAPH,),
-    "drop_unused_particles": (Pattern.GRAPH,),
-    "precision": tuple(Pattern),
-    "atomic_numbers": (Pattern.NEIGHBOURS, Pattern.GRAPH),
+    "edge_receiver_row": (CallingConvention.GRAPH,),
+    "drop_unused_particles": (CallingConvention.GRAPH,),
+    "precision": tuple(CallingConvention),
+    "atomic_numbers": (CallingConvention.NEIGHBOURS, CallingConvention.GRAPH),
 }
 
 #: The values of the setting ``precision``.
@@ -91,7 +91,7 @@ class Parameters:
     """
 
     elements: tuple[str, ...]
-    pattern: Pattern
+    pattern: CallingConvention
     cutoff: float
     model_file: str
     returns_forces: bool = False
@@ -111,7 +111,7 @@ class Parameters:
         """The contents of the file."""
         cutoff = [repr(self.cutoff)]
         title = "Cutoff (angstrom)"
-        if self.pattern is Pattern.GRAPH:
+        if self.pattern is CallingConvention.GRAPH:
             cutoff.append(str(self.n_layers))
             title += ", number of graph layers"
         # The original driver expects elements and layers on the line right after the number before
@@ -180,13 +180,13 @@ def parse(text: str, path: Path) -> Parameters:
     if len(elements) > count:
         lines.reject(f"{count} element(s) announced, {len(elements)} named")
     word = lines.next("the preprocessing")
-    patterns = {pattern.preprocessing.lower(): pattern for pattern in Pattern}
+    patterns = {pattern.preprocessing.lower(): pattern for pattern in CallingConvention}
     pattern = patterns.get(word.lower())
     if pattern is None:
         lines.reject(f"the preprocessing has to be None, Descriptor or Graph, not '{word}'")
     cutoff = lines.length("the cutoff")
     n_layers = 1
-    if pattern is Pattern.GRAPH:
+    if pattern is CallingConvention.GRAPH:
         n_layers = lines.whole_number("the number of graph layers", most=1000)
     parameters = Parameters(
         elements=tuple(elements),

@@ -13,7 +13,7 @@ from torchml_installer.errors import (
     UnsoundModelError,
 )
 from torchml_installer.models import engine, parameter_file
-from torchml_installer.models.parameter_file import Parameters, Pattern
+from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.models.verify import Check
 from torchml_installer.support import console
 
@@ -32,7 +32,7 @@ class Trial:
 def skipped(parameters: Parameters, reason: str) -> Trial:
     """Of a model that is not tried; says so."""
     text = f"The model was not checked: {reason}"
-    if parameters.atomic_numbers is None and parameters.pattern is not Pattern.DESCRIPTOR:
+    if parameters.atomic_numbers is None and parameters.pattern is not CallingConvention.DESCRIPTOR:
         text += (
             " The package does not say which species codes the model wants, so that "
             "KIM_MODEL_ELEMENTS_MAP decides where it runs; --atomic-numbers or --species-codes "
