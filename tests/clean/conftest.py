@@ -9,7 +9,7 @@ import pytest
 
 from tests.clean.machines import ENVIRONMENT, CleanMachine, Outcome, machine, seed
 from tests.installer.driver_machine import DriverMachine
-from tests.installer.made_up import Machine
+from tests.installer.synthetic_machines import Machine
 
 
 @pytest.fixture(scope="session")

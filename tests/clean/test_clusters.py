@@ -13,7 +13,7 @@ from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, HOME, REPOSITORY, USER, CleanMachine, machine
 from tests.clean.no_locks import ARCHITECTURES
 from tests.installer.driver_machine import DEFAULT
-from tests.installer.made_up import make_kim, make_program, make_torch
+from tests.installer.synthetic_machines import make_kim, make_program, make_torch
 
 
 @pytest.mark.skipif(platform.machine() not in ARCHITECTURES, reason="knows no number of flock here")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, CleanMachine
-from tests.installer.made_up import make_torch, make_torchscript, make_wheel, write
+from tests.installer.synthetic_machines import make_torch, make_torchscript, make_wheel, write
 from torchml_installer import errors
 from torchml_installer.models.pack import PackOptions, pack
 from torchml_installer.support import disk

@@ -21,7 +21,7 @@ import pytest
 from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, CleanMachine
 from tests.installer.driver_machine import DEFAULT
-from tests.installer.made_up import make_torch, make_wheel
+from tests.installer.synthetic_machines import make_torch, make_wheel
 from torchml_installer.errors import InterruptedByUserError
 
 #: SIGINT and SIGHUP end in the same function as SIGTERM.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.clean.conftest import DriverRuns
 from tests.clean.test_interruptions import WISHES, end_at, start
-from tests.installer.made_up import make_torchscript
+from tests.installer.synthetic_machines import make_torchscript
 from torchml_installer.errors import InterruptedByUserError, OutputExistsError
 from torchml_installer.models.pack import PackOptions, pack
 from torchml_installer.support.kim_items import put_in_place

@@ -16,7 +16,7 @@ import pytest
 from tests.clean.conftest import DriverRuns
 from tests.clean.machines import ENVIRONMENT, HOME, USER, CleanMachine, Outcome, machine
 from tests.installer.driver_machine import DEFAULT
-from tests.installer.made_up import make_program, make_wheel, write
+from tests.installer.synthetic_machines import make_program, make_wheel, write
 from torchml_installer.errors import PythonModuleError
 
 #: What `driver` adds to the stand-in for its Python module.

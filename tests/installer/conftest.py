@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import REPOSITORY, Machine
 from tests.installer.saved_models import written_by_torch
+from tests.installer.synthetic_machines import REPOSITORY, Machine
 from torchml_installer.errors import PythonModuleError
 
 
@@ -45,7 +45,7 @@ def own_temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _without_the_python_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made-up models cannot be evaluated, and packing asks for that only where the module is."""
+    """Synthetic models cannot be evaluated, and packing asks for that only where the module is."""
 
     def absent(*_arguments: object, **_options: object) -> object:
         raise PythonModuleError("The driver's Python module is not installed.", "Install it.")

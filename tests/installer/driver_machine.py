@@ -1,8 +1,8 @@
-"""A made-up machine with a torch, a KIM-API, and a stand-in for the driver's sources."""
+"""A synthetic machine with a torch, a KIM-API, and a stand-in for the driver's sources."""
 
 from __future__ import annotations
 
-from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_torch, write
+from tests.installer.synthetic_machines import ODD_NAME, Machine, make_kim, make_torch, write
 
 DEFAULT = "TorchML__MD_173118614730_001"
 
@@ -30,7 +30,7 @@ endforeach()
 
 
 class DriverMachine(Machine):
-    """A machine with a made-up torch and KIM-API, and the stand-in for the driver's sources."""
+    """A machine with a synthetic torch and KIM-API, and the stand-in for the driver's sources."""
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine.folder, machine.environment)

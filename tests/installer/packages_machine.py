@@ -1,11 +1,11 @@
-"""A made-up machine whose package managers are stand-ins, which note how they were called."""
+"""A synthetic machine whose package managers are stand-ins, which note how they were called."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_torch, write
+from tests.installer.synthetic_machines import ODD_NAME, Machine, make_kim, make_torch, write
 
 INSTALLS_XXD = 'printf "#!/bin/sh\\n" > "{programs}/xxd"; /bin/chmod +x "{programs}/xxd"'
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, make_kim, write
+from tests.installer.synthetic_machines import ODD_NAME, make_kim, write
 from torchml_installer.errors import CollectionNotWritableError, CollectionUnsetError
 from torchml_installer.support.kim_items import (
     Collection,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.installer.made_up import Machine, write
+from tests.installer.synthetic_machines import Machine, write
 from torchml_installer.support import receipts
 
 #: By shell: how it completes a line that is sourced after the script.

@@ -19,7 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, Machine, Outcome, make_kim, make_torch, write
+from tests.installer.synthetic_machines import (
+    ODD_NAME,
+    Machine,
+    Outcome,
+    make_kim,
+    make_torch,
+    write,
+)
 from tests.support import KEPT, ROOT
 from tests.versions.toolchains import active_torch
 from torchml_installer.detect.known_extensions import EXTENSIONS
@@ -58,7 +65,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class DepsMachine(Machine):
-    """A machine with a made-up torch, and the stand-in's archive in ``archives``."""
+    """A machine with a synthetic torch, and the stand-in's archive in ``archives``."""
 
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine.folder, machine.environment)

@@ -25,7 +25,8 @@ import pytest
 from uv import find_uv_bin
 
 from tests.clean.machines import seed
-from tests.installer.made_up import (
+from tests.installer.packages_machine import INSTALLS_XXD, PackagesMachine
+from tests.installer.synthetic_machines import (
     ODD_NAME,
     OLD_ABI,
     REPOSITORY,
@@ -35,7 +36,6 @@ from tests.installer.made_up import (
     make_wheel,
     write,
 )
-from tests.installer.packages_machine import INSTALLS_XXD, PackagesMachine
 from torchml_installer.deps import packages, providers
 from torchml_installer.deps.needs import NEEDS
 from torchml_installer.deps.record import DepsOptions

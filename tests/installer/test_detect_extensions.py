@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.compiled import compiled, needs_compiler
-from tests.installer.made_up import ODD_NAME, make_torch, write
+from tests.installer.synthetic_machines import ODD_NAME, make_torch, write
 from torchml_installer.detect import elf, torch, torch_extension
 from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.record import Finding

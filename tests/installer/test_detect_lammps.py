@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.compiled import compiled, needs_compiler
-from tests.installer.made_up import write
+from tests.installer.synthetic_machines import write
 from torchml_installer.detect import lammps, programs
 from torchml_installer.errors import MissingForQuickstartError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import OLD_ABI, make_kim, make_program, make_torch, write
+from tests.installer.synthetic_machines import OLD_ABI, make_kim, make_program, make_torch, write
 from torchml_installer.detect import (
     accelerators,
     build_tool,

@@ -1,4 +1,4 @@
-"""Compiler, CMake, KIM-API and LAMMPS are found, and judged, on made-up machines."""
+"""Compiler, CMake, KIM-API and LAMMPS are found, and judged, on synthetic machines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, make_kim, make_program, write
+from tests.installer.synthetic_machines import ODD_NAME, make_kim, make_program, write
 from torchml_installer.detect import (
     build_tool,
     cmake,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, OLD_ABI, make_torch, write
+from tests.installer.synthetic_machines import ODD_NAME, OLD_ABI, make_torch, write
 from torchml_installer.detect import torch
 from torchml_installer.errors import (
     IncompleteTorchError,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.clean.machines import seed
 from tests.installer.doctor_output import require_documented
-from tests.installer.made_up import (
+from tests.installer.synthetic_machines import (
     ODD_NAME,
     OLD_ABI,
     REPOSITORY,
@@ -37,7 +37,7 @@ from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 @pytest.fixture
 def complete(machine: Machine) -> Machine:
-    """A made-up machine on which the driver could be built, in folders with odd names."""
+    """A synthetic machine on which the driver could be built, in folders with odd names."""
     odd = machine.folder / ODD_NAME
     programs = odd / "bin"
     make_program(programs / "c++", "c++ (GCC) 12.2.0")

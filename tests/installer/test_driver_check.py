@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.driver_machine import DriverMachine
-from tests.installer.made_up import Machine, make_torchscript, write
+from tests.installer.synthetic_machines import Machine, make_torchscript, write
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, toolchain

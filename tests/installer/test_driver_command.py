@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.driver_machine import DEFAULT, DriverMachine
-from tests.installer.made_up import (
+from tests.installer.synthetic_machines import (
     ODD_NAME,
     OLD_ABI,
     REPOSITORY,

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, Machine, make_kim, make_program, make_torch, write
+from tests.installer.synthetic_machines import (
+    ODD_NAME,
+    Machine,
+    make_kim,
+    make_program,
+    make_torch,
+    write,
+)
 from torchml_installer.environment.formats import FORMATS
 from torchml_installer.errors import NoTorchError, NotPermittedError, OutputExistsError
 

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.installer.made_up import Machine, Outcome, write
+from tests.installer.synthetic_machines import Machine, Outcome, write
 from tests.support import ROOT
 from torchml_installer import errors
 from torchml_installer.deps import conda_conflicts

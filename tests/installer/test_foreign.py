@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import Machine, make_torchscript
+from tests.installer.synthetic_machines import Machine, make_torchscript
 from torchml_installer.errors import (
     ModelFileDamagedError,
     NotTorchScriptError,

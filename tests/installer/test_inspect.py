@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.installer.made_up import Machine, make_torchscript, write
+from tests.installer.synthetic_machines import Machine, make_torchscript, write
 from tests.support import ROOT, install_kim_model
 from tests.support.example_model import REFERENCE_MODEL
 from torchml_installer.errors import (

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, Machine, write
+from tests.installer.synthetic_machines import ODD_NAME, Machine, write
 from torchml_installer.deps.build_libdescriptor import WHEEL
 from torchml_installer.detect import libdescriptor
 from torchml_installer.errors import DownloadFailedError, LibdescriptorUnusableError

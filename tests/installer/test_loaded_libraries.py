@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.compiled import compiled, needs_compiler
-from tests.installer.made_up import make_kim, make_torch, write
+from tests.installer.synthetic_machines import make_kim, make_torch, write
 from torchml_installer import remedies
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, elf, loader, python_packages, toolchain
@@ -33,7 +33,7 @@ def kim_library(folder: Path, number: str) -> Path:
 
 
 class Computer:
-    """Made-up torch, KIM-API, LAMMPS and driver; what doctor recognises of them."""
+    """Synthetic torch, KIM-API, LAMMPS and driver; what doctor recognises of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, Machine, make_torchscript, write
+from tests.installer.synthetic_machines import ODD_NAME, Machine, make_torchscript, write
 from torchml_installer import errors
 from torchml_installer.models.install import Embedding, read_folder
 from torchml_installer.models.pack import PackOptions, pack

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.installer.made_up import (
+from tests.installer.synthetic_machines import (
     NEIGHBOUR_FORWARD,
     ODD_NAME,
     Machine,

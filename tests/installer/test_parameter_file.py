@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import write
+from tests.installer.synthetic_machines import write
 from tests.support import ROOT
 from tests.support.original_parameter_file import OriginalValues, read_as_original
 from tests.support.value_files import BAD_PARAMETERS, GOOD_PARAMETERS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import ODD_NAME, write
+from tests.installer.synthetic_machines import ODD_NAME, write
 from torchml_installer.errors import BuildFailedError, DiskFullError
 from torchml_installer.support.process import (
     end_process_group,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import REPOSITORY, write
+from tests.installer.synthetic_machines import REPOSITORY, write
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, python_packages, toolchain

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from tests.installer.made_up import Machine
 from tests.installer.packages_machine import PackagesMachine
+from tests.installer.synthetic_machines import Machine
 from tests.support.example_model import REFERENCE_MODEL
 from torchml_installer import errors
 from torchml_installer.quickstart import (

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.driver_machine import DEFAULT, DriverMachine
-from tests.installer.made_up import (
+from tests.installer.synthetic_machines import (
     ODD_NAME,
     Machine,
     Outcome,
@@ -58,7 +58,7 @@ def driver(machine: Machine) -> DriverMachine:
 
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: Setter) -> Places:
-    """A made-up torch and KIM-API beside this machine's tools."""
+    """A synthetic torch and KIM-API beside this machine's tools."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("CXXFLAGS", "LDFLAGS"):
         monkeypatch.delenv(name, raising=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import (
+from tests.installer.synthetic_machines import (
     ODD_NAME,
     REPOSITORY,
     Machine,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import (
+from tests.installer.synthetic_machines import (
     ODD_NAME,
     REPOSITORY,
     Outcome,

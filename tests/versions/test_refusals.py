@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import OLD_ABI, make_torch, write
+from tests.installer.synthetic_machines import OLD_ABI, make_torch, write
 from tests.support import ROOT
 from tests.versions.toolchains import active_torch, fetched_cmake, fetched_torch
 from torchml_installer import errors

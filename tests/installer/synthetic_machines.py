@@ -1,4 +1,4 @@
-"""Made-up machines: trees that look like a libtorch or a KIM-API, and programs that are scripts."""
+"""Synthetic machines: trees that look like a libtorch or a KIM-API; programs that are scripts."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ _WITH_PERMISSIONS = ("setpriv", f"--bounding-set={_WITHOUT}", f"--inh-caps={_WIT
 
 @dataclass
 class Machine:
-    """A made-up machine: what is on it, and running the command there."""
+    """A synthetic machine: what is on it, and running the command there."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
