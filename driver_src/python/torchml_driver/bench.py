@@ -3,7 +3,7 @@
     python -m torchml_driver.bench MODEL [--atoms 32,2048 | --structure FILE] [--seconds 2] [--json]
 
 A step is what a simulator's is: neighbour lists with a skin are at hand, positions have moved a
-little since the step before, energy, forces and virial are wanted. Structures are shaken crystals
+little since the step before, energy, forces and virial are wanted. Structures are rattled crystals
 of the model's elements, or a file's that ASE reads; images of their particles are particles, too.
 Threads, device and the like are chosen as for a simulation (OMP_NUM_THREADS,
 KIM_MODEL_EXECUTION_DEVICE).
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from ._core import Error
 from ._requests import RefusedError, is_request, serve
 from .potential import Potential
-from .structures import PARTICLES_PER_CELL, Structure, shaken_crystal
+from .structures import PARTICLES_PER_CELL, Structure, rattled_crystal
 
 #: Å: as much farther than the cutoff as simulators let neighbour lists reach.
 SKIN = 1.0
@@ -76,8 +76,8 @@ class Particles:
 
 
 def crystal(potential: Potential, atoms: int) -> Structure:
-    """A shaken crystal with the number of atoms, nearest to this, that a cube of cells can have."""
-    return shaken_crystal(potential, max(1, round((atoms / PARTICLES_PER_CELL) ** (1 / 3))))
+    """A rattled crystal of a cube of cells, with the number of atoms nearest to this."""
+    return rattled_crystal(potential, max(1, round((atoms / PARTICLES_PER_CELL) ** (1 / 3))))
 
 
 def read(file: Path) -> Structure:

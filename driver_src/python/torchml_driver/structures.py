@@ -31,10 +31,10 @@ class Structure:
     periodic: bool
 
 
-def shaken_crystal(
+def rattled_crystal(
     potential: Potential, repeat: int = 2, periodic: bool = True, seed: int = 1
 ) -> Structure:
-    """A sheared face-centred cubic crystal of ``repeat``³ cells, of all elements at random, shaken.
+    """A sheared face-centred cubic crystal of ``repeat``³ cells, of random elements, rattled.
 
     The same arguments give the same crystal.
     """
@@ -86,7 +86,7 @@ class Cluster:
 
 
 def cluster(potential: Potential, size: int, room: float = 0.0) -> Cluster:
-    """A shaken piece of a face-centred cubic crystal, of which half of the particles contribute.
+    """A rattled piece of a face-centred cubic crystal, of which half of the particles contribute.
 
     room: Å by which no distance between two particles is nearer to the cutoff than, so that none
     crosses it when particles are moved a little. For much room there are fewer particles.

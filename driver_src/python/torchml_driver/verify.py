@@ -33,7 +33,7 @@ from ._core import Error
 from ._requests import is_request, serve
 from .potential import Potential, Result
 from .species_codes import find
-from .structures import Cluster, Floats, Structure, cluster, shaken_crystal
+from .structures import Cluster, Floats, Structure, cluster, rattled_crystal
 
 #: By the bits of the model's floating-point type: the step of finite differences (Å), what they may
 #: be off, and what may differ between two ways to the same number, both relative.
@@ -221,7 +221,7 @@ def _species_codes(potential: Potential) -> tuple[float, float]:
 
 
 def _repeatable(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     energies = [_energy(potential, structure) for _ in range(4)]
     return max(energies) - min(energies), _rounding(potential, energies[0])
 
@@ -229,7 +229,7 @@ def _repeatable(potential: Potential) -> tuple[float, float]:
 def _forces(potential: Potential) -> tuple[float, float]:
     worst, tolerance = 0.0, 0.0
     for periodic in (True, False):
-        structure = shaken_crystal(potential, periodic=periodic)
+        structure = rattled_crystal(potential, periodic=periodic)
         result = _compute(potential, structure)
         assert result.forces is not None
         scale = float(np.abs(result.forces).max())
@@ -251,7 +251,7 @@ def _forces(potential: Potential) -> tuple[float, float]:
 
 
 def _virial(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     result = _compute(potential, structure)
     assert result.virial is not None
     scale = float(np.abs(result.virial).max())
@@ -272,7 +272,7 @@ def _virial(potential: Potential) -> tuple[float, float]:
 
 
 def _particle_energies(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     try:
         result = _compute(potential, structure, forces=False, particle_energies=True)
     except Error:  # a model need not give them
@@ -291,7 +291,7 @@ def _largest_change(
 
 
 def _translation(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     shifts = (np.array([0.3, -1.7, 12.9]), structure.cell[0] - 2 * structure.cell[2])
     moved = (_moved(structure, structure.positions + shift) for shift in shifts)
     return _largest_change(potential, structure, moved)
@@ -299,7 +299,7 @@ def _translation(potential: Potential) -> tuple[float, float]:
 
 def _far_from_origin(potential: Potential) -> tuple[float, float]:
     """Coordinates of 5,000 Å have four digits less than a crystal's own."""
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     forces = _compute(potential, structure).forces
     moved = _moved(structure, structure.positions + np.array([5000.3, -5000.7, 5000.1]))
     others = _compute(potential, moved).forces
@@ -310,7 +310,7 @@ def _far_from_origin(potential: Potential) -> tuple[float, float]:
 
 
 def _rotation(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     random = np.random.default_rng(3)
 
     def turned() -> Iterator[Structure]:
@@ -323,7 +323,7 @@ def _rotation(potential: Potential) -> tuple[float, float]:
 
 
 def _permutation(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     order = np.random.default_rng(4).permutation(len(structure.species))
     shuffled = Structure(
         [structure.species[index] for index in order],
@@ -335,7 +335,7 @@ def _permutation(potential: Potential) -> tuple[float, float]:
 
 
 def _repeated_cell(potential: Potential) -> tuple[float, float]:
-    structure = shaken_crystal(potential)
+    structure = rattled_crystal(potential)
     energy = _energy(potential, structure)
     worst = 0.0
     for axis in range(3):
@@ -348,7 +348,7 @@ def _repeated_cell(potential: Potential) -> tuple[float, float]:
 
 
 def _locality(potential: Potential) -> tuple[float, float]:
-    one, other = (shaken_crystal(potential, periodic=False, seed=seed) for seed in (1, 2))
+    one, other = (rattled_crystal(potential, periodic=False, seed=seed) for seed in (1, 2))
     apart = float(np.ptp(one.positions[:, 0])) + 1.01 * potential.influence_distance
     start = one.positions[:, 0].min() - other.positions[:, 0].min()
     moved = other.positions + np.array([start + apart, 0.0, 0.0])
@@ -526,7 +526,7 @@ def _particles(
 def _empty_region(potential: Potential, bits: int) -> tuple[float, float]:
     """A rank with other ranks' particles only, and one without any."""
     worst = 0.0
-    crystal = shaken_crystal(potential, periodic=False)
+    crystal = rattled_crystal(potential, periodic=False)
     for n in (len(crystal.species), 0):
         with _trying("a region without particles of its own"):
             result = _particles(potential, crystal.species[:n], crystal.positions[:n], [0] * n)
