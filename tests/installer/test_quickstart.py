@@ -114,7 +114,7 @@ def test_on_a_terminal_it_shows_the_commands_and_asks(
                 os.write(ours, f"{answer}\n".encode())
     os.close(ours)
     assert process.wait(timeout=60) != 0
-    assert b"conda" in shown.partition(b"Shall I run that?")[0]
+    assert b"conda" in shown.partition(b"Run these commands?")[0]
     assert ("lammps" in lacking.called()) == (answer == "y")
 
 
