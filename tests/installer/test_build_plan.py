@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.made_up import REPOSITORY, make_kim, make_torch, write
+from tests.installer.synthetic_machines import REPOSITORY, make_kim, make_torch, write
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, toolchain

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clean.machines import seed
-from tests.installer.made_up import ODD_NAME, REPOSITORY, make_torch, write
+from tests.installer.synthetic_machines import ODD_NAME, REPOSITORY, make_torch, write
 from torchml_installer.detect import torch
 
 pytestmark = pytest.mark.skipif(shutil.which("cmake") is None, reason="needs CMake")

@@ -74,12 +74,12 @@ def test_the_variable_decides_for_packages_that_do_not_say(
 def test_a_variable_that_means_no_is_taken_so_with_a_warning(
     value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The original driver takes any value for yes."""
+    """The original driver takes any value as yes."""
     monkeypatch.setenv(VARIABLE, value)
     assert energy_of_two_silicon_atoms(UNRECORDED) == 2.0
     warning = log(tmp_path, "warning")
     assert f"{VARIABLE} is '{value}'" in warning
-    assert "any value for yes" in warning
+    assert "any value as yes" in warning
 
 
 @pytest.mark.usefixtures("in_collection")

@@ -26,7 +26,7 @@ std::string SpeciesCodes::doubt() const {
         case Source::caller:
             return std::string(" The species codes are ") +
                    (atomic_numbers ? "atomic numbers" : "0, 1, ...") +
-                   ", as the caller's atomic_numbers asks: does the model expect the others?";
+                   ", as the caller asked with atomic_numbers: does the model expect the others?";
         case Source::environment:
             return std::string(" The species codes are ") +
                    (atomic_numbers ? "atomic numbers, since the environment variable "
