@@ -72,15 +72,15 @@ Capsules capsules_of(const std::vector<at::Tensor>& tensors) {
 }
 
 Parameters parameters_of(const std::string& pattern, double cutoff, int n_layers) {
-    static const std::map<std::string, Preprocessing> known = {{"neighbours", Preprocessing::none},
-                                                               {"graph", Preprocessing::graph}};
+    static const std::map<std::string, CallingConvention> known = {
+        {"neighbours", CallingConvention::neighbours}, {"graph", CallingConvention::graph}};
     const auto found = known.find(pattern);
     if (found == known.end()) {
         fail("there are inputs of the patterns 'neighbours' and 'graph', not '", pattern, "'.");
     }
     if (n_layers < 1) fail("a model has at least one layer, not ", n_layers, ".");
     Parameters parameters;
-    parameters.preprocessing = found->second;
+    parameters.convention = found->second;
     parameters.cutoff = cutoff;
     parameters.n_layers = n_layers;
     return parameters;

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support import KEPT, ROOT, torchml_install
+from tests.support.keeping import taken_alone
 
 _PLACE = Path(sys.prefix) if os.access(sys.prefix, os.W_OK) else KEPT
 _STAMP = _PLACE / "torchml-tests.stamp"
@@ -35,7 +36,7 @@ def install_driver(env: Mapping[str, str], work: Path) -> None:
         _PLACE.mkdir(parents=True, exist_ok=True)
         _lock = (_PLACE / "torchml-tests.lock").open("a")
     command = ("driver", "--collection", "environment")
-    alone = _taken(_lock)
+    alone = taken_alone(_lock)
     whole = False
     while True:
         if alone:
@@ -46,8 +47,7 @@ def install_driver(env: Mapping[str, str], work: Path) -> None:
         fcntl.flock(_lock, fcntl.LOCK_SH)
         if _is_right():
             break
-        fcntl.flock(_lock, fcntl.LOCK_EX)
-        alone = True
+        alone = taken_alone(_lock)
     if not whole:
         torchml_install(*command, "--no-python", env=env, cwd=work)
 
@@ -65,14 +65,6 @@ def replacing() -> Iterator[None]:
         _STAMP.write_text(_state())
     finally:
         fcntl.flock(_lock, fcntl.LOCK_SH)
-
-
-def _taken(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_right() -> bool:

@@ -12,6 +12,7 @@ import fcntl
 import glob
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -80,12 +81,27 @@ def in_use(place: Path, is_right: Callable[[], bool], make: Callable[[], None]) 
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = _HELD[place] = lock_of(place).open("a")
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    while not is_right():
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_right():
-            make()
-        fcntl.flock(lock, fcntl.LOCK_SH)  # another process may come in between
+    while True:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if is_right():
+            return
+        if taken_alone(lock):
+            make()  # another process may come in before it is shared
+
+
+def taken_alone(lock: IO[str]) -> bool:
+    """Whether this process has a lock for itself now; if not, it has let go of it, for a moment.
+
+    Waiting for it would never end where those who have it meanwhile made what this one needs, and
+    keep it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        time.sleep(0.1)
+        return False
+    return True
 
 
 def alone_until_the_end(place: Path) -> None:
