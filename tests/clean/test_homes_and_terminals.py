@@ -145,7 +145,7 @@ def test_on_a_narrow_terminal_everything_is_still_there(
     words = re.sub(r"\s+", " ", text)
     for command in COMMAND.findall(wide.out):
         assert command in words
-    problems, absent = text.split("Not installed, and not needed to build the\ndriver:\n")
+    problems, absent = text.split("Not installed, and not needed to build\nthe driver:\n")
     for title in ("libtorch: PROBLEM", "KIM-API: PROBLEM"):
         assert title in problems
     assert "\n  LAMMPS with KIM:" in absent
@@ -171,11 +171,11 @@ def test_a_wide_terminal_gets_a_table(bare: CleanMachine, width: int) -> None:
     assert not re.search(r"\x1b\[[\d;]*3\d", without)
     text = re.sub(r"\x1b\[[\d;]*m", "", without)
     between = r",\s" if width == 80 else r"\s\s+"
-    assert re.search(rf"looked for\s+state\s+version{between}where", text)
+    assert re.search(rf"searched for\s+state\s+version{between}where", text)
     table, absent, *_ = text.split("\n\n")
     assert max(map(len, table.splitlines())) <= width
     assert absent.startswith("Not installed, and not needed to build the driver:\n")
-    assert "\n  NVIDIA driver: Only for models on NVIDIA GPUs;" in absent
+    assert "\n  NVIDIA driver: Only needed to run models on NVIDIA GPUs;" in absent
     assert "NVIDIA" not in table
 
 

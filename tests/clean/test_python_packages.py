@@ -243,6 +243,6 @@ class TestReceipts:
         self.pip(venv, "install", "--upgrade", "vesin")
         outcome = self.install(venv, "uninstall", "--all")
         assert outcome.code == 0, outcome.err
-        assert "vesin stays: it is 1.0 by now, and 0.9 was installed" in outcome.err
+        assert "vesin stays: it is version 1.0 by now; 0.9 was installed" in outcome.err
         assert "helper stays: it is needed by later" in outcome.err
         assert {"helper", "later", "vesin"} <= set(self.pip(venv, "list").split())

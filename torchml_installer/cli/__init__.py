@@ -58,7 +58,7 @@ def cli() -> None:
     ASE and every other simulator that supports the KIM-API.
 
     \b
-    Example: check what is missing on this machine
+    Example: see what is missing here
       torchml-install doctor
     """
 
