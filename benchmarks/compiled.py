@@ -1,8 +1,10 @@
 """Compiled models (.pt2) beside the same models in TorchScript: a whole evaluation by the driver.
 
 Energy, forces and virial from particles and neighbour lists, as simulators hand them over; silicon,
-one thread, the two in turns in one process. The driver's Python module has to be installed
-(torchml-install driver).
+in turns in one process. What a model's partition gains is shown step by step: compiled in one
+piece, as AOTInductor does it ("whole"), in parts that work on blocks of rows ("blocks"), and
+without the zero rows of the outer rings of staged graphs, too ("rings", which `model compile`
+does). The driver's Python module has to be installed (torchml-install driver).
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-os.environ["OMP_NUM_THREADS"] = "1"
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,65 +72,85 @@ def made(case: Case) -> torch.nn.Module:
     return model
 
 
-def packed(case: Case, folder: Path) -> tuple[Path, Path]:
-    """Portable-model folders: with TorchScript, and compiled; with the same weights."""
+#: Of a compiled model, as `model compile --partition` takes them.
+PARTITIONS = ("whole", "blocks", "rings")
+
+
+def packed(case: Case, folder: Path) -> dict[str, Path]:
+    """Portable-model folders: with TorchScript, and compiled in each way; with the same weights."""
     file, name = case.source.split(":")
     path = EXAMPLES / file
     model = made(case)
     torch.jit.script(model).save(str(folder / "model.pt"))
     kind = ["--elements", "Si", "--cutoff", str(case.cutoff), *case.options]
-    words = ["compile", f"{path}:{name}", "--output", "model.pt2", *kind]
+    words = ["compile", f"{path}:{name}", *kind]
     if model.state_dict():
         torch.save(model.state_dict(), folder / "weights.pt")
         words += ["--weights", "weights.pt"]
     if case.arguments:
         words += ["--arguments", json.dumps(case.arguments)]
-    command(folder, *words)
-    for suffix in ("pt", "pt2"):
-        command(folder, "pack", f"model.{suffix}", *kind, "--name", f"Model_{suffix}")
-    return folder / "Model_pt", folder / "Model_pt2"
+    for partition in PARTITIONS:
+        command(folder, *words, "--output", f"{partition}.pt2", "--partition", partition)
+    files = {"TorchScript": "model.pt"} | {one: f"{one}.pt2" for one in PARTITIONS}
+    for way, file in files.items():
+        command(folder, "pack", file, *kind, "--name", f"Model_{way}")
+    return {way: folder / f"Model_{way}" for way in files}
 
 
-def lines(seconds: float, sizes: tuple[int, ...]) -> Iterator[str]:
+def lines(seconds: float, sizes: tuple[int, ...], threads: tuple[int, ...]) -> Iterator[str]:
     from torchml_driver import Potential
     from torchml_driver.bench import spell_out
     from torchml_driver.structures import Structure
 
     yield "# Compiled models"
     yield ""
-    yield "Energy, forces and virial by the driver, one thread; the best of steps in turns."
+    yield "Energy, forces and virial by the driver; the best of steps in turns, in ms. Compiled in"
+    yield "one piece (whole), in parts (blocks), and without the zero rows of outer rings, too (rings)."
     yield "Written by `python benchmarks/compiled.py --output benchmarks/COMPILED.md`."
     yield ""
     yield machine()
     yield ""
-    yield "| model | atoms | with images | TorchScript, ms | compiled, ms | ratio |"
-    yield "|---|---|---|---|---|---|"
+    yield (
+        "| model | threads | atoms | with images | TorchScript | whole | blocks | rings "
+        "| TorchScript/rings | whole/rings |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
-            slow, fast = (Potential(model) for model in packed(case, Path(folder)))
-        for cells in sizes:
-            atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
-            atoms.rattle(0.05, seed=1)
-            structure = Structure(["Si"] * len(atoms), atoms.positions, atoms.cell.array, True)
-            particles = spell_out(slow, structure)
-            arrays = (particles.contributing, particles.n_neigh, particles.nlist)
-            best = {slow: np.inf, fast: np.inf}
-            energies = {}
-            begin = time.perf_counter()
-            while time.perf_counter() - begin < seconds:
-                for potential in best:
-                    start = time.perf_counter()
-                    result = potential.compute_particles(
-                        particles.codes, particles.positions, *arrays
+            models = packed(case, Path(folder))
+            for n_threads in threads:
+                os.environ["KIM_MODEL_NUM_THREADS"] = str(n_threads)
+                ways = {way: Potential(model) for way, model in models.items()}
+                for cells in sizes:
+                    atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
+                    atoms.rattle(0.05, seed=1)
+                    structure = Structure(
+                        ["Si"] * len(atoms), atoms.positions, atoms.cell.array, True
                     )
-                    best[potential] = min(best[potential], time.perf_counter() - start)
-                    energies[potential] = result.energy
-            assert np.isclose(energies[slow], energies[fast], rtol=1e-10, atol=0)
-            yield (
-                f"| {case.label} | {len(atoms)} | {len(particles.codes)} "
-                f"| {1e3 * best[slow]:.2f} | {1e3 * best[fast]:.2f} "
-                f"| {best[slow] / best[fast]:.2f} |"
-            )
+                    particles = spell_out(ways["TorchScript"], structure)
+                    best = fastest(ways, particles, seconds)
+                    times = " | ".join(f"{1e3 * time:.2f}" for time in best.values())
+                    yield (
+                        f"| {case.label} | {n_threads} | {len(atoms)} | {len(particles.codes)} "
+                        f"| {times} | {best['TorchScript'] / best['rings']:.2f} "
+                        f"| {best['whole'] / best['rings']:.2f} |"
+                    )
+
+
+def fastest(ways: dict[str, Any], particles: Any, seconds: float) -> dict[str, float]:
+    """The shortest step of each potential, s; all compute the same in turns for ``seconds``."""
+    arrays = (particles.contributing, particles.n_neigh, particles.nlist)
+    best = dict.fromkeys(ways, np.inf)
+    energies = {}
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        for way, potential in ways.items():
+            start = time.perf_counter()
+            result = potential.compute_particles(particles.codes, particles.positions, *arrays)
+            best[way] = min(best[way], time.perf_counter() - start)
+            energies[way] = result.energy
+    assert np.allclose(list(energies.values()), energies["rings"], rtol=1e-10, atol=0)
+    return best
 
 
 def main() -> None:
@@ -138,10 +159,13 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each size")
+    parser.add_argument("--threads", default="1,2", help="how many the models may use")
     parser.add_argument("--cells", default="2,4", help="edges of the systems, in unit cells")
     options = parser.parse_args()
-    sizes = tuple(int(word) for word in options.cells.split(","))
-    print_table(lines(options.seconds, sizes), options.output)
+    sizes, threads = (
+        tuple(int(word) for word in words.split(",")) for words in (options.cells, options.threads)
+    )
+    print_table(lines(options.seconds, sizes, threads), options.output)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,10 @@ def model_pack(
 )
 @cxx_option
 @click.option("--no-energy-only", is_flag=True, help="Smaller file, without fast energies alone.")
+# For benchmarks/compiled.py, and for whoever suspects the partitioner.
+@click.option(
+    "--partition", type=click.Choice(["whole", "blocks", "rings"]), default="rings", hidden=True
+)
 @click.option("--output", type=FOLDER, metavar="FILE.pt2", help="File to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @json_option
@@ -171,6 +175,7 @@ def model_compile(
     cpu: str | None,
     cxx: str | None,
     no_energy_only: bool,
+    partition: str,
     output: Path | None,
     force: bool,
     as_json: bool,
@@ -212,6 +217,7 @@ def model_compile(
             cpu=cpu,
             cxx=cxx,
             energy_only=not no_energy_only,
+            partition=partition,
             force=force,
             verbose=verbose,
         )

@@ -59,6 +59,10 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
     "differ": CompiledModelDiffersError,
 }
 
+#: In one piece; in parts that take blocks of rows; and without the zero rows of the outer rings of
+#: staged graphs, too.
+PARTITIONS = ("whole", "blocks", "rings")
+
 
 @dataclass(frozen=True)
 class CompileOptions:
@@ -68,7 +72,8 @@ class CompileOptions:
     arguments: of the constructor.
     elements, cutoff (Å): the systems on which results are compared are made of them.
     width: of a descriptor. cpu: the instruction set, None: chosen by this machine.
-    energy_only: with a second entry for energies without gradient. output: the file.
+    energy_only: with a second entry for energies without gradient. partition: how the model is
+    divided, of PARTITIONS. output: the file.
     """
 
     source: str
@@ -86,6 +91,7 @@ class CompileOptions:
     cpu: str | None = None
     cxx: str | None = None
     energy_only: bool = True
+    partition: str = "rings"
     force: bool = False
     verbose: bool = False
 
@@ -224,6 +230,7 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
         "cpu": options.cpu,
         "returns_forces": options.returns_forces,
         "energy_only": options.energy_only,
+        "partition": options.partition,
         "output": str(work / "model.pt2"),
     }
     _require_torch()

@@ -59,15 +59,18 @@ class Blocks:
     places: dict[Any, tuple[int, int]]
 
 
-def divided(program: Any, called: Convention, entry: str) -> Blocks | None:
+def divided(program: Any, called: Convention, entry: str, *, rings: bool = True) -> Blocks | None:
     """The parts of an exported program; None if no part of it would work on blocks of rows.
+
+    rings: leave out the last rows of tensors where they are known to be zero, as they are for the
+    outer rings of staged graphs.
 
     program: torch.export.ExportedProgram of plain operations, sizes dynamic as ``called`` says.
     """
     graph_module = trace.module_of(program.run_decompositions({}))
     products.transpose_constants(graph_module)
     try:
-        return _Divider(graph_module, called, entry).divide()
+        return _Divider(graph_module, called, entry, rings).divide()
     except NotDivisibleError:
         return None
 
@@ -132,6 +135,7 @@ class _Divider:
     module: GraphModule
     called: Convention
     entry: str
+    rings: bool
     groups: dict[Node, Any] = field(default_factory=dict)  # a symbol, or None: all rows at once
     sums: dict[Node, _Rows] = field(default_factory=dict)
     levels: dict[Node, int] = field(default_factory=dict)  # counted from the end
@@ -377,7 +381,8 @@ class _Divider:
             drafts[place].add_outputs([n for n in dict.fromkeys(wanted[place]) if n not in sums])
             for node in drafts[place].needed():
                 wanted[where[node]].append(node)  # of an earlier part, which comes later here
-        self._find_tails()
+        if self.rings:
+            self._find_tails()
         steps: list[Select | Zeros | Part] = []
         code: dict[str, GraphModule] = {}
         given: set[Node] = set()

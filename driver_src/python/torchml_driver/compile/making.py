@@ -134,7 +134,10 @@ def _package(
         program = trace.export(function, model.called, model.maker.example())
         # On a GPU, blocks would only be too small; energies alone are rarely wanted.
         worthwhile = request.device == "cpu" and name != "energies"
-        divided = blocks.divided(program, model.called, name) if worthwhile else None
+        divided = None
+        if worthwhile and request.partition != "whole":
+            rings = request.partition == "rings"
+            divided = blocks.divided(program, model.called, name, rings=rings)
         if divided is not None:
             plans[name] = divided.plan
             for part, exported in blocks.exported(divided, model.called, model.maker.example()):

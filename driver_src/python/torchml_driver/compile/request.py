@@ -16,7 +16,8 @@ class Request:
     file of a state dict. pattern: neighbours, descriptor or graph, with so many layers, or
     descriptors of that width. cutoff (Å), codes (of the species): of the systems on which results
     are compared; atomic_numbers: that the codes are that. device: cpu or cuda; cpu: the instruction
-    set. energy_only: with an entry for energies without a gradient. output: the package.
+    set. energy_only: with an entry for energies without a gradient. partition: "whole", in "blocks"
+    of rows, or that without the rings' zero rows ("rings"). output: the package.
     """
 
     source: str
@@ -32,6 +33,7 @@ class Request:
     cpu: str | None
     returns_forces: bool
     energy_only: bool
+    partition: str
     output: Path
 
     @classmethod
