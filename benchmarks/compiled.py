@@ -104,11 +104,11 @@ def lines(seconds: float, sizes: tuple[int, ...], threads: tuple[int, ...]) -> I
 
     yield "# Compiled models"
     yield ""
-    yield "Energy, forces and virial by the driver; the best of steps in turns, in ms. Compiled in"
-    yield "one piece (whole), in parts (blocks), and without the zero rows of outer rings, too (rings)."
+    yield "Energy, forces and virial by the driver; the best of steps in turns, in ms."
+    yield "Compiled in one piece (whole), in parts (blocks), and without zero rows, too (rings)."
     yield "Written by `python benchmarks/compiled.py --output benchmarks/COMPILED.md`."
     yield ""
-    yield machine()
+    yield machine("one or two used")
     yield ""
     yield (
         "| model | threads | atoms | with images | TorchScript | whole | blocks | rings "

@@ -106,7 +106,7 @@ def test_normalisation_that_changes_nothing_may_be_written_in_many_ways(
     [
         ("cos\n", "exp\n", r"line 1: the cutoff type has to be cos, not 'exp'"),
         ("1\nSi", "one\nSi", r"line 2: the number of species .* not 'one'"),
-        ("Si Si 4.0", "Si Si", r"line 3: expected a pair of species and its cutoff .* not 'Si Si'"),
+        ("Si Si 4.0", "Si Si", r"line 3: expected a pair of species and its cutoff, not 'Si Si'"),
         ("Si Si 4.0", "Si Si -4", r"line 3: a cutoff .* positive, not -4"),
         ("Si Si 4.0", "Si Si nan", r"line 3: a cutoff .* number, not 'nan'"),
         ("Si Si 4.0", "Ge Ge 4.0", r"line 3: 'Ge' is not one of the model's elements \(Si\)"),
