@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -33,7 +35,11 @@ class CodeFile {
     bool holds(const EntryFile& library) const {
         if (library.size != size_ || size_ == 0) return false;
         void* contents = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_, 0);
-        if (contents == MAP_FAILED) return false;
+        if (contents == MAP_FAILED) {
+            // Without the comparison the code would be mapped once more, and stay.
+            if (errno == ENOMEM) throw std::bad_alloc();
+            return false;
+        }
         const bool same = std::memcmp(contents, library.data.get(), size_) == 0;
         munmap(contents, size_);
         return same;
