@@ -53,6 +53,7 @@ def test_version_and_dependencies_are_those_of_the_drivers_project() -> None:
 def built(tmp_path: Path) -> CMakeProject:
     """A project with a library, a module of it and something that is no part of the module, all
     compiled as ``driver`` compiles its own."""
+    pytest.importorskip("scikit_build_core", reason="it makes the wheel")
     folder = tmp_path / "a folder"  # ninja compiles anew in folders of stranger names
     source = folder / "source"
     write(source / "pyproject.toml", PROJECT)
@@ -150,7 +151,8 @@ def test_a_pybind11_that_is_too_old_is_named_before_anything_is_compiled(
 ) -> None:
     """Debian's, in a virtual environment that sees the system's packages."""
     monkeypatch.setattr(sys, "prefix", "/some/environment")
-    for name, version in (("pybind11", "2.10.3"), ("numpy", "2.0.0")):
+    backend = ("scikit_build_core", python_module.BACKEND_LEAST)
+    for name, version in (("pybind11", "2.10.3"), ("numpy", "2.0.0"), backend):
         write(tmp_path / name / "__init__.py")
         write(tmp_path / f"{name}-{version}.dist-info/METADATA", f"Version: {version}\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
@@ -169,8 +171,9 @@ def test_a_scikit_build_core_that_is_too_old_is_named_before_anything_is_compile
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "prefix", "/some/environment")
-    write(tmp_path / "scikit_build_core/__init__.py")
-    write(tmp_path / "scikit_build_core-0.5.1.dist-info/METADATA", "Version: 0.5.1\n")
+    for name, version in (("scikit_build_core", "0.5.1"), ("pybind11", "99.0")):
+        write(tmp_path / name / "__init__.py")
+        write(tmp_path / f"{name}-{version}.dist-info/METADATA", f"Version: {version}\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     importlib.invalidate_caches()
     obstacle = python_module.obstacle()
