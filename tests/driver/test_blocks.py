@@ -118,7 +118,7 @@ def run(
     return package.run_plan(found.plan, code, called, inputs, block or package.WHOLE)
 
 
-def divided(model: torch.nn.Module) -> tuple[Callable[..., Any], Any]:
+def divided(model: torch.nn.Module, **options: bool) -> tuple[Callable[..., Any], Any]:
     """What the model computes, and the same in parts: energies and the gradient."""
     from torchml_driver.compile import blocks, trace
 
@@ -128,7 +128,7 @@ def divided(model: torch.nn.Module) -> tuple[Callable[..., Any], Any]:
         torch.nn.init.normal_(parameter).requires_grad_(False)
     function = trace.functions(model, called, False)["energies_and_gradient"]
     program = trace.export(function, called, maker().example())
-    found = blocks.divided(program, called, "entry")
+    found = blocks.divided(program, called, "entry", **options)
     assert found is not None
     return function, found
 
@@ -189,6 +189,12 @@ def test_outer_particles_take_part_in_outer_layers_only() -> None:
     rows = rows_computed(found, inputs)
     # What the outer layer, the inner one and the energies need; the gradients in between.
     assert rows == [outer, inner, own, inner, own]
+
+
+def test_all_particles_take_part_where_rings_are_not_told_apart() -> None:
+    _, found = divided(Network(), rings=False)
+    (inputs,) = (inputs for words, inputs in maker().systems() if words.startswith("48"))
+    assert set(rows_computed(found, inputs)) == {inputs[0].size(0)}
 
 
 @pytest.mark.parametrize("name", ["index_add", "index_put", "sums onto a tensor"])

@@ -59,10 +59,6 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
     "differ": CompiledModelDiffersError,
 }
 
-#: In one piece; in parts that take blocks of rows; and without the zero rows of the outer rings of
-#: staged graphs, too.
-PARTITIONS = ("whole", "blocks", "rings")
-
 
 @dataclass(frozen=True)
 class CompileOptions:
@@ -72,8 +68,8 @@ class CompileOptions:
     arguments: of the constructor.
     elements, cutoff (Å): the systems on which results are compared are made of them.
     width: of a descriptor. cpu: the instruction set, None: chosen by this machine.
-    energy_only: with a second entry for energies without gradient. partition: how the model is
-    divided, of PARTITIONS. output: the file.
+    energy_only: with a second entry for energies without gradient. partition: "whole", in parts
+    that take "blocks" of rows, or that without the zero rows of outer "rings". output: the file.
     """
 
     source: str

@@ -62,8 +62,8 @@ class Blocks:
 def divided(program: Any, called: Convention, entry: str, *, rings: bool = True) -> Blocks | None:
     """The parts of an exported program; None if no part of it would work on blocks of rows.
 
-    rings: leave out the last rows of tensors where they are known to be zero, as they are for the
-    outer rings of staged graphs.
+    rings: leave out the last rows of tensors where they are known to be zero, or nothing reads
+    them, as with the outer rings of staged graphs.
 
     program: torch.export.ExportedProgram of plain operations, sizes dynamic as ``called`` says.
     """
@@ -539,7 +539,7 @@ class _Draft:
         number = self.divider.number(node)
         if self.taken.get(node, False):
             return Input(number, split=True)
-        if self.group is None:
+        if self.group is None or not self.divider.rings:
             return Input(number)
         indices = tails.read_by_index(writer.made[node])
         if indices is None:
