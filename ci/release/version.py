@@ -40,6 +40,7 @@ PLACES = (
     Place(SOURCE),
     Place("torchml_installer/__init__.py", r'^(__version__ = ")([^"]+)'),
     Place("driver_src/pyproject.toml"),
+    Place("CITATION.cff", r"^(version: )(\S+)"),
     Place("recipes/torchml-installer/recipe.yaml", _RECIPE),
     Place("recipes/torchml-driver/recipe.yaml", _RECIPE),
     Place("recipes/torchml-example-models/recipe.yaml", _RECIPE),
