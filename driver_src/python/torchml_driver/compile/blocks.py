@@ -5,20 +5,7 @@ part; sums of rows into particles end it, and so does whatever needs all rows. A
 as it can, so that as much as possible happens while a block is in the cache. A later part computes
 again what is cheap, and reads from memory what is not (the results of matrix products).
 
-One layer of message passing as the model has it; every arrow is a tensor of all particles or of all
-edges:
-
-    particles   h ──► mix             ┌──► add h ──► tanh ──► h'
-                       │              │
-                senders' rows    sum into receivers
-                       ▼              │
-    edges       r ──► filter ──► multiply
-
-The same in parts:
-
-    part 0, blocks of particles   h ──► mix
-    part 1, blocks of edges       r, senders' rows of mix(h) ──► filter ──► multiply, added to S
-    part 2, blocks of particles   h, S ──► add ──► tanh ──► h'
+docs/inside/compiled-models.md has a picture of one layer of message passing, whole and in parts.
 
 Between two ends of a part, tensors of edges exist for one block only: some thousand rows, which a
 core's cache holds, instead of all of them, which go to memory and back between any two loops.
