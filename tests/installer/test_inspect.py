@@ -201,7 +201,7 @@ def test_packing_a_compiled_model_records_its_own_type(tmp_path: Path) -> None:
 
 
 def test_a_package_of_a_newer_release_is_refused(tmp_path: Path) -> None:
-    file = make_package(tmp_path / "m.pt2", PACKAGE.replace("package 1", "package 3"))
+    file = make_package(tmp_path / "m.pt2", PACKAGE.replace("package 1", "package 4"))
     with pytest.raises(NotTorchScriptError, match="another version"):
         inspect(str(file))
 

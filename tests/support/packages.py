@@ -24,7 +24,8 @@ entry energies_and_gradient
 
 #: What is wrong in ON_CPU, and in place of what.
 BAD = [
-    ("torchml-package 1", "torchml-package 3"),
+    ("torchml-package 1", "torchml-package 2"),
+    ("torchml-package 1", "torchml-package 4"),
     ("argument descriptor float64 * 51\n", ""),
     ("gradient descriptor\n", ""),
     ("entry energies_and_gradient", "entry energies"),

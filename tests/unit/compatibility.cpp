@@ -123,7 +123,8 @@ TEST_CASE("other GPUs are told") {
 
 TEST_CASE("a description that makes no sense is told") {
     const std::vector<std::pair<const char*, const char*>> cases = {
-        {"torchml-package 1", "torchml-package 3"},
+        {"torchml-package 1", "torchml-package 2"},
+        {"torchml-package 1", "torchml-package 4"},
         {"argument descriptor float64 * 51\n", ""},
         {"gradient descriptor\n", ""},
         {"entry energies_and_gradient", "entry energies"},
@@ -145,8 +146,11 @@ TEST_CASE("a description that makes no sense is told") {
 
 TEST_CASE("steps of a compiled model are for the CPU") {
     const std::string steps =
-        "step energies_and_gradient part a 64 | 0* | 1* 2*\n"
-        "step energies_and_gradient return 1 2\n";
+        R"(step energies_and_gradient {"part": "a", "block": 64, )"
+        R"("inputs": [{"value": 0, "rows": true}], "outputs": [{"value": 1, "rows": true}]})"
+        "\n"
+        R"(step energies_and_gradient {"return": [1]})"
+        "\n";
     CHECK_NOTHROW(require(on_cpu + steps));
     CHECK_CONTAINS(refused(on_gpu("9.0") + steps, gpu("9.0")),
                    "is for the device cuda, but has steps");

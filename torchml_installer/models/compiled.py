@@ -100,7 +100,7 @@ def _parse(text: str, path: Path, size: int) -> Package:
     """Reads what is shown, and as strictly as the engine (package.cpp): tests/support/packages.py
     has what both have to take and to refuse."""
     lines = text.splitlines()
-    if not lines or lines[0] not in ("torchml-package 1", "torchml-package 2"):
+    if not lines or lines[0] not in ("torchml-package 1", "torchml-package 3"):
         raise NotTorchScriptError(
             f"The model file {path} was written by another version of torchml-install.",
             _COMPILE_AGAIN,

@@ -71,7 +71,7 @@ def write(
     if atomic_numbers:
         facts.append("species atomic_numbers")
     for entry, plan in plans.items():
-        facts[0] = "torchml-package 2"
+        facts[0] = "torchml-package 3"
         facts += plan.lines(entry)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
         # Torch 2.7 puts no folder around everything; the driver's reader wants one.
@@ -117,7 +117,7 @@ def run_plan(
 ) -> tuple[torch.Tensor, ...]:
     """What a plan leads to, by the engine; ``code``: its parts, compiled or not, by their names."""
     entry = "energies_and_gradient"
-    lines = ["torchml-package 2", "device cpu", *_argument_lines(called), f"entry {entry}"]
+    lines = ["torchml-package 3", "device cpu", *_argument_lines(called), f"entry {entry}"]
     lines += [f"gradient {called.arguments[called.differentiable]}", *plan.lines(entry)]
 
     def part(name: str, taken: Sequence[Any]) -> list[Any]:

@@ -1,15 +1,16 @@
 """A plan: a compiled entry in parts, some of which take rows (edges, say) a block at a time.
 
-What a block needs stays in the processor's cache, whatever the number of edges; and each core can
-take blocks of its own.
+A block fits the core's cache, whatever the number of edges, and cores share the blocks.
 
-Values are numbered: first the model's arguments, then what the steps make. The engine's
-runtime/compiled/plan.hpp describes the same plan as text and runs it.
+Values are numbered: first the model's arguments, then what the steps make. The package holds a line
+of JSON for each step; the engine's runtime/compiled/plan.hpp describes the lines and runs them.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -22,8 +23,8 @@ class Select:
     argument: int
     index: int
 
-    def words(self) -> str:
-        return f"select {self.value} {self.argument} {self.index}"
+    def json(self) -> dict[str, Any]:
+        return {"select": self.value, "argument": self.argument, "index": self.index}
 
 
 @dataclass(frozen=True)
@@ -34,33 +35,42 @@ class Zeros:
     dtype: torch.dtype
     sizes: tuple[int | tuple[int, int], ...]
 
-    def words(self) -> str:
-        sizes = (f"@{s[0]}.{s[1]}" if isinstance(s, tuple) else str(s) for s in self.sizes)
-        return f"zeros {self.value} {str(self.dtype).removeprefix('torch.')} {' '.join(sizes)}"
+    def json(self) -> dict[str, Any]:
+        sizes = [
+            {"argument": size[0], "axis": size[1]} if isinstance(size, tuple) else size
+            for size in self.sizes
+        ]
+        return {"zeros": self.value, "type": str(self.dtype).removeprefix("torch."), "sizes": sizes}
 
 
 @dataclass(frozen=True)
 class Input:
-    """Of a part; ``split``: a block of its rows at a time. ``rows_of``: of a whole one, no other
-    rows are read than these values name; None: any may be."""
+    """An input of a part: a whole value, or a block of its rows at a time (``split``).
+
+    ``rows_of``: the part reads only those rows of a whole value that these values name; None: it
+    may read any.
+    """
 
     value: int
     split: bool = False
     rows_of: tuple[int, ...] | None = None
 
-    def words(self) -> str:
+    def json(self) -> dict[str, Any]:
+        made: dict[str, Any] = {"value": self.value}
+        if self.split:
+            made["rows"] = True
         if self.rows_of is not None:
-            return f"{self.value}@{','.join(map(str, self.rows_of))}"
-        return f"{self.value}*" if self.split else str(self.value)
+            made["read_at"] = list(self.rows_of)
+        return made
 
 
 @dataclass(frozen=True)
 class Output:
-    """Of a part: a value; or rows of one (``split``); or rows that are added to those rows of a
-    value which another value, ``added_at``, names.
+    """An output of a part: a whole value; a block of its rows (``split``); or rows to add to those
+    rows of ``value`` that the value ``added_at`` names.
 
-    ``zero_where``: a row is zero where the same rows of all these values are, and where those of
-    ``one_where`` are one; None: that is not known.
+    ``zero_where``: a row is zero where the same rows of all these values are zero, and those of all
+    arguments in ``one_where`` are one; None: nothing is known about zeros.
     """
 
     value: int
@@ -69,34 +79,40 @@ class Output:
     zero_where: tuple[int, ...] | None = None
     one_where: tuple[int, ...] = ()
 
-    def words(self) -> str:
-        made = "*" if self.split else ""
+    def json(self) -> dict[str, Any]:
+        made: dict[str, Any] = {"value": self.value}
+        if self.split:
+            made["rows"] = True
         if self.added_at is not None:
-            made = f"+{self.added_at}"
+            made["add_at"] = self.added_at
         if self.zero_where is not None:
-            words = [*map(str, self.zero_where), *(f"!{value}" for value in self.one_where)]
-            made += f"~{','.join(words)}"
-        return f"{self.value}{made}"
+            made["zero_where"] = list(self.zero_where)
+            if self.one_where:
+                made["one_where"] = list(self.one_where)
+        return made
 
 
 @dataclass(frozen=True)
 class Part:
-    """Compiled code by its name in the package; ``block``: how many rows at a time, 0: all."""
+    """Compiled code, by its name in the package. ``block``: the most rows at a time; 0: all."""
 
     name: str
     block: int
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
 
-    def words(self) -> str:
-        ins = " ".join(one.words() for one in self.inputs)
-        outs = " ".join(one.words() for one in self.outputs)
-        return f"part {self.name} {self.block} | {ins} | {outs}"
+    def json(self) -> dict[str, Any]:
+        return {
+            "part": self.name,
+            "block": self.block,
+            "inputs": [one.json() for one in self.inputs],
+            "outputs": [one.json() for one in self.outputs],
+        }
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, and which values they lead to."""
+    """Steps in the order in which they run, and the values that are their results."""
 
     steps: tuple[Select | Zeros | Part, ...]
     results: tuple[int, ...]
@@ -105,6 +121,6 @@ class Plan:
         return [step for step in self.steps if isinstance(step, Part)]
 
     def lines(self, entry: str) -> list[str]:
-        """As the package's description has it."""
-        steps = [f"step {entry} {step.words()}" for step in self.steps]
-        return [*steps, f"step {entry} return {' '.join(map(str, self.results))}"]
+        """The lines of the package's description."""
+        steps = [*(step.json() for step in self.steps), {"return": list(self.results)}]
+        return [f"step {entry} {json.dumps(step)}" for step in steps]

@@ -167,9 +167,9 @@ PackageDescription parse_description(const std::string& text, const std::string&
     TextStream lines(text);
     std::string line;
     std::getline(lines, line);
-    if (line != "torchml-package 1" && line != "torchml-package 2") {
+    if (line != "torchml-package 1" && line != "torchml-package 3") {
         fail("package ", file, " was written for another version of this driver (it begins with '",
-             line.substr(0, 40), "', expected 'torchml-package 1' or 2). ", compile_again);
+             line.substr(0, 40), "', expected 'torchml-package 1' or 3). ", compile_again);
     }
     while (std::getline(lines, line)) {
         TextStream words(line);

@@ -32,7 +32,7 @@ struct PackageFile {
 /// Compiled code cannot be asked what it wants, and checks little of what it is given: memory of
 /// the wrong shape or instructions that the CPU lacks end the process. `torchml-install model
 /// compile` therefore adds a text to the archive, the record extra/torchml.txt: a line
-/// `torchml-package 1` (2 if there are steps), then one line for each fact, a key and its values
+/// `torchml-package 1` (3 if there are steps), then one line for each fact, a key and its values
 /// separated by spaces:
 ///
 ///     torch 2.13.0                    the version of torch that compiled it
@@ -48,8 +48,7 @@ struct PackageFile {
 ///     entry energies                  runs without gradient; may be missing
 ///     entry energies_and_gradient     or energies_and_forces
 ///     entry ENTRY.one_thread          the same as ENTRY, for one thread; may be missing
-///     step ENTRY ...                  the entry is no model by itself, but runs some, on the CPU:
-///                                     see plan.hpp
+///     step ENTRY JSON                 the entry runs parts, on the CPU: see plan.hpp
 ///     file RECORD SIZE CRC            of every file of the entries; SIZE in bytes, CRC in hex
 ///
 /// An entry is a model of the archive (data/aotinductor/ENTRY/) and returns what its name says.
@@ -62,7 +61,7 @@ struct PackageDescription {
     bool returns_forces = false;
     std::vector<std::string> entries;
     std::map<std::string, std::vector<std::string>>
-        steps;  ///< of entries: lines without "step ENTRY"
+        steps;  ///< of entries: the JSON of each
     std::vector<PackageFile> files;
 
     bool has(const std::string& entry) const;

@@ -3,11 +3,10 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <sstream>
 #include <utility>
 
 #include "base/error.hpp"
-#include "base/text_stream.hpp"
+#include "base/json.hpp"
 #include "runtime/compiled/plan_rows.hpp"
 #include "runtime/compiled/plan_value.hpp"
 #include "runtime/memory/tensor_memory.hpp"
@@ -17,7 +16,7 @@ namespace torchml {
 
 namespace {
 
-/// Less is not worth a thread's while.
+/// Rows; for fewer, starting a thread costs more than it gains.
 constexpr std::int64_t smallest_block = 64;
 
 std::int64_t quotient(std::int64_t rows, std::int64_t shares) {
@@ -54,8 +53,10 @@ void add_rows_of_any_type(const at::Tensor& sum, const at::Tensor& index, const 
         case at::kLong:
             return add_rows<std::int64_t>(sum, index, source, first, last);
         default:
-            fail("a compiled model sums numbers of type ", c10::toString(sum.scalar_type()),
-                 ", which this driver cannot do.");
+            fail("a compiled model adds up numbers of type ", c10::toString(sum.scalar_type()),
+                 ", which this driver does not support. Compile it again with `torchml-install "
+                 "model "
+                 "compile`.");
     }
 }
 
@@ -71,21 +72,18 @@ class Plan::Reader {
 
     void read(const std::string& line) {
         line_ = line;
-        if (!plan_.results_.empty()) refuse();
-        TextStream words(line);
-        const auto kind = word(words);
-        if (kind == "select") {
-            read_select(words);
-        } else if (kind == "zeros") {
-            read_zeros(words);
-        } else if (kind == "part") {
-            read_part(words);
-        } else if (kind == "return") {
-            std::string text;
-            while (words >> text) plan_.results_.push_back(known(text));
-            if (plan_.results_.empty()) refuse();
+        const auto step = parse_json(line);
+        if (!step || !plan_.results_.empty()) refuse();
+        if (step->find("select") != nullptr) {
+            read_select(*step);
+        } else if (step->find("zeros") != nullptr) {
+            read_zeros(*step);
+        } else if (step->find("part") != nullptr) {
+            read_part(*step);
         } else {
-            refuse();
+            require_keys(*step, {"return"});
+            plan_.results_ = known_list(of(*step, "return"));
+            if (plan_.results_.empty()) refuse();
         }
     }
 
@@ -93,159 +91,166 @@ class Plan::Reader {
 
   private:
     [[noreturn]] void refuse() const {
-        fail("package ", file_, " describes itself wrongly: 'step ", line_,
-             "'. Compile the model with `torchml-install model compile`.");
+        fail("package ", file_, " has an invalid step: '", line_,
+             "'. Compile the model again with `torchml-install model compile`.");
     }
 
-    std::string word(std::istringstream& words) const {
-        std::string text;
-        if (!(words >> text)) refuse();
-        return text;
+    /// A key that is not known may change what a step means.
+    void require_keys(const Json& object, const std::vector<std::string>& known) const {
+        const bool fits = object.kind == Json::Kind::object &&
+                          std::all_of(object.keys.begin(), object.keys.end(), [&](const auto& key) {
+                              return std::count(known.begin(), known.end(), key) > 0;
+                          });
+        if (!fits) refuse();
     }
 
-    std::int64_t number(const std::string& text) const {
-        const bool digits =
-            !text.empty() && text.size() < 10 &&
-            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-        if (!digits) refuse();
-        return std::stoll(text);
+    const Json& of(const Json& object, const char* key) const {
+        const Json* found = object.find(key);
+        if (found == nullptr) refuse();
+        return *found;
     }
 
-    std::size_t known(const std::string& text) const {
-        const auto value = static_cast<std::size_t>(number(text));
+    const std::vector<Json>& items(const Json& json) const {
+        if (json.kind != Json::Kind::array) refuse();
+        return json.items;
+    }
+
+    const std::string& text(const Json& json) const {
+        if (json.kind != Json::Kind::text || json.text.empty()) refuse();
+        return json.text;
+    }
+
+    std::int64_t number(const Json& json) const {
+        if (json.kind != Json::Kind::number) refuse();
+        return json.number;
+    }
+
+    /// Whether an object has the key, which is true.
+    bool is_set(const Json& object, const char* key) const {
+        const Json* found = object.find(key);
+        if (found != nullptr && !found->truth) refuse();
+        return found != nullptr;
+    }
+
+    std::size_t known(const Json& json) const {
+        const auto value = static_cast<std::size_t>(number(json));
         if (value >= known_.size() || !known_[value]) refuse();
         return value;
     }
 
-    std::size_t argument(const std::string& text) const {
-        const std::size_t value = known(text);
+    std::size_t argument(const Json& json) const {
+        const std::size_t value = known(json);
         if (value >= plan_.n_arguments_) refuse();
         return value;
     }
 
+    std::vector<std::size_t> known_list(const Json& json) const {
+        std::vector<std::size_t> values;
+        for (const Json& item : items(json)) values.push_back(known(item));
+        return values;
+    }
+
     /// A value that this step makes.
-    std::size_t made(const std::string& text) {
+    std::size_t made(const Json& json) {
         constexpr std::size_t most = 100000;
-        const auto value = static_cast<std::size_t>(number(text));
+        const auto value = static_cast<std::size_t>(number(json));
         if (value >= most || (value < known_.size() && known_[value])) refuse();
         if (value >= known_.size()) known_.resize(value + 1, false);
         known_[value] = true;
         return value;
     }
 
-    void read_select(std::istringstream& words) {
+    void read_select(const Json& json) {
+        require_keys(json, {"select", "argument", "index"});
         Step step;
         step.kind = Kind::select;
-        const std::string value = word(words);
-        step.argument = argument(word(words));
-        step.index = number(word(words));
+        step.argument = argument(of(json, "argument"));
+        step.index = number(of(json, "index"));
         const auto& sizes = arguments_[step.argument].sizes;
-        if (sizes.empty() || step.index >= sizes[0]) refuse();  // or there may be any number
-        step.value = made(value);
+        if (sizes.empty() || step.index >= sizes[0]) refuse();  // also where sizes[0] is any
+        step.value = made(of(json, "select"));
         plan_.steps_.push_back(std::move(step));
     }
 
-    void read_zeros(std::istringstream& words) {
+    void read_zeros(const Json& json) {
+        require_keys(json, {"zeros", "type", "sizes"});
         Step step;
         step.kind = Kind::zeros;
-        step.value = made(word(words));
-        const auto type = scalar_type_called(word(words));
+        step.value = made(of(json, "zeros"));
+        const auto type = scalar_type_called(text(of(json, "type")));
         if (!type) refuse();
         step.type = *type;
-        std::string text;
-        while (words >> text) {
-            const auto point = text.find('.');
-            if (text[0] != '@') {
-                step.sizes.push_back({number(text), -1});
-            } else if (point != std::string::npos) {
-                const auto of = argument(text.substr(1, point - 1));
-                const auto axis = number(text.substr(point + 1));
-                if (static_cast<std::size_t>(axis) >= arguments_[of].sizes.size()) refuse();
-                step.sizes.push_back({axis, static_cast<std::int64_t>(of)});
-            } else {
-                refuse();
+        for (const Json& size : items(of(json, "sizes"))) {
+            if (size.kind == Json::Kind::number) {
+                step.sizes.push_back({size.number, -1});
+                continue;
             }
+            require_keys(size, {"argument", "axis"});
+            const auto value = argument(of(size, "argument"));
+            const auto axis = number(of(size, "axis"));
+            if (static_cast<std::size_t>(axis) >= arguments_[value].sizes.size()) refuse();
+            step.sizes.push_back({axis, static_cast<std::int64_t>(value)});
         }
         sums_.push_back(step.value);
         plan_.steps_.push_back(std::move(step));
     }
 
-    void read_part(std::istringstream& words) {
+    void read_part(const Json& json) {
+        require_keys(json, {"part", "block", "inputs", "outputs"});
         Step step;
         step.kind = Kind::part;
         step.part = plan_.parts_.size();
-        plan_.parts_.push_back(word(words));
-        step.block = number(word(words));
-        if (word(words) != "|") refuse();
-        std::string text;
-        bool split = false;
-        while (words >> text && text != "|") {
-            step.inputs.push_back(input(text));
-            split = split || step.inputs.back().split;
+        plan_.parts_.push_back(text(of(json, "part")));
+        step.block = number(of(json, "block"));
+        bool by_rows = false;
+        for (const Json& item : items(of(json, "inputs"))) {
+            step.inputs.push_back(input(item));
+            by_rows = by_rows || step.inputs.back().split;
         }
-        if (split != (step.block > 0)) refuse();
-        while (words >> text) {
-            step.outputs.push_back(output(text));
-            if ((step.outputs.back().made == Made::whole) == split) refuse();
+        if (by_rows != (step.block > 0)) refuse();
+        for (const Json& item : items(of(json, "outputs"))) {
+            step.outputs.push_back(output(item));
+            if ((step.outputs.back().made == Made::whole) == by_rows) refuse();
         }
         if (step.outputs.empty()) refuse();
         plan_.steps_.push_back(std::move(step));
     }
 
-    Input input(const std::string& text) const {
+    Input input(const Json& json) const {
+        require_keys(json, {"value", "rows", "read_at"});
         Input input;
-        const auto at = text.find('@');
-        input.split = text.back() == '*';
-        input.by_index = at != std::string::npos;
-        if (input.split && input.by_index) refuse();
-        input.value = known(text.substr(0, input.split ? text.size() - 1 : at));
-        if (input.by_index) {
-            for (const std::string& index : list(text.substr(at + 1))) {
-                input.rows_of.push_back(known(index));
-            }
+        input.value = known(of(json, "value"));
+        input.split = is_set(json, "rows");
+        if (const Json* read_at = json.find("read_at")) {
+            input.by_index = true;
+            input.rows_of = known_list(*read_at);
         }
+        if (input.split && input.by_index) refuse();
         return input;
     }
 
-    Output output(const std::string& text) {
+    Output output(const Json& json) {
+        require_keys(json, {"value", "rows", "add_at", "zero_where", "one_where"});
         Output output;
-        const auto where = text.find('~');
-        const std::string what = text.substr(0, where);
-        const auto plus = what.find('+');
-        if (where != std::string::npos) {
+        if (const Json* zero_where = json.find("zero_where")) {
             output.zeros_known = true;
-            for (const std::string& value : list(text.substr(where + 1))) {
-                if (value[0] == '!') {
-                    output.one_where.push_back(argument(value.substr(1)));
-                } else {
-                    output.zero_where.push_back(known(value));
-                }
-            }
+            output.zero_where = known_list(*zero_where);
         }
-        if (plus != std::string::npos) {
+        if (const Json* one_where = json.find("one_where")) {
+            if (!output.zeros_known) refuse();
+            for (const Json& item : items(*one_where)) output.one_where.push_back(argument(item));
+        }
+        const bool rows = is_set(json, "rows");
+        if (const Json* add_at = json.find("add_at")) {
             output.made = Made::sum;
-            output.value = known(what.substr(0, plus));
-            if (std::count(sums_.begin(), sums_.end(), output.value) == 0) refuse();
-            output.at = known(what.substr(plus + 1));
-        } else if (!what.empty() && what.back() == '*') {
-            output.made = Made::rows;
-            output.value = made(what.substr(0, what.size() - 1));
+            output.value = known(of(json, "value"));
+            if (rows || std::count(sums_.begin(), sums_.end(), output.value) == 0) refuse();
+            output.at = known(*add_at);
         } else {
-            output.value = made(what);
+            output.made = rows ? Made::rows : Made::whole;
+            output.value = made(of(json, "value"));
         }
         return output;
-    }
-
-    /// Words with commas between them.
-    std::vector<std::string> list(const std::string& text) const {
-        std::vector<std::string> words;
-        for (std::size_t begin = 0; begin < text.size();) {
-            const std::size_t end = std::min(text.find(',', begin), text.size());
-            if (end == begin) refuse();
-            words.push_back(text.substr(begin, end - begin));
-            begin = end + 1;
-        }
-        return words;
     }
 
     Plan& plan_;
@@ -304,7 +309,7 @@ class Plan::Blocks {
         return sources_[static_cast<std::size_t>(slot) * step_.outputs.size() + output];
     }
 
-    /// `slot`: where what is to be added waits.
+    /// `slot`: where the rows to add wait until all blocks of this round are done.
     void run_block(std::int64_t block, std::int64_t slot) {
         const KeptTensorMemory kept_memory(KeptTensorMemory::Of::part_of_step);
         std::vector<at::Tensor> inputs;
@@ -317,7 +322,9 @@ class Plan::Blocks {
         for (std::size_t k = 0; k < outputs.size(); ++k) {
             const Output& output = step_.outputs[k];
             if (outputs[k].dim() == 0 || outputs[k].size(0) != division_.size(block)) {
-                fail("a compiled model returned rows of another number than it was given.");
+                fail(
+                    "a part of a compiled model did not return one row for each row that it was "
+                    "given. Compile the model again with `torchml-install model compile`.");
             }
             at::Tensor rows = outputs[k].contiguous();
             if (output.made == Made::sum) {
@@ -339,7 +346,8 @@ class Plan::Blocks {
                 indices.push_back(values_[output.at].rows(first + block));
                 require_rows(sum, indices.back(), source(block, k));
             }
-            // Each worker has rows of its own of the sum, so that all add in the same order.
+            // Each worker adds to its own rows of the sum, so the order of additions does not
+            // depend on the number of workers.
             const std::int64_t shares = n > 1 ? Workers::count() : 1;
             workers_.run(shares, [&](int, std::int64_t share) {
                 const std::int64_t begin = size * share / shares;
@@ -353,14 +361,18 @@ class Plan::Blocks {
         }
     }
 
-    /// What is added has the sum's rows' shape and type, and goes to rows that exist.
+    /// Rows to add must have the shape and type of the sum's rows, and go to rows that exist.
     static void require_rows(const at::Tensor& sum, const at::Tensor& index,
                              const at::Tensor& source) {
         const bool fits = index.scalar_type() == at::kLong && index.dim() == 1 &&
                           source.scalar_type() == sum.scalar_type() && source.dim() == sum.dim() &&
                           source.size(0) == index.size(0) &&
                           source.sizes().slice(1) == sum.sizes().slice(1);
-        if (!fits) fail("a compiled model sums up rows of another shape than it says.");
+        if (!fits) {
+            fail(
+                "a compiled model adds up rows that do not have the shape or type of their sum. "
+                "Compile the model again with `torchml-install model compile`.");
+        }
         const auto* rows = index.data_ptr<std::int64_t>();
         for (std::int64_t k = 0; k < index.size(0); ++k) {
             if (rows[k] < 0 || rows[k] >= sum.size(0)) {
@@ -384,7 +396,7 @@ Plan::Plan(const std::vector<std::string>& lines, const std::vector<PackageArgum
     for (const std::string& line : lines) reader.read(line);
     if (results_.empty()) {
         fail("package ", file,
-             " describes its steps, but not what they lead to. Compile the model with "
+             " has steps, but none that returns their results. Compile the model again with "
              "`torchml-install model compile`.");
     }
     n_values_ = reader.n_values();

@@ -15,20 +15,27 @@ namespace torchml {
 /// An entry of a package that consists of parts, some of which take rows (edges, say) a block at a
 /// time: what a block needs stays in a core's cache, and cores share the blocks.
 ///
-/// Values are numbered: first the model's arguments, then what the steps make. In a package's
-/// description, a line for each step, in the order in which they run:
+/// Values are numbered: first the model's arguments, then what the steps make. A package's
+/// description has a line `step ENTRY JSON` for each step, in the order in which they run:
 ///
-///     step ENTRY select 6 4 0                 value 6 is argument 4's [0]
-///     step ENTRY zeros 7 float64 @0.0 64      value 7; sizes: a number, or @ARGUMENT.AXIS
-///     step ENTRY part NAME 0 | 1 5 | 8 9      runs a part on values 1 and 5, which gives 8 and 9
-///     step ENTRY part NAME 1024 | 6* 8 | 10* 7+6    by blocks of 1024 rows: *, of these; its
-///                                             second result is added to those rows of value 7
-///                                             that value 6 names
-///     step ENTRY return 8 9                   the last one: the entry's results
+///     {"select": 6, "argument": 4, "index": 0}        value 6 is row 0 of argument 4
+///     {"zeros": 7, "type": "float64", "sizes": [{"argument": 0, "axis": 0}, 64]}
+///                                                     value 7; sizes: numbers, or an argument's
+///     {"part": "NAME", "block": 0, "inputs": [{"value": 1}, {"value": 5}],
+///      "outputs": [{"value": 8}, {"value": 9}]}       runs a part once, on whole values
+///     {"part": "NAME", "block": 1024, "inputs": [{"value": 6, "rows": true}, {"value": 8}],
+///      "outputs": [{"value": 10, "rows": true}, {"value": 7, "add_at": 6}]}
+///                                                     runs a part on at most 1024 rows at a time:
+///                                                     of value 6 a block, of value 8 everything;
+///                                                     gives a block of value 10, and rows to add
+///                                                     to those rows of value 7 that value 6 names
+///     {"return": [8, 9]}                              the last step: the entry's results
 ///
-/// What is not read or zero need not be computed (plan_rows.hpp): of a whole input, 8@6,5 are those
-/// rows that values 6 and 5 name; of an output, 10*~7,!5 (or 7+6~7,!5) are rows that are zero where
-/// those of value 7 are, and those of argument 5 are one.
+/// Rows that are zero, or that nothing reads, need not be computed (plan_rows.hpp):
+///
+/// - an input's `"read_at": [6, 5]`: the part reads no other rows than values 6 and 5 name;
+/// - an output's `"zero_where": [7], "one_where": [5]`: a row is zero if the same rows of value 7
+///   are zero and those of argument 5 are one.
 class Plan {
   public:
     /// Runs the part of a number (in the order of `parts()`) on inputs; several threads may call it
@@ -36,8 +43,8 @@ class Plan {
     using Run =
         std::function<std::vector<at::Tensor>(std::size_t part, std::vector<at::Tensor>& inputs)>;
 
-    /// lines: without "step ENTRY". arguments: the model's. file: for messages. Throws Error if the
-    /// lines make no sense.
+    /// lines: the JSON of each step. arguments: the model's. file: for messages. Throws Error if a
+    /// step is invalid, or refers to a value that does not exist yet.
     Plan(const std::vector<std::string>& lines, const std::vector<PackageArgument>& arguments,
          const std::string& file);
 
@@ -50,13 +57,13 @@ class Plan {
     /// How many results there are.
     std::size_t n_results() const { return results_.size(); }
 
-    /// Makes what follows a check of the plan rather than a quick run: blocks have at most so many
-    /// rows, and rows that are said to be read by nothing are not numbers, which shows if they are.
+    /// Turns later evaluations into a check of the plan: blocks have at most `largest_block` rows,
+    /// and rows that nothing should read are NaN, which shows up in the results if something does.
     void check(std::int64_t largest_block);
 
-    /// The results. Sums do not depend on the number of threads. arguments: of the sizes that the
-    /// package describes. Throws Error if a part names rows that do not exist, or its tensors do
-    /// not fit the steps, and what `run` throws.
+    /// Returns the results; sums do not depend on the number of threads. arguments: with the sizes
+    /// that the package describes. Throws Error if a part names rows that do not exist, or if its
+    /// tensors do not fit the steps, and passes on what `run` throws.
     std::vector<at::Tensor> evaluate(const std::vector<at::Tensor>& arguments, const Run& run);
 
   private:
@@ -66,14 +73,14 @@ class Plan {
     struct Input {
         std::size_t value = 0;
         bool split = false;
-        bool by_index = false;  ///< nothing is read but the rows that these name:
+        bool by_index = false;  ///< only the rows that these name are read:
         std::vector<std::size_t> rows_of = {};
     };
     struct Output {
         std::size_t value = 0;
         Made made = Made::whole;
         std::size_t at = 0;        ///< of a sum: the value that names rows
-        bool zeros_known = false;  ///< rows are zero where those of all these are, and one:
+        bool zeros_known = false;  ///< a row is zero where all of these are zero, or one:
         std::vector<std::size_t> zero_where = {}, one_where = {};
     };
     struct Size {
@@ -88,7 +95,7 @@ class Plan {
         std::vector<Size> sizes;
         std::vector<Input> inputs;
         std::vector<Output> outputs;
-        std::vector<std::size_t> done;  ///< values that no later step wants
+        std::vector<std::size_t> done;  ///< values that no later step needs
     };
     class Reader;
     class Rows;
