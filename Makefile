@@ -5,13 +5,15 @@ BIN := .venv/bin
 TOOLS := .venv-dev
 TOOL := $(TOOLS)/bin
 LOCK := ci/requirements-dev.txt
+DOCS := .venv-docs
+DOCS_LOCK := ci/requirements-docs.txt
 FUZZ_SECONDS ?= 600
 TESTS ?=
 SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes driver_src -name '*.sh')
 CXX_SOURCES = $$(find driver_src tests -name build -prune -o -name '*.[ch]pp' -print)
 
-.PHONY: help lint format tools lock demo test test-all test-installer sanitize fuzz bench release \
-	provision
+.PHONY: help lint format tools lock docs demo test test-all test-installer sanitize fuzz bench \
+	release provision
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -19,7 +21,7 @@ help:  ## list the targets
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-##@ In a minute: pinned tools in .venv-dev, and nothing installed outside it
+##@ In a minute: pinned tools in .venv-dev and .venv-docs, and nothing installed outside them
 
 lint: tools  ## what CI checks: ruff, mypy, clang-format, shellcheck
 	$(TOOL)/ruff check
@@ -38,18 +40,28 @@ test-installer: tools  ## the installer's fast tests; TESTS="tests/installer/tes
 
 tools: $(TOOLS)/ready  ## only install the tools
 
+docs: $(DOCS)/ready  ## the site, into build/docs; a warning is an error
+	$(DOCS)/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
+		--jobs auto --doctree-dir build/doctrees docs build/docs
+	@echo "Read it: build/docs/index.html"
+
 # Made anew when the lock file changes; an interrupted one is not ready, and made anew, too.
 $(TOOLS)/ready: $(LOCK)
-	@echo "Installing the tools of $(LOCK) into $(TOOLS)"
+$(DOCS)/ready: $(DOCS_LOCK)
+$(TOOLS)/ready $(DOCS)/ready:
+	@echo "Installing the tools of $< into $(@D)"
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit( \
 		"Python 3.10 or newer is needed: make PYTHON=/path/to/python3.12 ...")'
-	@$(PYTHON) -m venv --clear $(TOOLS)
-	@$(TOOL)/python -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 lock: tools  ## move the tools to the newest versions that pyproject.toml allows
-	$(TOOL)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
-		--no-python-downloads --extra lint --extra test-installer --output-file $(LOCK) pyproject.toml
+	$(call compile,--extra lint --extra test-installer,$(LOCK))
+	$(call compile,--extra docs,$(DOCS_LOCK))
+
+compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(TOOL)/uv pip compile --quiet --upgrade \
+	--universal --python-version 3.10 --no-python-downloads $(1) --output-file $(2) pyproject.toml
 
 ##@ With torch, KIM-API and LAMMPS: apt packages, and gigabytes in .venv
 

@@ -1,5 +1,4 @@
-"""Draws the pictures of architecture.md: ``python -m docs.drawings`` writes layers.svg and
-evaluation.svg beside this file.
+"""Draws the pictures of docs/inside: ``python -m docs.drawings`` writes them there.
 
 The layers are those that tests/project/test_layers.py keeps.
 """
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from tests.project.test_layers import INSTALLER_LAYERS, LAYERS
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parent / "inside"
 
 #: What is in a folder, in a few words.
 DRIVER = {
