@@ -6,9 +6,9 @@ The layers are those that tests/project/test_layers.py keeps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
+from docs._ext.svg import BLUE, GREEN, GREY, Colour, Drawing
 from tests.project.test_layers import INSTALLER_LAYERS, LAYERS
 
 FOLDER = Path(__file__).resolve().parent / "inside"
@@ -41,64 +41,6 @@ INSTALLER = {
     "errors": "each failure: exit code and remedy",
 }
 
-INK, PAPER, FRAME = "#1f2933", "#ffffff", "#9aa5b1"
-BLUE, GREEN, GREY = "#e3f0fb", "#e6f4ea", "#f1f3f5"
-STYLE = (
-    f"text {{ font-family: 'DejaVu Sans', Helvetica, Arial, sans-serif; fill: {INK}; }} "
-    ".head { font-size: 16px; font-weight: bold; } "
-    ".name { font-size: 13px; font-weight: bold; } "
-    ".text { font-size: 11px; } "
-    ".note { font-size: 11px; font-style: italic; }"
-)
-
-
-class Drawing:
-    """An SVG file in the making; all lengths are pixels."""
-
-    def __init__(self, width: int, height: int, title: str) -> None:
-        self.parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'width="{width}" height="{height}" role="img">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style>",
-            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
-            f'markerHeight="7" orient="auto"><path d="M0 0 L10 5 L0 10 z" fill="{INK}"/></marker>'
-            "</defs>",
-            f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
-        ]
-
-    def text(
-        self, x: float, y: float, words: str, kind: str = "text", anchor: str = "start"
-    ) -> None:
-        self.parts.append(
-            f'<text x="{x:g}" y="{y:g}" class="{kind}" text-anchor="{anchor}">'
-            f"{escape(words)}</text>"
-        )
-
-    def box(
-        self, x: float, y: float, width: float, height: float, lines: Sequence[str], fill: str
-    ) -> None:
-        """A name, and lines below it."""
-        self.parts.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6" '
-            f'fill="{fill}" stroke="{FRAME}"/>'
-        )
-        top = y + height / 2 - 7.5 * len(lines) + 11
-        for row, words in enumerate(lines):
-            kind = "text" if row else "name"
-            self.text(x + width / 2, top + 15 * row, words, kind, "middle")
-
-    def arrow(self, *points: tuple[float, float], dashed: bool = False) -> None:
-        path = " ".join(f"{x:g},{y:g}" for x, y in points)
-        dash = ' stroke-dasharray="5 4"' if dashed else ""
-        self.parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{INK}" stroke-width="1.4"{dash} '
-            'marker-end="url(#tip)"/>'
-        )
-
-    def write(self, path: Path) -> None:
-        path.write_text("\n".join([*self.parts, "</svg>"]) + "\n", encoding="utf-8")
-
 
 def folders(layers: Sequence[Sequence[str]]) -> list[list[str]]:
     """Rows from the top down.
@@ -123,7 +65,7 @@ def stack(
     width: float,
     rows: Sequence[Sequence[str]],
     words: dict[str, str],
-    fill: str,
+    fill: Colour,
     slash: bool,
 ) -> dict[str, tuple[float, float, float, float]]:
     """Rows of boxes, joined by arrows that point down; returns where each box is."""
@@ -235,9 +177,100 @@ def evaluation() -> Drawing:
     return drawing
 
 
+def product() -> Drawing:
+    """How a descriptor model's forces come about."""
+    drawing = Drawing(900, 300, "Forces of a descriptor model")
+    drawing.box(20, 30, 180, 56, ["positions", "of neighbours within the cutoff"], GREY)
+    drawing.box(270, 30, 180, 56, ["values", "kernel over neighbours"], BLUE)
+    drawing.box(520, 30, 160, 56, ["descriptors", "(n, width)"], GREY)
+    drawing.box(730, 30, 150, 56, ["model", "energies"], GREEN)
+    for start, end in ((200, 270), (450, 520), (680, 730)):
+        drawing.arrow((start, 58), (end - 2, 58))
+    drawing.box(730, 150, 150, 56, ["gradient", "dE / d descriptors"], GREY)
+    drawing.box(
+        270, 150, 410, 56, ["vjp", "kernel over neighbours, with the gradient as its weights"], BLUE
+    )
+    drawing.box(20, 150, 180, 56, ["forces", "and virials of particles"], GREY)
+    drawing.arrow((805, 86), (805, 148))
+    drawing.arrow((730, 178), (682, 178))
+    drawing.arrow((270, 178), (202, 178))
+    drawing.arrow((110, 86), (110, 118), (475, 118), (475, 148), dashed=True)
+    for row, words in enumerate(
+        (
+            "Never formed: the matrix of derivatives, (n, width, neighbours, 3).",
+            "The second kernel reads positions again (dashed), and weights each function's slope.",
+        )
+    ):
+        drawing.text(20, 246 + 18 * row, words, "note")
+    return drawing
+
+
+def division() -> Drawing:
+    """One layer of message passing, as written and divided into parts."""
+    drawing = Drawing(900, 470, "One layer, before and after it is divided")
+
+    def row(y: float, boxes: Sequence[tuple[float, float, str]], fill: Colour) -> None:
+        for x, width, name in boxes:
+            drawing.box(x, y, width, 34, [name], fill)
+
+    drawing.text(20, 28, "As the model is written: each box is a loop over all rows", "head")
+    drawing.text(20, 76, "particles", "note")
+    row(56, ((180, 80, "mix"), (580, 80, "add"), (700, 80, "tanh")), BLUE)
+    drawing.text(128, 77, "h", "name")
+    drawing.text(826, 77, "h'", "name")
+    drawing.arrow((142, 73), (178, 73))
+    drawing.arrow((660, 73), (698, 73))
+    drawing.arrow((780, 73), (820, 73))
+    drawing.text(20, 166, "edges", "note")
+    row(146, ((180, 80, "filter"), (340, 100, "multiply")), GREEN)
+    drawing.text(128, 167, "r", "name")
+    drawing.arrow((142, 163), (178, 163))
+    drawing.arrow((260, 163), (338, 163))
+    drawing.arrow((220, 90), (220, 118), (390, 118), (390, 144))
+    drawing.text(230, 112, "senders' rows")
+    drawing.arrow((440, 163), (620, 163), (620, 92))
+    drawing.text(456, 157, "summed into receivers")
+
+    drawing.text(20, 232, "Divided: each part runs from end to end on a block of rows", "head")
+    lines = (
+        ("part 0, blocks of particles", BLUE, ("h", "mix", "mix(h)")),
+        (
+            "part 1, blocks of edges",
+            GREEN,
+            ("r, senders' rows of mix(h)", "filter, multiply", "added to S"),
+        ),
+        ("part 2, blocks of particles", BLUE, ("h, S", "add, tanh", "h'")),
+    )
+    for number, (name, fill, (taken, done, given)) in enumerate(lines):
+        y = 256 + 54 * number
+        drawing.text(20, y + 22, name, "note")
+        drawing.text(410, y + 22, taken, "text", "end")
+        drawing.box(450, y, 170, 34, [done], fill)
+        drawing.text(668, y + 22, given)
+        drawing.arrow((416, y + 17), (448, y + 17))
+        drawing.arrow((620, y + 17), (660, y + 17))
+    drawing.text(
+        20,
+        444,
+        "Inside a part, tensors of edges exist for one block only. Only h, mix(h), S and h' are "
+        "whole tensors.",
+        "note",
+    )
+    return drawing
+
+
+#: Each picture, by the name of its file.
+PICTURES = {
+    "layers": layers,
+    "evaluation": evaluation,
+    "vjp": product,
+    "division": division,
+}
+
+
 def main() -> None:
-    layers().write(FOLDER / "layers.svg")
-    evaluation().write(FOLDER / "evaluation.svg")
+    for name, draw in PICTURES.items():
+        draw().write(FOLDER / f"{name}.svg")
 
 
 if __name__ == "__main__":

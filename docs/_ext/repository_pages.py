@@ -1,10 +1,12 @@
 """A Sphinx extension: pages that take parts of the repository while the site is built.
 
-Two kinds of block, which are replaced in the text before it is parsed, so that their headings
-stand in the contents and in the search as those of the page do:
+Blocks that are replaced in the text before it is parsed, so that their headings stand in the
+contents and in the search as those of the page do:
 
 - ``generated NAME``: Markdown that ``generated.GENERATORS`` makes from the code;
-- ``repository PATH``: a Markdown file of the repository, without its title.
+- ``repository PATH``: a Markdown file of the repository, without its title;
+- ``part-of PATH HEADING``: what such a file has under a heading;
+- ``plot NAME``: one of ``plots.PLOTS``.
 
 Links are written for readers of the repository. A link to a file that has a page here leads to that
 page; one to any other file outside ``docs/`` becomes the name of the file. SVG pictures are put
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).resolve().parent.parent
 ROOT = DOCS.parent
 
-_BLOCK = re.compile(r"^```\{(generated|repository)\} (\S+)\n```$", re.MULTILINE)
+_BLOCK = re.compile(
+    r"^```\{(generated|repository|part-of|plot)\} (\S+)(?: (.+))?\n```$", re.MULTILINE
+)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^(```+|~~~+).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _REPOSITORY = re.compile(r"^```\{repository\} (\S+)$", re.MULTILINE)
@@ -78,16 +82,29 @@ def _name(file: Path) -> str:
     return str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else str(file)
 
 
+def under(text: str, heading: str) -> str:
+    """What a text has under a heading, up to the next one. Raises ValueError if it is not there."""
+    start = re.search(rf"^#+ {re.escape(heading)}$", text, re.MULTILINE)
+    if start is None:
+        raise ValueError(f"there is no heading {heading!r}")
+    return re.split(r"^#+ ", text[start.end() :], maxsplit=1, flags=re.MULTILINE)[0].strip() + "\n"
+
+
 def complete(text: str, page: Path, pages: dict[Path, Path]) -> str:
     """The text of a page, with what its blocks name."""
     from generated import GENERATORS
+    from plots import PLOTS
 
     def block(found: re.Match[str]) -> str:
-        kind, name = found.groups()
+        kind, name, heading = found.groups()
         if kind == "generated":
             return GENERATORS[name]()
+        if kind == "plot":
+            return f'```{{raw}} html\n<div class="drawing">\n{PLOTS[name]()}</div>\n```\n'
         file = ROOT / name
-        return links_for_site(without_title(file.read_text(encoding="utf-8")), file, page, pages)
+        content = file.read_text(encoding="utf-8")
+        content = under(content, heading) if kind == "part-of" else without_title(content)
+        return links_for_site(content, file, page, pages)
 
     parts, end = [], 0
     for found in _BLOCK.finditer(text):

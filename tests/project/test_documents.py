@@ -37,9 +37,9 @@ def test_make_has_the_targets_that_pages_name() -> None:
         assert set(named) <= targets, page
 
 
-@pytest.mark.parametrize("name", ["layers", "evaluation"])
+@pytest.mark.parametrize("name", drawings.PICTURES)
 def test_drawings_show_what_there_is(name: str, tmp_path: Path) -> None:
-    getattr(drawings, name)().write(tmp_path / f"{name}.svg")
+    drawings.PICTURES[name]().write(tmp_path / f"{name}.svg")
     drawn = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
     assert read(f"docs/inside/{name}.svg") == drawn, "draw them anew: python -m docs.drawings"
 

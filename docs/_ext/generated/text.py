@@ -1,0 +1,90 @@
+"""Pieces of Markdown, and messages as they stand in sources."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+#: In place of what a message gets when it is printed.
+GAP = "…"
+
+
+def cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell(one) for one in line)} |" for line in lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Plain words as Markdown, in which those in backticks stay code."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(
+        part if part.startswith("`") else re.sub(r"([*_<\[\]\\])", r"\\\1", part) for part in parts
+    )
+
+
+def from_rst(docstring: str) -> str:
+    """A docstring's double backticks as Markdown has them."""
+    return docstring.replace("``", "`")
+
+
+def title(name: str) -> str:
+    """
+    >>> title("OldAbiTorchError")
+    'Old ABI torch'
+    >>> title("two-torches")
+    'Two torches'
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Error")).replace("-", " ")
+    words = words[0].upper() + words[1:].lower()
+    for right in ("ABI", "CMake", "CUDA", "CXX", "JSON", "KIM", "KIM API", "MPI", "TorchScript"):
+        spelt = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", right).lower()
+        words = re.sub(rf"\b{spelt}\b", right, words, flags=re.IGNORECASE)
+    return words.replace("KIM API", "KIM-API").replace("CXX", "C++")
+
+
+def literal(node: ast.AST) -> str | None:
+    """The text of a literal, with a gap for each value in it; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else GAP for part in node.values
+        )
+    return None
+
+
+def tidy(message: str) -> str:
+    """On one line, with one gap where there are several."""
+    message = " ".join(message.split())
+    return re.sub(rf"{GAP}(?:\W?{GAP})+", GAP, message)
+
+
+def literals(tree: ast.AST) -> list[str]:
+    """All texts of a module in order, but docstrings."""
+    documents = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    found: list[str] = []
+
+    def visit(node: ast.AST) -> None:
+        text = literal(node)
+        if text is None:
+            for child in ast.iter_child_nodes(node):
+                visit(child)
+        elif id(node) not in documents:
+            found.append(text)
+
+    visit(tree)
+    return found
