@@ -24,6 +24,7 @@ exclude_patterns = ["_ext", "images/README.md", "requirements*.txt"]
 source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 4
+smartquotes = False  # "--name" is an option, not a dash
 
 html_theme = "furo"
 html_title = "TorchML driver"

@@ -117,7 +117,10 @@ def _atoms(found: Table, row: list[str]) -> str:
 
 
 def _model(found: Table, row: list[str]) -> str:
-    threads = f", {found.of(row, 'threads')} thread(s)" if "threads" in found.columns else ""
+    threads = ""
+    if "threads" in found.columns:
+        number = found.of(row, "threads")
+        threads = f", {number} thread{'' if number == '1' else 's'}"
     model = found.of(row, "model").partition(",")[0]
     return f"{model}, {found.of(row, 'atoms')} atoms{threads}"
 

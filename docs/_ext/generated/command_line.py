@@ -41,6 +41,7 @@ def markdown() -> str:
         rows.append((f"[`{words}`](#{anchor})", escaped(command.get_short_help_str(200))))
         parts.append(_section(words, anchor, command))
     environment = escaped(inspect.cleandoc(cli.epilog or "").partition("\n\n")[2])
+    environment = environment.replace("Environment:", "Environment variables:")
     return "\n".join([table(("command", "what it does"), rows), environment, "", *parts])
 
 

@@ -22,11 +22,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell(one) for one in line)} |" for line in lines) + "\n"
 
 
+#: Options, environment variables and names in sources.
+_NAMES = re.compile(r"(?<![\w-])(--[a-z][\w-]*|[A-Z]\w*_[A-Z]\w*)(?![\w…])")
+
+
 def escaped(text: str) -> str:
-    """Plain words as Markdown, in which those in backticks stay code."""
+    """Plain words as Markdown: what is in backticks stays code, and names become code."""
     parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else _plain(part) for part in parts)
+
+
+def _plain(text: str) -> str:
+    parts = _NAMES.split(text)
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_<\[\]\\])", r"\\\1", part) for part in parts
+        f"`{part}`" if number % 2 else re.sub(r"([*_<\[\]\\])", r"\\\1", part)
+        for number, part in enumerate(parts)
     )
 
 
