@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "docs/_ext")]
+sys.path.insert(0, str(ROOT))
 
 project = "TorchML driver for the KIM-API"
 author = "the torchml-driver authors"
@@ -19,8 +19,8 @@ copyright = author
 _stated = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
 release = version = _stated[1] if _stated else ""
 
-extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design", "repository_pages"]
-exclude_patterns = ["_ext", "images/README.md", "requirements*.txt"]
+extensions = ["myst_parser", "sphinx_copybutton", "sphinx_design", "docs._ext.repository_pages"]
+exclude_patterns = ["_ext", "README.md"]
 source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_inline", "attrs_block"]
 myst_heading_anchors = 4

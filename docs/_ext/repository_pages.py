@@ -17,9 +17,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from docs._ext.generated import GENERATORS
+from docs._ext.plots import PLOTS
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -48,7 +52,12 @@ def without_title(text: str) -> str:
     return re.sub(r"\A\s*# .*\n+", "", text)
 
 
-def outside_code(text: str, change: Any) -> str:
+def without_code(text: str) -> str:
+    """A text without its fenced blocks."""
+    return _FENCE.sub("", text)
+
+
+def outside_code(text: str, change: Callable[[str], str]) -> str:
     """Applies ``change`` to what is not in a fenced block."""
     parts, end = [], 0
     for fence in _FENCE.finditer(text):
@@ -90,15 +99,18 @@ def under(text: str, heading: str) -> str:
     return re.split(r"^#+ ", text[start.end() :], maxsplit=1, flags=re.MULTILINE)[0].strip() + "\n"
 
 
-def complete(text: str, page: Path, pages: dict[Path, Path]) -> str:
+def complete(
+    text: str,
+    page: Path,
+    pages: dict[Path, Path],
+    generators: Mapping[str, Callable[[], str]] = GENERATORS,
+) -> str:
     """The text of a page, with what its blocks name."""
-    from generated import GENERATORS
-    from plots import PLOTS
 
     def block(found: re.Match[str]) -> str:
         kind, name, heading = found.groups()
         if kind == "generated":
-            return GENERATORS[name]()
+            return generators[name]()
         if kind == "plot":
             return f'```{{raw}} html\n<div class="drawing">\n{PLOTS[name]()}</div>\n```\n'
         file = ROOT / name

@@ -162,6 +162,19 @@ def test_what_is_handed_on_carries_its_license(quick: Path) -> None:
     assert "torchml_installer/_share/driver_src/CMakeLists.txt" in names
 
 
+def test_the_site_is_not_handed_on(quick: Path) -> None:
+    """It is read, not installed; and its builder would be a dependency."""
+    for archive in quick.glob("*.tar.gz"):
+        with tarfile.open(archive) as opened:
+            names = [name.partition("/")[2] for name in opened.getnames()]
+        assert not [name for name in names if name.startswith("docs/")]
+    with zipfile.ZipFile(quick / f"torchml_installer-{VERSION}-py3-none-any.whl") as opened:
+        assert not [name for name in opened.namelist() if "docs/" in name or "conf.py" in name]
+        (metadata,) = [name for name in opened.namelist() if name.endswith("/METADATA")]
+        required = re.findall(r"^Requires-Dist: (\S+)$", opened.read(metadata).decode(), re.M)
+    assert {re.split("[>=<]", one)[0] for one in required} == {"click", "rich"}
+
+
 def test_the_bill_of_materials_is_cyclonedx_and_names_every_file(quick: Path) -> None:
     text = (quick / f"torchml-driver-{VERSION}.cdx.json").read_text()
     sbom.check(text)

@@ -44,6 +44,16 @@ def test_every_tool_of_the_lock_file_is_the_one_that_the_project_pins() -> None:
         assert re.split("[>=]", requirement)[0] in locked(), requirement
 
 
+def test_the_site_is_built_with_pinned_versions_in_ci_too() -> None:
+    lock = ROOT / "ci/requirements-docs.txt"
+    text = "\n".join(re.findall(r"^[^ #].*", lock.read_text(encoding="utf-8"), re.MULTILINE))
+    assert extra("docs")
+    for requirement in extra("docs"):
+        assert re.split("[>=]", requirement)[0] in pins(text), requirement
+    assert not {"torch", "numpy"} & set(pins(text))
+    assert "\nmake docs || failed=1\n" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", [".pre-commit-config.yaml", "ci/provision.py"])
 def test_hooks_and_environments_have_the_tools_of_the_lock_file(name: str) -> None:
     """torch is provision's own choice; the lock file knows none."""

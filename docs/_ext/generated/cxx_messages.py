@@ -20,7 +20,7 @@ _ESCAPES = {r"\n": " ", r"\"": '"', r"\\": "\\", r"\t": " "}
 def messages(file: Path) -> list[str]:
     """Those of one file, in order, with a gap for each value; shorter ones are parts of others."""
     text = file.read_text(encoding="utf-8")
-    found = [_message(text, call.end()) for call in _CALL.finditer(text)]
+    found = [tidy(_message(text, call.end())) for call in _CALL.finditer(text)]
     return [message for message in dict.fromkeys(found) if len(message.replace(GAP, "")) > 20]
 
 
@@ -56,7 +56,7 @@ def _message(text: str, start: int) -> str:
             if depth == 0 and (text[at].isalnum() or text[at] == "_"):
                 parts.append(GAP)
             at += 1
-    return tidy(re.sub(rf"{GAP}+", GAP, "".join(parts)))
+    return re.sub(rf"{GAP}+", GAP, "".join(parts))
 
 
 def _closing(text: str, start: int) -> int:
