@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docs._ext.generated import command_line as command_line_page
-from docs._ext.generated import cxx_messages, doctor_json, troubleshooting
+from docs._ext.generated import cxx_messages, doctor_json, python_api, troubleshooting
 from tests.support import ROOT, DriverEnvironment
 from tests.support.pages import Block, anchors, blocks, text_of
 from torchml_installer import errors, remedies
@@ -180,6 +180,23 @@ def test_every_field_of_doctors_json_is_described() -> None:
         for field in part["properties"]:
             assert f"| `{field}` | " in page
             assert part["properties"][field].get("description", "const"), field
+
+
+def test_every_public_name_of_the_module_is_described() -> None:
+    described = {name for part in python_api.PARTS for name in part.names}
+    page = text_of(REFERENCE / "python-api.md")
+    tree = ast.parse((python_api.PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (public,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    for name in set(public) - described - {"__version__"}:
+        assert f"`torchml_driver.{name}`" in page
+    for part in python_api.PARTS:
+        tree = ast.parse((python_api.PACKAGE / part.file).read_text(encoding="utf-8"))
+        classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+        assert classes <= described, part.file
 
 
 # --- examples of formats ---------------------------------------------------------------------
