@@ -23,7 +23,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 #: Options, environment variables and names in sources.
-_NAMES = re.compile(r"(?<![\w-])(--[a-z][\w-]*|[A-Z]\w*_[A-Z]\w*)(?![\w…])")
+_NAMES = re.compile(
+    r"(?<![\w-])(--[a-z][\w-]*|[A-Z]\w*_[A-Z]\w*|CXX|CXXFLAGS|LDFLAGS|TMPDIR)(?![\w…])"
+)
 
 
 def escaped(text: str) -> str:

@@ -138,9 +138,25 @@ def known_problems() -> str:
         ]
         if said:
             lines += ["The command says:", "", *(f"- {_quoted(text)}" for text in said), ""]
+        repairs = _repairs(own if len(classes) > 1 else tree)
+        if repairs:
+            lines += [f"`--fix` can: {escaped('; '.join(repairs))}.", ""]
         lines += [f"In `doctor --json` it is called `{remedy.name}`.", ""]
         parts.append("\n".join(lines))
     return "\n".join(parts)
+
+
+def _repairs(tree: ast.AST) -> list[str]:
+    """What the symptoms of a module offer to do."""
+    offered: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Symptom":
+            offered += node.args[1:2]
+            offered += [word.value for word in node.keywords if word.arg == "repair"]
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "repair":
+            offered.append(node.value)
+    texts = [tidy(text) for node in offered for text in literals(node)]
+    return [text for text in dict.fromkeys(texts) if text.count(" ") > 1]
 
 
 def _paragraph(document: str) -> str:
