@@ -1,8 +1,10 @@
-"""Python on pages: it compiles, and it runs in the order in which the page shows it.
+"""Python on pages: it compiles, and pages that are not followed by other tests run.
 
-It finds what the pages speak of: a packed and installed model ``My_Model`` of silicon, a file
-``descriptor.dat``, ``atoms``, and a ``network`` on those descriptors. A block that cannot run by
-itself follows a line ``<!-- fragment -->`` (tests/support/pages.py), and is only compiled.
+In the guides, scripts and shell commands belong together; tests that follow those pages run both,
+and here they only have to compile. The rest finds what pages mention: a packed and installed model
+``My_Model`` of silicon, a file ``descriptor.dat``, ``atoms``, and a ``network`` on those
+descriptors. A block that cannot run by itself follows a line ``<!-- fragment -->``
+(tests/support/pages.py), and is only compiled.
 """
 
 from __future__ import annotations
@@ -32,12 +34,17 @@ network.double()
 """
 
 
+#: Pages whose scripts and shell commands belong together, in files and folders.
+FOLLOWED = ("README.md", "docs/install/", "docs/run/", "docs/models/", "docs/examples", "examples/")
+
+
 def shown(page: Path) -> list[Block]:
     return blocks(page, "python", "py", "python3")
 
 
 def pages_with_python() -> list[str]:
-    return [str(page.relative_to(ROOT)) for page in pages() if shown(page)]
+    named = [str(page.relative_to(ROOT)) for page in pages() if shown(page)]
+    return [name for name in named if not name.startswith(FOLLOWED)]
 
 
 def code(block: Block) -> str:
@@ -61,7 +68,7 @@ def test_python_on_pages_compiles() -> None:
 def prepared(
     driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with what the pages speak of."""
+    """A folder with what the pages mention."""
     folder = tmp_path_factory.mktemp("pages")
     (model,) = driver_environment.packed.glob("*.pt")
     options = ("--elements", "Si", "--cutoff", str(CUTOFF), "--name", "My_Model")
