@@ -85,7 +85,7 @@ def test_every_table_of_benchmarks_has_a_page_on_the_site() -> None:
 
 
 @pytest.mark.parametrize("name", plots.PLOTS)
-def test_plots_show_every_row_of_their_table(name: str) -> None:
+def test_plots_are_drawn_from_the_table_of_their_page(name: str) -> None:
     drawn = plots.PLOTS[name]()
     assert drawn.startswith("<svg")
     assert f"```{{plot}} {name}\n" in read(f"docs/benchmarks/{name}.md")
