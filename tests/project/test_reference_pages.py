@@ -159,7 +159,7 @@ def test_messages_are_found_as_they_are_printed(tmp_path: Path) -> None:
         'warnings.add(std::string("a long warning about ") + (one ? "x" : "y") + "and more");\n'
     )
     first, second = cxx_messages.messages(source)
-    assert first == "the file … has … lines…, too or ; shorten it."
+    assert first == "the file … has … lines, too; shorten it."
     assert second == "a long warning about …and more"
 
 

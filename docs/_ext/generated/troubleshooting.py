@@ -174,13 +174,16 @@ def of_the_driver() -> str:
     """All messages of the driver's C++ sources, by topic."""
     files = sorted(cxx_messages.SOURCES.rglob("*.?pp"))
     parts = []
+    before: set[str] = set()
     for topic, places in TOPICS.items():
         said = [
             message
             for file in files
             if str(file.relative_to(cxx_messages.SOURCES)).startswith(places)
             for message in cxx_messages.messages(file)
+            if message not in before
         ]
+        before.update(said)
         parts.append(f"### {topic}\n")
         parts += [f"- {_quoted(message)}" for message in dict.fromkeys(said)]
         parts.append("")
