@@ -9,8 +9,8 @@ contents and in the search as those of the page do:
 - ``plot NAME``: one of ``plots.PLOTS``.
 
 Links are written for readers of the repository. A link to a file that has a page here leads to that
-page; one to any other file outside ``docs/`` becomes the name of the file. SVG pictures that
-``svg.py`` drew are put into the page itself, where they follow its light or dark colours.
+page; one to any other file outside ``docs/`` becomes the name of the file. SVG pictures with
+the site's colours are put into the page itself, where they follow its light or dark colours.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def _inline(app: Sphinx, doctree: Any, _name: str) -> None:
         file = Path(app.srcdir) / image["uri"]
         if file.suffix == ".svg" and file.is_file():
             drawing = file.read_text(encoding="utf-8")
-            if 'class="drawn"' not in drawing:
-                continue  # its style would be everybody's
+            if "var(--drawing-" not in drawing:
+                continue  # it has colours for light or dark only; and its style would be everybody's
             label = escape(image.get("alt", ""))
             html = f'<div class="drawing" role="img" aria-label="{label}">{drawing}</div>'
             new = nodes.raw("", html, format="html")
