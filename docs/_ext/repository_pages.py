@@ -140,7 +140,7 @@ def _inline(app: Sphinx, doctree: Any, _name: str) -> None:
         if file.suffix == ".svg" and file.is_file():
             drawing = file.read_text(encoding="utf-8")
             if "var(--drawing-" not in drawing:
-                continue  # it has colours for light or dark only; and its style would be everybody's
+                continue  # its colours are fixed, and its style would be everybody's
             label = escape(image.get("alt", ""))
             html = f'<div class="drawing" role="img" aria-label="{label}">{drawing}</div>'
             new = nodes.raw("", html, format="html")
