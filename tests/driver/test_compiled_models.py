@@ -472,7 +472,7 @@ class TestCommand:
         words = ["--pattern", "descriptor", "--width", "8", "--output", output]
         done = compile_command(f"{tmp_path}/random_one.py:Dropout", *self.SI, *words)
         assert done.returncode == WrongForwardError.exit_code, done.stderr
-        assert "other results each time it is called" in done.stderr
+        assert "different results each time it is called" in done.stderr
         assert "dropout" in done.stderr
         assert not output.exists()
 

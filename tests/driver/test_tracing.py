@@ -230,5 +230,5 @@ def test_a_program_that_this_torch_cannot_read_is_told_with_both_versions(
 def test_a_compiled_package_is_not_compiled_again(compiling: Compiling, tmp_path: Path) -> None:
     file = tmp_path / "other.pt2"
     file.write_bytes(b"PK\x05\x06" + bytes(18))
-    with pytest.raises(compiling.ModelError, match=r"is not what torch\.export\.save wrote"):
+    with pytest.raises(compiling.ModelError, match=r"was not written by torch\.export"):
         compiling.source.make_model(str(file), {}, None, "cpu")

@@ -1,7 +1,7 @@
-"""Compiles a model with AOTInductor: what `torchml-install model compile` runs.
+"""Compiles a model with AOTInductor. `torchml-install model compile` runs this.
 
     python -m torchml_driver.compile --request FILE
 
-Everything in this folder may import torch, of the release that the engine computes with; nothing
-outside of it imports this folder.
+Modules in this folder may import torch, in the release that the engine computes with; no module
+outside imports this folder.
 """

@@ -1,4 +1,4 @@
-"""Answers one request; see the package's docstring."""
+"""Answers a request to compile a model; see the package's docstring."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from .._requests import serve
 
 
 def answered(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Compiles, checks and writes a package; what was made, for people and programs."""
+    """Compiles, checks and writes a package. Returns the facts about it, for people and
+    programs."""
     from . import machine
     from .request import Request
 

@@ -1,19 +1,19 @@
-"""Whether a compiled model is the model: results of both on systems of all kinds."""
+"""Checks that a compiled model gives the original's results, on various systems."""
 
 from __future__ import annotations
 
 import torch
 
-from .failure import ModelError, one_line, place_in_model
+from .failure import ModelError, one_line, place_in_model, sentence
 from .systems import SystemMaker, Tensors
 from .trace import Function
 
-#: Largest difference, relative to the largest value, that counts as rounding.
+#: The largest difference, relative to the largest value, that counts as rounding.
 _TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "float16": 5e-2, "bfloat16": 1e-1}
-#: So many systems have to be possible for the original.
+#: The number of systems on which the original must work.
 _LEAST_SYSTEMS = 3
 
-#: An entry's results, each with the words for its system.
+#: An entry's results, each with a description of its system.
 Results = list[tuple[str, Tensors]]
 
 
@@ -23,10 +23,10 @@ def _require_repeatable(words: str, first: Tensors, second: Tensors, scalar: tor
     if not difference <= _tolerance(scalar):
         raise ModelError(
             "forward",
-            "The model gives other results each time it is called: they differ by "
+            "The model gives different results each time it is called: they differ by "
             f"{difference:.1e} of the largest value for {words}.",
-            "Leave out what is random, dropout(..., training=True) for example, and what the model "
-            "remembers from call to call.",
+            "Remove randomness from the model, for example dropout(..., training=True), and state "
+            "that it keeps from call to call.",
         )
 
 
@@ -35,7 +35,7 @@ def _tolerance(scalar: torch.dtype) -> float:
 
 
 def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest, relative to the largest value of the first."""
+    """The largest difference, relative to the largest value of the first tensor."""
     if one.shape != other.shape:
         return float("inf")
     if one.numel() == 0:
@@ -45,9 +45,9 @@ def _difference(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def evaluate(function: Function, maker: SystemMaker) -> Results:
-    """The original's results; systems that it cannot do itself prove nothing and are left out.
+    """The original's results. Leaves out systems on which the original itself fails.
 
-    Raises ModelError if it cannot do most of them, or gives other results each time.
+    Raises ModelError if it fails on most systems, or gives different results each time.
     """
     results: Results = []
     first: Exception | None = None
@@ -65,14 +65,14 @@ def evaluate(function: Function, maker: SystemMaker) -> Results:
             results.append((words, found))
     if len(results) < _LEAST_SYSTEMS:
         reason = (
-            f"{type(first).__name__}: {one_line(first)}\n    {place_in_model(first)}"
+            f"{type(first).__name__}: {sentence(one_line(first))}\n    {place_in_model(first)}"
             if first is not None
             else "Its energies or forces are not finite on ordinary systems."
         )
         raise ModelError(
             "forward",
-            f"The model itself does not work when it is called as the driver does. {reason}",
-            "Are --pattern, --layers, --elements and --cutoff right?",
+            f"The model itself fails when it is called as the driver calls it. {reason}",
+            "Check --pattern, --layers, --elements and --cutoff.",
         )
     return results
 
@@ -80,7 +80,7 @@ def evaluate(function: Function, maker: SystemMaker) -> Results:
 def compare(entry: str, compiled: Function, maker: SystemMaker, expected: Results) -> float:
     """The largest relative difference between a compiled entry and the original.
 
-    Raises ModelError if that is more than rounding, or the compiled one fails.
+    Raises ModelError if that is more than rounding, or if the compiled entry fails.
     """
     tolerance = _tolerance(maker.scalar)
     inputs = dict(maker.systems())
@@ -90,7 +90,8 @@ def compare(entry: str, compiled: Function, maker: SystemMaker, expected: Result
             found = compiled(*inputs[words])
         except Exception as error:
             raise ModelError(
-                "differ", f"The compiled model fails for {words} ({entry}): {one_line(error)}"
+                "differ",
+                f"The compiled model fails for {words} ({entry}): {sentence(one_line(error))}",
             ) from error
         for one, other in zip(results, found, strict=True):
             if one.shape != other.shape:
@@ -104,6 +105,6 @@ def compare(entry: str, compiled: Function, maker: SystemMaker, expected: Result
                 raise ModelError(
                     "differ",
                     f"The compiled model differs from the original by {largest:.1e} of the largest "
-                    f"value for {words} ({entry}); {tolerance:.0e} would be rounding.",
+                    f"value for {words} ({entry}); up to {tolerance:.0e} counts as rounding.",
                 )
     return largest

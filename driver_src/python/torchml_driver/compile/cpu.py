@@ -1,4 +1,4 @@
-"""What a compiler may use of a CPU, in the compiler's words and in the Linux kernel's."""
+"""The CPU features that a compiler may use, as the compiler and as the Linux kernel name them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .failure import ModelError
+from .failure import ModelError, sentence
 
-#: Levels of x86-64 (System V ABI, "Micro-architecture levels"), and the widest registers in bits
-#: that inductor may use on them.
+#: Levels of x86-64 (System V ABI, "Micro-architecture levels"), each with the widest registers, in
+#: bits, that inductor may use.
 LEVELS = {"x86-64": 1, "x86-64-v2": 1, "x86-64-v3": 256, "x86-64-v4": 512}
 
-#: Those worth having, and what /proc/cpuinfo has to say for them.
+#: The levels worth compiling for, each with the flags that /proc/cpuinfo must list.
 _V3 = frozenset({"avx2", "fma", "bmi2", "abm"})
 _V4 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})
 _HIGH_LEVELS = (("x86-64-v4", _V3 | _V4), ("x86-64-v3", _V3))
 
-#: The flags of /proc/cpuinfo that go by another name than the compiler's macro.
+#: The flags of /proc/cpuinfo whose names differ from the compiler's macros.
 _KERNEL_NAMES = {
     "sse3": "pni",
     "bmi": "bmi1",
@@ -37,21 +37,22 @@ _KERNEL_NAMES = {
     "avx512vpopcntdq": "avx512_vpopcntdq",
     "avxvnni": "avx_vnni",
 }
-#: Those that code for numbers may contain; others (of operating systems) are of no interest.
+#: The macros of instructions that numerical code may contain; those for operating systems do not
+#: matter.
 _X86 = re.compile(
     r"#define __((?:SSE|SSSE|AVX|FMA|F16C|BMI|LZCNT|POPCNT|MOVBE|AMX|GFNI|VAES|VPCLMUL)\w*?)__ 1"
 )
 _ARM = {"__ARM_FEATURE_SVE": "sve", "__ARM_FEATURE_SVE2": "sve2", "__ARM_FEATURE_BF16": "bf16"}
-#: Not instructions but ways to use them.
+#: Macros that do not name instructions, but ways to use them.
 _NO_INSTRUCTIONS = {"sse_math", "sse2_math"}
 
 
 def default_level() -> str:
-    """What to compile for if nobody says: the highest level that this machine has, if torch can
-    compile for levels; else this very CPU.
+    """The default to compile for: the highest level of this machine, if torch can compile for
+    levels; else this exact CPU.
 
-    A level, for other machines have it too. The highest, since the same model in TorchScript uses
-    all that a CPU has: with half of its registers' width, code of ours is hardly faster.
+    A level, because other machines have it, too. The highest, because the same model in TorchScript
+    uses everything that a CPU has: with registers half as wide, compiled code is hardly faster.
     """
     from torch._inductor import config
 
@@ -62,7 +63,7 @@ def default_level() -> str:
 
 
 def inductor_settings(level: str) -> dict[str, Any]:
-    """For torch._inductor.config: compile for a level."""
+    """The settings of torch._inductor.config to compile for a level."""
     from torch._inductor import config
 
     if level == "native":
@@ -70,15 +71,15 @@ def inductor_settings(level: str) -> dict[str, Any]:
     if not hasattr(config.cpp, "march"):
         raise ModelError(
             "torch_too_old",
-            "This torch compiles for the CPU it runs on only, and not for another.",
-            "Leave out --cpu, or use a newer torch (2.13 can do it).",
+            "This torch can compile only for the CPU that it runs on.",
+            "Leave out --cpu, or use a newer torch, such as 2.13.",
         )
     return {"cpp.march": level, "cpp.simdlen": LEVELS[level]}
 
 
 def needed_instructions(compiler: str, level: str) -> list[str]:
-    """The flags of /proc/cpuinfo without which the code does not run, the extensions that torch's
-    own vector code asks for among them."""
+    """The flags of /proc/cpuinfo that the code needs, including the extensions that torch's own
+    vector code requires."""
     from torch._inductor.cpu_vec_isa import pick_vec_isa
 
     words = [f"-march={level}", *shlex.split(pick_vec_isa().build_arch_flags())]
@@ -91,12 +92,13 @@ def needed_instructions(compiler: str, level: str) -> list[str]:
     )
     if done.returncode != 0:
         raise ModelError(
-            "compiler", f"{compiler} cannot compile for {level}: {done.stderr.strip()[:200]}"
+            "compiler",
+            f"{compiler} cannot compile for {level}: {sentence(done.stderr.strip()[:200])}",
         )
     found = set(_flags(done.stdout.splitlines()))
     present = present_instructions()
     if level == "native" and present:
-        found &= present  # of what the kernel has no word for, nothing can be asked later
+        found &= present  # features that the kernel does not list cannot be checked later
     missing = sorted(found - present) if present else []
     if missing:
         raise ModelError(
@@ -121,7 +123,7 @@ def _flags(macros: Sequence[str]) -> list[str]:
 
 
 def present_instructions() -> set[str]:
-    """Flags of this CPU as the kernel names them; none where it does not tell."""
+    """The flags of this CPU, as the kernel names them; empty if it lists none."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

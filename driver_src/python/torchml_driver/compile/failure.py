@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a package, and where in the model."""
+"""Failures of compiling, and the places in the model that cause them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from .._requests import RefusedError
 
 
 class ModelError(RefusedError):
-    """A failure of the request or the model; ``kind``: a key of FAILURES, in torchml-install's
+    """A failure of the request or the model; ``kind``: a key of FAILURES in torchml-install's
     models/compile.py."""
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of a message, which says what happened; torch writes pages."""
+    """The first line of a message, which says what happened; torch adds pages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 
+def sentence(text: str) -> str:
+    """A text with a full stop, unless it already ends like a sentence."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def place_in_model(error: BaseException) -> str:
-    """ "FILE, line N: `code`" of the model's own code that led to an error; "" if none did."""
+    """ "FILE, line N: `code`" of the model's own code that led to an error; "" if unknown."""
     return place_in(_frames(error.__traceback__))
 
 
 def place_in(frames: list[tuple[str, int]]) -> str:
-    """The innermost frame (file, line) that belongs neither to torch nor to this package nor to
-    Python itself."""
+    """The same for the innermost frame (file, line) outside torch, this package and Python
+    itself."""
     for file, line in reversed(frames):
         if _is_of_the_model(file):
             code = linecache.getline(file, line).strip()

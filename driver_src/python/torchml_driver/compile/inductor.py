@@ -1,4 +1,4 @@
-"""Torch's compiler: its settings, and one process for each program that it compiles."""
+"""Runs torch's compiler, with its settings, in one process for each program."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import trace
-from .failure import ModelError, one_line
+from .failure import ModelError, one_line, sentence
 
-#: Code for one thread, without atomic operations, of which each costs a score of others, and
-#: without OpenMP. For parts, of which the driver's threads run one each, and for processes with one
-#: thread.
+#: Code for one thread: without OpenMP, and without atomic operations, each of which costs as much
+#: as twenty others. For parts, of which each of the driver's threads runs one, and for processes
+#: with one thread.
 ONE_THREAD = {"cpp.dynamic_threads": False, "cpp.threads": 1}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is compiled: a torch.export.ExportedProgram, with settings of inductor."""
+    """A program to compile: a torch.export.ExportedProgram, with inductor's settings."""
 
     program: Any
     settings: dict[str, Any]
 
 
 def general_settings() -> dict[str, Any]:
-    """For torch._inductor.config, as far as this torch knows them."""
+    """The settings for torch._inductor.config that this torch knows."""
     from torch._inductor import config
 
     wanted = {
         "aot_inductor.package": True,
-        # Obey the threads that the process is given, not those of the process that compiles.
+        # Use the number of threads at run time, not that of the process that compiles.
         "cpp.dynamic_threads": True,
-        # As tables and not as nested conditions in every loop.
+        # Concatenate into tables, not by nested conditions in every loop.
         "always_keep_tensor_constants": True,
-        # What torch assumes of sizes that it learns on the way (two or more) need not be so.
+        # Torch assumes that sizes which it learns on the way are two or more; they need not be.
         "scalar_asserts": False,
         "aot_inductor.embed_kernel_binary": True,
         "aot_inductor.enable_line_tables": False,
@@ -57,8 +57,8 @@ def general_settings() -> dict[str, Any]:
 
 
 def compiled(jobs: dict[str, Job]) -> dict[str, Any]:
-    """What _compile makes of each of the named programs and settings, one on each core."""
-    context = multiprocessing.get_context("fork")  # the programs come along as they are
+    """Compiles each of the named programs, one on each core; returns _compile's results by name."""
+    context = multiprocessing.get_context("fork")  # children inherit the programs
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(min(cores, len(jobs)), context, _receive, (jobs,)) as pool:
         answers = dict(zip(jobs, pool.map(_compile_job, jobs), strict=True))
@@ -76,10 +76,10 @@ def _receive(jobs: dict[str, Job]) -> None:
 
 
 def _compile_job(name: str) -> Any:
-    """The files of a compiled model; or what ModelError wants to know."""
+    """The files of a compiled model; or the arguments for a ModelError."""
     job = _jobs[name]
-    # Torch names a library after its outermost code, which may be the same with other settings:
-    # each set of them has a folder of its own.
+    # Torch names a library after its outermost code, which may be the same for different settings,
+    # so each set of settings gets its own folder.
     kind = zlib.crc32(repr(sorted(job.settings.items())).encode())
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{tempfile.gettempdir()}/inductor-{kind:08x}"
     try:
@@ -100,11 +100,12 @@ def _compile(job: Job) -> Any:
     except Exception as error:
         traceback.print_exc()
         lines = str(error).splitlines()
-        # A compiler's line, and not the name of one of torch's errors.
+        # Match a compiler's line, not the name of one of torch's exceptions.
         said = (line for line in lines if re.search(r"(?<![A-Za-z])error: ", line))
         shown = next(said, one_line(error))
         raise ModelError(
             "not_compilable",
-            f"torch's compiler failed on the model: {type(error).__name__}: {shown.strip()}",
-            "Pack the model as TorchScript instead; the log has torch's whole message.",
+            f"torch's compiler failed on the model: {type(error).__name__}: "
+            f"{sentence(shown.strip())}",
+            "Pack the model as TorchScript instead; the log has torch's full message.",
         ) from error

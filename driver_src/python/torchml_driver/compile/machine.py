@@ -1,4 +1,4 @@
-"""What compiling needs of this machine: torch, a compiler, a device, and paths without spaces."""
+"""Provides what compiling needs: torch, a compiler, a device, and paths without spaces."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import _core, one_torch
-from .failure import ModelError, one_line
+from .failure import ModelError, one_line, sentence
 
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """A folder for all that torch writes, which goes at the end."""
+    """A folder for everything that torch writes, removed at the end."""
     with tempfile.TemporaryDirectory(prefix="torchml-compile-", dir=_parent()) as folder:
-        # Torch leaves gigabytes behind, precompiled headers mostly, some of it where no setting
-        # of its own leads: it asks Python for the folder of temporary files.
+        # Torch leaves gigabytes behind, mostly precompiled headers. None of its settings moves some
+        # of these: torch asks Python for the folder of temporary files.
         os.environ.update(TMPDIR=folder, TORCHINDUCTOR_CACHE_DIR=f"{folder}/inductor")
         tempfile.tempdir = None
         _reach_torch_without_spaces(Path(folder))
@@ -29,14 +29,15 @@ def work_folder() -> Iterator[Path]:
 
 
 def _parent() -> str | None:
-    """The folder of temporary files, or another if that has a space: see below."""
+    """The folder of temporary files, or another one if its path has a space (see below)."""
     if not _has_space(tempfile.gettempdir()):
         return None
     return next((name for name in ("/tmp", "/var/tmp") if os.access(name, os.W_OK)), None)
 
 
 def _reach_torch_without_spaces(work: Path) -> None:
-    """Torch hands the linker its own folder unquoted, which must have no spaces for that."""
+    """Lets torch be reached by a path without spaces: it passes its folder to the linker
+    unquoted."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None or not _has_space(torch.origin):
         return
@@ -50,7 +51,7 @@ def _has_space(path: str) -> bool:
 
 
 def require_torch() -> None:
-    """This torch, which has to be the engine's: two in one process end it."""
+    """Raises ModelError unless this Python's torch is the engine's: two in one process crash it."""
     if (other := one_torch.another(*_core.libtorch())) is not None:
         raise ModelError("other_torch", f"The model cannot be compiled: {other}", one_torch.ADVICE)
     try:
@@ -58,16 +59,17 @@ def require_torch() -> None:
     except ImportError as error:
         raise ModelError(
             "no_torch",
-            f"There is no torch for {sys.executable}: {one_line(error)}",
-            "Compile with the Python that has the torch which the driver is linked to: "
+            f"{sys.executable} has no torch: {sentence(one_line(error))}",
+            "Use the Python whose torch the driver is linked to, or install torch: "
             "`python -m pip install torch`.",
         ) from error
     version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
     if version < (2, 7):
         raise ModelError(
             "torch_too_old",
-            f"torch {torch.__version__} cannot compile models for the driver; 2.7 or newer can.",
-            "Install a newer one, or pack the model as TorchScript.",
+            f"torch {torch.__version__} cannot compile models for the driver; that needs 2.7 or "
+            "newer.",
+            "Install a newer torch, or pack the model as TorchScript.",
         )
 
 
@@ -81,7 +83,7 @@ def require_device(device: str) -> str:
         built = torch.version.cuda
         raise ModelError(
             "no_device",
-            "A model is compiled on a machine with the GPU it is for, and torch finds none here"
+            "Compiling a model for a GPU needs a machine with that GPU, but torch finds none here"
             + (
                 f" (it was built for CUDA {built})." if built else ": this is a CPU build of torch."
             ),
@@ -95,7 +97,7 @@ def require_compiler() -> str:
     compiler = os.environ.get("CXX") or "g++"
     if shutil.which(compiler.split()[0]) is None:
         raise ModelError(
-            "no_compiler", f"Compiling a model needs a C++ compiler; there is no {compiler}."
+            "no_compiler", f"Compiling a model needs a C++ compiler, but {compiler} was not found."
         )
     os.environ["CXX"] = compiler
     return compiler

@@ -1,4 +1,4 @@
-"""From a request to a package that was checked: the steps of `model compile`, in order.
+"""Turns a request into a checked package: the steps of `model compile`, in order.
 
 a module (source) -> functions of a model's inputs (trace) -> programs, or parts of them with a
 plan (blocks) -> machine code (inductor) -> a package (package) -> the same results (checks)
@@ -19,15 +19,15 @@ from .failure import ModelError
 from .plan import Plan
 from .request import Request
 
-#: So few rows at a time that each part takes several blocks of the systems that are compared.
+#: So few rows at a time that each part handles the test systems in several blocks.
 _SMALL_BLOCKS = 7
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A model, how it is called, and what its package's entries have to compute.
+    """A model, its calling convention, and what its package's entries must compute.
 
-    expected: by entry, the original's results.
+    expected: the original's results, by entry.
     """
 
     module: torch.nn.Module
@@ -39,7 +39,7 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Made:
-    """A package. programs: names of all that was compiled; plans: of the entries in parts."""
+    """A package. programs: the names of everything compiled; plans: of entries in parts."""
 
     path: Path
     target: package.Target
@@ -48,9 +48,9 @@ class _Made:
 
 
 def make(request: Request, work: Path) -> dict[str, Any]:
-    """Writes request.output; what was made. work: a folder for what comes in between.
+    """Writes request.output; returns the facts about it. work: a folder for intermediate files.
 
-    Raises ModelError, and Error where the engine refuses the package.
+    Raises ModelError, and Error if the engine refuses the package.
     """
     torch.set_num_threads(1)  # processes forked off later cannot use this one's threads
     capability = machine.require_device(request.device)
@@ -67,9 +67,9 @@ def make(request: Request, work: Path) -> dict[str, Any]:
     except ModelError as error:
         if error.kind != "differ":
             raise
-        # Torch 2.13's scheduler can put a sum over edges after the loop that needs it, into
-        # which it has fused others: each loop by itself is right, and a little slower.
-        print(f"{error.message} Once more, with every loop by itself.", flush=True)
+        # Torch 2.13's scheduler can put a sum over edges after the loop that needs it, if it has
+        # fused other loops into that one. Without fusion the code is correct, and slightly slower.
+        print(f"{error.message} Compiling again without fusing loops.", flush=True)
         made = _package(request, model, target, {**settings, "max_fusion_size": 1}, work)
         difference = _check(request, model, made)
     quickest = _quickest(request, model, made)
@@ -93,7 +93,7 @@ def make(request: Request, work: Path) -> dict[str, Any]:
 
 
 def _model(request: Request) -> _Model:
-    """The original, evaluated. Raises ModelError."""
+    """Makes and evaluates the original. Raises ModelError."""
     with trace.as_driver_runs_scripts():
         module = source.make_model(
             request.source, request.arguments, request.weights, request.device
@@ -132,7 +132,7 @@ def _package(
     plans: dict[str, Plan] = {}
     for name, function in model.functions.items():
         program = trace.export(function, model.called, model.maker.example())
-        # On a GPU, blocks would only be too small; energies alone are rarely wanted.
+        # On a GPU, blocks would be too small; energies alone are rarely requested.
         worthwhile = request.device == "cpu" and name != "energies"
         divided = None
         if worthwhile and request.partition != "whole":
@@ -181,7 +181,7 @@ def _check(request: Request, model: _Model, made: _Made) -> float:
 
 
 def _quickest(request: Request, model: _Model, made: _Made) -> package.Run:
-    """What the driver runs on one thread for energies and forces, or the gradient."""
+    """The code that the driver runs on one thread for energies and forces, or the gradient."""
     name = max(model.functions)  # energies_and_...
     alone = name + package.ON_ONE_THREAD
     variant = alone if alone in made.programs else name

@@ -1,7 +1,7 @@
-"""The .pt2 file: compiled entries, and the text that says what they are.
+"""The .pt2 file: compiled entries, and a text that describes them.
 
-The driver's src/runtime/compiled/package.hpp describes the text; without it the driver refuses a
-package, since compiled code checks nothing of what it is given.
+The driver's src/runtime/compiled/package.hpp defines the text. The driver refuses packages without
+it, since compiled code does not check its inputs.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from .systems import Convention
 
 _RECORD = "extra/torchml.txt"
 _CODE = "data/aotinductor/"
-#: Of the archive's format; torch's reader wants it.
+#: The record with the archive's format, which torch's reader requires.
 _VERSION = ".data/version"
-#: What the names of entries end in that are the same again, for processes with one thread.
+#: The ending of the names of variants for processes with one thread.
 ON_ONE_THREAD = ".one_thread"
-#: So many rows at a time as a part wants.
+#: As many rows at a time as a part chooses.
 WHOLE = 1 << 30
-#: What runs an entry or a part of one: inputs to outputs.
+#: A function that runs an entry, or a part of one: inputs to outputs.
 Run = Callable[..., tuple[torch.Tensor, ...]]
-#: Sources and notes of the compiler, which nobody runs.
+#: The compiler's sources and notes, which the driver does not need.
 _NOT_KEPT = (".cpp", ".kernel_metadata.json", ".wrapper.json")
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a package runs on. capability: of a CUDA device, such as "9.0", else ""."""
+    """The machine that a package is for. capability: of a CUDA device, such as "9.0"; else ""."""
 
     device: str
     instructions: tuple[str, ...]
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def torch_version(self) -> str:
-        """Without the part that names a build, such as +cpu."""
+        """The version of torch, without the part that names a build, such as +cpu."""
         return str(torch.__version__).partition("+")[0]
 
 
@@ -57,10 +57,10 @@ def write(
     atomic_numbers: bool,
     plans: Mapping[str, Plan],
 ) -> None:
-    """Packs what torch._inductor.aot_compile returned.
+    """Packs the files that torch._inductor.aot_compile returned.
 
-    models: by names; those of entries, and of the parts of ``plans``, which are entries, too.
-    atomic_numbers: that the species codes are atomic numbers, as the user said.
+    models: by name; those of entries, and of the parts of ``plans``, which are entries, too.
+    atomic_numbers: whether the user said that species codes are atomic numbers.
     """
     from torch._inductor.package import package_aoti
 
@@ -74,7 +74,7 @@ def write(
         facts[0] = "torchml-package 3"
         facts += plan.lines(entry)
     with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
-        # Torch 2.7 puts no folder around everything; the driver's reader wants one.
+        # Torch 2.7 puts no folder around everything; the driver's reader expects one.
         first = next(name for name in source.namelist() if _CODE in name)
         outer, top = first[: first.index(_CODE)], path.stem
         for info in source.infolist():
@@ -83,9 +83,9 @@ def write(
                 if name.endswith(_NOT_KEPT[0]):
                     continue
                 facts.append(f"file {name} {info.file_size} {info.CRC:08x}")
-            # Compressed, since installing a model in KIM costs time and memory for every byte.
+            # Compressed, since installing a model in KIM costs time and memory for each byte.
             archive.writestr(f"{top}/{name}", source.read(info), zipfile.ZIP_DEFLATED)
-        if f"{outer}{_VERSION}" not in source.namelist():  # torch 2.7 has another one
+        if f"{outer}{_VERSION}" not in source.namelist():  # torch 2.7 names it differently
             archive.writestr(f"{top}/{_VERSION}", "3\n")
         archive.writestr(f"{top}/{_RECORD}", "\n".join(facts) + "\n", zipfile.ZIP_DEFLATED)
     raw.unlink()
@@ -94,7 +94,7 @@ def write(
 def load(path: Path, entry: str, device: str, n_outputs: int, check_blocks: int = 0) -> Run:
     """An entry of a package, or a variant of one, as the engine runs it.
 
-    check_blocks: the engine is strict, and parts take so many rows at a time at most; 0: as the
+    check_blocks: the most rows at a time for parts, which also makes the engine strict; 0: as the
     driver runs it.
 
     Raises Error if the engine refuses the package.
@@ -115,7 +115,7 @@ def run_plan(
     inputs: Sequence[torch.Tensor],
     largest_block: int = WHOLE,
 ) -> tuple[torch.Tensor, ...]:
-    """What a plan leads to, by the engine; ``code``: its parts, compiled or not, by their names."""
+    """Lets the engine run a plan; ``code``: its parts by name, compiled or not."""
     entry = "energies_and_gradient"
     lines = ["torchml-package 3", "device cpu", *_argument_lines(called), f"entry {entry}"]
     lines += [f"gradient {called.arguments[called.differentiable]}", *plan.lines(entry)]

@@ -1,4 +1,4 @@
-"""Products with constant matrices, in the order in memory that BLAS is quickest with."""
+"""Stores constant matrices of products in the memory layout that is fastest for BLAS."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch.fx import GraphModule, Node
 
 _aten = torch.ops.aten
 
-#: Which argument is the second matrix.
+#: The index of the second matrix among the arguments.
 _SECOND = {_aten.mm.default: 1, _aten.addmm.default: 2}
 _TURNED = {_aten.t.default, _aten.permute.default, _aten.transpose.int}
 
 
 def transpose_constants(module: GraphModule) -> None:
-    """Keeps second matrices column by column, as those of linear layers are in the forward pass.
+    """Stores second matrices by column, as the forward pass of a linear layer has them.
 
-    BLAS then takes them from memory as it multiplies them, K after K; row by row, as the gradient
-    of a linear layer has the same matrix, MKL is a fifth slower on narrow ones (64 columns).
+    BLAS then reads them in the order in which it multiplies. Stored by row, as the gradient of a
+    linear layer has them, narrow matrices (64 columns) make MKL slower by a fifth.
     """
     made: dict[tuple[str, bool], Node] = {}
     for node in list(module.graph.nodes):
@@ -42,11 +42,11 @@ def transpose_constants(module: GraphModule) -> None:
 
 
 def _constant(node: Any) -> tuple[str, bool] | None:
-    """The name of a constant matrix, and whether it is taken with its axes exchanged."""
+    """The name of a constant matrix, and whether the node uses its transpose."""
     turned = False
     while isinstance(node, Node) and node.target in _TURNED:
         source = node.args[0]
-        # Of a matrix, nothing but exchanging its axes makes sense; the other order is itself.
+        # A matrix has two orders of its axes: transposed, or unchanged.
         if node.target is _aten.permute.default and list(node.args[1]) in ([0, 1], [-2, -1]):
             node = source
             continue
@@ -60,7 +60,7 @@ def _constant(node: Any) -> tuple[str, bool] | None:
 
 
 def _turned_copy(module: GraphModule, like: Node, matrix: torch.Tensor) -> Node:
-    """A node with the numbers of a matrix, from a constant of its own."""
+    """A node with a copy of a matrix in the other memory layout, as a new constant."""
     number = 0
     while hasattr(module, name := f"_transposed_{number}"):
         number += 1

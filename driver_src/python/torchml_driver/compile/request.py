@@ -1,4 +1,4 @@
-"""What `model compile` asks for; torchml-install's models/compile.py makes the request."""
+"""The request of `model compile`; torchml-install's models/compile.py makes it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 class Request:
     """A model to compile.
 
-    source: FILE.py:Name, package.module:Name or FILE.pt2; arguments: of its constructor; weights:
-    file of a state dict. pattern: neighbours, descriptor or graph, with so many layers, or
-    descriptors of that width. cutoff (Å), codes (of the species): of the systems on which results
-    are compared; atomic_numbers: that the codes are that. device: cpu or cuda; cpu: the instruction
-    set. energy_only: with an entry for energies without a gradient. partition: "whole", in "blocks"
-    of rows, or that without the rings' zero rows ("rings"). output: the package.
+    source: FILE.py:Name, package.module:Name or FILE.pt2. arguments: for its constructor. weights:
+    the file of a state dict. pattern: neighbours, descriptor or graph; layers: of a graph model;
+    width: of the descriptor. cutoff (Å), codes (of the species): for the systems on which results
+    are compared. atomic_numbers: whether the codes are atomic numbers. device: cpu or cuda. cpu:
+    the instruction set. energy_only: whether to add an entry for energies without a gradient.
+    partition: "whole"; in "blocks" of rows; or in blocks without the rings' zero rows ("rings").
+    output: the package.
     """
 
     source: str
@@ -38,7 +39,7 @@ class Request:
 
     @classmethod
     def of(cls, asked: Mapping[str, Any]) -> Request:
-        """Of the JSON object that torchml-install sends."""
+        """The request in the JSON object that torchml-install sends."""
         values = {field.name: asked[field.name] for field in fields(cls)}
         weights = values["weights"]
         values["weights"] = None if weights is None else Path(weights)

@@ -1,6 +1,7 @@
-"""Which operations treat rows (edges, say) one by one, so that blocks of rows can be had alone.
+"""Identifies operations that treat rows (such as edges) one by one, so that blocks of rows can be
+computed separately.
 
-"Row" is a place on axis 0 of the tensors whose first size is a given symbol.
+A row is an index on axis 0 of tensors whose first size is a given symbol.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from torch.fx import Node
 
 _aten = torch.ops.aten
 
-#: Row by row in their first matrix; the others are the same for all rows.
+#: Operations by row of their first matrix; the others are the same for all rows.
 _PRODUCTS = {_aten.mm.default: 0, _aten.addmm.default: 1, _aten.linear.default: 0}
-#: Row by row in all tensors that have rows: axis 0 counts matrices.
+#: Operations by row of all tensors that have rows: axis 0 counts matrices.
 _BATCHED = {_aten.bmm.default, _aten.baddbmm.default}
-#: Rows of a table, taken by an index with rows: which argument is the table, which the index.
+#: Operations that take rows of a table by an index with rows: the arguments with table and index.
 _TABLES = {_aten.embedding.default: (0, 1), _aten.index_select.default: (0, 2)}
-#: Over the axes which the second argument names.
+#: Reductions over the axes that the second argument names.
 _REDUCTIONS = {
     _aten.sum.dim_IntList,
     _aten.mean.dim,
@@ -37,16 +38,16 @@ _REDUCTIONS = {
     _aten.slice.Tensor,
     _aten.unbind.int,
 }
-#: The norm's order comes first.
+#: The same, but the norm's order comes before the axes.
 _NORMS = {_aten.linalg_vector_norm.default, _aten.norm.ScalarOpt_dim}
-#: Gradients of the like, along the axis which the third argument names.
+#: Gradients of such operations, along the axis that the third argument names.
 _BACKWARD = {
     _aten.slice_backward.default,
     _aten.select_backward.default,
     _aten._softmax_backward_data.default,
     _aten._log_softmax_backward_data.default,
 }
-#: Numbers stay in order; rows do if axis 0 is kept, which its size tells.
+#: Operations that keep the order of numbers, and of rows if the size of axis 0 remains.
 _RESHAPES = {
     _aten.view.default,
     _aten.reshape.default,
@@ -56,9 +57,9 @@ _RESHAPES = {
     _aten._to_copy.default,
     _aten.contiguous.default,
 }
-#: Their numbers are sizes.
+#: Operations whose numbers are sizes.
 _SIZED = {*_RESHAPES, *_BACKWARD, _aten.expand.default}
-#: No tensor decides on their values.
+#: Operations whose values depend on no tensor.
 _FILLED = {
     _aten.new_zeros.default: 0.0,
     _aten.zeros_like.default: 0.0,
@@ -68,18 +69,18 @@ _FILLED = {
     _aten.ones.default: 1.0,
 }
 _LAST = 2**63 - 1
-#: Expensive enough to be kept rather than computed again.
+#: Operations whose results are worth keeping rather than computing again.
 _HEAVY = {*_PRODUCTS, *_BATCHED}
 
 
 def tensor(node: Any) -> torch.Tensor | None:
-    """The (fake) tensor that a node stands for, if it is one."""
+    """The (fake) tensor of a node, if it has one."""
     value = node.meta.get("val") if isinstance(node, Node) else None
     return value if isinstance(value, torch.Tensor) else None
 
 
 def has_rows(node: Any, symbol: Any) -> bool:
-    """Whether axis 0, and no other, counts these rows."""
+    """Whether axis 0, and no other axis, counts these rows."""
     value = tensor(node)
     if value is None or value.dim() == 0:
         return False
@@ -92,7 +93,7 @@ def mentions(node: Any, symbol: Any) -> bool:
 
 
 def is_same(node: Node) -> bool:
-    """Whether an operation returns its first argument, or all of it."""
+    """Whether an operation returns its first argument unchanged."""
     if node.target in (_aten.detach.default, _aten.alias.default, _aten.lift_fresh_copy.default):
         return True
     if node.target is _aten.slice.Tensor:
@@ -106,7 +107,7 @@ def is_same(node: Node) -> bool:
 
 
 def filled_with(node: Node) -> float | None:
-    """The number that fills a tensor made from nothing but sizes."""
+    """The number that fills a tensor made from sizes alone."""
     if node.target in (_aten.full.default, _aten.full_like.default, _aten.new_full.default):
         number = node.args[-1] if len(node.args) > 1 else node.kwargs.get("fill_value")
         return float(number) if isinstance(number, (int, float)) else None
@@ -118,8 +119,8 @@ def is_heavy(node: Node) -> bool:
 
 
 def is_row_wise(node: Node, symbol: Any) -> bool:
-    """Whether each row of the result depends on the same rows of those inputs only that have
-    rows, besides inputs that have none."""
+    """Whether each row of the result depends only on the same row of the inputs with rows, and on
+    inputs without rows."""
     if node.op != "call_function" or not has_rows(node, symbol):
         return False
     tensors = [one for one in node.all_input_nodes if tensor(one) is not None]
@@ -127,7 +128,7 @@ def is_row_wise(node: Node, symbol: Any) -> bool:
     if not all(has_rows(one, symbol) for one in with_rows):
         return False
     target, arguments = node.target, node.args
-    # As a size, the number of rows becomes that of a block; as a number it must not.
+    # The number of rows may become that of a block if it is a size, not if it enters as a value.
     if target not in _SIZED and any(_is_number_of(one, symbol) for one in node.all_input_nodes):
         return False
     if target in _PRODUCTS:
@@ -167,7 +168,7 @@ def is_row_wise(node: Node, symbol: Any) -> bool:
         axis = arguments[1] if len(arguments) > 1 else 0
         return len(with_rows) == len(arguments[0]) and _spares_rows(node, axis)
     if target is _aten.expand.default or torch.Tag.pointwise in getattr(target, "tags", ()):
-        # Sizes are matched from the last axis on: as many axes, the same place for rows.
+        # Broadcasting matches sizes from the last axis: rows match if the number of axes does.
         return all(tensor(one).dim() == tensor(node).dim() for one in with_rows)  # type: ignore[union-attr]
     return False
 
@@ -177,7 +178,7 @@ def _is_number_of(node: Node, symbol: Any) -> bool:
 
 
 def _spares_rows(node: Node, axes: Any) -> bool:
-    """Whether an operation along these axes of its input leaves axis 0 alone."""
+    """Whether an operation along these axes of its input leaves axis 0 unchanged."""
     if axes is None:
         return False
     source = node.args[0]

@@ -1,4 +1,4 @@
-"""Makes the model: finds the class, gives it its arguments, loads its weights."""
+"""Makes the model: finds the class, calls it with its arguments, loads its weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from .failure import ModelError, one_line, place_in_model
+from .failure import ModelError, one_line, place_in_model, sentence
 from .systems import Convention
 
 _NAME_IT = (
     "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel, or a "
-    "FILE.pt2 of torch.export.save"
+    "FILE.pt2 of torch.export.save."
 )
 
 
@@ -30,9 +30,9 @@ def make_model(
     """The module that ``FILE.py:Name`` or ``package.module:Name`` names, or that torch.export.save
     wrote into ``FILE.pt2``, ready to evaluate.
 
-    Name: a class or a function, which is called with ``arguments``, or a module that is there
-    already. weights: a state dict, as torch.save writes it. Their type becomes torch's default in
-    this process: tensors for which the model names none have it, as where it was trained.
+    Name: a class or a function, which is called with ``arguments``, or an existing module. weights:
+    a state dict, as torch.save writes it. Its type becomes torch's default in this process, so that
+    tensors without a type get the one that they had in training.
     """
     state = {} if weights is None else _read_weights(weights)
     tensors = state.values() if isinstance(state, Mapping) else ()
@@ -59,7 +59,7 @@ def make_model(
                 "source",
                 f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())}) "
                 f"failed: {one_line(error)} ({place_in_model(error) or where})",
-                "Give the constructor's arguments as JSON: --arguments '{\"features\": 64}'",
+                "Give the constructor's arguments as JSON: --arguments '{\"features\": 64}'.",
             ) from error
     elif arguments:
         message = f"{name} in {where} is a module and takes no --arguments."
@@ -68,8 +68,8 @@ def make_model(
         message = f"{source} made a {type(made).__name__}, not a torch.nn.Module."
         raise ModelError("source", message, _NAME_IT)
     if isinstance(made, torch.jit.ScriptModule):
-        message = f"{source} is TorchScript; name the Python class instead."
-        raise ModelError("source", message, _NAME_IT)
+        message = f"{source} is TorchScript, which cannot be compiled."
+        raise ModelError("source", message, f"Name the Python class instead. {_NAME_IT}")
     return _ready(made.eval(), weights, state, device)
 
 
@@ -86,16 +86,16 @@ def _ready(
 
 
 def _exported(path: Path, device: str) -> torch.nn.Module:
-    """The module of a file that torch.export.save wrote. It has no other mode than that in which it
-    was exported."""
+    """The module in a file that torch.export.save wrote. Its mode, training or evaluation, is the
+    one in which it was exported."""
     if not path.is_file():
         raise ModelError("source", f"There is no file {path}.", _NAME_IT)
     writer = _exported_by(path)
     if writer is None:
         raise ModelError(
             "source",
-            f"{path} is not what torch.export.save wrote.",
-            f"`torchml-install model inspect {path}` says what it is. {_NAME_IT}",
+            f"{path} was not written by torch.export.save.",
+            f"`torchml-install model inspect {path}` shows what it is. {_NAME_IT}",
         )
     try:
         program = torch.export.load(str(path))
@@ -109,7 +109,7 @@ def _exported(path: Path, device: str) -> torch.nn.Module:
         raise ModelError(
             "source",
             f"{path}, which torch {writer or '(unknown)'} wrote, cannot be read by torch "
-            f"{torch.__version__}: {type(error).__name__}: {one_line(error)}",
+            f"{torch.__version__}: {type(error).__name__}: {sentence(one_line(error))}",
             "Export the model again with this torch, or compile it with that one.",
         ) from error
     _leave_out_assertions(module)
@@ -122,13 +122,13 @@ def _exported(path: Path, device: str) -> torch.nn.Module:
 
 
 def _exported_by(path: Path) -> str | None:
-    """The version of torch whose torch.export.save wrote a file, "" if it does not say; None for
-    another kind of file, be it a package that was compiled already."""
+    """The version of torch whose torch.export.save wrote a file; "" if unknown; None for any other
+    kind of file, such as a compiled package."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             top = names[0].partition("/")[0] if names else ""
-            # Up to torch 2.7 it has another name, and no folder around it.
+            # Up to torch 2.7, it has another name, and no folder around it.
             old = "serialized_exported_program.json"
             for name in names:
                 new = name.startswith(f"{top}/models/") and name.endswith(".json")
@@ -142,9 +142,9 @@ def _exported_by(path: Path) -> str | None:
 
 
 def _leave_out_assertions(module: Any) -> None:
-    """torch.export takes numbers that a model learns on the way, such as that of its pairs, to be
-    two or more, and lets the program fail for systems with fewer. Its tensor code does not need
-    that."""
+    """Removes assertions about sizes. torch.export assumes that numbers which a model learns on the
+    way, such as the number of pairs, are two or more, and makes the program fail for smaller
+    systems. The tensor code itself works for these."""
     asserts = {
         getattr(torch.ops.aten, name).default
         for name in ("_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size")
@@ -158,7 +158,7 @@ def _leave_out_assertions(module: Any) -> None:
 
 
 def require_free_sizes(model: torch.nn.Module, called: Convention) -> None:
-    """Raises ModelError if a model was exported for one size of an input that has any."""
+    """Raises ModelError if a model was exported for a fixed size where inputs have any size."""
     exported = getattr(model, "torchml_exported_sizes", None)
     for found, sizes, name in zip(
         exported or (), called.sizes, called.arguments, strict=exported is not None
@@ -178,7 +178,7 @@ def require_free_sizes(model: torch.nn.Module, called: Convention) -> None:
 
 
 def _free_axes(sizes: Sequence[str | int]) -> str:
-    """As dynamic_shapes of torch.export wants it."""
+    """The sizes of an argument in the form of torch.export's dynamic_shapes."""
     return "{" + ", ".join(f"{k}: D" for k, size in enumerate(sizes) if isinstance(size, str)) + "}"
 
 
@@ -192,7 +192,7 @@ def _module(where: str, source: str) -> Any:
         if not where.endswith(".py"):
             sys.path.insert(0, str(Path.cwd()))
             return importlib.import_module(where)
-        sys.path.insert(0, str(path.parent))  # for what it imports from beside it
+        sys.path.insert(0, str(path.parent))  # for modules that it imports from its own folder
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None
@@ -200,13 +200,13 @@ def _module(where: str, source: str) -> Any:
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
     except Exception as error:
-        message = f"{where} cannot be imported: {type(error).__name__}: {one_line(error)}"
+        message = f"{where} cannot be imported: {type(error).__name__}: {sentence(one_line(error))}"
         raise ModelError("source", message, _NAME_IT) from error
     return module
 
 
 def _names(where: str) -> str | None:
-    """What else the file has to offer."""
+    """The names that the file offers instead."""
     module = sys.modules.get(Path(where).stem if where.endswith(".py") else where)
     names = [
         name
@@ -227,7 +227,7 @@ def _read_weights(weights: Path) -> Any:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(
             "weights",
-            f"{weights} cannot be read as weights: {one_line(error)}",
+            f"{weights} cannot be read as weights: {sentence(one_line(error))}",
             "Save them with torch.save(model.state_dict(), 'weights.pt').",
         ) from error
 
@@ -235,23 +235,24 @@ def _read_weights(weights: Path) -> Any:
 def _load_weights(model: torch.nn.Module, weights: Path, state: Any) -> None:
     try:
         floating = [value for value in state.values() if value.is_floating_point()]
-        if floating:  # weights decide the precision, as they do in TorchScript
+        if floating:  # weights determine the precision, as in TorchScript
             model.to(floating[0].dtype)
         model.load_state_dict(state)
     except (AttributeError, RuntimeError, TypeError) as error:
         raise ModelError(
             "weights",
-            f"The weights in {weights} do not fit the model: {' '.join(str(error).split())}",
+            f"The weights in {weights} do not fit the model: "
+            f"{sentence(' '.join(str(error).split()))}",
         ) from error
 
 
 def _make_default(dtype: torch.dtype) -> None:
-    """Models with 16 bits are written under float32."""
+    """Sets torch's default type. Models with 16-bit weights are written under float32."""
     torch.set_default_dtype(torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def scalar_type(model: torch.nn.Module) -> torch.dtype:
-    """The floating-point type of a model's weights; float64 for one without any."""
+    """The floating-point type of a model's weights; float64 for a model without weights."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype
@@ -259,13 +260,13 @@ def scalar_type(model: torch.nn.Module) -> torch.dtype:
 
 
 def check_forward(model: torch.nn.Module, arguments: tuple[str, ...]) -> None:
-    """Raises ModelError unless forward can be called with so many tensors."""
+    """Raises ModelError unless forward accepts as many tensors as there are arguments."""
     signature = inspect.signature(model.forward)
     try:
         signature.bind(*arguments)
     except TypeError as error:
         raise ModelError(
             "forward",
-            f"forward{signature} is called as forward({', '.join(arguments)}).",
+            f"The model has forward{signature}, but is called as forward({', '.join(arguments)}).",
             "Change the model's forward, or choose another --pattern or --layers.",
         ) from error

@@ -1,4 +1,4 @@
-"""Systems on which a model is traced and checked, as the engine hands them over."""
+"""Systems on which a model is traced and checked, as the engine passes them to a model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ Tensors = tuple[torch.Tensor, ...]
 class Convention:
     """How the driver calls a model.
 
-    sizes: of each argument in turn; names (the same name: always the same size) or numbers.
-    differentiable: the argument by which the energy is differentiated.
+    sizes: of each argument; a name is a variable size (the same name always means the same size), a
+    number a fixed one. differentiable: the index of the argument that the energy is differentiated
+    with respect to.
     """
 
     arguments: tuple[str, ...]
@@ -26,7 +27,7 @@ class Convention:
     differentiable: int
 
 
-#: Type and sizes of the arguments that the engine makes; of a scalar type: None.
+#: The type and sizes of the arguments that the engine makes; None for the model's scalar type.
 _KINDS: dict[str, tuple[torch.dtype | None, tuple[str | int, ...]]] = {
     "species": (torch.int64, ("n",)),
     "coords": (None, ("n", 3)),
@@ -38,7 +39,7 @@ _LAYER = "graph_layer"
 
 
 def convention(pattern: str, layers: int, width: int, scalar: torch.dtype) -> Convention:
-    """How a model is called; ``width``: of the descriptor, ``scalar``: type of the model."""
+    """How the driver calls a model. width: of the descriptor; scalar: the model's type."""
     if pattern == "descriptor":
         return Convention(("descriptor",), (scalar,), (("rows", width),), 0)
     names, differentiable = inputs.calling_convention(pattern, layers)
@@ -67,7 +68,7 @@ class SystemMaker:
     device: str
 
     def example(self) -> Tensors:
-        """One to trace with: no two sizes are equal that may differ, none is 0 or 1."""
+        """A system to trace with: sizes that may differ are different, and none is 0 or 1."""
         tensors = list(self._make(*self._grid(72, 8.0, 31), ghosts_first=False))
         seen = {tensor.size(0) for tensor in tensors}
         for index, tensor in enumerate(tensors):
@@ -79,7 +80,7 @@ class SystemMaker:
         return tuple(tensors)
 
     def systems(self) -> Iterator[tuple[str, Tensors]]:
-        """Systems to compare results on, each with words for it."""
+        """The systems on which to compare results, each with a description."""
         yield (
             "72 particles, 41 contributing",
             self._make(*self._grid(72, 8.0, 41), ghosts_first=True),
@@ -92,12 +93,12 @@ class SystemMaker:
         yield "one particle", self._make(*self._grid(1, 1.0, 1))
 
     def usual(self) -> Tensors:
-        """One to time: of the size that a rank of a simulation has."""
+        """A system to time, of the size of one rank in a simulation."""
         return self._make(*self._grid(1200, 12.0, 500))
 
     def _grid(self, n: int, neighbours: float, n_contributing: int) -> tuple[torch.Tensor, int]:
-        """(n, 3) coordinates in Å: a jittered grid, on average so many neighbours within the
-        cutoff (a sphere of radius 1 has the volume 4.19)."""
+        """Coordinates of a jittered grid, (n, 3) Å, with the given average number of neighbours
+        within the cutoff (a sphere of radius 1 has the volume 4.19)."""
         random = torch.Generator().manual_seed(n)
         edge = 1
         while edge**3 < n:

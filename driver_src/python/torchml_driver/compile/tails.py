@@ -1,8 +1,8 @@
-"""What is known of the last rows of a part's tensors: that they are one number, or not read.
+"""Finds out whether the last rows of a part's tensors all hold the same number, or are not read.
 
-Particles come ring by ring, contributing ones first. Messages of later layers reach only the inner
-rings, and energies are asked for contributing particles only: of most tensors, the rows of outer
-rings lead to nothing, or are zero.
+Particles are ordered by ring, contributing ones first. Messages of later layers reach only the
+inner rings, and only the energies of contributing particles count. In most tensors, the rows of
+outer rings therefore have no effect, or are zero.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .rowwise import tensor
 
 _aten = torch.ops.aten
 
-#: Zero where one of two is.
+#: Operations that give zero where either argument is zero.
 _PRODUCTS = {
     _aten.mul.Tensor: (0, 1),
     _aten.mul.Scalar: (0, 1),
@@ -29,7 +29,7 @@ _PRODUCTS = {
     _aten.mm.default: (0,),
     _aten.bmm.default: (0, 1),
 }
-#: The same numbers in another order or shape: of one number only, that number.
+#: Operations that give the same numbers in another order or shape: equal numbers stay equal.
 _MOVED = {
     _aten.view.default,
     _aten.reshape.default,
@@ -47,7 +47,7 @@ _MOVED = {
     _aten.slice.Tensor,
     _aten._to_copy.default,
 }
-#: Of zeros, zeros.
+#: Operations that turn zeros into zeros.
 _LINEAR = {
     _aten.sum.dim_IntList,
     _aten.mean.dim,
@@ -59,16 +59,17 @@ _LINEAR = {
 
 @dataclass(frozen=True)
 class Same:
-    """All numbers in the rows are this one, if that holds for the rows of these nodes, too."""
+    """All numbers in the rows equal this one, provided the same holds for the rows of these
+    nodes."""
 
     number: float
     because: frozenset[Node] = frozenset()
 
 
 def known(nodes: Iterable[Node], given: Mapping[Node, float], rows: Any) -> dict[Node, Same]:
-    """What follows for the nodes of a graph, in order, from what is given of its arguments.
+    """What follows for the nodes of a graph, in order, from the known numbers of its arguments.
 
-    rows: the symbol that counts them.
+    rows: the symbol that counts the rows.
     """
     found: dict[Node, Same] = {}
     for node in nodes:
@@ -82,7 +83,7 @@ def known(nodes: Iterable[Node], given: Mapping[Node, float], rows: Any) -> dict
 
 
 def read_by_index(argument: Node) -> set[Node] | None:
-    """The nodes that name the rows which are read of an argument; None if others may be, too."""
+    """The nodes with the indices of the rows read from an argument; None if any row may be read."""
     indices: set[Node] = set()
     for user in argument.users:
         if user.target is _aten.sym_size.int:
@@ -147,7 +148,7 @@ def _of(argument: Any, found: Mapping[Node, Same]) -> Same | None:
 
 
 def _is_gradient(target: Any) -> bool:
-    """Gradients are linear in the gradient that they are given first."""
+    """Whether an operation is a gradient, which is linear in its first argument."""
     name = str(getattr(target, "__name__", "")).partition(".")[0]
     return name.endswith(("_backward", "_backward_data"))
 
@@ -162,7 +163,7 @@ def _all_zero(parts: list[Same | None]) -> Same | None:
 
 
 def _calculated(node: Node, found: Mapping[Node, Same]) -> Same | None:
-    """An operation on one number in place of each tensor."""
+    """The result of an operation on a single number in place of each tensor."""
     tensors = [one for one in node.all_input_nodes if tensor(one) is not None]
     if len(tensors) != len(node.all_input_nodes) or not all(one in found for one in tensors):
         return None

@@ -1,4 +1,4 @@
-"""Whether the compiled model is quicker than the same model as TorchScript."""
+"""Compares the speed of a compiled model with that of the same model as TorchScript."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from .systems import Convention, Tensors
 
-#: How long the two are run in turns.
+#: The time for running the two in turns, s.
 _SECONDS = 3.0
 _LEAST = 3
 
@@ -22,14 +22,14 @@ def speed_up(
     inputs: Tensors,
     returns_forces: bool,
 ) -> float | None:
-    """The time of a step with TorchScript, as the driver runs it, by that of the compiled code,
-    both on one thread; None for a model that TorchScript cannot express.
+    """The time of a step with TorchScript, as the driver runs it, divided by that of the compiled
+    code, both on one thread. None for a model that TorchScript cannot express.
 
-    compiled: the entry with forces or gradient. inputs: of a system as large as usual.
+    compiled: the entry with forces or gradient. inputs: of a system of the usual size.
     """
     try:
         scripted = torch.jit.script(model)
-    except Exception:  # whatever TorchScript has against a model, the compiled one is what there is
+    except Exception:  # without TorchScript, there is nothing to compare with
         return None
 
     def script() -> None:
@@ -45,13 +45,13 @@ def speed_up(
 
     try:
         slow, fast = _shortest([script, lambda: compiled(*inputs)], inputs[0].is_cuda)
-    except Exception:  # the original cannot do so large a system, or has no gradient there
+    except Exception:  # the original fails on so large a system, or has no gradient there
         return None
     return slow / fast
 
 
 def _shortest(runs: list[Callable[[], None]], on_gpu: bool) -> list[float]:
-    """Of each, s; in turns, so that what else the machine does disturbs all alike."""
+    """The shortest time of each, s; in turns, so that other load affects all alike."""
     best = [float("inf")] * len(runs)
     begin = time.perf_counter()
     turns = 0
@@ -63,7 +63,7 @@ def _shortest(runs: list[Callable[[], None]], on_gpu: bool) -> list[float]:
 
 
 def _time_of(run: Callable[[], None], on_gpu: bool) -> float:
-    """Of the thread's own processor, or of the clock where the work is done elsewhere."""
+    """The thread's CPU time, s; on a GPU, the elapsed time."""
     if not on_gpu:
         start = time.thread_time()
         run()

@@ -1,4 +1,4 @@
-"""From a module to graphs with dynamic sizes, the gradient among their operations."""
+"""Turns a module into graphs with dynamic sizes that include the gradient's operations."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from .failure import ModelError, one_line, place_in, place_in_model
+from .failure import ModelError, one_line, place_in, place_in_model, sentence
 from .systems import Convention, Tensors
 
 Function = Callable[..., Tensors]
 
-#: As torch writes where something happened: `file.py:12` or `File "file.py", line 12`.
+#: How torch prints places: `file.py:12` or `File "file.py", line 12`.
 _PLACE = re.compile(r'([^\s"(]+\.py)(?::|", line )(\d+)')
 
 
 def evaluated(output: Any, returns_forces: bool) -> Tensors:
-    """(energies,) or (energies, forces) of what a model returned."""
+    """(energies,) or (energies, forces), from a model's output."""
     if isinstance(output, torch.Tensor) and not returns_forces:
         return (output,)
     wanted = 2 if returns_forces else 1
@@ -41,12 +41,12 @@ def evaluated(output: Any, returns_forces: bool) -> Tensors:
 
 
 def as_driver_runs_scripts() -> AbstractContextManager[None]:
-    """A context in which scripted functions, of which e3nn's models have some, run as they are.
+    """A context in which scripted functions, which e3nn's models contain, run without
+    specialisation.
 
-    Otherwise torch specialises them for the first tensors that they see: while it takes notes of an
-    example's it asks for their sizes, and afterwards it compares sizes with those noted; either
-    makes the sizes of what is traced constant. What was specialised once stays so: the model has
-    to be made, evaluated and traced like this.
+    Otherwise torch specialises them for the first tensors that they get: it records the sizes of an
+    example, and later compares sizes with the record. Either makes traced sizes constant. A
+    specialised function stays so; therefore make, evaluate and trace the model in this context.
     """
     setting: AbstractContextManager[None] = torch.jit.optimized_execution(False)
     return setting
@@ -55,10 +55,10 @@ def as_driver_runs_scripts() -> AbstractContextManager[None]:
 def functions(
     model: torch.nn.Module, called: Convention, returns_forces: bool
 ) -> dict[str, Function]:
-    """What the package's entries compute, by their names: plain functions of the arguments."""
+    """The functions that the package's entries compute, by name."""
 
     def energies(*inputs: torch.Tensor) -> Tensors:
-        if returns_forces:  # such a model may need autograd for its energies, too
+        if returns_forces:  # such a model may need autograd even for its energies
             return (evaluated(model(*inputs), True)[0].detach(),)
         with torch.no_grad():
             return evaluated(model(*inputs), False)
@@ -76,7 +76,7 @@ def functions(
                     "forward",
                     "The energy does not depend on "
                     f"{called.arguments[called.differentiable]} as far as autograd can see.",
-                    "Leave out detach() and torch.no_grad(); or let forward return "
+                    "Remove detach() and torch.no_grad(); or make forward return "
                     "(energies, forces), and add --returns-forces.",
                 )
             (gradient,) = torch.autograd.grad(found.sum(), variable)
@@ -101,9 +101,9 @@ def _as_driver(function: Function) -> Function:
 
 
 def export(function: Function, called: Convention, example: Tensors) -> Any:
-    """A torch.export.ExportedProgram of a function, for inputs of all sizes.
+    """A torch.export.ExportedProgram of a function, for inputs of any size.
 
-    Autograd is unrolled first, by make_fx, so that what is exported is forward code only.
+    make_fx unrolls autograd first, so that torch.export sees forward code only.
     """
     with _model_errors(), as_driver_runs_scripts(), _ConstantSizes() as constant:
         graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
@@ -121,7 +121,8 @@ def export(function: Function, called: Convention, example: Tensors) -> Any:
 def module_of(program: Any) -> torch.fx.GraphModule:
     """The code of an exported program, without conditions on sizes.
 
-    What torch knows of sizes from the example is no condition on systems: results are compared.
+    What torch concludes about sizes from the example need not hold for other systems; comparing
+    results covers that.
     """
     # Older torches never check.
     checks = "check_guards" in inspect.signature(program.module).parameters
@@ -130,7 +131,7 @@ def module_of(program: Any) -> torch.fx.GraphModule:
 
 
 class _model_errors:  # noqa: N801  (a context manager, called like one)
-    """Says what to change in the model, and where."""
+    """Turns torch's errors into ModelErrors that say what to change in the model, and where."""
 
     def __enter__(self) -> None:
         pass
@@ -144,12 +145,14 @@ class _model_errors:  # noqa: N801  (a context manager, called like one)
         if "DataDependent" in name or "data-dependent" in str(error).lower():
             raise ModelError(
                 "not_compilable",
-                f"The model does something that depends on the values of tensors:{where}",
+                "The model does something that depends on the values of tensors"
+                + (f":{where}" if where else "."),
                 "Compiled code has one path for all values: instead of an `if`, `.item()`, "
                 "`.tolist()` or a boolean mask, use torch.where, or multiply by the mask.",
             ) from error
         raise ModelError(
-            "not_compilable", f"The model cannot be traced: {name}: {one_line(error)}{where}"
+            "not_compilable",
+            f"The model cannot be traced: {name}: {sentence(one_line(error))}{where}",
         ) from error
 
 
@@ -176,22 +179,22 @@ def _require_dynamic(
             if size.node.expr == size_too.node.expr:
                 raise ModelError(
                     "not_compilable",
-                    f"The model wants {known} and {known_too} to be equal, which they are not in "
-                    "general.",
+                    f"The model requires {known} and {known_too} to be equal, which they are not "
+                    "in general.",
                 )
 
 
 def _whole_path(shortened: str) -> str:
-    """Torch shortens paths to their last parts."""
+    """The full path of a file that torch has shortened to its last parts."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return next((file for file in files if file and file.endswith(shortened)), shortened)
 
 
 class _ConstantSizes:
-    """Notes where sizes are made constant while it is entered, which torch's own notes say only if
-    no function of torch's is in between (torch.tensor([n]) and others).
+    """Records where sizes become constant within its context. Torch's own records lack the place if
+    one of torch's functions is in between (torch.tensor([n]) and others).
 
-    frames: by the number that a size became, (file, line) from outside to inside.
+    frames: (file, line) from outermost to innermost, by the number that a size became.
     """
 
     def __init__(self) -> None:
@@ -219,10 +222,10 @@ class _ConstantSizes:
 
 
 def _frames_of(guard: Any) -> list[tuple[str, int]]:
-    """Where a condition on sizes was made, as (file, line), from outside to inside."""
+    """Where a condition on sizes was made, as (file, line), from outermost to innermost."""
     made: Any = getattr(guard, "sloc", None)
     frames = []
-    # Of the caller first; either may be a frame, text that names files and lines, or nothing.
+    # The caller's place first; either may be a frame, text that names files and lines, or nothing.
     for part in ("maybe_user_loc", "framework_loc"):
         where: Any = getattr(made, part, None)
         if isinstance(where, traceback.FrameSummary):
@@ -232,8 +235,8 @@ def _frames_of(guard: Any) -> list[tuple[str, int]]:
             frames += [(_whole_path(file), int(line)) for file, line in found]
     if frames:
         return frames
-    told = _PLACE.findall(f"{made if made is not None else getattr(guard, 'stack', '')}")
-    return [(_whole_path(file), int(line)) for file, line in told]
+    named = _PLACE.findall(f"{made if made is not None else getattr(guard, 'stack', '')}")
+    return [(_whole_path(file), int(line)) for file, line in named]
 
 
 def _fixed(known: str, number: int, value: torch.Tensor, constant: _ConstantSizes) -> None:
@@ -250,6 +253,6 @@ def _fixed(known: str, number: int, value: torch.Tensor, constant: _ConstantSize
         "not_compilable",
         f"The model works for one size only: {known} was fixed to {number}"
         + (f" in\n    {place}" if place else "."),
-        "Use tensor operations on whole tensors, and x.size(0) for a size: not len(), int(), "
-        "range() or loops in Python, and no torch.tensor() of sizes.",
+        "Use operations on whole tensors, and x.size(0) for a size. Do not use len(), int(), "
+        "range() or Python loops, nor torch.tensor() of sizes.",
     )
