@@ -1,10 +1,10 @@
-"""Graph models in LAMMPS: building the graphs, and the driver's time above the bare model's.
+"""Measures graph models in LAMMPS: building graphs, and the driver's overhead over the bare model.
 
 The network of examples/graph_network with 64 features, untrained, in float64: 3 layers, 4.5 Å.
 Silicon at 300 K, one thread on each rank. The bare model is the same TorchScript called from
-Python, forward and backward, on the same graphs: those of LAMMPS's atoms and ghosts.
+Python, forward and backward, on the same graphs, those of LAMMPS's atoms and ghosts.
 
-The driver and its Python module have to be installed (torchml-install driver), and LAMMPS.
+The driver and its Python module (torchml-install driver) must be installed, and LAMMPS.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ LAYERS = 3
 SKIN = 2.0  # LAMMPS's in metal units
 GRAPHS = ["--cutoff", str(CUTOFF), "--pattern", "graph", "--layers", str(LAYERS)]
 DRIVER_STAGES = ("inputs", "copies", "outputs")
-ROUNDS = 3  # the best of them is reported
+ROUNDS = 3  # the best one counts
 
-#: glibc's, so that memory is kept from step to step as the driver keeps it.
+#: glibc's variables to keep memory from step to step, as the driver does.
 KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "100000000000",
     "MALLOC_MMAP_THRESHOLD_": "100000000000",
@@ -55,14 +55,14 @@ mass            1 28.0855
 kim             interactions Si
 velocity        all create 300.0 12345 mom yes rot yes loop geom
 fix             move all nve
-# One run: the profile leaves the first step out, which LAMMPS does before its clock starts.
+# A single run: the profile leaves out the first step, which LAMMPS does before its clock starts.
 run             {steps}
 print           "energy $(pe:%.10f)"
 """
 
 
 class NoNetwork(torch.nn.Module):
-    """Takes graphs and does nothing with them: what remains is the building."""
+    """Takes graphs and does nothing with them, so that only building them takes time."""
 
     def forward(
         self,
@@ -78,7 +78,7 @@ class NoNetwork(torch.nn.Module):
 
 @dataclass
 class Run:
-    """Times of one rank, ms a step (`step`: by LAMMPS's clock, everything included)."""
+    """The times of one rank, ms per step (`step`: by LAMMPS's clock, everything included)."""
 
     step: float
     stages: dict[str, float]
@@ -87,13 +87,13 @@ class Run:
 
     @property
     def model(self) -> float:
-        """Forward and backward, which compiled models have in one stage."""
+        """Forward and backward, which are one stage in compiled models."""
         return sum(time for stage, time in self.stages.items() if stage not in DRIVER_STAGES)
 
 
 @dataclass
 class Bench:
-    """Models in a folder of their own, installed there for KIM."""
+    """Models in a separate folder, installed there for KIM."""
 
     folder: Path
 
@@ -106,7 +106,7 @@ class Bench:
     def install_compiled(
         self, name: str, source: str, arguments: dict[str, object], model: torch.nn.Module
     ) -> Path:
-        """source: FILE.py:Class, of which `model` is an object with these arguments."""
+        """Compiles and installs a model. source: FILE.py:Class, the class of `model`."""
         torch.save(model.state_dict(), self.folder / "weights.pt")
         made = ("--weights", "weights.pt", "--arguments", json.dumps(arguments))
         kind = ("--elements", "Si", *GRAPHS)
@@ -152,19 +152,19 @@ def checked(
 
 
 def profile(stderr: str) -> tuple[dict[str, float], int]:
-    """Of the first rank that printed: ms a step of each stage, and how many particles it had."""
+    """The stages of the first rank that printed, ms per step, and its number of particles."""
     table = stderr[stderr.index("TorchML profile") :]
-    particles = re.search(r"at last (\d+) particles", table)
+    particles = re.search(r"last step: (\d+) particles", table)
     assert particles is not None, stderr
     stages: dict[str, float] = {}
-    for name, time in re.findall(r"^ +(\S+) +(\S+) ms a step", table, re.MULTILINE):
+    for name, time in re.findall(r"^ +(\S+) +(\S+) ms per step", table, re.MULTILINE):
         stages.setdefault(name, float(time))
     return stages, int(particles[1])
 
 
 def lammps_particles(cells: int, ranks: int = 1) -> tuple[np.ndarray, int]:
-    """Atoms of a thermally disordered crystal on the first of some ranks, which share it in slices,
-    then all others as far as LAMMPS has ghosts."""
+    """The atoms of a thermally disordered crystal on the first of several ranks, which divide it
+    into slices; then all others as far as LAMMPS has ghosts."""
     atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.08, seed=7)
     atoms.wrap()
@@ -182,7 +182,7 @@ def lammps_particles(cells: int, ranks: int = 1) -> tuple[np.ndarray, int]:
 
 
 def bare_inputs(cells: int, spare: bool, ranks: int = 1) -> list[torch.Tensor]:
-    """What the driver hands to the model; `spare`: with the settings that `model pack` finds."""
+    """The model's inputs as the driver makes them; `spare`: with the settings of `model pack`."""
     import vesin
 
     coordinates, n_atoms = lammps_particles(cells, ranks)
@@ -217,8 +217,8 @@ def bare_inputs(cells: int, spare: bool, ranks: int = 1) -> list[torch.Tensor]:
 
 
 def most_gain(cells: int, spare: bool) -> str:
-    """The largest speed-up of two ranks, if all work is on edges, and if all is on
-    particles: ghosts of the layers are worked on by both."""
+    """The largest possible speed-up of two ranks, if all work is on edges and if all is on
+    particles: both ranks work on the ghosts of the layers."""
     edges, particles = [], []
     for ranks in (1, 2):
         inputs = bare_inputs(cells, spare, ranks)
@@ -234,7 +234,7 @@ def time_bare(model: Path, cells: int, spare: bool, repeats: int) -> None:
 
 
 def bare(model: Path, cells: int, spare: bool, repeats: int, kept: bool) -> tuple[int, float]:
-    """How many particles the model sees, and ms a step; in a process of its own, for its memory."""
+    """The number of particles that the model sees, and ms per step, in a separate process."""
     command = [sys.executable, __file__, "--bare", str(model), str(cells), str(int(spare))]
     env = {**os.environ, **(KEEP_MEMORY if kept else {})}
     particles, time = checked([*command, str(repeats)], Path.cwd(), env).stdout.split()
@@ -242,7 +242,7 @@ def bare(model: Path, cells: int, spare: bool, repeats: int, kept: bool) -> tupl
 
 
 def time_building(model: Path, n: int) -> None:
-    """Steps of a cube of silicon of about n atoms in empty space: every particle contributes."""
+    """Runs steps of a cube of about n silicon atoms in empty space; every particle contributes."""
     import vesin
     from torchml_driver import Potential
 
@@ -262,7 +262,7 @@ def time_building(model: Path, n: int) -> None:
 
 
 def building(model: Path, n: int) -> tuple[float, int]:
-    """ms a step that the driver needs to build the graphs, and the number of particles."""
+    """The driver's time to build the graphs, ms per step, and the number of particles."""
     command = [sys.executable, __file__, "--building", str(model), str(n)]
     done = checked(command, Path.cwd(), {**os.environ, "KIM_MODEL_PROFILE": "1"})
     stages, particles = profile(done.stderr)
@@ -294,7 +294,7 @@ def lines(bench: Bench) -> Iterator[str]:
     yield "# Graph models"
     yield ""
     yield "The network of `examples/graph_network` with 64 features, untrained, float64: 3 layers,"
-    yield "4.5 Å. Silicon at 300 K in LAMMPS, one thread on each rank; milliseconds a step,"
+    yield "4.5 Å. Silicon at 300 K in LAMMPS, one thread on each rank; milliseconds per step,"
     yield "the best of several runs."
     yield "Written by `python benchmarks/graphs.py --output benchmarks/GRAPHS.md`."
     yield ""
@@ -304,7 +304,7 @@ def lines(bench: Bench) -> Iterator[str]:
     yield ""
     yield (
         "The bare model is the same TorchScript in Python, forward and backward, on the same "
-        "graphs:\nas a program gets its memory by default, and with glibc told to keep memory from "
+        "graphs:\nwith glibc's default memory management, and with glibc set to keep memory from "
         "step to\nstep, as the driver does by itself."
     )
     yield ""
@@ -318,7 +318,7 @@ def lines(bench: Bench) -> Iterator[str]:
         spare = folder.name == "GN_spare"
         file = folder / f"{folder.name}.pt"
         defaults, keeping, runs = [], [], []
-        for _ in range(ROUNDS):  # by turns, so that a busy moment of the machine meets all alike
+        for _ in range(ROUNDS):  # in turns, so that other load affects all alike
             defaults.append(bare(file, 4, spare, 10, kept=False))
             keeping.append(bare(file, 4, spare, 10, kept=True))
             runs.append(bench.lammps(folder.name, 4, 1, 20))
@@ -333,7 +333,7 @@ def lines(bench: Bench) -> Iterator[str]:
     yield ""
     yield "## Driver time outside the model"
     yield ""
-    yield "One rank, by `KIM_MODEL_PROFILE=1`."
+    yield "One rank, from `KIM_MODEL_PROFILE=1`; ms per step."
     yield ""
     yield "| atoms | graphs | inputs | copies | outputs | forward + backward | outside the model |"
     yield "|---|---|---|---|---|---|---|"
@@ -349,10 +349,10 @@ def lines(bench: Bench) -> Iterator[str]:
     yield ""
     yield "## Ranks"
     yield ""
-    yield "A rank works on the outer layers of its graphs, too: on ghosts, of which two ranks have"
-    yield "more than one. Their speed-up is at most the ratio of edges, or of particles,"
-    yield "whichever a model spends its time on. Stillinger-Weber silicon works on neighbour lists"
-    yield "(`examples/stillinger_weber`), and so on no ghosts."
+    yield "Each rank also works on the outer layers of its graphs, on ghosts, of which two ranks"
+    yield "have more than one. The speed-up is therefore at most the ratio of edges, or of"
+    yield "particles, depending on where the model spends its time. Stillinger-Weber silicon uses"
+    yield "neighbour lists (`examples/stillinger_weber`), so it does no work on ghosts."
     yield ""
     yield (
         "| atoms | graphs | 1 rank | 2 ranks | speed-up | at most, by edges and by particles "
@@ -380,7 +380,7 @@ def lines(bench: Bench) -> Iterator[str]:
     yield ""
     yield "A cube of silicon in empty space; every particle contributes, both directions."
     yield ""
-    yield "| particles | ms a step | µs a particle |"
+    yield "| particles | ms per step | µs per particle |"
     yield "|---|---|---|"
     for n in (10**3, 10**4, 10**5, 10**6):
         time, particles = min(building(trivial, n) for _ in range(2))
@@ -392,9 +392,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.md", help="write the tables there, too"
+        "--output", type=Path, metavar="FILE.md", help="also write the tables there"
     )
-    # Parts that run in processes of their own.
+    # Parts that run in separate processes.
     parser.add_argument("--bare", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--building", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -408,7 +408,7 @@ def main() -> None:
         return
     for tool in ("lmp", "mpirun"):
         if shutil.which(tool) is None:
-            sys.exit(f"{tool} is not installed")
+            sys.exit(f"{tool} is missing. Install it: `torchml-install deps --with lammps,mpi`.")
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
         (Path(folder) / "models").mkdir()
         print_table(lines(Bench(Path(folder))), options.output)

@@ -1,6 +1,6 @@
-// Made-up input of a simulator: numbers of particles, species codes, flags, coordinates
-// that are no numbers, huge or the same, neighbour lists that name what is not there. Each
-// evaluation ends with an Error or with finite results, and a sound system has its energy and
+// Synthetic input of a simulator: numbers of particles, species codes, flags, coordinates that are
+// nan, huge or equal, and neighbour lists that name particles that do not exist. Each evaluation
+// must end with an Error or with finite results, and a valid system must have the same energy and
 // forces afterwards.
 //
 // TORCHML_FUZZ_MODELS: a folder with a folder for each model (*.param and what it names).
@@ -28,7 +28,7 @@ using torchml::Results;
 using torchml::System;
 using torchml::fuzz::expect;
 
-/// Results of a sound system, to compare with.
+/// The results of a valid system, to compare with.
 struct Reference {
     double energy = 0.0;
     std::vector<double> forces;
@@ -39,7 +39,8 @@ struct Model {
     Reference reference;
 };
 
-/// Neighbour lists, each in separate memory, so that AddressSanitizer sees every step beyond.
+/// Neighbour lists, each in separate memory, so that AddressSanitizer detects every access beyond
+/// the end.
 struct Lists final : torchml::NeighbourSource {
     struct Row {
         std::unique_ptr<int[]> indices;
@@ -78,7 +79,7 @@ void set_row(Lists::Row& row, const std::vector<int>& indices) {
     std::copy(indices.begin(), indices.end(), row.indices.get());
 }
 
-/// Three particles in a row that see each other, the last one a ghost.
+/// Three particles on a line, each within the cutoff of the others; the last one is a ghost.
 Particles sound_particles(const std::vector<int>& codes) {
     Particles particles;
     particles.species.assign(3, codes.front());
@@ -110,7 +111,7 @@ std::vector<Model> load_models() {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         places.push_back(entry.path());
     }
-    std::sort(places.begin(), places.end());  // an input means the same in every run
+    std::sort(places.begin(), places.end());  // so that an input means the same in every run
     std::vector<Model> models;
     for (const auto& place : places) {
         std::vector<std::filesystem::path> files;
@@ -142,7 +143,7 @@ double length(FuzzedDataProvider& data) {
                               : data.ConsumeFloatingPoint<double>();
 }
 
-/// A neighbour of particle i; seldom itself, or a particle that does not exist.
+/// A neighbour of particle i; rarely i itself, or a particle that does not exist.
 int neighbour(FuzzedDataProvider& data, int i, int n) {
     const auto byte = data.ConsumeIntegral<std::uint8_t>();
     if (byte == 255) return data.ConsumeIntegral<int>();
@@ -162,7 +163,7 @@ Particles made_up(FuzzedDataProvider& data, int n_codes) {
         particles.contributing.push_back(flag < 250 ? flag % 2 : data.ConsumeIntegral<int>());
         for (int axis = 0; axis < 3; ++axis) particles.coordinates.push_back(length(data));
     }
-    // The vectors may have room to spare, which AddressSanitizer does not see.
+    // Spare capacity would hide accesses beyond the end from AddressSanitizer.
     particles.species.shrink_to_fit();
     particles.contributing.shrink_to_fit();
     particles.coordinates.shrink_to_fit();
@@ -188,7 +189,7 @@ Particles made_up(FuzzedDataProvider& data, int n_codes) {
     return particles;
 }
 
-/// All results that may be asked for; not a number until they are written.
+/// All results that can be requested; nan until they are written.
 struct Answers {
     static constexpr double unwritten = std::numeric_limits<double>::quiet_NaN();
     double energy = unwritten;
@@ -251,6 +252,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     }
     const Reference now = compute_sound(potential);
     expect(now.energy == model.reference.energy && now.forces == model.reference.forces,
-           "the same energy and forces of a sound system as before");
+           "the same energy and forces of a valid system as before");
     return 0;
 }

@@ -1,5 +1,5 @@
-// Any bytes as a descriptor file: an Error that says something, or settings that make sense.
-// The first byte chooses the model's elements.
+// Any bytes as a descriptor file: must give an Error that names the file, or valid settings. The
+// first byte chooses the model's elements.
 
 #include <cmath>
 #include <cstdint>

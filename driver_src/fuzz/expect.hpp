@@ -5,7 +5,7 @@
 
 namespace torchml::fuzz {
 
-/// Ends the program, for libFuzzer to keep the input, if `holds` does not.
+/// Ends the program if `holds` is false, so that libFuzzer keeps the input.
 inline void expect(bool holds, const char* what) {
     if (holds) return;
     std::fprintf(stderr, "expected: %s\n", what);

@@ -1,6 +1,5 @@
-// Any bytes as what a compiled model says of itself: an Error that names the package, or a
-// description that makes sense, whose steps run, on tensors as it describes them, or fail with an
-// Error.
+// Any bytes as the description in a compiled model: must give an Error with a message, or a valid
+// description, whose steps run on tensors of the described shapes or fail with an Error.
 
 #include <ATen/ops/zeros.h>
 
@@ -19,7 +18,7 @@ using torchml::fuzz::expect;
 namespace {
 
 constexpr std::int64_t rows = 3;
-constexpr std::int64_t largest = 64;  // of sizes, lest the fuzzer measures memory
+constexpr std::int64_t largest = 64;  // of sizes, so that the fuzzer does not run out of memory
 
 bool is_small(const torchml::PackageDescription& description) {
     return std::all_of(description.arguments.begin(), description.arguments.end(),
@@ -30,7 +29,7 @@ bool is_small(const torchml::PackageDescription& description) {
                        });
 }
 
-/// Numbers of more than two digits, which may ask for any amount of memory.
+/// Whether there are numbers of more than two digits, which may request any amount of memory.
 bool has_large_numbers(const std::vector<std::string>& steps) {
     return std::any_of(steps.begin(), steps.end(), [](const std::string& step) {
         std::size_t digits = 0;
@@ -50,7 +49,7 @@ void run(const torchml::PackageDescription& description, torchml::Plan& plan) {
     }
     const auto results =
         plan.evaluate(arguments, [&](std::size_t part, const std::vector<at::Tensor>& inputs) {
-            // As many rows as it is given, in whatever type comes first.
+            // As many rows as the part gets, in the type of its first input.
             const bool some = !inputs.empty() && inputs[0].dim() > 0;
             const std::vector<std::int64_t> sizes = {some ? inputs[0].size(0) : rows, 3};
             const auto type = inputs.empty() ? at::kDouble : inputs[0].scalar_type();
@@ -58,7 +57,7 @@ void run(const torchml::PackageDescription& description, torchml::Plan& plan) {
                                            at::zeros(sizes, at::TensorOptions().dtype(type)));
         });
     expect(results.size() == plan.n_results(), "as many results as the plan says");
-    for (const at::Tensor& result : results) expect(result.defined(), "results that are there");
+    for (const at::Tensor& result : results) expect(result.defined(), "defined results");
 }
 
 }  // namespace

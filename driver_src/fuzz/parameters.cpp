@@ -1,4 +1,4 @@
-// Any bytes as a parameter file: an Error that says something, or parameters that make sense.
+// Any bytes as a parameter file: must give an Error that names the file, or valid parameters.
 
 #include "base/parameters.hpp"
 
@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const auto& elements = parameters.elements;
         expect(!elements.empty(), "at least one element");
         for (const auto& element : elements) {
-            expect(torchml::atomic_number(element) != 0, "elements that there are");
+            expect(torchml::atomic_number(element) != 0, "elements that exist");
         }
         expect(std::set<std::string>(elements.begin(), elements.end()).size() == elements.size(),
                "each element once");

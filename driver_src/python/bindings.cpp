@@ -1,5 +1,5 @@
-// The Python module's compiled part: arrays in, arrays out. Names, cells and neighbour lists, which
-// are simpler in Python, are in torchml_driver/*.py.
+// The compiled part of the Python module: arrays in, arrays out. Names, cells and neighbour lists
+// are simpler in Python, in torchml_driver/*.py.
 
 #include <c10/util/Exception.h>
 #include <pybind11/numpy.h>
@@ -33,7 +33,8 @@ namespace {
 template <class Value>
 using Array = py::array_t<Value, py::array::c_style | py::array::forcecast>;
 
-/// The results of compute: energy; forces, particle energies, virial and particle virials, or None.
+/// The results of compute: the energy; forces, particle energies, virial and particle virials, or
+/// None for each.
 using Arrays = std::tuple<double, std::optional<Array<double>>, std::optional<Array<double>>,
                           std::optional<Array<double>>, std::optional<Array<double>>>;
 
@@ -44,7 +45,7 @@ struct Wanted {
     bool particle_virials = false;
 };
 
-/// As Python writes it: "(2, 3)", "(2,)", "()".
+/// A shape as Python prints it: "(2, 3)", "(2,)", "()".
 std::string shape_text(const std::vector<py::ssize_t>& shape) {
     std::string text;
     for (const auto size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
@@ -73,7 +74,7 @@ UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coo
                   {n_pairs, pairs.data(), shifts.data()}, depth);
 }
 
-/// Adds the values of an atom's images to the atom's own.
+/// Adds the values of each atom's images to the atom's own.
 Array<double> fold(const UnfoldedSystem& system, const Array<double>& values, int width) {
     std::vector<py::ssize_t> shape = {system.n_atoms};
     if (width != 1) shape.push_back(width);
@@ -104,7 +105,7 @@ class ArrayNeighbours final : public NeighbourSource {
     const int* indices_;
 };
 
-/// Gives up Python's lock, which this thread holds, while it lives.
+/// Releases Python's lock, which this thread holds, during its lifetime.
 struct LockReleased : PythonLockReleased {
     LockReleased()
         : PythonLockReleased(PyEval_SaveThread(), [](void* thread_state) {
@@ -157,11 +158,11 @@ class PythonPotential {
         const py::ssize_t n_contributing = n - std::count(contributes, contributes + n, 0);
         const bool for_all = n_neighbours.size() == n;
         if (!for_all && !potential_.needs_only_contributing_neighbours()) {
-            fail("n_neigh has ", n_neighbours.size(), " rows; this model needs the neighbours of ",
-                 "all particles, ", n, " rows.");
+            fail("n_neigh has ", n_neighbours.size(), " entries; this model needs the neighbours ",
+                 "of all particles, ", n, " entries.");
         }
         if (!for_all && n_neighbours.size() != n_contributing) {
-            fail("n_neigh has ", n_neighbours.size(), " rows; expected one per contributing ",
+            fail("n_neigh has ", n_neighbours.size(), " entries; expected one per contributing ",
                  "particle, ", n_contributing, ", or one per particle, ", n, ".");
         }
         std::vector<std::int64_t> starts = {0};
@@ -293,13 +294,13 @@ PYBIND11_MODULE(_core, module) {
     auto error = py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError);
     error.doc() = "A model or its input is unusable; the message says what to do.";
     py::register_exception<torchml::NotDefined>(module, "NotDefinedError", error).doc() =
-        "The model does not provide the requested result for any system.";
+        "The model provides the requested result for no system.";
     py::register_exception<torchml::ErrorHere>(module, "ErrorHere", error).doc() =
-        "This machine, this torch or the environment is at fault: the model may run elsewhere.";
+        "This machine, its torch or its environment is at fault; the model may run elsewhere.";
     py::register_local_exception_translator([](std::exception_ptr thrown) {
         try {
             if (thrown) std::rethrow_exception(thrown);
-        } catch (const c10::Error& problem) {  // nobody expected it; torch's frames stay here
+        } catch (const c10::Error& problem) {  // unexpected; without torch's call stack
             throw torchml::Error(torchml::essence(problem));
         }
     });

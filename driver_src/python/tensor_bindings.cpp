@@ -1,5 +1,5 @@
-// Tensors go through Python as DLPack capsules, which every torch of either side makes and takes:
-// this module is not linked with torch's own Python module.
+// Tensors pass through Python as DLPack capsules, which every torch makes and takes: this module is
+// not linked with torch's own Python module.
 
 #include "tensor_bindings.hpp"
 
@@ -57,7 +57,7 @@ std::vector<at::Tensor> tensors_of(const Capsules& capsules) {
 
 py::object capsule_of(const at::Tensor& tensor) {
     PyObject* capsule = PyCapsule_New(at::toDLPack(tensor), dlpack, [](PyObject* unwanted) {
-        if (PyCapsule_IsValid(unwanted, dlpack) == 0) return;  // somebody has taken it
+        if (PyCapsule_IsValid(unwanted, dlpack) == 0) return;  // already consumed
         auto* shared = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(unwanted, dlpack));
         shared->deleter(shared);
     });
@@ -76,9 +76,9 @@ Parameters parameters_of(const std::string& pattern, double cutoff, int n_layers
         {"neighbours", CallingConvention::neighbours}, {"graph", CallingConvention::graph}};
     const auto found = known.find(pattern);
     if (found == known.end()) {
-        fail("there are inputs of the patterns 'neighbours' and 'graph', not '", pattern, "'.");
+        fail("pattern must be 'neighbours' or 'graph', not '", pattern, "'.");
     }
-    if (n_layers < 1) fail("a model has at least one layer, not ", n_layers, ".");
+    if (n_layers < 1) fail("layers must be at least 1, not ", n_layers, ".");
     Parameters parameters;
     parameters.convention = found->second;
     parameters.cutoff = cutoff;
@@ -89,9 +89,9 @@ Parameters parameters_of(const std::string& pattern, double cutoff, int n_layers
 std::unique_ptr<Inputs> inputs_of(const Parameters& parameters, const std::string& type) {
     const auto scalar = scalar_type_called(type);
     if (!scalar || !c10::isFloatingType(*scalar)) {
-        fail("inputs are of a floating-point type, not ", type, ".");
+        fail("the type of inputs must be a floating-point type, not ", type, ".");
     }
-    const std::vector<int> codes;  // these and files are for descriptors
+    const std::vector<int> codes;  // only descriptors need codes and files
     const std::vector<std::filesystem::path> files;
     return make_inputs({parameters, codes, files, *scalar, /*rounded=*/*scalar != at::kDouble});
 }
@@ -111,8 +111,8 @@ Capsules model_inputs(const std::string& pattern, double cutoff, int n_layers,
     lists.indices.assign(neighbours.data(), neighbours.data() + neighbours.size());
     if (coordinates.size() != 3 * n || contributing.size() != n || n_neighbours.size() != n ||
         neighbours.size() != lists.starts.back()) {
-        fail("there are ", n, " species; expected as many coordinates, contributions and counts ",
-             "of neighbours, and neighbours as they add up to.");
+        fail("species has ", n, " entries; expected as many rows of coordinates and entries of ",
+             "contributing and n_neigh, and in nlist as many as n_neigh adds up to.");
     }
     const auto inputs = inputs_of(parameters_of(pattern, cutoff, n_layers), type);
     System system;
@@ -132,7 +132,7 @@ std::tuple<std::vector<std::string>, std::size_t> calling_convention(const std::
     return {inputs->argument_names(), inputs->differentiable()};
 }
 
-/// What an installer can show of a package, for tests that both read the same.
+/// The facts that an installer shows about a package, for tests that both read the same.
 py::dict package_facts(const std::string& text) {
     const PackageDescription description = parse_description(text, "model.pt2");
     std::vector<std::tuple<std::string, std::string, std::vector<std::string>>> arguments;
@@ -160,11 +160,12 @@ py::dict package_facts(const std::string& text) {
 }
 
 std::int64_t block_limit(std::int64_t largest_block) {
-    if (largest_block < 1) fail("a block has at least one row, not ", largest_block, ".");
+    if (largest_block < 1) fail("largest_block must be at least 1, not ", largest_block, ".");
     return largest_block;
 }
 
-/// A compiled model, as a function in Python: inputs and the number of outputs to outputs.
+/// A compiled model as a Python function of the inputs and the number of outputs; it returns the
+/// outputs.
 py::cpp_function function_of(const std::filesystem::path& file, const std::string& name,
                              const std::string& device, std::int64_t largest_block) {
     RunEntry run;
@@ -183,13 +184,14 @@ py::cpp_function function_of(const std::filesystem::path& file, const std::strin
     };
 }
 
-/// The steps of an entry, its parts being functions in Python: name and inputs to outputs.
+/// Runs the steps of an entry whose parts are Python functions: of a name and inputs, returning
+/// outputs.
 Capsules run_plan(const std::string& description, const std::string& entry, const Capsules& inputs,
                   const py::function& run, std::int64_t largest_block) {
     const std::string name = "the plan";
     const PackageDescription described = parse_description(description, name);
     const auto steps = described.steps.find(entry);
-    if (steps == described.steps.end()) fail("there are no steps of ", entry, ".");
+    if (steps == described.steps.end()) fail("the description has no steps for ", entry, ".");
     Plan plan(steps->second, described.arguments, name);
     plan.check(block_limit(largest_block));
     const auto arguments = tensors_of(inputs);
@@ -210,17 +212,17 @@ Capsules run_plan(const std::string& description, const std::string& entry, cons
 
 void bind_tensors(py::module_& module) {
     module.def("calling_convention", &calling_convention, py::arg("pattern"), py::arg("layers"),
-               "What a model's forward takes, in order, and by which of these the energy is "
-               "differentiated. pattern: neighbours or graph.");
+               "The names of forward's arguments, in order, and the index of the one that the "
+               "energy is differentiated with respect to. pattern: neighbours or graph.");
     module.def("model_inputs", &model_inputs, py::arg("pattern"), py::arg("cutoff"),
                py::arg("layers"), py::arg("type"), py::arg("species"), py::arg("coordinates"),
                py::arg("contributing"), py::arg("n_neigh"), py::arg("nlist"),
                "A model's inputs for a system, as DLPack capsules; see torchml_driver.inputs.");
     module.def("run_plan", &run_plan, py::arg("description"), py::arg("entry"), py::arg("inputs"),
                py::arg("run"), py::arg("largest_block"),
-               "What the steps of an entry lead to whose parts are functions in Python.");
+               "Runs the steps of an entry whose parts are Python functions; returns the outputs.");
     module.def("package_facts", &package_facts, py::arg("description"),
-               "What a compiled model says of itself, by name.");
+               "The facts in a compiled model's description, by name.");
     module.def("load_entry", &function_of, py::arg("file"), py::arg("name"), py::arg("device"),
                py::arg("largest_block"),
                "One entry of a compiled model, as the driver runs it: a function of its inputs and "

@@ -4,8 +4,8 @@
 
 namespace torchml {
 
-/// Adds to the module what takes and gives torch's tensors: a model's inputs as its calling
-/// convention has them, and compiled models by themselves. For torchml_driver.inputs and
+/// Adds the functions that take and return torch tensors to the module: they make a model's inputs
+/// for its calling convention, and run compiled models by themselves. For torchml_driver.inputs and
 /// torchml_driver.compile.
 void bind_tensors(pybind11::module_& module);
 

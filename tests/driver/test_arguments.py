@@ -101,10 +101,13 @@ def test_no_particles_have_no_energy(potential: Any) -> None:
 @pytest.mark.parametrize(
     ("species", "message"),
     [
-        ([6, 14], "particle 0 is C, which the model does not know; it knows Si"),
-        (np.array([14, 6]), "particle 1 is C, which the model does not know; it knows Si"),
-        (["Si", "C"], "particle 1 is C, which the model does not know; it knows Si"),
-        (np.array(["Si", "C"]), "particle 1 is C, which the model does not know; it knows Si"),
+        ([6, 14], "particle 0 is C, which the model does not support; it supports Si"),
+        (np.array([14, 6]), "particle 1 is C, which the model does not support"),
+        (["Si", "C"], "particle 1 is C, which the model does not support"),
+        (
+            np.array(["Si", "C"]),
+            "particle 1 is C, which the model does not support",
+        ),
         (["Si", "si"], "particle 1 is 'si', which is not an element.*Did you mean Si"),
         (["Si", np.str_("Xx")], "particle 1 is 'Xx', which is not an element"),
         ([14, 0], "particle 1 has the atomic number 0, which no element has"),
@@ -119,7 +122,7 @@ def test_no_particles_have_no_energy(potential: Any) -> None:
         ([14, np.float32(np.nan)], "particle 1 has the species nan"),
         ([b"Si", b"Si"], "particle 0 has the species b'Si'"),
         ([None, None], "particle 0 has the species None"),
-        ("Si", r"species is the single text 'Si'; .*\['Si', 'C'\]"),
+        ("Si", r"species is the single string 'Si'; .*\['Si', 'C'\]"),
         (np.array([[14], [14]]), r"species has the shape \(2, 1\); expected \(n,\)"),
         (np.ma.array([14, 14], mask=[False, True]), "species has masked values"),
         (["Si"], "species has 1 entries and coordinates has 2 rows"),
@@ -171,20 +174,24 @@ def test_coordinates_that_mean_nothing_are_refused(
         (CELL, None, "pbc is None; expected"),
         (CELL, [True, True], r"pbc has the shape \(2,\); expected one flag or three"),
         (CELL, [True, [True], True], "pbc cannot be read as an array"),
-        (None, True, "pbc asks for a direction that repeats"),
-        ([8.0, 8.0, 0.0], True, "pbc asks for a direction that repeats"),
-        (np.ones((3, 3)), True, "only one that the others span"),
+        (None, True, "pbc makes a direction periodic"),
+        ([8.0, 8.0, 0.0], True, "pbc makes a direction periodic"),
+        (np.ones((3, 3)), True, "depends linearly on the others"),
         ("box", True, "cell has values of type <U3"),
         (CELL + 0.1j, True, "cell has values of type complex128"),
         (np.eye(3, dtype=bool), True, "cell has values of type bool"),
         ([8, 8, 8, 90, 90, 90], True, r"cell has the shape \(6,\)"),
         (CELL * np.nan, False, "cell has values that are not finite"),
         (CELL * 1e300, True, r"cell has vectors longer than 1e\+09 Å"),
-        (0.01 * np.eye(3), True, "periodic images within the cutoff.*0.01 Å thick. Is it in Å"),
+        (
+            0.01 * np.eye(3),
+            True,
+            "periodic images within the cutoff.*0.01 Å thick. Check that it is in Å",
+        ),
         ([1e-7, 0, 0], [True, False, False], "periodic images within the cutoff"),
         ([[8, 0, 0], [0, 8, 0], [8, 8, 1e-9]], True, "periodic images within the cutoff"),
         ([[8, 0, 0], [8e9, 8, 0], [0, 0, 8]], True, "cell has vectors longer than"),
-        ([[8, 0, 0], [8e7, 8, 0], [0, 0, 8]], True, "only very skew, reduce it first"),
+        ([[8, 0, 0], [8e7, 8, 0], [0, 0, 8]], True, "just very skewed, reduce it first"),
         (0.15 * np.eye(3), True, r"neighbours within the cutoff.* holds 2 atoms in 0.00337 Å\^3"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -333,7 +340,7 @@ def test_a_wide_sheet_that_repeats_has_the_pairs_that_are_there(module: Any) -> 
 def test_descriptors_refuse_what_means_nothing(module: Any) -> None:
     descriptor_class = importlib.import_module("torchml_driver.descriptors").Descriptor
     file = descriptor_file("every_kind")
-    with pytest.raises(module.Error, match=r"elements is the single text 'Si'.*\['Si', 'C'\]"):
+    with pytest.raises(module.Error, match=r"elements is the single string 'Si'.*\['Si', 'C'\]"):
         descriptor_class(file, "Si")
     with pytest.raises(module.Error, match="elements names Si twice"):
         descriptor_class(file, ["Si", np.str_("Si")])
@@ -366,7 +373,7 @@ def test_a_pickled_descriptor_computes_or_says_why_not(module: Any, tmp_path: Pa
     file.unlink()
     unpickled = pickle.loads(pickled)
     assert unpickled.elements == ["Si"]
-    with pytest.raises(module.Error, match=r"descriptor\.dat is gone"):
+    with pytest.raises(module.Error, match=r"descriptor\.dat no longer exists"):
         unpickled.values(atoms)
 
 

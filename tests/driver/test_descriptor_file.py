@@ -104,35 +104,35 @@ def test_normalisation_that_changes_nothing_may_be_written_in_many_ways(
 @pytest.mark.parametrize(
     ("change", "to", "message"),
     [
-        ("cos\n", "exp\n", r"line 1: the cutoff type has to be cos, not 'exp'"),
+        ("cos\n", "exp\n", r"line 1: the cutoff type must be cos, not 'exp'"),
         ("1\nSi", "one\nSi", r"line 2: the number of species .* not 'one'"),
         ("Si Si 4.0", "Si Si", r"line 3: expected a pair of species and its cutoff, not 'Si Si'"),
         ("Si Si 4.0", "Si Si -4", r"line 3: a cutoff .* positive, not -4"),
         ("Si Si 4.0", "Si Si nan", r"line 3: a cutoff .* number, not 'nan'"),
         ("Si Si 4.0", "Ge Ge 4.0", r"line 3: 'Ge' is not one of the model's elements \(Si\)"),
         ("Si Si 4.0", "Si Si 4.0\nSi Si 3.0", r"line 4: .* two cutoffs, 4 and 3"),
-        ("1\nSi", "2\nSi", r"line 4: .* 2 species are announced, but 1"),
+        ("1\nSi", "2\nSi", r"line 4: .* announce 2 species, .* for 1"),
         ("2\ng2", "x\ng2", r"line 4: expected a pair of species"),
         ("2\ng2", "0\ng2", r"line 4: the number of kinds .* 1 to 1000, not '0'"),
-        ("g2 2 2", "g2 2", r"line 5: 'g2' is followed by its numbers of rows and columns"),
-        ("g2 2 2", "g2 2 3", r"line 5: g2 has 2 parameter\(s\) a row, not 3"),
+        ("g2 2 2", "g2 2", r"line 5: expected 'g2 ROWS COLUMNS', not 'g2 2'"),
+        ("g2 2 2", "g2 2 3", r"line 5: g2 takes 2 parameter\(s\) per row, not 3"),
         ("g2 2 2", "g2 -2 2", r"line 5: the number of rows"),
         ("g2 2 2", "g2 99999999999 2", r"line 5: the number of rows"),
         ("g4 1 3", "g6 1 3", r"line 8: expected a kind of symmetry functions .* not 'g6 1 3'"),
-        ("0.3 0.7", "0.3", r"line 6: a row of g2 has 2 number\(s\), not '0.3'"),
-        ("0.3 0.7", "0.3 much", r"line 6: a parameter has to be a number, not 'much'"),
-        ("0.3 0.7", "0.3 inf", r"line 6: a parameter has to be a number, not 'inf'"),
+        ("0.3 0.7", "0.3", r"line 6: a row of g2 must have 2 number\(s\), not '0.3'"),
+        ("0.3 0.7", "0.3 much", r"line 6: a parameter must be a number, not 'much'"),
+        ("0.3 0.7", "0.3 inf", r"line 6: a parameter must be a number, not 'inf'"),
         ("1 -1 0.05", "0 -1 0.05", r"line 9: zeta, .* positive, not 0"),
         ("False", "maybe", r"line 10: the normalisation flag .* not 'maybe'"),
-        ("False\n3", "False\n4", r"line 11: the descriptor's width is 3 .* not '4'"),
-        ("False\n3\n", "False\n3\n0.0\n", r"line 12: unexpected line after the end"),
-        ("False\n3\n", "True\n3\n0.0\n", r"line 12: .* 1 means .*\(2 or 6\)"),
+        ("False\n3", "False\n4", r"line 11: the descriptor's width must be 3, .* not '4'"),
+        ("False\n3\n", "False\n3\n0.0\n", r"line 12: unexpected line after the last value"),
+        ("False\n3\n", "True\n3\n0.0\n", r"line 12: .* \(2 or 6 numbers\), not 1 number"),
         ("False\n3\n", "True\n3\n0.0\n0.0\n", r"line 13: standard deviations .* not 0"),
         ("False\n3\n", "", r"ends before the normalisation flag \(after line 9\)"),
         ("g4 1 3\n1 -1 0.05\nFalse\n3\n", "", r"ends before a kind of symmetry functions"),
     ],
 )
-def test_a_wrong_line_is_told(tmp_path: Path, change: str, to: str, message: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, change: str, to: str, message: str) -> None:
     error = importlib.import_module("torchml_driver").Error
     assert change in SYMMETRY
     with pytest.raises(error, match=f"descriptor file descriptor.dat.*{message}"):
@@ -142,13 +142,13 @@ def test_a_wrong_line_is_told(tmp_path: Path, change: str, to: str, message: str
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (BISPECTRUM.replace("\n2\n", "\n2.3\n"), r"line 4: jmax has to be a multiple of 1/2"),
+        (BISPECTRUM.replace("\n2\n", "\n2.3\n"), r"line 4: jmax must be a multiple of 1/2"),
         (BISPECTRUM.replace("\n3\n", "\n4\n"), r"line 6: diagonalstyle .* 0 to 3, not '4'"),
-        (BISPECTRUM.replace("\n1.0\n", "\n1.0 2.0\n"), r"line 10: there is one weight for each"),
+        (BISPECTRUM.replace("\n1.0\n", "\n1.0 2.0\n"), r"line 10: expected one weight for each"),
         (BISPECTRUM.replace("\n1.0\n", "\n"), r"ends before the weights"),
-        (BISPECTRUM + "7\n", r"line 11: unexpected line after the end"),
+        (BISPECTRUM + "7\n", r"line 11: unexpected line after the last value"),
         (SOAP.replace("polynomial", "bessel"), r"line 5: the radial basis .* not 'bessel'"),
-        (SOAP.replace("0.5", "-0.5"), r"line 4: eta has to be positive"),
+        (SOAP.replace("0.5", "-0.5"), r"line 4: eta must be positive"),
         (SOAP.replace("1\nSi", "1\nGe"), r"line 7: 'Ge' is not one of the model's elements"),
         (SOAP.replace("1\nSi", "2\nSi"), r"ends before the species"),
         (SOAP.replace("1\nSi\n", ""), r"ends before the number of species"),
@@ -156,7 +156,7 @@ def test_a_wrong_line_is_told(tmp_path: Path, change: str, to: str, message: str
         ("\x00\x01", "is not a text file"),
     ],
 )
-def test_wrong_files_of_the_other_descriptors_are_told(
+def test_invalid_files_of_the_other_descriptors_are_refused(
     tmp_path: Path, text: str, message: str
 ) -> None:
     error = importlib.import_module("torchml_driver").Error
@@ -164,13 +164,13 @@ def test_wrong_files_of_the_other_descriptors_are_told(
         read(written(tmp_path, text), ["Si"])
 
 
-def test_every_pair_of_the_models_elements_wants_a_cutoff(tmp_path: Path) -> None:
+def test_every_pair_of_the_models_elements_needs_a_cutoff(tmp_path: Path) -> None:
     error = importlib.import_module("torchml_driver").Error
     with pytest.raises(error, match=r"line 4: .* no cutoff for the pair Si C"):
         read(written(tmp_path, SYMMETRY), ["Si", "C"])
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     error = importlib.import_module("torchml_driver").Error
     with pytest.raises(error, match="cannot be read"):
         read(tmp_path / "nothing.dat", ["Si"])

@@ -194,7 +194,7 @@ def test_an_energy_alone_wants_no_gradient(tmp_path: Path) -> None:
         ({"descriptor": "Bispectrum"}, "'Bispectrum', but descriptor.dat describes Symmetry"),
         ({"descriptor": "None"}, "'None', but descriptor.dat describes SymmetryFunctions"),
         ({"cutoff": 3.9}, "cutoff of 4 Å, more than the model's cutoff .* 3.9"),
-        ({"returns_forces": True}, "a model of descriptors .* cannot compute them"),
+        ({"returns_forces": True}, "a descriptor model .* cannot compute them"),
         ({"elements": ["Ge"]}, "descriptor file descriptor.dat, line .* 'Si' is not one of"),
     ],
 )

@@ -147,8 +147,8 @@ def test_torchscript_of_a_newer_format_is_told_with_both_versions(tmp_path: Path
     )
     message = refusal(file, tmp_path / "model")
     assert "saved by a newer torch" in message
-    assert "it has format 99" in message
-    assert f"torch {torch.__version__.split('+')[0]} of this process reads up to" in message
+    assert "its format is 99" in message
+    assert f"this process's torch {torch.__version__.split('+')[0]} reads formats up to" in message
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ def test_torchscript_of_a_newer_format_is_told_with_both_versions(tmp_path: Path
         (
             b"torch.pow(coords, 2)",
             b"torch.pow(coords, 2, exactly=True)",
-            "the operator aten::pow with arguments, which",
+            "the operator aten::pow with arguments that",
         ),
         (
             b"torch.pow(coords, 2)",
             b"torch.selu(coords, exactly=True)",
-            "the operator aten::selu with arguments, which",
+            "the operator aten::selu with arguments that",
         ),
     ],
 )
@@ -178,8 +178,8 @@ def test_an_operator_that_only_a_newer_torch_has_is_told(
         rewritten(torchscript(Harmonic()), tmp_path / "m.pt", edit), tmp_path / "model"
     )
     assert words in message
-    assert f"torch {torch.__version__.split('+')[0]} of this process does not know" in message
-    assert "a newer torch has saved it (its format is" in message
+    assert f"this process's torch {torch.__version__.split('+')[0]} does not know" in message
+    assert "a newer torch saved the file (its format is" in message
 
 
 def test_a_class_that_a_library_defines_is_named(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_class_that_a_library_defines_is_named(tmp_path: Path) -> None:
 def test_a_device_that_is_written_into_the_code_is_named(tmp_path: Path) -> None:
     (tmp_path / "m.pt").write_bytes(torchscript(OnAGpu()))
     message = refusal(tmp_path / "m.pt", tmp_path / "model")
-    assert "failed on the cpu: the device cuda:0 is written into its code" in message
+    assert "failed on the device cpu: its code names the device cuda:0" in message
     assert "KIM_MODEL_EXECUTION_DEVICE=cuda" in message
 
 
@@ -246,5 +246,5 @@ def test_kim_logs_one_line_of_what_torch_says(
         simulator.compute(Particles.of(rattled_crystal(), 3.0))
     lines = [line for line in (tmp_path / "kim.log").read_text().splitlines() if "cuda:0" in line]
     assert len(lines) == 1
-    assert "is written into its code" in lines[0]
+    assert "its code names the device" in lines[0]
     assert "frame #" not in (tmp_path / "kim.log").read_text()

@@ -331,7 +331,10 @@ def test_lists_for_contributing_particles_alone_are_refused(tmp_path: Path) -> N
         (graph_parameters("model.pt", settings="drop_unused_particles 1"), "True or False"),
         (graph_parameters("model.pt", settings="precision double"), "float64, float32, float16"),
         (graph_parameters("model.pt", settings="atomic_numbers 14"), "True or False"),
-        ("1\nSi\nNone\n3.0\nmodel.pt\nFalse\n5\nNone\nedge_receiver_row 1\n", "Graph only"),
+        (
+            "1\nSi\nNone\n3.0\nmodel.pt\nFalse\n5\nNone\nedge_receiver_row 1\n",
+            "only to models with preprocessing Graph",
+        ),
     ],
 )
 def test_a_parameter_file_that_does_not_fit_says_where(

@@ -53,12 +53,12 @@ def test_what_makes_no_sense_is_refused() -> None:
     from torchml_driver.inputs import System, model_inputs
 
     species, points, contributing, n_neigh, nlist = arrays()
-    with pytest.raises(Error, match="patterns 'neighbours' and 'graph', not 'descriptor'"):
+    with pytest.raises(Error, match="pattern must be 'neighbours' or 'graph', not 'descri"):
         model_inputs("descriptor", System(*arrays()), cutoff=CUTOFF)
     with pytest.raises(Error, match="floating-point type, not int64"):
         model_inputs("neighbours", System(*arrays()), cutoff=CUTOFF, dtype=torch.int64)
     wrong = System(species, points, contributing, n_neigh, nlist[:-1])
-    with pytest.raises(Error, match="expected as many coordinates"):
+    with pytest.raises(Error, match="expected as many rows of coordinates"):
         model_inputs("neighbours", wrong, cutoff=CUTOFF)
     wrong = System(species, points, contributing, n_neigh, nlist + 1000)
     with pytest.raises(Error, match="neighbour"):

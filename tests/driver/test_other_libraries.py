@@ -205,7 +205,7 @@ class TestLinearAlgebra:
         assert energy(done) == pytest.approx(ENERGY, abs=1e-8)
         (warning,) = (line for line in done.stdout.splitlines() if line.startswith("warning:"))
         assert "ModelWarning" in warning
-        assert f"{preloaded}, whose dgemm_, sgemm_ take the place of torch's own" in warning
+        assert f"{preloaded}, whose dgemm_, sgemm_ replace torch's own" in warning
         done = ran(IN_KIM, EXAMPLE_MODEL, driver_environment, tmp_path, **variables)
         assert energy(done) == pytest.approx(ENERGY, abs=1e-8)
         assert f"TorchML: This process has loaded {preloaded}" in (tmp_path / "kim.log").read_text()

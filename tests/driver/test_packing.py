@@ -158,7 +158,7 @@ def test_models_that_may_end_their_process_are_tried_in_another(tmp_path: Path) 
     found = _energies_elsewhere(potential, kinds)
     assert [isinstance(energy, Error) for energy in found] == [False, True, False, True]
     assert "index out of range" in str(found[1])
-    assert "ended its process" in str(found[3])
+    assert "crashed its process" in str(found[3])
     assert found[0::2] == _energies(potential, kinds[0::2])
 
 

@@ -52,7 +52,7 @@ def test_an_unknown_value_is_named_with_those_that_there_are(
     write, values, _ = VARIABLES[name]
     folder = write(tmp_path / "model")
     monkeypatch.setenv(name, "perhaps")
-    with pytest.raises(torchml_driver.Error, match=f"{name} is 'perhaps'; it can be") as raised:
+    with pytest.raises(torchml_driver.Error, match=f"{name} is 'perhaps'; it must be") as raised:
         energy(folder)
     for value in values:
         assert re.search(rf"\b{value}\b", str(raised.value)), value

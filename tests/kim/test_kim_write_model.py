@@ -158,7 +158,7 @@ def test_a_cutoff_that_is_none_is_refused_and_the_old_one_stays(
     simulator.model.set_parameter(0, 0, cutoff)
     with contextlib.suppress(RuntimeError):  # kimpy 2.1.4 says nothing
         simulator.model.clear_then_refresh()
-    assert "the cutoff has to be a positive length" in (tmp_path / "kim.log").read_text()
+    assert "the cutoff must be a positive length" in (tmp_path / "kim.log").read_text()
     assert simulator.influence_distance == CUTOFF
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import pytest
 
 _HEAD = re.compile(
-    r"^TorchML profile(.*): (\d+) steps, at last (\d+) particles, (\d+) contributing, "
-    r"(\d+) threads?, (\S+) MB of tensors; first step (\S+) ms\n((?:  .+\n)*)",
+    r"^TorchML profile(.*): (\d+) steps; last step: (\d+) particles, (\d+) contributing, "
+    r"(\d+) threads?, (\S+) MB of tensors; first step: (\S+) ms\n((?:  .+\n)*)",
     re.MULTILINE,
 )
-_STAGE = re.compile(r"^  (\S+) +(\S+) ms a step +(\S+) %$", re.MULTILINE)
+_STAGE = re.compile(r"^  (\S+) +(\S+) ms per step +(\S+) %$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Of one process. rank: as the heading has it; stages: ms a step after the first one."""
+    """The profile of one process. rank: as in the heading; stages: ms per step after the first."""
 
     rank: str
     n_steps: int
@@ -30,12 +30,12 @@ class Profile:
 
     @property
     def whole(self) -> float:
-        """ms, of all steps."""
+        """The time of all steps, ms."""
         return self.first_step + (self.n_steps - 1) * sum(self.stages.values())
 
 
 def read_profiles(printed: str) -> list[Profile]:
-    """Those of all ranks, in their order. What does not add up fails."""
+    """The profiles of all ranks, in order. Fails if numbers do not add up."""
     found = []
     for rank, steps, particles, contributing, threads, megabytes, first, table in _HEAD.findall(
         printed

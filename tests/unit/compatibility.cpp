@@ -1,4 +1,4 @@
-// What a compiled model (.pt2) says of itself decides whether it runs here.
+// The description in a compiled model (.pt2) decides whether it runs here.
 
 #include "runtime/compiled/compatibility.hpp"
 
@@ -57,7 +57,7 @@ std::string replaced(std::string text, const std::string& old, const std::string
 
 }  // namespace
 
-TEST_CASE("a series of torch is one") {
+TEST_CASE("a model runs with every release of its series of torch") {
     for (const char* torch : {"2.13.0", "2.13.1", "2.13.99"}) {
         CAPTURE(torch);
         Machine machine = cpu();
@@ -66,7 +66,7 @@ TEST_CASE("a series of torch is one") {
     }
 }
 
-TEST_CASE("another series of torch is told") {
+TEST_CASE("another series of torch is refused") {
     for (const std::string torch : {"2.12.0", "2.14.0", "2.1.3", "3.13.0"}) {
         Machine machine = cpu();
         machine.torch = torch;
@@ -76,27 +76,27 @@ TEST_CASE("another series of torch is told") {
     }
 }
 
-TEST_CASE("another kind of device is told in both directions") {
+TEST_CASE("another kind of device is refused in both directions") {
     CHECK_CONTAINS(refused(on_cpu, gpu("9.0")),
                    "compiled for the device cpu, but is to run on cuda");
     const std::string message = refused(on_gpu("9.0"));
-    CHECK_CONTAINS(message, "compiled for the device cuda, but is to run on cpu");
+    CHECK_CONTAINS(message, "compiled for the device cuda, but would run on cpu");
     CHECK_CONTAINS(message, "KIM_MODEL_EXECUTION_DEVICE=cuda");
 }
 
-TEST_CASE("another kind of CPU is told") {
+TEST_CASE("another kind of CPU is refused") {
     Machine machine = cpu();
     machine.processor = "aarch64";
     CHECK_CONTAINS(refused(on_cpu, machine), "compiled for x86_64 CPUs; this machine has aarch64");
 }
 
-TEST_CASE("instructions that are missing are named") {
+TEST_CASE("missing instructions are named") {
     Machine machine = cpu();
     machine.instructions = {"avx", "sse2"};
     const std::string message = refused(on_cpu, machine);
     CHECK_CONTAINS(message, "this one lacks: avx2, fma.");
     CHECK_CONTAINS(message, "--cpu x86-64-v3` (without AVX-512)");
-    machine.instructions.clear();  // where the system does not tell, nobody can know
+    machine.instructions.clear();  // unknown if the system does not list them
     CHECK_NOTHROW(require(on_cpu, machine));
 }
 
@@ -110,18 +110,18 @@ TEST_CASE("GPUs of the same major capability run what older ones run") {
     }
 }
 
-TEST_CASE("other GPUs are told") {
+TEST_CASE("other GPUs are refused") {
     const std::vector<std::pair<std::string, std::string>> cases = {
         {"9.0", "8.0"}, {"8.0", "9.0"}, {"8.6", "8.0"}, {"12.1", "12.0"}, {"1.2", "12.0"}};
     for (const auto& [compiled, present] : cases) {
         const std::string message = refused(on_gpu(compiled), gpu(present));
-        CHECK_CONTAINS(message, "for GPUs of compute capability " + compiled + "; this one has " +
+        CHECK_CONTAINS(message, "for GPUs of compute capability " + compiled + "; this GPU has " +
                                     present + ".");
         CHECK_CONTAINS(message, "torchml-install model compile --device cuda");
     }
 }
 
-TEST_CASE("a description that makes no sense is told") {
+TEST_CASE("an invalid description is refused") {
     const std::vector<std::pair<const char*, const char*>> cases = {
         {"torchml-package 1", "torchml-package 2"},
         {"torchml-package 1", "torchml-package 4"},
@@ -144,7 +144,7 @@ TEST_CASE("a description that makes no sense is told") {
     }
 }
 
-TEST_CASE("steps of a compiled model are for the CPU") {
+TEST_CASE("steps of a compiled model run on the CPU only") {
     const std::string steps =
         R"(step energies_and_gradient {"part": "a", "block": 64, )"
         R"("inputs": [{"value": 0, "rows": true}], "outputs": [{"value": 1, "rows": true}]})"

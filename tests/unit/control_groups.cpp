@@ -1,4 +1,4 @@
-// How many cores a container or a batch system leaves to the processes of a node.
+// The number of cores that a container or a batch system allows a node's processes.
 
 #include <vector>
 
@@ -78,7 +78,7 @@ TEST_CASE("a container that sees the host's names finds its own folder") {
           8);
 }
 
-TEST_CASE("what is not understood of control groups limits nothing") {
+TEST_CASE("unreadable files of control groups limit nothing") {
     for (const char* text : {"", "\n", "none", "-1 100000", "max", "1e400 0"}) {
         CAPTURE(text);
         const Variables files = {{"/sys/fs/cgroup/x/cpuset.cpus.effective", text},

@@ -1,5 +1,5 @@
-// Where a model computes: what users say, which of a node's GPUs is a rank's own, and what is said
-// when there is none.
+// The device of a model: the users' choice, the GPU of each of a node's ranks, and the messages if
+// there is none.
 
 #include <vector>
 
@@ -29,7 +29,7 @@ std::string refused(const std::string& wanted, int count, const Variables& varia
 
 }  // namespace
 
-TEST_CASE("nothing but the CPU is used unless asked for") {
+TEST_CASE("the CPU is the default") {
     for (const char* wanted : {"", "cpu", "CPU"}) {
         CAPTURE(wanted);
         CHECK(chosen(wanted, 4, open_mpi) == "cpu");
@@ -66,7 +66,7 @@ TEST_CASE("a numbered GPU is taken by every rank") {
 }
 
 TEST_CASE("a rank that sees one GPU takes it") {
-    // Launchers hand each rank its own GPU in this way; it then has the number 0.
+    // Launchers assign each rank its own GPU in this way; it then has the number 0.
     CHECK(chosen("cuda", 1, joined(open_mpi, {{"CUDA_VISIBLE_DEVICES", "3"}})) == "cuda:0");
 }
 
@@ -77,27 +77,27 @@ TEST_CASE("other accelerators can be named") {
     }
 }
 
-TEST_CASE("a GPU's number too high is told how many there are") {
+TEST_CASE("the message about a GPU number that is too high says how many there are") {
     const std::string message = refused("cuda:2", 2);
     CHECK_CONTAINS(message, "'cuda:2'");
     CHECK_CONTAINS(message, "sees 2 devices");
     CHECK_CONTAINS(message, "numbered from 0");
 }
 
-TEST_CASE("a narrowed view of the GPUs is mentioned") {
+TEST_CASE("messages mention a narrowed view of the GPUs") {
     CHECK_CONTAINS(refused("cuda:3", 2, {{"CUDA_VISIBLE_DEVICES", "2,3"}}),
                    "CUDA_VISIBLE_DEVICES is '2,3'");
     CHECK_CONTAINS(refused("cuda", 0, {{"CUDA_VISIBLE_DEVICES", ""}}),
                    "CUDA_VISIBLE_DEVICES is ''");
 }
 
-TEST_CASE("no device says why and what to do") {
+TEST_CASE("the message about a missing device says why and what to do") {
     const std::string message = refused("cuda", 0, {}, "found no NVIDIA driver");
     CHECK_CONTAINS(message, "found no NVIDIA driver");
     CHECK_CONTAINS(message, "'cpu'");
 }
 
-TEST_CASE("an unknown device is answered with those there are") {
+TEST_CASE("the message about an unknown device lists the valid ones") {
     for (const std::string wanted : {"gpu", "cuda:", "cuda:one", "cuda:-1", "cuda:1:2", "tpu"}) {
         const std::string message = refused(wanted, 2);
         CHECK_CONTAINS(message, "'" + wanted + "'");

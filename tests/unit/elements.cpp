@@ -14,7 +14,7 @@ TEST_CASE("elements have their symbols and atomic numbers") {
     }
 }
 
-TEST_CASE("what is no element has neither number nor symbol") {
+TEST_CASE("anything else has neither number nor symbol") {
     for (const char* symbol : {"", "si", "SI", "Xx", "Si ", "14"}) {
         CAPTURE(symbol);
         CHECK(atomic_number(symbol) == 0);

@@ -1,3 +1,3 @@
-// The program's main function: `torchml_unit_tests --help` says what it can be asked for.
+// The program's main function; `torchml_unit_tests --help` lists its options.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>

@@ -1,4 +1,4 @@
-// Memory that steps keep: pages from the system, and large tensors.
+// Memory that is kept between steps: pages from the system, and large tensors.
 
 #include <c10/core/CPUAllocator.h>
 
@@ -15,7 +15,7 @@ using namespace torchml;
 
 constexpr std::size_t large = 1 << 20;
 
-/// The address of a tensor's memory that was made and given back at once.
+/// The address of the memory of a tensor that was made and freed at once.
 void* address(std::size_t size) { return c10::GetCPUAllocator()->allocate(size).get(); }
 
 }  // namespace
@@ -49,7 +49,7 @@ TEST_CASE("a step's large tensors get the memory of the step before") {
     CHECK(address(large - 1000) == first);  // a little less fits, too
 }
 
-TEST_CASE("what a thread's tensors take is counted on that thread") {
+TEST_CASE("the memory of a thread's tensors is counted on that thread") {
     const TensorMemoryUser user;
     const KeptTensorMemory kept;
     CHECK(kept.allocated() == 0);

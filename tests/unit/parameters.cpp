@@ -1,5 +1,5 @@
-// The values of a parameter file. What is refused, test_file_readers.py tests with files that the
-// installer reads, too.
+// The values of a parameter file. test_file_readers.py tests invalid files, together with the
+// installer's reader.
 
 #include "base/parameters.hpp"
 
@@ -45,14 +45,14 @@ TEST_CASE("settings follow a parameter file's values") {
     CHECK(parameters.atomic_numbers == false);
 }
 
-TEST_CASE("a mistake in a parameter file is told with its line") {
+TEST_CASE("the message about a mistake in a parameter file names the line") {
     const std::string text = std::string(graph).replace(graph.find("Si C"), 4, "si C");
     const std::string message = refusal([&] { parsed(text); });
     CHECK_CONTAINS(message, "parameter file x.param, line 3: there is no element 'si'");
     CHECK_CONTAINS(message, "'Si'");
 }
 
-TEST_CASE("another cutoff leaves the rest of a parameter file as it is") {
+TEST_CASE("another cutoff leaves the rest of a parameter file unchanged") {
     const std::string changed = with_cutoff(graph, "x.param", 0.1);
     CHECK(parsed(changed).cutoff == 0.1);
     std::string back = changed;

@@ -1,4 +1,4 @@
-// A periodic system spelt out: atoms and their images.
+// Unfolding a periodic system into atoms and their images.
 
 #include "engine/periodic.hpp"
 

@@ -1,10 +1,10 @@
-// Prints what the driver reads in parameter and descriptor files, a JSON object for each: its
-// values, or an "error". What the installer's own readers find has to be the same.
+// Prints what the driver reads from parameter and descriptor files, one JSON object for each: its
+// values, or an "error". The installer's own readers must find the same.
 //
 //     torchml_read_files FILE...
 //
 // Files that end in .dat are descriptor files, all others parameter files. The elements of a
-// descriptor file's model are those that it names, in their order.
+// descriptor file's model are those that the file names, in its order.
 
 #include <algorithm>
 #include <cstdio>

@@ -1,4 +1,4 @@
-// Which species codes a model is given: its package decides, then the caller, then the environment.
+// The species codes of a model: its package decides, then the caller, then the environment.
 
 #include "engine/species_codes.hpp"
 
@@ -29,7 +29,7 @@ Variables map_is(const char* value) { return {{"KIM_MODEL_ELEMENTS_MAP", value}}
 
 }  // namespace
 
-TEST_CASE("species codes are 0, 1, 2 unless somebody says otherwise") {
+TEST_CASE("species codes are 0, 1, 2 by default") {
     const SpeciesCodes codes = chosen({});
     CHECK_FALSE(codes.atomic_numbers);
     CHECK(codes.source == Source::nobody);
@@ -52,23 +52,24 @@ TEST_CASE("the caller's species codes win over the environment's") {
     CHECK(codes.source == Source::caller);
 }
 
-TEST_CASE("any value of KIM_MODEL_ELEMENTS_MAP means yes, but the words for no") {
+TEST_CASE("any value of KIM_MODEL_ELEMENTS_MAP means yes, except the words for no") {
     for (const char* value : {"1", "yes", "map", "anything"}) {
         CHECK(chosen({{}, {}, map_is(value)}).atomic_numbers);
     }
     for (const char* value : {"0", "no", "False", " OFF "}) {
         Warnings warnings;
         CHECK_FALSE(chosen({{}, {}, map_is(value)}, &warnings).atomic_numbers);
-        const auto told = warnings.take();
-        REQUIRE(told.size() == 1);
-        CHECK_CONTAINS(told[0], "which means no");
+        const auto given = warnings.take();
+        REQUIRE(given.size() == 1);
+        CHECK_CONTAINS(given[0], "which means no");
     }
     CHECK(chosen({{}, {}, map_is(" ")}).source == Source::nobody);
 }
 
-TEST_CASE("who contradicts a package's species codes is named") {
-    CHECK_CONTAINS(refusal([] { chosen({true, false, {}}); }), "atomic_numbers=False says");
+TEST_CASE("a message names what contradicts a package's species codes") {
+    CHECK_CONTAINS(refusal([] { chosen({true, false, {}}); }),
+                   "atomic_numbers=False contradicts it");
     const std::string message = refusal([] { chosen({false, {}, map_is("yes")}); });
     CHECK_CONTAINS(message, "parameter file x.param has the setting 'atomic_numbers False'");
-    CHECK_CONTAINS(message, "KIM_MODEL_ELEMENTS_MAP=yes says otherwise");
+    CHECK_CONTAINS(message, "KIM_MODEL_ELEMENTS_MAP=yes contradicts it");
 }

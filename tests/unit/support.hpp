@@ -1,6 +1,6 @@
 #pragma once
 
-// What the unit tests share.
+// Helpers for the unit tests.
 
 #include <doctest/doctest.h>
 
@@ -16,7 +16,7 @@ namespace torchml::tests {
 
 using Variables = std::map<std::string, std::string>;
 
-/// An environment, or the files of a machine, made up of `known`.
+/// An environment, or a machine's files, with the contents `known`.
 inline Environment made_of(Variables known) {
     return [known = std::move(known)](const std::string& name) -> std::optional<std::string> {
         const auto found = known.find(name);
@@ -24,7 +24,7 @@ inline Environment made_of(Variables known) {
     };
 }
 
-/// `first` and `second`; of a name in both, the latter's value.
+/// `first` and `second` combined; for a name in both, the value from `second`.
 inline Variables joined(const Variables& first, Variables second) {
     second.insert(first.begin(), first.end());
     return second;
@@ -46,7 +46,7 @@ inline bool contains(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
 }
 
-/// Checks that `text` holds `part`, and shows both if not.
+/// Checks that `text` contains `part`, and shows both if not.
 #define CHECK_CONTAINS(text, part)                                     \
     do {                                                               \
         const std::string whole_text = (text);                         \

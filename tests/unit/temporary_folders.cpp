@@ -1,4 +1,4 @@
-// What becomes of the folder that a compiled model is unpacked into.
+// The folder into which a compiled model is unpacked, and its removal.
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using torchml::TemporaryFolder;
 
-/// The folder of temporary files while it lives: an empty one, in which nothing may be left.
+/// During its lifetime, an empty folder for temporary files, in which nothing may remain.
 class Temporaries {
   public:
     Temporaries() {
@@ -43,9 +43,9 @@ class Temporaries {
     std::string before_;
 };
 
-/// Runs `action` in a forked process; whether that one ended well.
+/// Runs `action` in a forked process; returns whether the process succeeded.
 bool in_child(const std::function<void()>& action) {
-    std::fflush(nullptr);  // what waits there would be written by both
+    std::fflush(nullptr);  // otherwise both processes would write the buffers
     const pid_t child = fork();
     if (child == 0) {
         action();
@@ -69,7 +69,7 @@ std::string code_in(const TemporaryFolder& folder) {
 
 }  // namespace
 
-TEST_CASE("a temporary folder goes with the model") {
+TEST_CASE("a temporary folder is removed with the model") {
     const Temporaries temporaries;
     auto folder = folder_with_code();
     const fs::path path = folder->path();
@@ -79,10 +79,10 @@ TEST_CASE("a temporary folder goes with the model") {
     CHECK(temporaries.empty());
 }
 
-TEST_CASE("a temporary folder goes with the process that keeps the model") {
+TEST_CASE("a temporary folder is removed when the process that keeps the model ends") {
     const Temporaries temporaries;
     CHECK(in_child([] {
-        folder_with_code().release();  // as a program does that never destroys its models
+        folder_with_code().release();  // like a program that never destroys its models
         std::exit(0);
     }));
     CHECK(temporaries.empty());
@@ -101,7 +101,7 @@ TEST_CASE("a forked process leaves a temporary folder to the one that made it") 
     CHECK(temporaries.empty());
 }
 
-TEST_CASE("a temporary folder that cannot be made says what to set") {
+TEST_CASE("the message about a temporary folder that cannot be created says what to set") {
     const Temporaries temporaries;
     const std::string before = std::getenv("TMPDIR");
     setenv("TMPDIR", (before + "/missing").c_str(), 1);

@@ -1,4 +1,4 @@
-// How many threads a model uses: a rank takes its share of the node; users have the last word.
+// The number of threads of a model: a rank takes its share of the node; users have the last word.
 
 #include "process/threads.hpp"
 
@@ -92,7 +92,7 @@ TEST_CASE("a number of threads is the user's where the environment has one") {
     CHECK(by_user({{"OMP_NUM_THREADS", "3"}}));
 }
 
-TEST_CASE("a launcher tells ranks, on the node and in all") {
+TEST_CASE("a launcher describes the rank on the node and among all") {
     const auto launcher = find_launcher(made_of({{"OMPI_COMM_WORLD_RANK", "13"},
                                                  {"OMPI_COMM_WORLD_LOCAL_RANK", "5"},
                                                  {"OMPI_COMM_WORLD_LOCAL_SIZE", "8"},
@@ -105,7 +105,7 @@ TEST_CASE("a launcher tells ranks, on the node and in all") {
     CHECK(launcher->size == 16);
 }
 
-TEST_CASE("a launcher that tells nonsense is none") {
+TEST_CASE("a launcher with invalid variables is ignored") {
     for (const char* value : {"", "none", "-1", "99999999999999999999"}) {
         CAPTURE(value);
         CHECK_FALSE(find_launcher(

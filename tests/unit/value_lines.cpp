@@ -1,4 +1,4 @@
-// Numbers and lines of the files that hold a value a line.
+// Numbers and lines of files with one value per line.
 
 #include "base/value_lines.hpp"
 
@@ -23,7 +23,7 @@ bool is_whole(const std::string& word) {
 
 }  // namespace
 
-TEST_CASE("numbers are read as C writes them") {
+TEST_CASE("numbers have C's notation") {
     const std::initializer_list<std::pair<const char*, double>> cases = {
         {"4", 4.0},     {"4.", 4.0},  {".5", 0.5},     {"-1.5e3", -1500.0}, {"+2", 2.0},
         {"1E-2", 0.01}, {"0.1", 0.1}, {"1e-400", 0.0}, {"0004.0", 4.0}};
@@ -35,7 +35,7 @@ TEST_CASE("numbers are read as C writes them") {
     }
 }
 
-TEST_CASE("what is no finite number is refused") {
+TEST_CASE("anything but a finite number is refused") {
     for (const char* word : {"", "four", "nan", "inf", "-infinity", "1e400", "4_0.0", "4,0", "4 3",
                              "1e", "1e+", ".", "-", "0x10", "4.0A", "\xef\xbc\x94", "\xd9\xa4.0"}) {
         CAPTURE(word);
@@ -65,13 +65,13 @@ TEST_CASE("a program's locale does not change how numbers are read") {
     std::setlocale(LC_ALL, before.c_str());
 }
 
-TEST_CASE("text has no control characters besides blanks") {
+TEST_CASE("text has no control characters besides spaces") {
     CHECK(is_text("one\ttwo\r\n\f\v\xc3\x85"));
     CHECK_FALSE(is_text(std::string("PK\x03\x04")));
     CHECK_FALSE(is_text(std::string(1, '\0')));
 }
 
-TEST_CASE("lines with values come without comments and blanks, and with their numbers") {
+TEST_CASE("lines with values come without comments and spaces, and with their numbers") {
     ValueLines lines("# one\n\n  4.0 # \xc3\x85\r\n\t\nname of it\n", "file a", "The values: two.");
     std::string line;
     CHECK(lines.advance(line));

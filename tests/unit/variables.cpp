@@ -1,4 +1,4 @@
-// How the driver's environment variables are read: all alike.
+// The driver reads all its environment variables alike.
 
 #include "base/variables.hpp"
 
@@ -22,7 +22,7 @@ std::size_t backend(const char* value) {
 
 }  // namespace
 
-TEST_CASE("what is empty counts as not set") {
+TEST_CASE("an empty variable counts as not set") {
     CHECK_FALSE(variable(made_of({}), "NAME"));
     for (const char* value : {"", " ", "\t\n"}) {
         CHECK_FALSE(variable(made_of({{"NAME", value}}), "NAME"));
@@ -49,18 +49,18 @@ TEST_CASE("a choice is the place of its value, in any case, with spaces around")
     CHECK(backend("NONE") == 2);
 }
 
-TEST_CASE("an unknown value of a variable is named with those that there are") {
+TEST_CASE("a message names an unknown value of a variable, and the valid ones") {
     CHECK(refusal<ErrorHere>([] { backend("perhaps"); }) ==
-          "the environment variable BACKEND is 'perhaps'; it can be 'native' (the default), "
+          "the environment variable BACKEND is 'perhaps'; it must be 'native' (the default), "
           "'libdescriptor' or 'none'.");
     const std::string message = refusal<ErrorHere>([] { switched("2"); });
-    CHECK_CONTAINS(message, "KIM_MODEL_PROFILE is '2'; it can be ");
+    CHECK_CONTAINS(message, "KIM_MODEL_PROFILE is '2'; it must be ");
     for (const std::string word : {"0", "1", "no", "yes", "false", "true", "off", "on"}) {
         CHECK_CONTAINS(message, "'" + word + "'");
     }
 }
 
-TEST_CASE("the environment of this process is read when it is asked for") {
+TEST_CASE("the environment of this process is read at each call") {
     const Environment environment = process_environment();
     setenv("TORCHML_UNIT_TEST", "one", 1);
     CHECK(environment("TORCHML_UNIT_TEST") == "one");

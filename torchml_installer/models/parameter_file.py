@@ -178,12 +178,12 @@ def parse(text: str, path: Path) -> Parameters:
             _check_element(lines, symbol, elements)
             elements.append(symbol)
     if len(elements) > count:
-        lines.reject(f"{count} element(s) announced, {len(elements)} named")
+        lines.reject(f"the number of elements is {count}, but {len(elements)} are named")
     word = lines.next("the preprocessing")
     patterns = {pattern.preprocessing.lower(): pattern for pattern in CallingConvention}
     pattern = patterns.get(word.lower())
     if pattern is None:
-        lines.reject(f"the preprocessing has to be None, Descriptor or Graph, not '{word}'")
+        lines.reject(f"the preprocessing must be None, Descriptor or Graph, not '{word}'")
     cutoff = lines.length("the cutoff")
     n_layers = 1
     if pattern is CallingConvention.GRAPH:
@@ -208,23 +208,23 @@ def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameter
     patterns = _SETTINGS.get(name)
     if patterns is None:
         *others, last = _SETTINGS
-        lines.reject(f"unknown setting '{name}'; there are {', '.join(others)} and {last}")
+        lines.reject(f"unknown setting '{name}'; the settings are {', '.join(others)} and {last}")
     if parameters.pattern not in patterns:
         known = " or ".join(pattern.preprocessing for pattern in patterns)
-        lines.reject(f"the setting {name} is for models with preprocessing {known} only")
+        lines.reject(f"the setting {name} applies only to models with preprocessing {known}")
     if name == "edge_receiver_row":
         if value not in ("0", "1"):
-            lines.reject(f"edge_receiver_row has to be 0 or 1, not '{value}'")
+            lines.reject(f"edge_receiver_row must be 0 or 1, not '{value}'")
         graph = dataclasses.replace(parameters.graph, edge_receiver_row=int(value))
         changed = dataclasses.replace(parameters, graph=graph)
     elif name == "precision":
         if value not in PRECISIONS:
             *others, last = PRECISIONS
-            lines.reject(f"precision has to be {', '.join(others)} or {last}, not '{value}'")
+            lines.reject(f"precision must be {', '.join(others)} or {last}, not '{value}'")
         changed = dataclasses.replace(parameters, precision=value)
     else:
         if value.lower() not in ("true", "false"):
-            lines.reject(f"{name} has to be True or False, not '{value}'")
+            lines.reject(f"{name} must be True or False, not '{value}'")
         chosen = value.lower() == "true"
         if name == "atomic_numbers":
             changed = dataclasses.replace(parameters, atomic_numbers=chosen)
@@ -284,18 +284,18 @@ class _Lines:
         text = self.next(what)
         value = value_lines.whole_number(text)
         if value is None or not 1 <= value <= most:
-            self.reject(f"{what} has to be a whole number from 1 to {most}, not '{text}'")
+            self.reject(f"{what} must be a whole number from 1 to {most}, not '{text}'")
         return value
 
     def length(self, what: str) -> float:
         text = self.next(what)
         value = value_lines.number(text)
         if value is None or value <= 0.0:
-            self.reject(f"{what} has to be a positive number (in Å), not '{text}'")
+            self.reject(f"{what} must be a positive number (in Å), not '{text}'")
         return value
 
     def truth(self, what: str) -> bool:
         text = self.next(what)
         if text.lower() not in ("true", "false"):
-            self.reject(f"{what} has to be True or False, not '{text}'")
+            self.reject(f"{what} must be True or False, not '{text}'")
         return text.lower() == "true"

@@ -3,7 +3,10 @@
 >>> import torchml_driver
 >>> potential = torchml_driver.Potential("my_model")  # a portable-model folder
 >>> result = potential.compute(["Si", "Si"], [[0, 0, 0], [1.36, 1.36, 1.36]])
->>> result.energy, result.forces
+>>> result.energy  # eV
+-2.168121...
+>>> result.forces.shape  # eV/Å
+(2, 3)
 """
 
 from . import one_torch

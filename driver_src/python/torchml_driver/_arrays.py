@@ -1,4 +1,4 @@
-"""Arrays from outside, checked: what numpy would convert without a word may mean something else."""
+"""Checks arrays from users: numpy silently converts values that may mean something else."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _INT32 = np.iinfo(np.int32)
 
 
 def floats(name: str, values: npt.ArrayLike, *, finite: bool = False) -> npt.NDArray[np.float64]:
-    """A contiguous array of float64, of whole or real numbers in any form.
+    """A contiguous float64 array of whole or real numbers in any form.
 
     Raises:
-        Error: for values of other kinds, masked ones, and with ``finite`` for nan and inf.
+        Error: for values of other kinds and masked values; with ``finite``, also for nan and inf.
     """
     array = as_array(name, values)
     if array.size and array.dtype.kind == "O":
         array = _converted(name, array)
     elif array.size and array.dtype.kind not in "fiu":
         raise Error(f"{name} has values of type {array.dtype}; expected real numbers.")
-    with np.errstate(over="ignore"):  # of longer types, to inf
+    with np.errstate(over="ignore"):  # values of longer types may overflow to inf
         array = np.ascontiguousarray(array, dtype=np.float64)
     if finite and not np.isfinite(array).all():
         raise Error(f"{name} has values that are not finite (nan or inf).")
@@ -31,10 +31,10 @@ def floats(name: str, values: npt.ArrayLike, *, finite: bool = False) -> npt.NDA
 
 
 def integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    """An array of int32, of whole numbers in any form.
+    """An int32 array of whole numbers in any form.
 
     Raises:
-        Error: for values of other kinds, masked ones, and those beyond 32 bits.
+        Error: for values of other kinds, masked values, and values beyond 32 bits.
     """
     array = as_array(name, values)
     if array.size and array.dtype.kind not in "iub":
@@ -47,22 +47,22 @@ def integers(name: str, values: npt.ArrayLike) -> npt.NDArray[np.int32]:
 
 
 def plain(value: object) -> str:
-    """A value as Python writes it, without the name of a numpy type."""
+    """A value as Python prints it, without the name of a numpy type."""
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    """An array of whatever type numpy finds.
+    """An array of the type that numpy finds.
 
     Raises:
-        Error: for masked values and what is no array.
+        Error: for masked values, and for values that form no array.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise Error(f"{name} has masked values; fill them in or leave those rows out.")
+        raise Error(f"{name} has masked values. Fill them in, or leave out those rows.")
     try:
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, torch's tensors, ...
-        raise Error(f"{name} cannot be read as an array: {error}") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, torch tensors, …
+        raise Error(f"{name} cannot be read as an array: {str(error).rstrip('.')}.") from error
 
 
 def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -72,4 +72,4 @@ def _converted(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     try:
         return array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise Error(f"{name} has values that are not real numbers: {error}") from error
+        raise Error(f"{name} has values that are not real numbers: {error}.") from error

@@ -1,4 +1,4 @@
-"""Types of the compiled module, written by hand beside python/bindings.cpp.
+"""The types of the compiled module. Keep them in step with python/bindings.cpp.
 
 n: atoms or particles. Coordinates in Å, energies in eV, forces in eV/Å, virials in eV as
 xx yy zz yz xz xy.

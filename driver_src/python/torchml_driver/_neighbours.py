@@ -1,4 +1,4 @@
-"""Cells and neighbour lists of structures as Python holds them: atoms in a cell that repeats."""
+"""Cells and neighbour lists of structures in Python: atoms in a cell that may be periodic."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ._core import Error
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
-#: Å: at a distance of more, float64 rounds coordinates to more than 1e-7 Å.
+#: Å: beyond this distance, float64 rounds coordinates to more than 1e-7 Å.
 _FARTHEST = 1e9
-#: How many cells away from the cell an atom can be: they are counted in integers.
+#: The largest distance of an atom from the cell, in cells, which are counted in integers.
 _FARTHEST_CELL = 2**19
-#: What no structure has and no computer finishes; it comes of a wrong unit or a broken cell.
+#: More than any structure has and any computer handles; a wrong unit or an invalid cell is the
+#: cause.
 _MOST_IMAGES = 10**6
 _MOST_NEIGHBOURS = 30_000
 #: vesin sorts atoms into no more cells than this.
@@ -28,13 +29,14 @@ _MOST_CELLS = 1e5
 def full_cell(
     cell: npt.ArrayLike | None, pbc: bool | Sequence[bool] | npt.ArrayLike
 ) -> tuple[Floats, Flags]:
-    """A cell of full rank and three flags; directions that do not repeat get unit vectors.
+    """A cell of full rank and three flags; non-periodic directions get unit vectors.
 
-    Simulators leave those vectors zero, or give anything; the neighbour list wants three that span
-    space, and must not see an atom twice because of them.
+    Simulators set these vectors to zero or to anything. The neighbour list needs three vectors that
+    span space, and must not list an atom twice because of them.
 
     Raises:
-        Error: for what is no cell, and if a direction repeats that has no vector of its own.
+        Error: for an invalid cell, and if the vectors of the periodic directions are linearly
+            dependent.
     """
     periodic = _flags(pbc)
     box = np.zeros((3, 3)) if cell is None else floats("cell", cell, finite=True).copy()
@@ -43,12 +45,12 @@ def full_cell(
     if box.shape != (3, 3):
         raise Error(f"cell has the shape {box.shape}; expected (3, 3) or three lengths.")
     if np.abs(box[periodic]).max(initial=0.0) > _FARTHEST:
-        raise Error(f"cell has vectors longer than {_FARTHEST:.0e} Å. Is it in Å?")
+        raise Error(f"cell has vectors longer than {_FARTHEST:.0e} Å. Check that it is in Å.")
     rank = np.linalg.matrix_rank(box[periodic]) if periodic.any() else 0
     if rank != periodic.sum():
         raise Error(
-            "pbc asks for a direction that repeats, but cell has no vector for it, or only one "
-            "that the others span."
+            "pbc makes a direction periodic for which cell has no vector, or one that depends "
+            "linearly on the others. Correct either of them."
         )
     if not periodic.all():
         # The rows of v beyond the periodic vectors' rank are orthogonal to them all.
@@ -60,12 +62,12 @@ def full_cell(
 def find_pairs(
     positions: Floats, box: Floats, periodic: Flags, cutoff: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """All pairs nearer than the cutoff, in both directions, and the cells between them.
+    """All pairs nearer than the cutoff, in both directions, and the cell shifts between them.
 
     Raises:
-        Error: for atoms too far away, and cells too small, to compute with.
+        Error: if atoms are too far away or the cell is too small to compute with.
     """
-    import vesin  # slow to import, and compute_particles() does without
+    import vesin  # slow to import, and compute_particles() does not need it
 
     if len(positions) == 0:
         return np.empty((0, 2), dtype=np.int64), np.empty((0, 3), dtype=np.int32)
@@ -74,9 +76,9 @@ def find_pairs(
     _require_near_cell(positions, box, periodic)
     box = _closed(positions, box, periodic, cutoff)
 
-    # vesin divides by zero, which ends the process, if its number of cells in one direction is
-    # many times that in another. Without the empty space between atoms there is seldom need for
-    # more; if there is, cells are made larger, which finds pairs that are farther apart, too.
+    # vesin divides by zero, which crashes the process, if it needs many times more cells in one
+    # direction than in another. Removing empty space between atoms usually prevents that; if not,
+    # larger cells do, which also find pairs that are farther apart.
     if _is_too_flat(box, cutoff):
         for axis in np.flatnonzero(~periodic):
             positions = _without_gaps(positions, box[axis], 2.0 * cutoff)
@@ -95,9 +97,10 @@ def find_pairs(
 
 
 def _closed(positions: Floats, box: Floats, periodic: Flags, cutoff: float) -> Floats:
-    """A cell that may repeat in all directions: no atom sees another's image in those added.
+    """A cell that is safe to repeat in all directions: in directions that are not periodic, images
+    are beyond the cutoff.
 
-    vesin is faster with it than with directions that do not repeat, of which it searches all.
+    vesin is faster with this cell than with non-periodic directions.
     """
     closed: Floats = box.copy()
     for axis in np.flatnonzero(~periodic):
@@ -107,7 +110,7 @@ def _closed(positions: Floats, box: Floats, periodic: Flags, cutoff: float) -> F
 
 
 def _without_gaps(positions: Floats, vector: Floats, gap: float) -> Floats:
-    """Atoms moved together along a vector until no space between them is larger than the gap."""
+    """Atoms moved together along a vector, so that no space between them is larger than the gap."""
     direction = vector / np.linalg.norm(vector)
     along = positions @ direction
     order = np.argsort(along)
@@ -121,7 +124,7 @@ def _flags(pbc: bool | Sequence[bool] | npt.ArrayLike) -> Flags:
     array = as_array("pbc", pbc)
     if array.shape not in ((), (3,)):
         raise Error(f"pbc has the shape {array.shape}; expected one flag or three.")
-    # 0 and 1 are fine; what else is true in Python, such as "F", was meant otherwise.
+    # 0 and 1 are fine; other values that Python takes for true, such as "F", are mistakes.
     if array.dtype.kind not in "biu" or not np.isin(array, (0, 1)).all():
         raise Error(f"pbc is {array.tolist()!r}; expected True or False, or three of them.")
     return np.array(np.broadcast_to(array.astype(bool), (3,)))
@@ -134,7 +137,7 @@ def _require_fine_coordinates(positions: Floats) -> None:
         place = ", ".join(f"{x:.3g}" for x in positions[index])
         raise Error(
             f"particle {index} is at ({place}) Å; float64 is too coarse for coordinates beyond "
-            f"{_FARTHEST:.0e} Å. Has the simulation become unstable?"
+            f"{_FARTHEST:.0e} Å. Check the structure, and whether the simulation became unstable."
         )
 
 
@@ -145,7 +148,8 @@ def _require_near_cell(positions: Floats, box: Floats, periodic: Flags) -> None:
     if cells.max() > _FARTHEST_CELL:
         raise Error(
             f"particle {int(cells.argmax())} is {cells.max():.3g} cells away from the cell, more "
-            f"than {_FARTHEST_CELL}. Move it back into the cell, as ASE's Atoms.wrap() does."
+            f"than {_FARTHEST_CELL}. Move it back into the cell, for example with ASE's "
+            "Atoms.wrap()."
         )
 
 
@@ -155,8 +159,8 @@ def _require_room(n: int, box: Floats, periodic: Flags, cutoff: float) -> None:
     if images > _MOST_IMAGES:
         raise Error(
             f"each atom would have {images:.1e} periodic images within the cutoff of {cutoff:g} Å: "
-            f"the cell is only {heights[periodic].min():.3g} Å thick. Is it in Å? If it is "
-            "only very skew, reduce it first, as ASE's minkowski_reduce() does."
+            f"the cell is only {heights[periodic].min():.3g} Å thick. Check that it is in Å; if it "
+            "is just very skewed, reduce it first, for example with ASE's minkowski_reduce()."
         )
     if periodic.all():
         volume = abs(float(np.linalg.det(box)))
@@ -164,18 +168,19 @@ def _require_room(n: int, box: Floats, periodic: Flags, cutoff: float) -> None:
         if neighbours > _MOST_NEIGHBOURS:
             raise Error(
                 f"each atom would have some {neighbours:.1e} neighbours within the cutoff of "
-                f"{cutoff:g} Å: the cell holds {n} atoms in {volume:.3g} Å^3. Is it in Å?"
+                f"{cutoff:g} Å: the cell holds {n} atoms in {volume:.3g} Å^3. Check that it is "
+                "in Å."
             )
 
 
 def _heights(box: Floats) -> Floats:
-    """Å: between opposite faces of the cell."""
+    """The distances between opposite faces of the cell, Å."""
     heights: Floats = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
     return heights
 
 
 def _is_too_flat(box: Floats, cutoff: float) -> bool:
-    """Whether vesin would scale one of its numbers of cells to less than one, or nearly."""
+    """Whether vesin would scale a number of cells to less than one, or nearly so."""
     n_cells = np.maximum(np.trunc(_heights(box) / cutoff), 1.0)
     total = float(np.prod(n_cells))
     if total <= 0.9 * _MOST_CELLS:

@@ -1,11 +1,12 @@
-"""How `torchml-install` asks this package for what needs torch: a JSON request, a JSON answer.
+"""How `torchml-install` delegates work that needs torch: one JSON request, one JSON answer.
 
     python -m torchml_driver.MODULE --request FILE
 
-FILE holds an object. Its ``answer`` names the file that the answer goes to; the rest is what MODULE
-wants to know. The answer is ``{"result": ...}``, or, where what was asked for cannot be done,
-``{"failure": KIND, "message": TEXT, "remedy": TEXT or null}``. Files, since models and torch's
-compiler print what they like. A process that ends without an answer says why on standard error.
+FILE holds a JSON object. Its ``answer`` names the file to write the answer to; MODULE defines the
+rest. The answer is ``{"result": ...}`` or, if the request cannot be met, ``{"failure": KIND,
+"message": TEXT, "remedy": TEXT or null}``. Requests and answers are files because models and
+torch's compiler may print anything. A process that ends without an answer gives the reason on
+standard error.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _OPTION = "--request"
 
 
 class RefusedError(Exception):
-    """What was asked for cannot be done.
+    """The request cannot be met.
 
-    kind: what went wrong, for programs: ``here`` if it is this machine or this torch, ``model`` if
-    it is the model, or what a module adds to these.
+    kind: what is at fault, for programs: ``here`` for this machine or its torch, ``model`` for the
+    model; modules define further kinds.
     """
 
     def __init__(self, kind: str, message: str, remedy: str | None = None) -> None:
@@ -36,12 +37,12 @@ class RefusedError(Exception):
 
 
 def is_request() -> bool:
-    """Whether this process was started as above, and not by a person."""
+    """Whether this process was started with a request, and not by a person."""
     return len(sys.argv) == 3 and sys.argv[1] == _OPTION
 
 
 def serve(answered: Callable[[Mapping[str, Any]], Any]) -> int:
-    """Answers the request with what a function makes of it; 0, be the answer a failure or not."""
+    """Calls a function with the request and writes its answer. Returns 0, also for a failure."""
     request = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     answer: dict[str, Any]
     try:

@@ -1,7 +1,8 @@
-"""An ASE calculator over the engine; needs no KIM-API.
+"""An ASE calculator that runs portable models without the KIM-API.
 
 >>> from torchml_driver.ase import TorchMLCalculator
 >>> atoms.calc = TorchMLCalculator("my_model")
+>>> energy = atoms.get_potential_energy()  # eV
 """
 
 from __future__ import annotations
@@ -27,31 +28,35 @@ from ._core import NotDefinedError
 from .potential import Potential
 
 _NO_PARTICLE_VIRIALS = (
-    "this model does not define stresses of single atoms, only that of the cell; models of "
-    "descriptors do."
+    "this model does not define stresses of single atoms, only that of the cell. Request 'stress', "
+    "or use a descriptor model."
 )
 
 
 class TorchMLCalculator(Calculator):  # type: ignore[misc]
-    """Energies, forces and stress of a portable model, and those of single atoms where it has them.
+    """Computes energies, forces and stresses of a portable model.
+
+    Properties:
+        energy, free_energy: eV; the two are equal.
+        forces: (n, 3) eV/Å.
+        stress: (6,) eV/Å^3; needs a cell with a volume, periodic or not.
+        energies: (n,) eV, of single atoms; if the model returns them.
+        stresses: (n, 6) eV/Å^3, each atom's part of the stress; their sum is the stress. Only
+            descriptor models define them.
 
     Args:
-        model: a portable-model folder or its ``*.param`` file; or a Potential, which calculators
-            can share.
-        atomic_numbers, device: as in Potential; not with a Potential, which has its own.
+        model: a portable-model folder or its ``*.param`` file; or a Potential, which several
+            calculators can share.
+        atomic_numbers, device: see Potential; not allowed together with a Potential.
         atoms, directory, label: as for every ASE calculator.
 
     Raises:
-        InputError: for a keyword that is none of these.
-        Error: as Potential.
+        InputError: for an unknown keyword.
+        Error: if the model cannot be loaded; see Potential.
 
-    ``energies`` are those of single atoms, eV. ``stresses`` are each atom's part of the stress,
-    (n, 6) eV/Å^3, whose sum is the stress; only models of descriptors define them. The stress is
-    defined where the cell has a volume, whether or not it repeats. ``free_energy`` is the energy.
-
-    ``set`` takes the same arguments and loads the model again where they change. Threads can share
-    a calculator: they compute one after the other. Copies (``copy.deepcopy(atoms)``) share the
-    loaded model; pickles hold where it is, as those of a Potential do.
+    ``set`` takes the same arguments and loads the model again if they change. Threads can share a
+    calculator; they compute one after the other. Copies (``copy.deepcopy(atoms)``) share the loaded
+    model. Pickles hold the path of the model, not its contents; see Potential.
     """
 
     parameters: Parameters
@@ -83,13 +88,13 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         self._alone = threading.RLock()
         super().__init__(model=model, atomic_numbers=atomic_numbers, device=device, **kwargs)
         if atoms is not None:
-            atoms.calc = self  # not before the model is loaded
+            atoms.calc = self  # only once the model is loaded
 
     def set(self, **kwargs: Any) -> dict[str, Any]:
-        """Changes parameters, loads the model again if any is another; returns those changed.
+        """Changes parameters, and loads the model again if any differs. Returns those changed.
 
         Raises:
-            InputError, Error: as the constructor; the calculator then stays as it was.
+            InputError, Error: see the class; the calculator then remains unchanged.
         """
         if isinstance(kwargs.get("model"), (str, os.PathLike)):
             kwargs["model"] = str(Path(kwargs["model"]).absolute())
@@ -107,7 +112,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
     def _load(self, changed: dict[str, Any]) -> None:
         if unknown := sorted(set(changed) - set(self.default_parameters)):
             raise InputError(
-                f"{type(self).__name__} has no parameter {', '.join(unknown)}; it has "
+                f"{type(self).__name__} has no parameter {', '.join(unknown)}; its parameters are "
                 f"{', '.join(self.default_parameters)}."
             )
         settings = dict(self.parameters)
@@ -116,8 +121,8 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
             for name in settings:
                 if changed.get(name) is not None:
                     raise InputError(
-                        f"{name} cannot be given together with a Potential, which has its own; "
-                        f"write Potential(model, {name}={changed[name]!r})."
+                        f"{name} cannot be given together with a Potential, which has its own. "
+                        f"Write Potential(model, {name}={changed[name]!r}) instead."
                     )
             self.parameters.update(
                 model=str(potential.model),
@@ -136,10 +141,10 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         self.reset()
 
     def todict(self, skip_default: bool = True) -> dict[str, Any]:
-        """The parameters, as databases and trajectories record them: with these, and this version
-        of the model, another calculator gives the same."""
+        """The parameters, for databases and trajectories: another calculator with these parameters,
+        and this version of the model, gives the same results."""
         found: dict[str, Any] = super().todict(skip_default)
-        # What was decided, where it was left to the model and the environment.
+        # The value in use, even if the model or the environment chose it.
         found["atomic_numbers"] = self.potential.atomic_numbers
         return found
 
@@ -147,7 +152,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         state = dict(self.__dict__)
         del state["_alone"]
         for name in ("parameters", "results", "implemented_properties", "_undefined"):
-            state[name] = copy.copy(state[name])  # copy.copy() of the calculator does not
+            state[name] = copy.copy(state[name])  # copy.copy() of the calculator would share them
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -157,7 +162,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
     ) -> Any:
-        with self._alone:  # what is computed for one thread is what it is given
+        with self._alone:  # so that each thread gets what was computed for it
             if allow_calculation:
                 self._require_defined(name, self.atoms if atoms is None else atoms)
             return super().get_property(name, atoms, allow_calculation)
@@ -167,8 +172,8 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
             raise PropertyNotImplementedError(f"{name}: {self._undefined[name]}")
         if name in ("stress", "stresses") and atoms is not None and _volume(atoms) is None:
             raise PropertyNotImplementedError(
-                f"{name}: not defined without a volume; the cell needs three vectors that do not "
-                "lie in one plane."
+                f"{name}: not defined without a volume. Give the atoms a cell of three vectors "
+                "that do not lie in one plane."
             )
 
     def calculate(
@@ -180,10 +185,10 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         with self._alone:
             if atoms is None and self.atoms is None:
                 raise CalculatorSetupError(
-                    "the calculator has no atoms yet; give it some, as in atoms.calc = calculator."
+                    "the calculator has no atoms yet. Set atoms.calc = calculator."
                 )
             if system_changes:
-                self.results = {}  # of other atoms, even if the model fails for these
+                self.results = {}  # forget results for other atoms, even if the model fails now
             super().calculate(atoms, properties, system_changes)
             stresses = "stresses" in properties and "stresses" not in self._undefined
             try:
@@ -196,12 +201,12 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
                     particle_energies="energies" in properties,
                     particle_virials=stresses,
                 )
-            except NotDefinedError as error:  # of energies known only when the model has been run
+            except NotDefinedError as error:  # for energies, known only after running the model
                 name = "stresses" if stresses and "virials" in str(error) else "energies"
                 self._undefined[name] = str(error)
                 self.implemented_properties.remove(name)
                 raise PropertyNotImplementedError(f"{name}: {error}") from error
-            # Beside what there is for the same atoms: one property does not cost another.
+            # Keep other results for the same atoms: requesting one property must not drop another.
             self.results.update(energy=result.energy, free_energy=result.energy)
             volume = _volume(self.atoms)
             if result.forces is not None:
@@ -215,7 +220,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
 
 
 def _volume(atoms: Atoms) -> float | None:
-    """Å^3; None if the cell has none: vectors that are zero, or in one plane to rounding."""
+    """The cell's volume, Å^3; None if vectors are zero or, within rounding, in one plane."""
     volume = abs(float(np.linalg.det(atoms.cell.array)))
     largest = float(np.prod(atoms.cell.lengths()))
     return volume if volume > 1e-12 * largest else None

@@ -1,4 +1,4 @@
-"""What the module was built for; CMake writes it (built_for.py.in)."""
+"""The libtorch that the module was built for; CMake writes this module from built_for.py.in."""
 
 VERSION: str
 FOLDER: str

@@ -1,7 +1,8 @@
-"""Descriptors of atomic structures, and the gradients that training needs of them.
+"""Descriptors of atomic structures, and the gradients that training needs.
 
-The same code as in a simulation: what a model is trained on is what it is later run with.
+Simulations use the same code, so a model runs with the descriptors that it was trained on.
 
+>>> import torch
 >>> from torchml_driver.descriptors import Descriptor
 >>> descriptor = Descriptor("descriptor.dat", ["Si", "C"])
 >>> zeta = torch.tensor(descriptor.values(atoms), requires_grad=True)
@@ -32,22 +33,22 @@ _loading = threading.RLock()
 
 
 class Structure(Protocol):
-    """What is asked of atoms; ASE's Atoms have it."""
+    """The interface that structures must have; ASE's Atoms has it."""
 
     @property
     def positions(self) -> npt.NDArray[np.float64]:
-        """(n, 3) Å."""
+        """The positions, (n, 3) Å."""
 
     @property
     def cell(self) -> npt.ArrayLike:
-        """(3, 3) Å, the cell's vectors in rows."""
+        """The cell's vectors in rows, (3, 3) Å."""
 
     @property
     def pbc(self) -> npt.ArrayLike:
-        """(3,) in which directions the cell repeats."""
+        """The periodic directions, (3,)."""
 
     def get_chemical_symbols(self) -> list[str]:
-        """(n,) the elements."""
+        """The elements, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class VectorJacobianProduct:
 
     Attributes:
         gradient: (n, 3) float64, with respect to the atoms' positions, in 1/Å times the unit of
-            the weights. With weights dE/d(values), forces are minus this.
-        virial: (6,) float64, with respect to the strain, in the order xx, yy, zz, yz, xz, xy:
-            divided by the volume, ASE's stress.
+            the weights. With weights dE/d(values), the forces are its negative.
+        virial: (6,) float64, with respect to the strain, in the order xx, yy, zz, yz, xz, xy.
+            Divided by the volume, it is ASE's stress.
     """
 
     gradient: npt.NDArray[np.float64]
@@ -69,32 +70,32 @@ class Descriptor:
     """The descriptor that a file describes.
 
     Args:
-        file: a descriptor file (``*.dat``) as KLIFF or libdescriptor write it: symmetry functions,
-            bispectrum components or SOAP.
-        elements: the model's, in its own order. SOAP's columns follow that order; for the others
-            it does not matter.
+        file: a descriptor file (``*.dat``), as KLIFF or libdescriptor writes it: symmetry
+            functions, bispectrum components or SOAP.
+        elements: the model's elements, in the model's order. SOAP's columns follow this order; for
+            the other descriptors it does not matter.
 
     Raises:
-        Error: if the file cannot be read or is wrong.
+        Error: if the file cannot be read or is invalid.
 
     Uses torch's number of threads; results do not depend on it. Threads that share an object
     compute one after the other.
 
-    A pickle holds where the file is and what it was, not its contents: another process loads it
-    when it first needs it, and raises Error if the file is gone or no longer the same. Copies
-    share what was loaded.
+    A pickle holds the file's path and checksum, not its contents: another process loads the file
+    when it first needs it, and raises Error if it is missing or has changed. Copies share the
+    loaded descriptor.
     """
 
     def __init__(self, file: str | os.PathLike[str], elements: Sequence[str]):
         if isinstance(elements, str):
             raise Error(
-                f"elements is the single text {str(elements)!r}; expected a list of symbols, "
+                f"elements is the single string {str(elements)!r}; expected a list of symbols, "
                 "such as ['Si', 'C']."
             )
         self._elements = [str(element) for element in elements]
         for element in self._elements:
             if self._elements.count(element) > 1:
-                raise Error(f"elements names {element} twice.")
+                raise Error(f"elements names {element} twice. Name each element once.")
         self._file = Path(file).absolute()
         loaded_file = LoadedFiles([self._file])
         self._core = _core.Descriptor(self._file, self._elements)
@@ -122,7 +123,7 @@ class Descriptor:
         self._elements = state["elements"]
 
     def __getattr__(self, name: str) -> Any:
-        """Loads the file of an object that was unpickled; as in Potential."""
+        """Loads the file of an unpickled object, as Potential does."""
         if name not in ("_core", "_loaded_file", "_code_of") or "_file" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         with _loading:
@@ -145,32 +146,32 @@ class Descriptor:
 
     @property
     def width(self) -> int:
-        """How many values an atom has."""
+        """The number of values for each atom."""
         return int(self._core.width)
 
     @property
     def cutoff(self) -> float:
-        """Å: the largest of the pairs' cutoffs."""
+        """The largest cutoff of any pair, Å."""
         return float(self._core.cutoff)
 
     def values(self, atoms: Structure) -> npt.NDArray[np.float64]:
-        """The descriptors: (n, width) float64.
+        """Computes the descriptors, (n, width) float64.
 
         Raises:
-            Error: for atoms of other elements, or a structure that makes no sense.
+            Error: for atoms of other elements, and for invalid structures.
         """
         return np.asarray(self._core.values(*self._arrays(atoms)))
 
     def vjp(self, atoms: Structure, weights: npt.ArrayLike) -> VectorJacobianProduct:
-        """The vector-Jacobian product: the gradient of sum(weights * values).
+        """Computes the vector-Jacobian product: the gradient of sum(weights * values).
 
         Args:
             atoms: the structure.
-            weights: (n, width), for instance the gradient of an energy with respect to the
+            weights: (n, width), for example the gradient of an energy with respect to the
                 descriptors.
 
         Raises:
-            Error: as values, and for weights of another shape or that are not finite.
+            Error: as values, and for weights that have another shape or are not finite.
         """
         checked = floats("weights", weights, finite=True)
         return VectorJacobianProduct(*self._core.vjp(*self._arrays(atoms), checked))
@@ -188,14 +189,14 @@ class Descriptor:
         for index, symbol in enumerate(symbols):
             if symbol not in self._code_of:
                 raise Error(
-                    f"atom {index} is {symbol}, for which there is no descriptor; "
-                    f"there is one for {', '.join(self._elements)}."
+                    f"atom {index} is {symbol}, which is not one of the descriptor's elements "
+                    f"({', '.join(self._elements)})."
                 )
         codes = np.array([self._code_of[symbol] for symbol in symbols], dtype=np.int32)
         positions = floats("positions", atoms.positions, finite=True)
         if positions.shape != (len(symbols), 3):
             raise Error(f"positions has the shape {positions.shape}; expected ({len(symbols)}, 3).")
         box, periodic = full_cell(np.asarray(atoms.cell), atoms.pbc)
-        # A little more than the cutoff: atoms exactly there count.
+        # Slightly more than the cutoff, since atoms exactly at the cutoff count.
         pairs, shifts = find_pairs(positions, box, periodic, self.cutoff * (1.0 + 1e-9))
         return codes, positions, box, pairs, shifts

@@ -1,12 +1,12 @@
-"""Finds out which settings of a graph model save work without changing its results.
+"""Finds the settings of a graph model that save work without changing its results.
 
     python -m torchml_driver.graph_settings MODEL
 
-A model that only passes messages to the particles which a layer needs can do with the edges that
-point at them, and one that never looks at particles outside its graphs need not be given them
-(`edge_receiver_row` and `drop_unused_particles` in the parameter file). Nobody has to know: the
-model is evaluated both ways on systems of all kinds, and what gives the same energies and forces is
-printed, one setting a line, to be added at the end of the parameter file.
+For a model that sends messages only along directed edges, the edges that point at the particles of
+a layer suffice; a model that never looks at particles outside its graphs does not need them
+(`edge_receiver_row` and `drop_unused_particles` in the parameter file). This program evaluates the
+model both ways on various systems. It prints the settings that give the same energies and forces,
+one per line, to be appended to the parameter file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from ._core import Error, ErrorHere
 from ._requests import is_request, serve
 from .potential import Potential, Result
 
-#: Largest difference, relative to the largest value, that counts as rounding, by the model's bits.
+#: The largest difference, relative to the largest value, that counts as rounding, by the model's
+#: bits.
 _TOLERANCES = {64: 1e-10, 32: 2e-5, 16: 5e-2}
 
 
 @dataclass(frozen=True)
 class _Configuration:
-    """What a simulator hands over, for particles in open space."""
+    """The input from a simulator, for particles without periodic images."""
 
     species: npt.NDArray[np.intp]  # (n) indices into the model's elements
     coordinates: npt.NDArray[np.float64]  # (n, 3) Å
@@ -44,7 +45,7 @@ class _Configuration:
 
 
 def find_settings(parameter_file: Path) -> list[str]:
-    """The settings, as lines for the parameter file, that leave all results as they are.
+    """The settings that leave all results unchanged, as lines for the parameter file.
 
     Raises:
         Error: if the model cannot be loaded or fails on ordinary systems.
@@ -66,7 +67,7 @@ def find_settings(parameter_file: Path) -> list[str]:
         configurations = list(_configurations(len(plain.elements), plain.cutoff, n_layers))
         expected = [_compute(plain, configuration) for configuration in configurations]
         if not any(result.forces is not None and result.forces.any() for result in expected):
-            return []  # a model without forces proves nothing
+            return []  # without forces, equal results prove nothing
 
         def changes_nothing(settings: Sequence[str]) -> bool:
             try:
@@ -79,7 +80,7 @@ def find_settings(parameter_file: Path) -> list[str]:
         settings: list[str] = []
         rows = [f"edge_receiver_row {row}" for row in (0, 1)]
         fitting = [setting for setting in rows if changes_nothing([setting])]
-        if len(fitting) == 1:  # a model content with either row does not look at its edges
+        if len(fitting) == 1:  # a model that accepts either row does not look at its edges
             settings += fitting
         drop = "drop_unused_particles True"
         if changes_nothing([*settings, drop]):
@@ -88,10 +89,13 @@ def find_settings(parameter_file: Path) -> list[str]:
 
 
 def parameter_file_of(model: Path) -> Path:
-    """Of a portable model, which may be named by that file itself. Raises Error."""
+    """The parameter file of a portable model: a folder, or that file itself. Raises Error."""
     candidates = [model] if model.is_file() else sorted(model.glob("*.param"))
     if len(candidates) != 1:
-        raise Error(f"{model} holds {len(candidates)} parameter files (*.param).")
+        raise Error(
+            f"{model} has {len(candidates)} parameter files (*.param); expected one. Name a folder "
+            "that `torchml-install model pack` wrote, or its *.param file."
+        )
     return candidates[0]
 
 
@@ -106,19 +110,18 @@ def _compute(potential: Potential, configuration: _Configuration) -> Result:
 
 
 def _configurations(n_elements: int, cutoff: float, n_layers: int) -> Iterator[_Configuration]:
-    """Disordered systems, sparse and dense, of which all or few particles contribute, with some
-    that no graph reaches.
+    """Disordered systems, sparse and dense, in which all or few particles contribute, with some
+    particles that no graph reaches.
 
     In clusters, graphs soon reach every particle, and then the edges of the larger layers are the
-    same whatever the settings. Hence bars, too: longer than the influence distance, with
-    contributing particles at one end, so that in each layer some particles are beyond what it
-    needs.
+    same for all settings. So there are bars, too: longer than the influence distance, with
+    contributing particles at one end, so that each layer leaves some particles out.
 
-    With the same seed every time, so that packing a model twice gives the same file.
+    The seed is fixed, so that packing a model twice gives the same file.
     """
     random = np.random.default_rng(20)
-    # Neighbours within the cutoff inside the system, on average (a sphere of radius 1 has the
-    # volume 4.19), and how many particles wide it is, to be as long as the graphs reach or not.
+    # The average number of neighbours within the cutoff (a sphere of radius 1 has the volume 4.19),
+    # the width in particles, and whether the system is longer than the graphs reach.
     for neighbours, width, long in (
         (2.0, 3, False),
         (8.0, 3, False),
@@ -130,7 +133,7 @@ def _configurations(n_elements: int, cutoff: float, n_layers: int) -> Iterator[_
         length = math.ceil((n_layers + 1.5) * cutoff / spacing) + 1 if long else 4
         axes = map(np.arange, (width, width, length))
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        # Jittered: no two particles are too near.
+        # A jittered grid, so that no two particles are too near each other.
         points = (grid + random.uniform(-0.2, 0.2, grid.shape)) * spacing
         far_away = 1000.0 * cutoff + np.arange(3.0)[:, None] * 10.0 * cutoff * np.ones(3)
         coordinates = np.concatenate([points, far_away])
@@ -169,13 +172,13 @@ def _equal(expected: Sequence[Result], found: Sequence[Result], tolerance: float
 
 
 def answered(request: Mapping[str, Any]) -> list[str]:
-    """The settings of ``model``, a portable model; see _requests."""
+    """Answers a request (see _requests): the settings of ``model``, a portable model."""
     return find_settings(parameter_file_of(Path(request["model"])))
 
 
 def main() -> int:
-    """Prints the settings found, one a line; 0 unless the model fails, 3 if it fails for what is
-    wrong with this machine or torch, and may run elsewhere."""
+    """Prints the settings, one per line. Returns 0; 1 if the model fails; 3 if this machine or its
+    torch is at fault, so that the model may run elsewhere."""
     parser = argparse.ArgumentParser(
         prog="python -m torchml_driver.graph_settings", description=__doc__.split("\n", 1)[0]
     )

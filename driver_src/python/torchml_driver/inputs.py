@@ -1,4 +1,4 @@
-"""A model's inputs as torch's tensors, made by the engine: what a simulator's model is called with.
+"""Makes a model's inputs as torch tensors, the same as in a simulation.
 
 >>> import torchml_driver.inputs as inputs
 >>> system = inputs.System(codes, coordinates, contributing, n_neigh, nlist)
@@ -22,15 +22,15 @@ from . import _core
 
 @dataclass(frozen=True)
 class System:
-    """What a simulator hands over; n particles, images and other ranks' among them.
+    """The input from a simulator: n particles, including periodic images and ghosts.
 
     Attributes:
         species: (n,) species codes of the model.
         coordinates: (n, 3) Å.
         contributing: (n,) 1 = its energy counts, 0 = it does not.
         n_neigh: (n,) the number of each particle's neighbours.
-        nlist: (sum of n_neigh,) the neighbours, particle after particle: if j is one of i's, i is
-            one of j's. They may reach farther than the model's cutoff.
+        nlist: (sum of n_neigh,) the neighbours, particle after particle. If j is a neighbour of i,
+            i is a neighbour of j. Lists may reach beyond the model's cutoff.
     """
 
     species: npt.ArrayLike
@@ -41,15 +41,15 @@ class System:
 
 
 def calling_convention(pattern: str, layers: int = 1) -> tuple[tuple[str, ...], int]:
-    """What a model's forward takes, in order, and the place of the argument by which its energy is
-    differentiated.
+    """The names of forward's arguments, in order, and the index of the one that the energy is
+    differentiated with respect to.
 
     Args:
         pattern: ``neighbours`` or ``graph``.
-        layers: message-passing layers, of a graph model.
+        layers: the number of message-passing layers of a graph model.
 
     Raises:
-        Error: for another pattern, or one that this driver was built without.
+        Error: for any other pattern, and for one that this driver was built without.
     """
     names, differentiable = _core.calling_convention(pattern, layers)
     return tuple(names), differentiable
@@ -63,17 +63,17 @@ def model_inputs(
     layers: int = 1,
     dtype: torch.dtype = torch.float64,
 ) -> dict[str, torch.Tensor]:
-    """A model's inputs by their names, in order, on the CPU.
+    """A model's inputs by name, in order, on the CPU.
 
     Args:
         pattern: ``neighbours`` or ``graph``.
-        system: all of its particles' neighbours count, those of images, too.
+        system: with neighbours for all particles, including images.
         cutoff: Å.
-        layers: message-passing layers, of a graph model.
-        dtype: of the model's weights, and so of its coordinates.
+        layers: the number of message-passing layers of a graph model.
+        dtype: the type of the model's weights, and so of its coordinates.
 
     Raises:
-        Error: for another pattern or type, and for neighbours that are no particles.
+        Error: for any other pattern or type, and for neighbours that do not exist.
     """
     made = _core.model_inputs(
         pattern,
@@ -91,10 +91,10 @@ def model_inputs(
 
 
 def to_engine(tensors: Sequence[torch.Tensor]) -> list[Any]:
-    """As the engine takes tensors, which share their memory."""
+    """Tensors in the form that the engine takes; they share memory with the originals."""
     return [dlpack.to_dlpack(tensor.detach()) for tensor in tensors]
 
 
 def from_engine(capsules: Sequence[Any]) -> tuple[torch.Tensor, ...]:
-    """The tensors that the engine gives."""
+    """Tensors from the form that the engine returns."""
     return tuple(dlpack.from_dlpack(capsule) for capsule in capsules)

@@ -1,7 +1,7 @@
-"""Says so where a process has another torch than the one that the engine was built for.
+"""Explains failures in processes with another torch than the one that the engine was built for.
 
-A process has one library of a name: whoever comes first brings libtorch_cpu.so, and the others get
-it, too, if they fit it or not.
+A process loads one library of a name: the first to request libtorch_cpu.so decides which, and all
+others get the same, whether or not it suits them.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from pathlib import Path
 from . import built_for
 
 ADVICE = (
-    "Use one torch: run the Python whose torch the module was built for, or build the module for "
-    "this one with `torchml-install driver`. `torchml-install doctor` shows which is which."
+    "Use one torch: run the Python with the torch that the module was built for, or build the "
+    "module for this one with `torchml-install driver`. `torchml-install doctor` shows which is "
+    "which."
 )
 
 
 def explained(problem: ImportError) -> ImportError:
-    """The error of importing the engine, with the torches that are involved."""
+    """The error from importing the engine, with the torches involved."""
     wanted = f"torch {built_for.VERSION} in {_own_folder()}"
     said = str(problem).rstrip(".")
     here = _loaded_libraries()
     if here:
         found = " and ".join(_described(library) for library in here)
         text = (
-            f"The engine of torchml_driver was built for {wanted}, and this process has {found} "
-            f"({said}). {ADVICE}"
+            f"The engine of torchml_driver was built for {wanted}, but this process has loaded "
+            f"{found} ({said}). {ADVICE}"
         )
     elif "libtorch" in said or "libc10" in said:
         text = (
@@ -44,7 +45,7 @@ def explained(problem: ImportError) -> ImportError:
 
 
 def warn_of_another(version: str, folder: Path) -> None:
-    """Warns if ``import torch`` would bring, or has brought, another release of torch.
+    """Warns if ``import torch`` imports, or has imported, another release of torch.
 
     version, folder: of the libtorch that this process computes with.
     """
@@ -53,18 +54,18 @@ def warn_of_another(version: str, folder: Path) -> None:
 
 
 def another(version: str, folder: Path) -> str | None:
-    """What is wrong if ``import torch`` brings another release, a sentence; None if it does not."""
+    """A sentence that says so if ``import torch`` imports another release; None if it does not."""
     package = _python_package()
     if package is None or not (other := _version(package)) or _series(other) == _series(version):
         return None
     return (
-        f"torchml_driver computes with torch {version} in {folder}, and `import torch` means "
-        f"torch {other} in {package}: a process that uses both ends with an error or crashes."
+        f"torchml_driver computes with torch {version} in {folder}, but `import torch` imports "
+        f"torch {other} in {package}. A process that uses both fails or crashes."
     )
 
 
 def _own_folder() -> Path:
-    """Where the module looks for libtorch."""
+    """The folder in which the module looks for libtorch."""
     first = built_for.FOLDER.partition(";")[0].partition(":")[0]
     return Path(os.path.normpath(first.replace("$ORIGIN", str(Path(__file__).parent))))
 
@@ -85,7 +86,7 @@ def _described(library: Path) -> str:
 
 
 def _python_package() -> Path | None:
-    """The folder of the package torch, imported or not."""
+    """The folder of the Python package torch, imported or not."""
     if (torch := sys.modules.get("torch")) is not None:
         file = getattr(torch, "__file__", None)
         return Path(file).parent if file else None
@@ -99,7 +100,7 @@ def _python_package() -> Path | None:
 
 
 def _version(package: Path) -> str:
-    """Of a Python package of torch, "" if it does not say."""
+    """The version of a Python package of torch; "" if unknown."""
     try:
         text = (package / "version.py").read_text(errors="replace")
     except OSError:

@@ -21,25 +21,25 @@ from ._sources import LoadedFiles, require_same
 
 _N_ELEMENTS = 118
 
-#: What an object has from loading its model, and one that was just unpickled has not.
+#: The attributes that come from loading the model; an object that was just unpickled lacks them.
 _FROM_LOADING = frozenset({"_core", "_files", "_code_of", "_code_of_number"})
 _loading = threading.RLock()
 
 
 class ModelWarning(UserWarning):
-    """What a potential has to tell although it computes; the KIM driver writes it to KIM's log."""
+    """A warning from a potential that computes nevertheless. The KIM driver logs it in kim.log."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a potential gives for one configuration; None for what was not asked for.
+    """The results for one configuration; None for those that were not requested.
 
     Attributes:
         energy: eV.
         forces: (n, 3) float64, eV/Å.
         particle_energies: (n,) float64, eV; their sum is the energy.
         virial: (6,) float64, eV, in the order xx, yy, zz, yz, xz, xy: the derivative of the energy
-            by the strain, so that stress = virial / volume in ASE's sign.
+            with respect to the strain, so that virial / volume is the stress in ASE's sign.
         particle_virials: (n, 6) float64, eV: each particle's part of the virial.
     """
 
@@ -56,21 +56,23 @@ class Potential:
     Args:
         model: a portable-model folder, as ``torchml-install model pack`` writes it, or its
             ``*.param`` file.
-        atomic_numbers: whether the model wants atomic numbers as species codes instead of 0, 1, …
-            in the order of its elements. Needed for packages that do not record it only; by default
-            the environment variable ``KIM_MODEL_ELEMENTS_MAP`` decides for them, as in the KIM
-            driver.
-        device: ``cpu``, ``cuda``, ``cuda:N``, and ``mps`` or ``xpu`` where torch has them. By
-            default what the environment variable ``KIM_MODEL_EXECUTION_DEVICE`` says, or the CPU.
+        atomic_numbers: whether the model expects atomic numbers as species codes, instead of
+            0, 1, … in the order of its elements. Only needed for packages that do not record it;
+            for these, the default is what the environment variable ``KIM_MODEL_ELEMENTS_MAP``
+            says, as in the KIM driver.
+        device: ``cpu``, ``cuda``, ``cuda:N``, or ``mps`` or ``xpu`` where torch has them. The
+            default is what the environment variable ``KIM_MODEL_EXECUTION_DEVICE`` says, or the
+            CPU.
 
     Raises:
-        Error: if the model is not there, not complete, cannot be loaded, its device is not there,
-            or ``atomic_numbers`` or the variable contradicts what the package records.
+        Error: if the model is missing, incomplete or cannot be loaded, if its device is missing,
+            or if ``atomic_numbers`` or the variable contradicts what the package records.
 
-    Threads that share an object compute one after the other; with one each, at the same time.
+    Threads that share an object compute one after the other; threads with one object each compute
+    at the same time.
 
-    A pickle holds where the model is and what its files are, not the model: another process loads
-    it when it first needs it, and raises Error if the files are gone or no longer the same.
+    A pickle holds the paths and checksums of the model's files, not their contents: another process
+    loads the model when it first needs it, and raises Error if files are missing or have changed.
     Copies share the loaded model.
     """
 
@@ -93,7 +95,7 @@ class Potential:
 
     def _read_codes(self) -> None:
         self._code_of = dict(zip(self._core.elements, self._core.species_codes, strict=True))
-        # Atomic numbers come as integers from ASE and files alike; both names lead to the code.
+        # Species may be symbols or, as in ASE, atomic numbers; both lead to the code.
         self._code_of_number = np.full(_N_ELEMENTS + 1, -1, dtype=np.int32)
         for symbol, code in self._code_of.items():
             self._code_of_number[_core.atomic_number(symbol)] = code
@@ -121,7 +123,7 @@ class Potential:
             return dict(self._pickled)
         return {
             "model": str(self._model),
-            # What was decided here: a process with another environment has to decide the same.
+            # The value in use: a process with another environment must use the same.
             "atomic_numbers": self._atomic_numbers,
             "device": self._device,
             "digests": self._files.digests(self._model),
@@ -134,9 +136,10 @@ class Potential:
         self._device = state["device"]
 
     def __getattr__(self, name: str) -> Any:
-        """Loads the model of an object that was unpickled, which lacks what comes from loading.
+        """Loads the model of an unpickled object when an attribute from loading is first needed.
 
-        Not at once: a worker of multiprocessing that fails to unpickle its task never answers.
+        Unpickling itself must not fail: a multiprocessing worker that fails to unpickle its task
+        never answers.
         """
         if name not in _FROM_LOADING or "_model" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -155,12 +158,12 @@ class Potential:
 
     @property
     def model(self) -> Path:
-        """The folder or parameter file that the model comes from; an absolute path."""
+        """The folder or parameter file that the model was loaded from, as an absolute path."""
         return self._model
 
     @property
     def elements(self) -> list[str]:
-        """The elements that the model knows, in its own order."""
+        """The elements that the model supports, in the model's order."""
         return list(self._core.elements)
 
     @property
@@ -170,49 +173,51 @@ class Potential:
 
     @property
     def atomic_numbers(self) -> bool:
-        """Whether species codes are atomic numbers, as the package records or was asked for."""
+        """Whether species codes are atomic numbers."""
         return bool(self._atomic_numbers)
 
     @property
     def defines_particle_virials(self) -> bool:
-        """Whether ``particle_virials`` can be asked for."""
+        """Whether ``particle_virials`` can be requested."""
         return bool(self._core.defines_particle_virials)
 
     @property
     def cutoff(self) -> float:
-        """Å: only pairs nearer than this interact directly."""
+        """The cutoff, Å: only pairs nearer than this interact directly."""
         return float(self._core.cutoff)
 
     @property
     def influence_distance(self) -> float:
-        """Å: how far from a particle another can be and still change its energy."""
+        """The largest distance at which one particle changes another's energy, Å."""
         return float(self._core.influence_distance)
 
     @property
     def device(self) -> str:
-        """Where the model computes: ``cpu``, ``cuda:0``, …"""
+        """The device on which the model computes: ``cpu``, ``cuda:0``, …"""
         return str(self._core.device)
 
     @property
     def precision(self) -> int:
-        """The bits of the model's floating-point type: 64, 32 or 16; of the least precise one, if
-        it has several. Results are float64 always."""
+        """The bits of the model's floating-point type: 64, 32 or 16. If it has several, those of
+        the least precise. Results are always float64."""
         return int(self._core.precision)
 
     @property
     def input_type(self) -> str:
-        """The type of what the model is given: ``float64``, ``float32``, ``float16``, ``bfloat16``.
-        Where neither parameter file nor weights say it, the first computation decides."""
+        """The type of the model's inputs: ``float64``, ``float32``, ``float16`` or ``bfloat16``.
+        If neither parameter file nor weights determine it, the first computation does."""
         return str(self._core.input_type)
 
     @property
     def weight_types(self) -> tuple[str, ...]:
-        """The floating-point types of the model's weights; none if it has none, or is frozen."""
+        """The floating-point types of the model's weights; empty for a model that has none or is
+        frozen."""
         return tuple(self._core.weight_types)
 
     @property
     def energy_type(self) -> str:
-        """The type in which the model returned its energies last; empty before."""
+        """The type of the energies that the model last returned; empty before the first
+        computation."""
         return str(self._core.energy_type)
 
     def compute(
@@ -231,16 +236,17 @@ class Potential:
         Args:
             species: (n,) element symbols or atomic numbers.
             coordinates: (n, 3) Å.
-            cell: (3, 3) Å, rows are the cell's vectors; needed where ``pbc`` is true.
-            pbc: whether the cell repeats, for all directions or for each.
-            forces: whether forces and virial are wanted; an energy alone is much cheaper.
-            particle_energies: whether each particle's energy is wanted.
-            particle_virials: whether each particle's part of the virial is wanted. Only models of
-                descriptors define it.
+            cell: (3, 3) Å, the cell's vectors in rows; required if ``pbc`` is true.
+            pbc: whether the cell is periodic: one flag for all directions, or one for each.
+            forces: whether to compute forces and virial; an energy alone is much cheaper.
+            particle_energies: whether to compute each particle's energy.
+            particle_virials: whether to compute each particle's part of the virial. Only
+                descriptor models define it.
 
         Raises:
-            NotDefinedError: if the model defines no energies or virials of particles.
-            Error: if the arrays do not fit each other or the model, or the model fails.
+            NotDefinedError: if energies or virials of particles are requested and the model does
+                not define them.
+            Error: if the arrays do not match each other or the model, or if the model fails.
         """
         positions = floats("coordinates", coordinates, finite=True)
         if positions.size == 0:
@@ -282,19 +288,23 @@ class Potential:
         particle_energies: bool = False,
         particle_virials: bool = False,
     ) -> Result:
-        """Computes what a simulator hands over: ghosts are particles, neighbour lists are given.
+        """Computes the input from a simulator, with ghosts as particles and given neighbour lists.
 
         Args:
             codes: (n,) the model's species codes.
             coordinates: (n, 3) Å.
             contributing: (n,) 1 = its energy counts, 0 = it does not.
-            n_neigh: (n_contributing,) how many neighbours each contributing particle has; or (n,)
-                for all particles, which graph models need.
-            nlist: (sum of n_neigh,) the neighbours' indices, one particle after the other; those
-                beyond the cutoff are left out by the engine.
+            n_neigh: (n_contributing,) the number of neighbours of each contributing particle; or
+                (n,) of all particles, which graph models need.
+            nlist: (sum of n_neigh,) the neighbours' indices, particle after particle. Neighbours
+                beyond the cutoff are allowed, and ignored.
+            forces, particle_energies, particle_virials: see compute.
 
         Returns:
             Forces on all n particles; the virial of the contributing particles' energy.
+
+        Raises:
+            NotDefinedError, Error: see compute.
         """
         result = Result(
             *self._core.compute_particles(
@@ -320,7 +330,7 @@ class Potential:
     ) -> npt.NDArray[np.int32]:
         if isinstance(species, str):
             raise Error(
-                f"species is the single text {str(species)!r}; expected one element symbol or "
+                f"species is the single string {str(species)!r}; expected one element symbol or "
                 "atomic number for each particle, such as ['Si', 'C']."
             )
         if hasattr(species, "__array__"):
@@ -338,8 +348,8 @@ class Potential:
                 code = self._code_of_number[kind] if 0 <= kind <= _N_ELEMENTS else -1
             else:
                 raise Error(
-                    f"particle {index} has the species {plain(kind)}; expected an element's symbol "
-                    "or its atomic number, a whole number."
+                    f"particle {index} has the species {plain(kind)}; expected an element symbol "
+                    "or an atomic number, which is a whole number."
                 )
             if code < 0:
                 raise Error(self._unknown(index, kind))
@@ -361,17 +371,19 @@ class Potential:
             if _core.atomic_number(symbol) == 0:
                 guess = f" Did you mean {meant}?" if meant in self._code_of else ""
                 return (
-                    f"particle {index} is {symbol!r}, which is not an element's symbol; the model "
-                    f"knows {known}.{guess}"
+                    f"particle {index} is {symbol!r}, which is not an element symbol; the model "
+                    f"supports {known}.{guess}"
                 )
         else:
             symbol = _core.element_symbol(int(kind)) if 0 < kind <= _N_ELEMENTS else ""
             if not symbol:
                 return (
                     f"particle {index} has the atomic number {int(kind)}, which no element has; "
-                    f"the model knows {known}."
+                    f"the model supports {known}."
                 )
-        return f"particle {index} is {symbol}, which the model does not know; it knows {known}."
+        return (
+            f"particle {index} is {symbol}, which the model does not support; it supports {known}."
+        )
 
 
 def _files_of(model: Path) -> list[Path]:
@@ -380,13 +392,16 @@ def _files_of(model: Path) -> list[Path]:
         files = sorted(path for path in model.iterdir() if path.is_file())
         if not any(path.suffix == ".param" for path in files):
             raise Error(
-                f"{model} is no portable model: it has no *.param file. "
-                "'torchml-install model pack' makes one of a TorchScript file."
+                f"{model} is not a portable model: it has no *.param file. Make one from a "
+                "TorchScript file or a compiled model with `torchml-install model pack`."
             )
         return files
     if model.is_file() and model.suffix == ".param":
         beside = (path for path in model.parent.iterdir() if path.suffix != ".param")
         return [model, *sorted(path for path in beside if path.is_file())]
     if model.exists():
-        raise Error(f"{model} is neither a portable-model folder nor a *.param file.")
-    raise Error(f"{model} is not there; give a portable-model folder or a *.param file.")
+        raise Error(
+            f"{model} is neither a portable-model folder nor a *.param file. Make a portable model "
+            "with `torchml-install model pack`."
+        )
+    raise Error(f"{model} does not exist. Name a portable-model folder or a *.param file.")

@@ -1,14 +1,13 @@
-"""Finds out of which floating-point type a model wants its inputs.
+"""Finds the floating-point type of a model's inputs.
 
     python -m torchml_driver.precision MODEL
 
-A model whose weights all have one type is given that type. Others do not say what they want: those
-with weights of several types, and those whose weights have become constants of their code
-(torch.jit.freeze, torch.jit.optimize_for_inference). They are evaluated on two systems, with inputs
-of each type in turn. Of the types that work, the right one is that which gives the most exact
-energies and forces: the widest, or a narrower one with which they are the same to the last digit.
-It is printed as the setting `precision`, to be added at the end of the parameter file, which spares
-the driver the question.
+A model whose weights all have one type gets inputs of that type. The type of other models is not
+obvious: their weights have several types, or have become constants in their code (torch.jit.freeze,
+torch.jit.optimize_for_inference). This program evaluates them on two systems, with inputs of each
+type in turn. Of the types that work, it chooses the one with the most accurate energies and forces:
+the widest, or a narrower one that gives the same to the last digit. It prints the setting
+`precision`, to be appended to the parameter file.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ from ._requests import is_request, serve
 from .graph_settings import _compute, _configurations, parameter_file_of
 from .potential import ModelWarning, Potential, Result
 
-#: From the most precise to the least; with 16 bits, more exponents prevent more overflows.
+#: From the most to the least precise; with 16 bits, a wider range of exponents is worth more.
 TYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of evaluating a model with inputs of one type.
+    """The outcome of evaluating a model with inputs of one type.
 
     Attributes:
         inputs: one of TYPES.
-        problem: what the model said if it does not work, otherwise "".
-        energies: the type in which the model returned its energies, "" if it does not work.
-        deviation: how far energies and forces are from those of the most precise type that works,
-            relative to the largest of them; None if it does not work.
+        problem: the model's message if it fails, otherwise "".
+        energies: the type in which the model returned its energies; "" if it fails.
+        deviation: the difference of energies and forces from those with the most precise type that
+            works, relative to the largest of them; None if the model fails.
     """
 
     inputs: str
@@ -62,7 +61,7 @@ class Finding:
 
     Attributes:
         precision: one of TYPES; None if the model works with none of them.
-        weights: the types of the model's weights; none if it has none, or is frozen.
+        weights: the types of the model's weights; empty for a model that has none or is frozen.
         trials: in the order in which they were made.
     """
 
@@ -72,10 +71,10 @@ class Finding:
 
 
 def find_precision(parameter_file: Path, first: str | None = None) -> Finding:
-    """Of a portable model, whatever its parameter file says about it.
+    """Finds the precision of a portable model, whatever its parameter file says about it.
 
     Args:
-        parameter_file: its other files lie beside it.
+        parameter_file: the model's; its other files are in the same folder.
         first: the type to try first; if the model works with it, no other is tried.
 
     Raises:
@@ -97,7 +96,7 @@ def find_precision(parameter_file: Path, first: str | None = None) -> Finding:
         if first is None and len(weights) == 1:
             first = weights[0]
         finding = Finding(None, weights, ())
-        # Species codes of the wrong kind can make a model fail, and are another question.
+        # The wrong kind of species codes can make a model fail, too; that is a separate question.
         for atomic_numbers in (None, True, False):
             results: dict[str, list[Result]] = {}
             trials: list[Trial] = []
@@ -109,7 +108,7 @@ def find_precision(parameter_file: Path, first: str | None = None) -> Finding:
                         systems = _configurations(len(potential.elements), potential.cutoff, 1)
                         results[inputs] = [
                             _compute(potential, system)
-                            # Those of which all particles that have neighbours contribute.
+                            # The systems in which all particles with neighbours contribute.
                             for system in itertools.islice(systems, 0, 4, 2)
                         ]
                     trials.append(Trial(inputs, energies=potential.energy_type))
@@ -156,19 +155,21 @@ def _deviation(expected: Sequence[Result], found: Sequence[Result]) -> float:
 
 
 def answered(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The finding for ``model``, a portable model; ``first``: as --first. See _requests."""
+    """Answers a request (see _requests): the finding for ``model``; ``first``: as --first."""
     file = parameter_file_of(Path(request["model"]))
     return dataclasses.asdict(find_precision(file, request["first"]))
 
 
 def main() -> int:
-    """Prints the setting; 0 unless the model cannot be loaded or works with no type."""
+    """Prints the setting. Returns 0; 1 if the model cannot be loaded or works with no type."""
     parser = argparse.ArgumentParser(
         prog="python -m torchml_driver.precision", description=__doc__.split("\n", 1)[0]
     )
     parser.add_argument("model", type=Path, help="portable-model folder or its *.param file")
-    parser.add_argument("--first", choices=TYPES, help="no other is tried if this type works")
-    parser.add_argument("--json", action="store_true", help="print all that was found, as JSON")
+    parser.add_argument(
+        "--first", choices=TYPES, help="type to try first; if it works, the only one"
+    )
+    parser.add_argument("--json", action="store_true", help="print all findings, as JSON")
     options = parser.parse_args()
     try:
         finding = find_precision(parameter_file_of(options.model), options.first)

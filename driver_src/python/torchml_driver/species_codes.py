@@ -1,20 +1,19 @@
 """Finds out whether a model was made for atomic numbers as species codes, or for 0, 1, 2, …
 
-The model is evaluated with both. Where one way fails (an index out of range, an energy that is not
-a number), it was made for the other. Where both run and give the same, it does not look at species.
-Where both run and differ, the model may give itself away: it fails for the first element alone,
-whose code would be 0; or, since it compares species with a list of its own, it treats all codes
-alike which are not in that list, and either 0 or the atomic numbers are among them. Otherwise (a
-table with a row for every element, arithmetic with the codes) it cannot be known, and is not
-guessed.
+The model is evaluated with both kinds. If one fails (an index out of range, an energy that is nan),
+the model was made for the other. If both give the same energy, the model does not look at species.
+If they differ, there may be other evidence: the model fails if every code is 0, the first
+element's; or it compares species with a list and treats all codes outside that list alike, and
+either 0 or the atomic numbers are outside. Otherwise (a table with a row for every element,
+arithmetic with the codes) the kind cannot be determined, and is not guessed.
 
-Compiled code may end the process where an index is out of range, and so may a GPU's: such models
-are evaluated in processes of their own.
+Compiled code may crash the process if an index is out of range, and so may code on a GPU: such
+models are evaluated in separate processes.
 
     python -m torchml_driver.species_codes MODEL DEVICE CODES
 
-evaluates a model with each of CODES (JSON, a list of lists), and prints a line of JSON for each:
-the energy, or why there is none.
+evaluates a model with each of CODES (JSON, a list of lists), and prints one line of JSON for each:
+the energy, or the reason why there is none.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ Outcome = Literal["none", "either", "codes", "atomic_numbers", "unknown"]
 
 _SIZE = 16
 _MOST_ELEMENTS = 118
-#: Relative difference of two energies that are the same but for rounding, by the model's bits.
+#: The relative difference of two energies that counts as rounding, by the model's bits.
 _SAME = {64: 1e-12, 32: 1e-6, 16: 1e-2}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found out about a model's species codes.
+    """The finding about a model's species codes.
 
-    outcome: ``none``: it sees no species; ``either``: both give the same; ``codes``,
-    ``atomic_numbers``: it was made for these; ``unknown``: both run, and differ.
-    energies: eV of the system that was tried, with 0, 1, … and with atomic numbers; None where the
-    model failed. atoms: of that system.
+    outcome: ``none``: the model sees no species; ``either``: both kinds give the same energy;
+    ``codes``, ``atomic_numbers``: it was made for these; ``unknown``: both kinds run, and differ.
+    energies: of the test system, in eV, with 0, 1, … and with atomic numbers; None where the model
+    failed. atoms: the number of atoms in the test system.
     """
 
     outcome: Outcome
@@ -59,7 +58,7 @@ class Finding:
 
 
 def find(potential: Potential) -> Finding:
-    """Tries both kinds; the potential keeps its own.
+    """Tries both kinds of codes; the potential keeps the kind that it has.
 
     Raises:
         Error: if the model fails with both.
@@ -76,7 +75,7 @@ def find(potential: Potential) -> Finding:
         potential._use_codes(own)
 
 
-#: The energy with each of some species codes, or why there is none.
+#: A function that gives the energy with each of several sets of species codes, or the error.
 _Energies = Callable[[Potential, Sequence[Sequence[int]]], list[float | Error]]
 
 
@@ -93,8 +92,8 @@ def _find(potential: Potential, energies_with: _Energies) -> Finding:
         if str(by_codes) == str(by_numbers):
             raise by_codes
         raise Error(
-            f"{_sentence(by_codes)} That was with the species codes 0, 1, …; with atomic numbers: "
-            f"{_sentence(by_numbers)}"
+            f"the model fails with both kinds of species codes. With 0, 1, …: "
+            f"{_sentence(by_codes)} With atomic numbers: {_sentence(by_numbers)}"
         )
     if isinstance(by_numbers, Error):
         return Finding("codes", energies, atoms)
@@ -104,8 +103,8 @@ def _find(potential: Potential, energies_with: _Energies) -> Finding:
         return Finding("either", energies, atoms)
     (again,) = energies_with(potential, [codes])
     if isinstance(again, Error) or not _same(potential, by_codes, again):
-        # Not the codes make the difference: the model gives another energy each time, which is what
-        # its user has to hear of.
+        # The codes do not make the difference: the model gives another energy each time, which is
+        # the problem to report.
         return Finding("either", energies, atoms)
     return Finding(_by_unknown_codes(potential, energies_with, codes, numbers), energies, atoms)
 
@@ -116,19 +115,19 @@ def _by_unknown_codes(
     codes: Sequence[int],
     numbers: Sequence[int],
 ) -> Outcome:
-    """Of a model that runs with both and gives different energies."""
+    """The outcome for a model that runs with both kinds and gives different energies."""
     n = len(codes)
     foreign = [
         code for code in range(_MOST_ELEMENTS, 0, -1) if code not in codes and code not in numbers
     ][:2]
     tried = [[0] * n]
     if len(foreign) == 2:
-        # 0 is no element's number; of the others, those that are codes as well say nothing.
+        # 0 is not an atomic number; atomic numbers that are also codes prove nothing.
         only_numbers = [number if number not in codes else foreign[0] for number in numbers]
         tried += [[foreign[0]] * n, [foreign[1 - k % 2] for k in range(n)], only_numbers]
     first, *others = energies_with(potential, tried)
     if isinstance(first, Error):
-        return "atomic_numbers"  # it divides by the largest code, say
+        return "atomic_numbers"  # for example, because it divides by the largest code
     known = [energy for energy in others if not isinstance(energy, Error)]
     if len(others) != 3 or len(known) != 3:
         return "unknown"
@@ -177,7 +176,7 @@ def _energies_elsewhere(
         found += [Error(answer) if isinstance(answer, str) else answer for answer in answers]
         if len(found) < len(kinds) and not (answers and isinstance(answers[-1], str)):
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            found.append(Error(f"the model ended its process: {reason}"))
+            found.append(Error(f"the model crashed its process: {reason}"))
     return found
 
 
@@ -191,7 +190,7 @@ def _sentence(error: Error) -> str:
 
 
 def main() -> int:
-    """Answers _energies_elsewhere(); 1 after the first failure, which a GPU may not survive."""
+    """Serves _energies_elsewhere(). Returns 1 after the first failure, which may disable a GPU."""
     model, device, kinds = sys.argv[1:]
     os.environ.pop("KIM_MODEL_ELEMENTS_MAP", None)
     with stdout_for_answers() as answers:
@@ -207,7 +206,7 @@ def main() -> int:
 
 @contextmanager
 def stdout_for_answers() -> Iterator[TextIO]:
-    """Standard output for what a program reads; what a model itself prints goes to stderr."""
+    """Reserves standard output for answers to programs; what a model prints goes to stderr."""
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)

@@ -1,5 +1,5 @@
-"""Crystals and clusters for trying a potential out: made of what it knows, as dense as its cutoff
-suggests."""
+"""Crystals and clusters for testing a potential: of its elements, at a density that suits its
+cutoff."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .potential import Potential, Result
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-#: Of the face-centred cubic cell that crystals are made of.
+#: In the face-centred cubic cell that crystals are made of.
 PARTICLES_PER_CELL = 4
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Particles and the cell that they are in.
+    """Particles in a cell.
 
-    species: n element symbols. positions: (n, 3) Å. cell: (3, 3) Å, rows are its vectors.
-    periodic: whether it repeats in all directions.
+    species: n element symbols. positions: (n, 3) Å. cell: (3, 3) Å, its vectors in rows.
+    periodic: whether the cell is periodic in all directions.
     """
 
     species: list[str]
@@ -34,7 +34,7 @@ class Structure:
 def rattled_crystal(
     potential: Potential, repeat: int = 2, periodic: bool = True, seed: int = 1
 ) -> Structure:
-    """A sheared face-centred cubic crystal of ``repeat``³ cells, of random elements, rattled.
+    """A rattled, sheared face-centred cubic crystal of ``repeat``³ cells, with random elements.
 
     The same arguments give the same crystal.
     """
@@ -53,11 +53,10 @@ def rattled_crystal(
 
 @dataclass(frozen=True)
 class Cluster:
-    """Particles in open space as a simulator hands them over, of which some are another rank's or
-    periodic images.
+    """Particles without periodicity, as a simulator passes them; some are ghosts.
 
     elements: (n,) indices into the potential's elements. positions: (n, 3) Å. contributing: (n,)
-    1 = its energy counts, 0 = it does not; those that count come first, as in all simulators.
+    1 = its energy counts, 0 = it does not; contributing particles come first, as in all simulators.
     """
 
     elements: npt.NDArray[np.intp]
@@ -72,7 +71,7 @@ class Cluster:
         *,
         forces: bool = False,
     ) -> Result:
-        """With other positions or contributing particles, if they are given."""
+        """Computes the cluster, with other positions or contributing particles if given."""
         n = len(self.elements)
         everybody = np.arange(n)
         return potential.compute_particles(
@@ -86,11 +85,11 @@ class Cluster:
 
 
 def cluster(potential: Potential, size: int, room: float = 0.0) -> Cluster:
-    """A rattled piece of a face-centred cubic crystal, of which half of the particles contribute.
+    """A rattled piece of a face-centred cubic crystal in which half of the particles contribute.
 
-    room: Å by which no distance between two particles is nearer to the cutoff than, so that none
-    crosses it when particles are moved a little. For much room there are fewer particles.
-    The same arguments give the same cluster.
+    room: the smallest difference, in Å, between any distance of two particles and the cutoff, so
+    that small displacements move no pair across it. Much room means fewer particles. The same
+    arguments give the same cluster.
     """
     distance = _distance(potential)
     layers = int(np.ceil(size ** (1 / 3)))
@@ -118,5 +117,5 @@ def cluster(potential: Potential, size: int, room: float = 0.0) -> Cluster:
 
 
 def _distance(potential: Potential) -> float:
-    """Å between nearest neighbours."""
+    """The distance between nearest neighbours, Å."""
     return min(max(0.62 * potential.cutoff, 1.6), 3.0)

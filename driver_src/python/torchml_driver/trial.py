@@ -1,13 +1,14 @@
-"""Tries out a model that is being packed: which species codes it was made for, and whether it obeys
-what every simulator relies on.
+"""Tests a model that is being packed: which species codes it was made for, and whether it has the
+properties that every simulator relies on.
 
     python -m torchml_driver.trial MODEL
 
-Prints one JSON object. ``not_loaded``: why the model cannot be loaded or evaluated here (it was
-compiled for another machine, say), or ``failed``: how it fails on an ordinary system; otherwise
-``species``, the fields of ``species_codes.Finding``, and ``checks``, those of
-``verify.verify_quickly`` with the species codes that the package records or that were found; none
-where these are not known, or contradict each other.
+Prints one JSON object. It holds ``not_loaded``, the reason why the model cannot be loaded or
+evaluated here (for example, because it was compiled for another machine), or ``failed``, how it
+fails on an ordinary system. Otherwise it holds ``species``, the fields of
+``species_codes.Finding``, and ``checks``, those of ``verify.verify_quickly`` with the species codes
+that the package records or that were found; without checks if these are unknown or contradict each
+other.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from .verify import verify_quickly
 
 
 def trial(model: Path) -> dict[str, Any]:
-    """See the module's docstring."""
-    # The package is for all who get it, whatever is set here.
+    """Tests a model; see the module's docstring for the result."""
+    # The result must not depend on the packer's environment.
     os.environ.pop("KIM_MODEL_ELEMENTS_MAP", None)
     try:
         potential = _loaded(model)
@@ -44,7 +45,7 @@ def trial(model: Path) -> dict[str, Any]:
         kinds = {"codes": False, "atomic_numbers": True}
         unclear = recorded is None and found.outcome == "unknown"
         if unclear or (recorded is not None and kinds.get(found.outcome, recorded) != recorded):
-            return answer  # the user has to say first
+            return answer  # the user must decide first
         if recorded is None and found.outcome == "atomic_numbers":
             potential = _loaded(model, atomic_numbers=True)
         answer["checks"] = [asdict(check) for check in verify_quickly(potential)]
@@ -56,7 +57,7 @@ def trial(model: Path) -> dict[str, Any]:
 
 
 def _loaded(model: Path, *, atomic_numbers: bool | None = None) -> Potential:
-    """On the CPU, which survives what a model does wrong, unless it was made for a GPU."""
+    """The model on the CPU, which survives a model's mistakes, unless it was made for a GPU."""
     try:
         return Potential(model, atomic_numbers=atomic_numbers, device="cpu")
     except Error as error:
@@ -67,7 +68,7 @@ def _loaded(model: Path, *, atomic_numbers: bool | None = None) -> Potential:
 
 
 def answered(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The trial of ``model``, a portable model; see _requests."""
+    """Answers a request (see _requests): the trial of ``model``, a portable model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return trial(Path(request["model"]))

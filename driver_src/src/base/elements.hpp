@@ -10,7 +10,7 @@ int atomic_number(const std::string& symbol);
 /// Symbol of the element with an atomic number, or an empty string if there is no such element.
 std::string element_symbol(int atomic_number);
 
-/// The element that `text` may have meant ("si" or "SI" for "Si"), or an empty string.
+/// The element that `text` probably means ("Si" for "si" or "SI"), or an empty string.
 std::string similar_element(const std::string& text);
 
 }  // namespace torchml

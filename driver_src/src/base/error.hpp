@@ -6,26 +6,26 @@
 
 namespace torchml {
 
-/// A fault in what comes from outside: files, models, simulators. The message is for the person at
-/// the terminal: what is wrong, where, and what to do next.
+/// Something from outside is at fault: a file, a model, a simulator. The message addresses the
+/// user: what is wrong, where, and what to do next.
 class Error : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
 
-/// A fault of this machine, this torch or the environment. The model may run elsewhere.
+/// This machine, its torch or its environment is at fault; the model may run elsewhere.
 class ErrorHere : public Error {
   public:
     using Error::Error;
 };
 
-/// A result that a model does not provide for any system; it provides others.
+/// The caller requested a result that the model provides for no system; it provides others.
 class NotDefined : public Error {
   public:
     using Error::Error;
 };
 
-/// An exception that the model raised when it was evaluated.
+/// The model raised an exception during evaluation.
 class ModelError : public Error {
   public:
     using Error::Error;

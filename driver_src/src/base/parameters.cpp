@@ -18,15 +18,16 @@ constexpr int most_elements = 118;
 
 ValueLines value_lines(const std::string& text, const std::string& name) {
     return {text, "parameter file " + name,
-            "The values, in order: number of elements, elements, preprocessing, cutoff, [layers of "
-            "a graph], model file, returns forces, number of inputs, descriptor."};
+            "A parameter file gives, in this order: number of elements, elements, preprocessing, "
+            "cutoff, [layers of a graph], model file, returns forces, number of inputs, "
+            "descriptor. Add what is missing."};
 }
 
 int whole_number(ValueLines& lines, const char* what, int least, int most) {
     const std::string text = lines.next(what);
     int value = 0;
     if (!read_whole_number(text, value) || value < least || value > most) {
-        lines.reject(what, " has to be a whole number from ", least, " to ", most, ", not '", text,
+        lines.reject(what, " must be a whole number from ", least, " to ", most, ", not '", text,
                      "'.");
     }
     return value;
@@ -36,7 +37,7 @@ double length(ValueLines& lines, const char* what) {
     const std::string text = lines.next(what);
     double value = 0.0;
     if (!read_number(text, value) || value <= 0.0) {
-        lines.reject(what, " has to be a positive number (in Å), not '", text, "'.");
+        lines.reject(what, " must be a positive number (in Å), not '", text, "'.");
     }
     return value;
 }
@@ -45,7 +46,7 @@ bool truth(ValueLines& lines, const char* what) {
     const std::string text = lines.next(what);
     if (lower(text) == "true") return true;
     if (lower(text) == "false") return false;
-    lines.reject(what, " has to be True or False, not '", text, "'.");
+    lines.reject(what, " must be True or False, not '", text, "'.");
 }
 
 std::vector<std::string> elements(ValueLines& lines) {
@@ -67,7 +68,7 @@ std::vector<std::string> elements(ValueLines& lines) {
         }
     }
     if (result.size() > static_cast<std::size_t>(count)) {
-        lines.reject(count, " element(s) announced, ", result.size(), " named.");
+        lines.reject("the number of elements is ", count, ", but ", result.size(), " are named.");
     }
     return result;
 }
@@ -77,14 +78,14 @@ CallingConvention convention(ValueLines& lines) {
     if (lower(text) == "none") return CallingConvention::neighbours;
     if (lower(text) == "descriptor") return CallingConvention::descriptor;
     if (lower(text) == "graph") return CallingConvention::graph;
-    lines.reject("the preprocessing has to be None, Descriptor or Graph, not '", text, "'.");
+    lines.reject("the preprocessing must be None, Descriptor or Graph, not '", text, "'.");
 }
 
-/// The value of a setting that is True or False.
+/// The value of a setting that takes True or False.
 bool truth_setting(const ValueLines& lines, const std::string& name, const std::string& value) {
     if (lower(value) == "true") return true;
     if (lower(value) == "false") return false;
-    lines.reject(name, " has to be True or False, not '", value, "'.");
+    lines.reject(name, " must be True or False, not '", value, "'.");
 }
 
 Precision precision_setting(const ValueLines& lines, const std::string& value) {
@@ -92,25 +93,25 @@ Precision precision_setting(const ValueLines& lines, const std::string& value) {
     if (value == "float32") return Precision::float32;
     if (value == "float16") return Precision::float16;
     if (value == "bfloat16") return Precision::bfloat16;
-    lines.reject("precision has to be float64, float32, float16 or bfloat16, not '", value, "'.");
+    lines.reject("precision must be float64, float32, float16 or bfloat16, not '", value, "'.");
 }
 
-/// Settings follow the values, one `name value` a line, so that drivers which do not know them
-/// still read the file.
+/// Settings follow the values, one `name value` per line, so that drivers that do not know them
+/// can still read the file.
 void read_setting(const ValueLines& lines, const std::string& line, Parameters& parameters) {
     TextStream words(line);
     std::string name, value, rest;
     words >> name >> value >> rest;
     const auto require_pattern = [&](bool fits, const char* patterns) {
         if (fits) return;
-        lines.reject("the setting ", name, " is for models with preprocessing ", patterns,
-                     " only.");
+        lines.reject("the setting ", name, " applies only to models with preprocessing ", patterns,
+                     ".");
     };
     const bool graph = parameters.convention == CallingConvention::graph;
     if (name == "edge_receiver_row") {
         require_pattern(graph, "Graph");
         if (value != "0" && value != "1") {
-            lines.reject("edge_receiver_row has to be 0 or 1, not '", value, "'.");
+            lines.reject("edge_receiver_row must be 0 or 1, not '", value, "'.");
         }
         parameters.graph.edge_receiver_row = value == "1" ? 1 : 0;
     } else if (name == "drop_unused_particles") {
@@ -123,7 +124,7 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
         parameters.atomic_numbers = truth_setting(lines, name, value);
     } else {
         lines.reject("unknown setting '", name,
-                     "'; there are edge_receiver_row, drop_unused_particles, precision and "
+                     "'; the settings are edge_receiver_row, drop_unused_particles, precision and "
                      "atomic_numbers.");
     }
     if (!rest.empty()) lines.reject("the setting ", name, " takes one value.");
@@ -133,10 +134,11 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
 
 Parameters parse_parameters(const std::string& text, const std::string& name) {
     if (!is_text(text)) {
-        fail("parameter file ", name, " is not a text file. Give the model's *.param file here.");
+        fail("parameter file ", name, " is not a text file. Use the model's *.param file.");
     }
     if (text.find_first_not_of(" \t\r\n\f\v") == std::string::npos) {
-        fail("parameter file ", name, " is empty.");
+        fail("parameter file ", name,
+             " is empty. Copy it again, or write a new one with `torchml-install model pack`.");
     }
 
     ValueLines lines = value_lines(text, name);

@@ -17,11 +17,11 @@ enum class CallingConvention {
 /// The floating-point type of a model's inputs.
 enum class Precision { float64, float32, float16, bfloat16 };
 
-/// Edges and particles that a graph model does not need: less work for the same result. Set in the
-/// parameter file, after the values that every driver reads.
+/// Leaves out edges and particles that a graph model does not need: less work for the same result.
+/// The parameter file sets this after the values that every driver reads.
 struct GraphSettings {
-    /// Which row of edge_index holds the receivers (0 or 1): the model then gets only the edges
-    /// whose receiver the layer needs. Nothing: it gets every pair in both directions.
+    /// The row of edge_index that holds the receivers (0 or 1): the model then gets only the edges
+    /// whose receiver the layer needs. Empty: it gets every pair in both directions.
     std::optional<int> edge_receiver_row;
     bool drop_unused_particles = false;  ///< leave out particles that are in no graph
 };
@@ -34,15 +34,15 @@ struct Parameters {
     int n_layers = 1;     ///< message-passing layers; 1 without a graph
     std::string model_file;
     bool returns_forces = false;  ///< the model returns (energies, forces)
-    int n_inputs = 0;             ///< as the file says; the model's own signature is what counts
+    int n_inputs = 0;             ///< as the file says; the model's own signature decides
     std::string descriptor;       ///< "None" or the descriptor's name
     // Settings, which may follow the values that every driver reads.
     GraphSettings graph;
-    std::optional<Precision> precision;  ///< `precision`; nothing: it is not recorded
+    std::optional<Precision> precision;  ///< `precision`; empty if not recorded
     std::optional<bool> atomic_numbers;  ///< `atomic_numbers`: whether species codes are atomic
-                                         ///< numbers; nothing: it is not recorded
+                                         ///< numbers; empty if not recorded
 
-    /// Å: how far from a particle another can be and still change its energy.
+    /// Å: the largest distance at which one particle changes another's energy.
     double influence_distance() const { return cutoff * n_layers; }
 };
 
@@ -50,11 +50,12 @@ struct Parameters {
 /// comments and blank lines anywhere. `name` is for messages. Throws Error naming file and line.
 Parameters parse_parameters(const std::string& text, const std::string& name);
 
-/// The text of a parameter file with another cutoff (Å), everything else as it is. Throws as
-/// parse_parameters.
+/// The text of a parameter file with another cutoff (Å) and everything else unchanged. Throws what
+/// parse_parameters throws.
 std::string with_cutoff(const std::string& text, const std::string& name, double cutoff);
 
-/// Reads and parses a parameter file. Throws Error if it cannot be read, or as parse_parameters.
+/// Reads and parses a parameter file. Throws Error if it cannot be read, and what parse_parameters
+/// throws.
 Parameters read_parameters(const std::filesystem::path& file);
 
 }  // namespace torchml

@@ -11,8 +11,8 @@ struct Neighbours {
     int count = 0;
 };
 
-/// Where the engine asks for a particle's neighbours. Lists are full (j lists i if i lists j), name
-/// no particle twice, and may reach past the model's cutoff.
+/// Provides the neighbours of each particle. Lists are full (j lists i if i lists j), name no
+/// particle twice, and may reach beyond the model's cutoff.
 class NeighbourSource {
   public:
     virtual ~NeighbourSource() = default;
@@ -21,29 +21,29 @@ class NeighbourSource {
 };
 
 /// A view of the arrays that a simulator passes; owns nothing. Periodic images and ghosts of other
-/// ranks are particles like all others, marked as not contributing.
+/// ranks are particles like any other, marked as not contributing.
 struct System {
     std::int64_t n = 0;                   ///< particles, ghosts included; less than 2^31
     const int* species = nullptr;         ///< (n) the model's species codes
     const double* coordinates = nullptr;  ///< (n, 3) in the simulator's unit of length
     const int* contributing = nullptr;    ///< (n) 1 = its energy counts, 0 = it does not
     const NeighbourSource* neighbours = nullptr;
-    bool complete_lists = false;  ///< known to leave out no pair within the cutoff
-    double angstrom = 1.0;        ///< how many Å the simulator's unit of length has
+    bool complete_lists = false;  ///< the lists are known to hold every pair within the cutoff
+    double angstrom = 1.0;        ///< the simulator's unit of length, in Å
 };
 
-/// Where results go; a null pointer is not requested and not computed.
+/// Where to write results. A result with a null pointer is neither requested nor computed.
 struct Results {
     double* energy = nullptr;
     double* forces = nullptr;             ///< (n, 3)
-    double* particle_energies = nullptr;  ///< (n), 0 for particles to which the model gives none
+    double* particle_energies = nullptr;  ///< (n), 0 for particles without an energy
     /// (6) xx, yy, zz, yz, xz, xy: the derivative of the energy with respect to the strain (ASE's
     /// and KIM's sign).
     double* virial = nullptr;
     /// (n, 6) each particle's part of the virial, in the same order; their sum is the virial.
     double* particle_virials = nullptr;
-    double energy_unit = 1.0;  ///< what one eV is in the simulator's unit of energy
-    double force_unit = 1.0;   ///< what one eV/Å is in the simulator's unit of force
+    double energy_unit = 1.0;  ///< 1 eV in the simulator's unit of energy
+    double force_unit = 1.0;   ///< 1 eV/Å in the simulator's unit of force
 };
 
 /// Neighbour lists as flat arrays: particle i's neighbours are indices[starts[i] .. starts[i+1]).

@@ -7,12 +7,12 @@
 
 namespace torchml {
 
-/// Text to read lines or words from. Throws std::bad_alloc where memory is short for one of them,
-/// which std::istringstream takes for the end of the text.
+/// A text to read lines or words from. Throws std::bad_alloc if memory runs out while reading,
+/// which std::istringstream would treat as the end of the text.
 class TextStream : public std::istringstream {
   public:
     explicit TextStream(const std::string& text) : std::istringstream(text) {
-        imbue(std::locale::classic());  // the program's may write numbers and spaces differently
+        imbue(std::locale::classic());  // the host program's may format numbers differently
         exceptions(std::ios::badbit);
     }
 };

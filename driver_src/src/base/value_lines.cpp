@@ -12,7 +12,7 @@ namespace torchml {
 
 namespace {
 
-// Such a file has a dozen to a few hundred short lines; anything much longer is another kind.
+// These files have a dozen to a few hundred short lines; anything much longer is another kind.
 constexpr std::size_t longest_file = 1 << 20;
 
 }  // namespace
@@ -27,11 +27,13 @@ std::string read_small_file(const std::filesystem::path& file, const char* what)
     std::string text(longest_file + 1, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));
     if (stream.bad() || !stream.is_open()) {
-        fail(what, " ", file.string(), " cannot be read. Does it exist, and may you read it?");
+        fail(what, " ", file.string(),
+             " cannot be read. Check that it exists and that you may read it.");
     }
     text.resize(static_cast<std::size_t>(stream.gcount()));
     if (text.size() > longest_file) {
-        fail(what, " ", file.string(), " is longer than 1 MiB. Is it another kind of file?");
+        fail(what, " ", file.string(),
+             " is longer than 1 MiB, which no such file is. Check that it is the right file.");
     }
     return text;
 }

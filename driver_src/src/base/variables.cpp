@@ -9,7 +9,7 @@ namespace torchml {
 
 namespace {
 
-/// The values of a switch, in pairs: off, the default, comes first.
+/// The values of a switch, in pairs of off and on; off is the default.
 constexpr std::initializer_list<Value> off_and_on = {{"0", "off, the default"},
                                                      {"1", "on"},
                                                      {"no", ""},
@@ -57,7 +57,7 @@ std::size_t choose(const std::optional<std::string>& given, const std::string& s
         all.append("'").append(value.name).append("'");
         if (*value.meaning != '\0') all.append(" (").append(value.meaning).append(")");
     }
-    fail<ErrorHere>(source, " is '", *given, "'; it can be ", all, ".");
+    fail<ErrorHere>(source, " is '", *given, "'; it must be ", all, ".");
 }
 
 std::size_t choose_variable(const Environment& environment, const char* name,

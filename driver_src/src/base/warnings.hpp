@@ -7,12 +7,12 @@
 
 namespace torchml {
 
-/// Messages for the user of a potential that works all the same. Each appears once.
+/// Warnings for the user of a potential, which computes nevertheless. Each appears once.
 class Warnings {
   public:
     void add(std::string text) {
-        if (std::find(told_.begin(), told_.end(), text) != told_.end()) return;
-        told_.push_back(text);
+        if (std::find(added_.begin(), added_.end(), text) != added_.end()) return;
+        added_.push_back(text);
         waiting_.push_back(std::move(text));
     }
 
@@ -20,7 +20,7 @@ class Warnings {
     std::vector<std::string> take() { return std::exchange(waiting_, {}); }
 
   private:
-    std::vector<std::string> told_, waiting_;
+    std::vector<std::string> added_, waiting_;
 };
 
 }  // namespace torchml

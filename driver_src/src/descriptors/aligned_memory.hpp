@@ -6,15 +6,14 @@
 
 namespace torchml {
 
-/// Doubles at the boundary of a cache line, for kernels. Grows, and then keeps nothing of what it
-/// held.
+/// Doubles aligned to a cache line, for kernels. Growing discards the contents.
 class AlignedMemory {
   public:
     double* at_least(std::size_t count) {
         if (count > capacity_) {
             constexpr std::size_t line = 64;
             const std::size_t capacity = count + count / 4;
-            capacity_ = 0;  // should there be no memory
+            capacity_ = 0;  // in case the allocation fails
             memory_.reset();
             memory_.reset(new double[capacity + line / sizeof(double)]);
             capacity_ = capacity;

@@ -7,7 +7,7 @@ namespace torchml {
 
 DescriptorBackend descriptor_backend() {
     const auto chosen = choose_variable(process_environment(), "KIM_MODEL_DESCRIPTOR_BACKEND",
-                                        {{"native", "the driver's own descriptors, the default"},
+                                        {{"native", "the default: the driver's own descriptors"},
                                          {"libdescriptor", "the library of that name"}});
     return chosen == 0 ? DescriptorBackend::native : DescriptorBackend::libdescriptor;
 }

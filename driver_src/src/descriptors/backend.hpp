@@ -7,9 +7,9 @@
 
 namespace torchml {
 
-/// Whose code computes descriptors.
+/// The code that computes descriptors.
 enum class DescriptorBackend {
-    native,         ///< our own
+    native,         ///< the driver's own
     libdescriptor,  ///< the shared library of that name, opened at run time
 };
 
@@ -18,7 +18,7 @@ enum class DescriptorBackend {
 DescriptorBackend descriptor_backend();
 
 /// The descriptor that the settings describe, computed by the backend. Throws Error for settings
-/// that make no sense or that the backend cannot compute, and for a backend that cannot be used.
+/// that are invalid or that the backend cannot compute, and if the backend cannot be used.
 std::unique_ptr<Descriptor> make_descriptor(const DescriptorSettings& settings,
                                             DescriptorBackend backend);
 

@@ -15,7 +15,7 @@
 namespace torchml {
 namespace {
 
-/// Factorials grow past what doubles hold above this, by way of (j1 + j2 + j) / 2 + 1.
+/// Beyond this, the factorial of (j1 + j2 + j) / 2 + 1 overflows a double.
 constexpr int largest_twojmax = 40;
 
 /// Doubled angular momenta: layers j1 and j2 coupled to layer j.
@@ -29,14 +29,14 @@ struct Triple {
     }
 };
 
-/// The same component but for a factor, coupled to the largest of its layers: j >= j1 >= j2.
+/// The same component up to a factor, coupled to the largest of its layers: j >= j1 >= j2.
 Triple canonical(const Triple& t) {
     int sorted[3] = {t.j1, t.j2, t.j};
     std::sort(sorted, sorted + 3);
     return {sorted[1], sorted[0], sorted[2]};
 }
 
-/// Whether three layers couple at all; what does not is 0.
+/// Whether three layers couple; if not, the component is 0.
 bool couples(const Triple& t) { return (t.j1 + t.j2 + t.j) % 2 == 0; }
 
 std::vector<Triple> columns(int twojmax, int diagonal_style) {
@@ -308,20 +308,21 @@ std::unique_ptr<Descriptor> make_bispectrum(const BispectrumSettings& settings) 
              " for ", settings.cutoffs.n_species, " species.");
     }
     if (settings.twojmax < 0 || settings.twojmax > largest_twojmax) {
-        fail("a bispectrum's jmax can be 0 to ", largest_twojmax / 2, ", not ",
+        fail("a bispectrum's jmax must be from 0 to ", largest_twojmax / 2, ", not ",
              0.5 * settings.twojmax, ". Train the model with a smaller one.");
     }
     if (settings.diagonal_style < 0 || settings.diagonal_style > 3) {
-        fail("a bispectrum's diagonalstyle can be 0 to 3, not ", settings.diagonal_style, ".");
+        fail("a bispectrum's diagonalstyle must be 0, 1, 2 or 3, not ", settings.diagonal_style,
+             ".");
     }
     if (!std::isfinite(settings.rfac0) || !std::isfinite(settings.rmin0)) {
-        fail("a bispectrum's rfac0 and rmin0 have to be finite, not ", settings.rfac0, " and ",
+        fail("a bispectrum's rfac0 and rmin0 must be finite, not ", settings.rfac0, " and ",
              settings.rmin0, ".");
     }
     for (const double cutoff : settings.cutoffs.cutoffs) {
         if (!(cutoff > settings.rmin0) || !std::isfinite(cutoff)) {
-            fail("a bispectrum's cutoffs have to be larger than its rmin0, ", settings.rmin0,
-                 " Å; one is ", cutoff, " Å. Correct the one that is wrong.");
+            fail("a bispectrum's cutoffs must be larger than its rmin0, ", settings.rmin0,
+                 " Å; one is ", cutoff, " Å. Correct whichever is wrong.");
         }
     }
     return std::make_unique<KernelDescriptor<BispectrumArrays>>(settings);

@@ -12,14 +12,14 @@ namespace torchml {
 /// diagonal_style 0 has all, 1 has j1 = j2, 3 has j >= j1; 2 has j1 = j2 = j for all j, and 0 where
 /// j is odd.
 ///
-/// Three things differ from LAMMPS: `bzero` takes j, not j + 1, off each component (the component
-/// of a particle alone is j + 1); LAMMPS computes style 3 only; and neighbours of all species fade
-/// towards, and turn by, the first species' own cutoff, whatever their pair's cutoff is. Neighbours
-/// count within both.
+/// Three things differ from LAMMPS: `bzero` subtracts j, not j + 1, from each component (an
+/// isolated particle's component is j + 1); LAMMPS computes style 3 only; and the switching
+/// function and the angle on the 3-sphere use the first species' own cutoff for every neighbour,
+/// whatever the cutoff of the pair. Neighbours count within both cutoffs.
 ///
-/// A neighbour exactly at rmin0, where libdescriptor divides 0 by 0, is given the limit from above.
+/// A neighbour exactly at rmin0, where libdescriptor divides 0 by 0, gets the limit from above.
 ///
-/// Throws Error for settings that make no sense.
+/// Throws Error for invalid settings.
 std::unique_ptr<Descriptor> make_bispectrum(const BispectrumSettings& settings);
 
 }  // namespace torchml

@@ -6,13 +6,13 @@
 //
 // Layer j of a neighbour's expansion consists of the coefficients v(ma, mb) of t^ma in
 //     (a* - b* t)^(j - mb) (b + a t)^mb,
-// where a, b are its Cayley-Klein parameters: Wigner functions but for a factor, `norms`. Without
-// the factor a layer follows from the one before it with two complex multiplications a number and
-// no square roots:
+// where a, b are its Cayley-Klein parameters: Wigner functions up to a factor, `norms`. Without
+// the factor, a layer follows from the one before it with two complex multiplications per number
+// and no square roots:
 //     v_j(ma, mb) = a* v_{j-1}(ma, mb) - b* v_{j-1}(ma - 1, mb),
-// and its derivatives with respect to a, a*, b, b* are numbers of the layer before it. The energy's
-// derivative is then the product of that layer with weights that are the same for all neighbours of
-// a particle, so no derivative of the expansion is ever computed.
+// and its derivatives with respect to a, a*, b, b* are numbers of the layer before it. The
+// derivative of the energy is then the product of that layer and weights that are the same for all
+// neighbours of a particle, so no derivative of the expansion is ever computed.
 
 #include "descriptors/bispectrum_kernel.hpp"
 
@@ -39,7 +39,7 @@ struct Pairs {
 };
 constexpr int n_pair_fields = 9;
 
-/// Where a group of particles is computed.
+/// The memory in which a group of particles is computed.
 struct Workspace {
     Pairs pairs;
     Vec* layers;      // two layers of one vector of neighbours
@@ -94,7 +94,7 @@ void prepare_pairs(const BispectrumTables& tables, const Neighbourhoods& block, 
                    const Pairs& pairs) {
     const int begin = block.starts[first];
     const int count = block.starts[last] - begin;
-    // For a moment these hold what depends on the species.
+    // These first hold what depends on the species.
     double* reach = pairs.a_re;
     double* weight = pairs.scale;
     for (int i = first; i < last; ++i) {
@@ -117,7 +117,7 @@ void prepare_pairs(const BispectrumTables& tables, const Neighbourhoods& block, 
         const Vec beyond = r - tables.rmin0;
 
         const SinCos angle = sincos(beyond * phase * tables.rfac0);
-        // The parameters are defined through tan(theta), so that a negative sine turns all signs.
+        // The parameters are defined through tan(theta), so a negative sine flips all signs.
         const IntVec negative = angle.sin < 0.0;
         const Vec sin = select(negative, -angle.sin, angle.sin);
         const Vec cos = select(negative, -angle.cos, angle.cos);
@@ -170,7 +170,7 @@ TORCHML_INLINE const Vec* source_column(int j, int mb, const Vec* before, Vec* s
     return spare;
 }
 
-/// Computes the numbers of one column of layer j and hands each to `use(ma, re, im)`.
+/// Computes the numbers of one column of layer j and passes each to `use(ma, re, im)`.
 template <class Use>
 TORCHML_INLINE void next_column(int j, const Parameters& p, const Vec* before, Vec* column,
                                 const Use& use) {
@@ -307,7 +307,7 @@ TORCHML_INLINE void couple(const Vec* first, int row_stride1, const Vec* second,
     }
 }
 
-/// Goes through a coupling's rows and columns (the stored half of each layer) and hands z to
+/// Iterates over a coupling's rows and columns (the stored half of each layer) and passes z to
 /// `use(slot, element of the half, ma, mb, j, re, im)`.
 template <class Use>
 TORCHML_INLINE void go_through(const BispectrumTables& tables, const Coupling& coupling,
@@ -325,7 +325,7 @@ TORCHML_INLINE void go_through(const BispectrumTables& tables, const Coupling& c
         const double* column_start = tables.coefficients + coupling.column_starts[column];
         for (int row = 0; row <= j1 + j2; ++row) {
             const int twice_ma = 2 * row - j1 - j2;
-            // Of the middle column, symmetry gives the second half.
+            // Symmetry gives the second half of the middle column.
             if (twice_mb == 0 && twice_ma > 0) break;
             if (magnitude(twice_ma) > j_last) continue;
             const int j_least = larger(coupling.j_first, larger(magnitude(twice_ma), -twice_mb));
@@ -418,9 +418,9 @@ TORCHML_INLINE void add_folded(int j, int ma, int mb, Vec re, Vec im, Vec* weigh
     weights[2 * (mb * (j + 1) + ma) + 1] += im;
 }
 
-/// From the energy's derivatives with respect to the expansion (work.adjoint) the weights of a
-/// neighbour's monomials: in work.adjoint those that give the energy, in work.slopes those that
-/// give its derivatives with respect to a_re, a_im, b_re, b_im.
+/// Turns the derivatives of the energy with respect to the expansion (work.adjoint) into the
+/// weights of a neighbour's monomials: work.adjoint then holds those that give the energy,
+/// work.slopes those that give its derivatives with respect to a_re, a_im, b_re, b_im.
 void weigh_monomials(const BispectrumTables& tables, const Workspace& work) {
     const int inner = tables.half_starts[tables.twojmax];
     for (int i = 0; i < 8 * inner; ++i) work.slopes[i] = Vec{};
@@ -465,8 +465,8 @@ void weigh_monomials(const BispectrumTables& tables, const Workspace& work) {
     }
 }
 
-/// One particle's weights out of its lane: for each number of the half, those of the energy and
-/// (but for the last layer) of its four derivatives, real part and minus the imaginary part.
+/// Copies one particle's weights out of its lane: for each number of the half, those of the energy
+/// and (except in the last layer) of its four derivatives, real part and minus the imaginary part.
 void pick_weights(const BispectrumTables& tables, const Workspace& work, int lane) {
     const int inner = tables.half_starts[tables.twojmax];
     const int half = tables.half_starts[tables.twojmax + 1];

@@ -23,8 +23,8 @@ struct Coupling {
 };
 
 /// The tables of a bispectrum that the kernels read, owned by BispectrumArrays. Layer j of the
-/// expansion has (j + 1)² numbers. `half` numbers those with column mb <= j / 2, which say the
-/// others; `full` numbers all. Both run over layers, columns and rows, rows fastest.
+/// expansion has (j + 1)² numbers. `half` indexes those with column mb <= j / 2, which determine
+/// the others; `full` indexes all. Both run over layers, columns and rows, rows fastest.
 struct BispectrumTables {
     int twojmax = 0;
     int n_species = 0;

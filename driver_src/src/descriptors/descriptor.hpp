@@ -11,7 +11,7 @@ namespace torchml {
 /// each with its own Scratch.
 class Descriptor {
   public:
-    /// One thread's memory; grows to what the largest block needs, and stays.
+    /// One thread's memory; grows to what the largest block needs, and is kept.
     class Scratch {
       public:
         virtual ~Scratch() = default;
@@ -22,7 +22,7 @@ class Descriptor {
     /// How many values a particle has.
     virtual int width() const = 0;
 
-    /// Å: neighbours of these species count up to this distance.
+    /// Å: the distance up to which neighbours of these species count.
     virtual double cutoff(int center_species, int neighbour_species) const = 0;
 
     virtual std::unique_ptr<Scratch> make_scratch() const = 0;
@@ -37,8 +37,8 @@ class Descriptor {
                      double* gx, double* gy, double* gz) const = 0;
 };
 
-/// The descriptor that the settings describe, in our own implementation. Throws Error for settings
-/// that make no sense.
+/// The descriptor that the settings describe, computed by the driver's own code. Throws Error for
+/// invalid settings.
 std::unique_ptr<Descriptor> make_descriptor(const DescriptorSettings& settings);
 
 }  // namespace torchml

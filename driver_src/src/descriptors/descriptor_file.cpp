@@ -34,12 +34,12 @@ bool names_symmetry_function(const std::string& word) {
     return name.size() == 2 && name[0] == 'g' && name[1] >= '1' && name[1] <= '5';
 }
 
-/// Reads what KLIFF and libdescriptor write, line by line.
+/// Reads the files that KLIFF and libdescriptor write, line by line.
 class Reader {
   public:
     Reader(const std::string& text, const std::string& name, const Words& elements)
         : lines_(text, "descriptor file " + name,
-                 "Is it complete? KLIFF writes it as descriptor.dat."),
+                 "Copy the whole file again; KLIFF writes it as descriptor.dat."),
           elements_(elements) {}
 
     DescriptorFile read(const std::string& kind) {
@@ -59,13 +59,13 @@ class Reader {
                 file.settings = symmetry_functions(cutoffs, file.normalisation);
             }
         }
-        if (advance()) lines_.reject("unexpected line after the end: '", line_, "'.");
+        if (advance()) lines_.reject("unexpected line after the last value: '", line_, "'.");
         return file;
     }
 
   private:
     bool advance() {
-        if (held_) {  // a line that the part before it did not take
+        if (held_) {  // a line that the previous part left unread
             held_ = false;
             return true;
         }
@@ -74,7 +74,7 @@ class Reader {
         return true;
     }
 
-    /// To the next line, which has to be there.
+    /// Moves to the next line, which is required.
     void step(const char* what) {
         if (held_) {
             held_ = false;
@@ -84,16 +84,16 @@ class Reader {
         words_ = split(line_);
     }
 
-    /// The one value of the current line.
+    /// The current line, which must be a single value.
     const std::string& only_word(const char* what) {
-        if (words_.size() != 1) lines_.reject(what, " is one value, not '", line_, "'.");
+        if (words_.size() != 1) lines_.reject(what, " must be one value, not '", line_, "'.");
         return words_[0];
     }
 
     double number(const char* what, const std::string& word) const {
         double value = 0.0;
         if (!read_number(word, value)) {
-            lines_.reject(what, " has to be a number, not '", word, "'.");
+            lines_.reject(what, " must be a number, not '", word, "'.");
         }
         return value;
     }
@@ -105,14 +105,14 @@ class Reader {
 
     double positive(const char* what, const std::string& word) const {
         const double value = number(what, word);
-        if (value <= 0.0) lines_.reject(what, " has to be positive, not ", word, ".");
+        if (value <= 0.0) lines_.reject(what, " must be positive, not ", word, ".");
         return value;
     }
 
     int whole_number(const char* what, const std::string& word, int least, int most) const {
         int value = 0;
         if (!read_whole_number(word, value) || value < least || value > most) {
-            lines_.reject(what, " has to be a whole number from ", least, " to ", most, ", not '",
+            lines_.reject(what, " must be a whole number from ", least, " to ", most, ", not '",
                           word, "'.");
         }
         return value;
@@ -127,7 +127,7 @@ class Reader {
         const std::string text = lower(word);
         if (text == "1" || text == "true") return true;
         if (text == "0" || text == "false") return false;
-        lines_.reject(what, " has to be 0 or 1, not '", word, "'.");
+        lines_.reject(what, " must be 0 or 1, not '", word, "'.");
     }
 
     bool flag(const char* what) {
@@ -135,7 +135,7 @@ class Reader {
         return flag(what, only_word(what));
     }
 
-    /// The place of an element of the file in the model's own order.
+    /// The index, in the model's order, of an element that the file names.
     int index_of(const std::string& element) const {
         const auto found = std::find(elements_.begin(), elements_.end(), element);
         if (found != elements_.end()) return static_cast<int>(found - elements_.begin());
@@ -145,11 +145,11 @@ class Reader {
 
     int n_elements() const { return static_cast<int>(elements_.size()); }
 
-    /// Cutoff type, number of species, and a line for each pair: KLIFF writes all pairs twice,
-    /// libdescriptor reads each once. Stops at the first line after them.
+    /// Cutoff type, number of species, and a line for each pair: KLIFF writes every pair twice,
+    /// libdescriptor reads each once. Stops at the first line after the pairs.
     PairCutoffs header() {
         if (lower(only_word("the cutoff type")) != "cos") {
-            lines_.reject("the cutoff type has to be cos, not '", line_, "'.");
+            lines_.reject("the cutoff type must be cos, not '", line_, "'.");
         }
         const int announced = whole_number("the number of species", 1, 118);
         PairCutoffs result;
@@ -168,7 +168,7 @@ class Reader {
                     result.cutoffs[static_cast<std::size_t>(row * n_elements() + column)];
                 if (known != 0.0 && known != cutoff) {
                     lines_.reject("the pair ", words_[0], " ", words_[1], " has two cutoffs, ",
-                                  known, " and ", cutoff, ".");
+                                  known, " and ", cutoff, ". Give it the same one in both lines.");
                 }
                 known = cutoff;
             }
@@ -180,13 +180,13 @@ class Reader {
         } while (advance());
         held_ = is_number(words_[0]);
         if (static_cast<int>(order_.size()) != announced) {
-            lines_.reject("above this line, ", announced, " species are announced, but ",
-                          order_.size(), " have cutoffs.");
+            lines_.reject("the lines above announce ", announced, " species, but give cutoffs for ",
+                          order_.size(), ".");
         }
         for (int a = 0; a < n_elements(); ++a) {
             for (int b = a; b < n_elements(); ++b) {
                 if (result.of(a, b) == 0.0) {
-                    lines_.reject("above this line, there is no cutoff for the pair ",
+                    lines_.reject("the lines above give no cutoff for the pair ",
                                   elements_[static_cast<std::size_t>(a)], " ",
                                   elements_[static_cast<std::size_t>(b)], ".");
                 }
@@ -219,13 +219,13 @@ class Reader {
             return;
         }
         if (words_.size() != 3) {
-            lines_.reject("'", words_[0], "' is followed by its numbers of rows and columns, not '",
-                          line_, "'.");
+            lines_.reject("expected '", words_[0], " ROWS COLUMNS', not '", line_, "'.");
         }
         const int rows = whole_number("the number of rows", words_[1], 1, 1000000);
         const int columns = whole_number("the number of columns", words_[2], 0, 3);
         if (kind != 1 && columns != expected) {
-            lines_.reject("g", kind, " has ", expected, " parameter(s) a row, not ", columns, ".");
+            lines_.reject("g", kind, " takes ", expected, " parameter(s) per row, not ", columns,
+                          ".");
         }
         for (int row = 0; row < rows; ++row) {
             SymmetryFunctionSettings::Function function;
@@ -238,8 +238,8 @@ class Reader {
     void read_row(SymmetryFunctionSettings::Function& function, int n_parameters, int columns) {
         step("the parameters of a symmetry function");
         if (static_cast<int>(words_.size()) != columns) {
-            lines_.reject("a row of g", function.kind, " has ", columns, " number(s), not '", line_,
-                          "'.");
+            lines_.reject("a row of g", function.kind, " must have ", columns, " number(s), not '",
+                          line_, "'.");
         }
         // g1 has no parameters, but a number in libdescriptor's layout.
         for (int k = 0; k < columns; ++k) {
@@ -248,24 +248,24 @@ class Reader {
         }
         if (function.kind >= 4 && function.parameters[0] <= 0.0) {
             lines_.reject("zeta, the first parameter of g", function.kind,
-                          ", has to be positive, not ", words_[0], ".");
+                          ", must be positive, not ", words_[0], ".");
         }
     }
 
-    /// A flag, the width, and, if the flag says so, means and standard deviations: one of each,
-    /// one of each a column, or none (libdescriptor knows none).
+    /// A flag, the width, and, if the flag is set, means and standard deviations: one of each, one
+    /// of each per column, or none (libdescriptor has no normalisation).
     void read_normalisation(std::size_t width, Normalisation& normalisation) {
         step("the normalisation flag");
         if (words_.size() > 2) {
-            lines_.reject("the normalisation flag is True or False, not '", line_, "'.");
+            lines_.reject("the normalisation flag must be True or False, not '", line_, "'.");
         }
         const bool normalised = flag("the normalisation flag", words_.back());
         if (!advance()) return;
         int announced = 0;
         if (!read_whole_number(only_word("the descriptor's width"), announced) || announced < 0 ||
             static_cast<std::size_t>(announced) != width) {
-            lines_.reject("the descriptor's width is ", width, " by the functions above, not '",
-                          line_, "'.");
+            lines_.reject("the descriptor's width must be ", width,
+                          ", the number of functions above, not '", line_, "'.");
         }
         if (!normalised) return;
         std::vector<double> values;
@@ -277,16 +277,15 @@ class Reader {
         }
         if (values.empty()) return;
         if (values.size() != 2 && values.size() != 2 * width) {
-            lines_.reject("up to this line there are ", values.size(),
-                          " means and standard deviations; expected one of each, or one of each a ",
-                          "column (2 or ", 2 * width, ").");
+            lines_.reject("expected a mean and a standard deviation, or one of each per column ",
+                          "(2 or ", 2 * width, " numbers), not ", values.size(), " number(s).");
         }
         const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
         normalisation.mean.assign(values.begin(), middle);
         normalisation.deviation.assign(middle, values.end());
         for (const double deviation : normalisation.deviation) {
             if (deviation <= 0.0) {
-                lines_.reject("standard deviations have to be positive, not ", deviation, ".");
+                lines_.reject("standard deviations must be positive, not ", deviation, ".");
             }
         }
     }
@@ -296,7 +295,7 @@ class Reader {
         settings.cutoffs = cutoffs;
         const double jmax = number("jmax");
         if (jmax < 0.0 || jmax > 50.0 || 2.0 * jmax != std::floor(2.0 * jmax)) {
-            lines_.reject("jmax has to be a multiple of 1/2 from 0 to 50, not ", line_, ".");
+            lines_.reject("jmax must be a multiple of 1/2 from 0 to 50, not ", line_, ".");
         }
         settings.twojmax = static_cast<int>(2.0 * jmax);
         settings.rfac0 = number("rfac0");
@@ -309,8 +308,8 @@ class Reader {
             step("the weights of the species");
             for (const std::string& word : words_) {
                 if (read == order_.size()) {
-                    lines_.reject("there is one weight for each of the ", order_.size(),
-                                  " species, not more: '", line_, "'.");
+                    lines_.reject("expected one weight for each of the ", order_.size(),
+                                  " species, but there are more: '", line_, "'.");
                 }
                 settings.weights[static_cast<std::size_t>(order_[read++])] =
                     number("a weight", word);
@@ -319,8 +318,8 @@ class Reader {
         return settings;
     }
 
-    /// KLIFF has a pair block first and names no species afterwards; libdescriptor's layout names
-    /// them at the end.
+    /// KLIFF puts a block of pairs first and names no species afterwards; libdescriptor's layout
+    /// names them at the end.
     SoapSettings soap(bool names_species) {
         SoapSettings settings;
         settings.n_species = n_elements();
@@ -329,7 +328,7 @@ class Reader {
         step("the cutoff");
         settings.cutoff = positive("the cutoff (in Å)", only_word("the cutoff"));
         bool has_basis = false, has_eta = false;
-        for (int k = 0; k < 2; ++k) {  // KLIFF and libdescriptor have them in different orders
+        for (int k = 0; k < 2; ++k) {  // KLIFF and libdescriptor write them in different orders
             step("eta and the radial basis");
             const std::string word = only_word("eta or the radial basis");
             if (is_number(word) && !has_eta) {
@@ -339,7 +338,7 @@ class Reader {
                 has_basis = true;
             } else {
                 lines_.reject(
-                    has_basis ? "eta has to be a number" : "the radial basis has to be polynomial",
+                    has_basis ? "eta must be a number" : "the radial basis must be polynomial",
                     ", not '", word, "'.");
             }
         }
@@ -369,8 +368,8 @@ class Reader {
             step("the species");
         }
         if (static_cast<int>(seen.size()) != announced || announced != n_elements()) {
-            lines_.reject(announced, " species announced, ", seen.size(), " named; the model has ",
-                          n_elements(), " elements.");
+            lines_.reject("the file announces ", announced, " species and names ", seen.size(),
+                          "; the model has ", n_elements(), " element(s).");
         }
     }
 
@@ -382,8 +381,8 @@ class Reader {
     bool held_ = false;
 };
 
-/// The kind of descriptor: only symmetry functions have lines `g1` to `g5`, and only SOAP has
-/// another word alone on a line, its radial basis, besides the cutoff type and flags.
+/// The kind of descriptor: only symmetry functions have lines `g1` to `g5`, and only SOAP has a
+/// single word on a line, its radial basis, apart from the cutoff type and flags.
 std::string kind_of(const std::string& text) {
     ValueLines lines(text, "", "");
     std::string line;
@@ -402,10 +401,11 @@ std::string kind_of(const std::string& text) {
 DescriptorFile parse_descriptor_file(const std::string& text, const std::string& name,
                                      const std::vector<std::string>& elements) {
     if (!is_text(text)) {
-        fail("descriptor file ", name, " is not a text file. Give the model's *.dat file here.");
+        fail("descriptor file ", name, " is not a text file. Use the model's *.dat file.");
     }
     if (text.find_first_not_of(" \t\r\n\f\v") == std::string::npos) {
-        fail("descriptor file ", name, " is empty.");
+        fail("descriptor file ", name,
+             " is empty. Copy the one that the model was trained with again.");
     }
     return Reader(text, name, elements).read(kind_of(text));
 }

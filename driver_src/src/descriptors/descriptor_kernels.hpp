@@ -6,12 +6,12 @@ namespace torchml {
 
 struct Neighbourhoods;
 
-/// A descriptor's kernels as compiled for one instruction set. `Tables`: what they read of the
-/// descriptor, apart from the block of particles.
+/// A descriptor's kernels, compiled for one instruction set. `Tables`: the data that they read
+/// besides the block of particles.
 template <class Tables>
 struct DescriptorKernels {
     int lanes;  ///< doubles in a vector
-    /// How many doubles of scratch memory, at the boundary of a cache line, a block needs.
+    /// The scratch memory that a block needs, in doubles; aligned to a cache line.
     long (*scratch_size)(const Tables& tables, const Neighbourhoods& block);
     /// As Descriptor::values.
     void (*values)(const Tables& tables, const Neighbourhoods& block, double* scratch,
@@ -21,8 +21,8 @@ struct DescriptorKernels {
                 double* scratch, double* gx, double* gy, double* gz);
 };
 
-/// A descriptor's kernels for each instruction set. The sources of kernels, compiled once for each,
-/// define the member that TORCHML_KERNEL_SET names.
+/// A descriptor's kernels for each instruction set. Kernel sources are compiled once for each set
+/// and define the member that TORCHML_KERNEL_SET names.
 template <class Tables>
 struct KernelSets {
     static const DescriptorKernels<Tables> baseline;

@@ -26,10 +26,11 @@ InstructionSet instruction_set() {
     static const InstructionSet supported = widest();
     constexpr InstructionSet sets[] = {InstructionSet::avx512, InstructionSet::avx2,
                                        InstructionSet::baseline};
-    const auto chosen = choose_variable(process_environment(), "TORCHML_INSTRUCTION_SET",
-                                        {{"avx512", "or the widest that this CPU has; the default"},
-                                         {"avx2", ""},
-                                         {"baseline", "what every CPU of its kind has"}});
+    const auto chosen =
+        choose_variable(process_environment(), "TORCHML_INSTRUCTION_SET",
+                        {{"avx512", "the default; falls back to the widest set of this CPU"},
+                         {"avx2", ""},
+                         {"baseline", "for every CPU of this architecture"}});
     return std::min(supported, sets[chosen]);
 }
 

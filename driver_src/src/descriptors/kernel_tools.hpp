@@ -1,7 +1,7 @@
 #pragma once
 
-// Shared by the kernels of several descriptors, besides vectors. As simd.hpp, without the standard
-// library.
+// What the kernels of several descriptors share besides vectors. Like simd.hpp, without the
+// standard library.
 
 #include "descriptors/neighbourhoods.hpp"
 #include "descriptors/simd.hpp"
@@ -20,7 +20,7 @@ TORCHML_INLINE int most_neighbours(const Neighbourhoods& block) {
     return most;
 }
 
-/// Hands out scratch memory in whole cache lines or, of none, only counts it.
+/// Hands out scratch memory in whole cache lines; without memory, only counts what is needed.
 struct ScratchCursor {
     double* start;  // at the boundary of a cache line, or null
     long used;      // doubles

@@ -23,13 +23,13 @@ using libdescriptor::DescriptorKind;
 using libdescriptor::Functions;
 using libdescriptor::Kind;
 
-/// libdescriptor takes names for the species and ignores them.
+/// Names for the species, which libdescriptor requires and ignores.
 std::vector<std::string> species_names(int n) {
     return std::vector<std::string>(static_cast<std::size_t>(n), "X");
 }
 
-/// The first subscripts of bispectrum components, (j1, j2, j) doubled, give the last in the order
-/// of libdescriptor's columns.
+/// The last subscripts j (doubled) of the bispectrum components (j1, j2, j), in the order of
+/// libdescriptor's columns.
 std::vector<int> last_subscripts(const BispectrumSettings& settings) {
     std::vector<int> found;
     for (int j1 = 0; j1 <= settings.twojmax; ++j1) {
@@ -47,13 +47,13 @@ std::vector<int> last_subscripts(const BispectrumSettings& settings) {
     return found;
 }
 
-/// Differences between the kinds of descriptors: how libdescriptor makes its object, how wide it
-/// has to be, and what it cannot do.
+/// What differs between the kinds of descriptors: how libdescriptor makes its object, the width
+/// that it must have, and its limits.
 struct Recipe {
     Kind kind;
     std::string name;
     int width;
-    std::size_t most_neighbours;  ///< that its arrays have room for
+    std::size_t most_neighbours;  ///< the capacity of its arrays
     PairCutoffs cutoffs;
     std::vector<double> shifts;  ///< (width) to be subtracted from its values, or empty
 };
@@ -71,13 +71,13 @@ Recipe recipe(const SymmetryFunctionSettings& settings) {
 
 Recipe recipe(const BispectrumSettings& settings) {
     if (settings.diagonal_style < 0 || settings.diagonal_style > 3) {
-        fail("the bispectrum's diagonalstyle is ", settings.diagonal_style,
-             "; it can be 0, 1, 2 or 3.");
+        fail("a bispectrum's diagonalstyle must be 0, 1, 2 or 3, not ", settings.diagonal_style,
+             ".");
     }
     const std::vector<int> last = last_subscripts(settings);
     Recipe made{
         Kind::bispectrum, "bispectrum", static_cast<int>(last.size()), 250, settings.cutoffs, {}};
-    // With its bzero flag, libdescriptor writes past the end of an array; what it then subtracts is
+    // With its bzero flag, libdescriptor writes past the end of an array. What it would subtract is
     // the last subscript.
     if (settings.bzero) made.shifts.assign(last.begin(), last.end());
     return made;
@@ -113,7 +113,7 @@ DescriptorKind* make_kind(const Functions& functions, const SymmetryFunctionSett
     DescriptorKind* made =
         functions.make_symmetry_functions(Kind::symmetry_functions, &species, &cutoff_function,
                                           cutoffs.data(), &names, &sizes, &parameters);
-    // It has given the first pair's cutoff to all of them.
+    // The constructor has given every pair the first pair's cutoff.
     functions.set_symmetry_cutoffs(made, "cos", species.size(), cutoffs.data());
     return made;
 }
@@ -135,9 +135,9 @@ DescriptorKind* make_kind(const Functions& functions, const SoapSettings& settin
                                "polynomial", settings.eta);
 }
 
-/// SOAP's derivative is not a number where a neighbour is on the z axis through the centre, so
-/// such neighbourhoods are turned: by the rotation of the quaternion (2, 3, 4, 5), which takes no
-/// direction of a crystal to z.
+/// SOAP's derivative is nan where a neighbour lies on the z axis through the centre, so such
+/// neighbourhoods are rotated: by the quaternion (2, 3, 4, 5), which takes no direction of a
+/// crystal to z.
 constexpr double turn[3][3] = {{-14.0 / 27, 2.0 / 27, 23.0 / 27},
                                {22.0 / 27, -7.0 / 27, 14.0 / 27},
                                {7.0 / 27, 26.0 / 27, 2.0 / 27}};
@@ -150,8 +150,9 @@ class Libdescriptor : public Descriptor {
           recipe_(std::visit([](const auto& of_kind) { return recipe(of_kind); }, settings)) {
         Own made(*this);
         if (made.kind->width != recipe_.width) {
-            fail(libdescriptor::library_path(), " gives ", made.kind->width, " values of ",
-                 recipe_.name, " to a particle; there are ", recipe_.width, ".");
+            fail(libdescriptor::library_path(), " computes ", made.kind->width, " values of ",
+                 recipe_.name, " per particle; expected ", recipe_.width,
+                 ". Unset KIM_MODEL_DESCRIPTOR_BACKEND to use the driver's own descriptors.");
         }
     }
 
@@ -205,18 +206,17 @@ class Libdescriptor : public Descriptor {
             call();
         } catch (const std::exception& problem) {
             fail("libdescriptor's ", recipe_.name, " failed: ", problem.what(),
-                 ". The driver's own descriptors may do better: leave "
-                 "KIM_MODEL_DESCRIPTOR_BACKEND unset.");
+                 ". Unset KIM_MODEL_DESCRIPTOR_BACKEND to try the driver's own descriptors.");
         }
     }
 
-    /// libdescriptor's object keeps its intermediate results in itself: each thread has one.
+    /// libdescriptor's object stores intermediate results in itself, so each thread has its own.
     struct Own : public Scratch {
         explicit Own(const Libdescriptor& of)
             : kind(std::visit(
                   [&of](const auto& of_kind) { return make_kind(of.functions_, of_kind); },
                   of.settings_)) {
-            kind->kind = of.recipe_.kind;  // which it does not set for symmetry functions
+            kind->kind = of.recipe_.kind;  // libdescriptor leaves it unset for symmetry functions
         }
 
         int n_atoms() const { return static_cast<int>(species.size()); }
@@ -227,9 +227,9 @@ class Libdescriptor : public Descriptor {
             const auto n = static_cast<std::size_t>(block.starts[i + 1]) - first;
             if (n > of.recipe_.most_neighbours) {
                 fail("libdescriptor's ", of.recipe_.name, " takes at most ",
-                     of.recipe_.most_neighbours, " neighbours within the cutoff, and a particle ",
-                     "has ", n, "; leave KIM_MODEL_DESCRIPTOR_BACKEND unset to use the driver's ",
-                     "own descriptors, which have no such limit.");
+                     of.recipe_.most_neighbours, " neighbours within the cutoff, but a particle ",
+                     "has ", n, ". Unset KIM_MODEL_DESCRIPTOR_BACKEND to use the driver's own ",
+                     "descriptors, which have no such limit.");
             }
             species.assign(1, block.species[i]);
             species.insert(species.end(), block.neighbour_species + first,
@@ -278,8 +278,8 @@ class Libdescriptor : public Descriptor {
     Recipe recipe_;
 };
 
-/// The results of libdescriptor 0.2.3 for one particle and three neighbours of two species; made by
-/// tests/data/descriptors/known_numbers.py.
+/// The results of libdescriptor 0.2.3 for one particle and three neighbours of two species;
+/// tests/data/descriptors/known_numbers.py computes them.
 struct KnownNumbers {
     DescriptorSettings settings;
     double sum;  ///< of value k divided by k + 1
@@ -303,7 +303,7 @@ std::vector<KnownNumbers> known_numbers() {
     };
 }
 
-/// Throws Error if the library that is in use computes something else.
+/// Throws Error if the library in use computes something else.
 void require_known_numbers(const KnownNumbers& known) {
     const Libdescriptor descriptor(known.settings);
     const int species = 0;
@@ -325,18 +325,18 @@ void require_known_numbers(const KnownNumbers& known) {
     const std::array<double, 4> right{known.sum, known.derivative[0], known.derivative[1],
                                       known.derivative[2]};
     for (std::size_t k = 0; k < found.size(); ++k) {
-        // Not a number is not close either.
+        // Written so that nan fails, too.
         if (!(std::abs(found[k] - right[k]) <= 1e-9 * std::abs(known.sum))) {
-            fail(libdescriptor::library_path(), " computes different ",
-                 k == 0 ? "values" : "derivatives", " from libdescriptor 0.2.3: ", found[k],
+            fail(libdescriptor::library_path(), " computes other ",
+                 k == 0 ? "values" : "derivatives", " than libdescriptor 0.2.3: ", found[k],
                  " instead of ", right[k],
                  ". Install that version with `torchml-install deps --with libdescriptor`, or "
-                 "leave KIM_MODEL_DESCRIPTOR_BACKEND unset.");
+                 "unset KIM_MODEL_DESCRIPTOR_BACKEND.");
         }
     }
 }
 
-/// Once for each library.
+/// Checks each library once. Throws Error if its numbers are wrong.
 void require_trustworthy_library() {
     static std::mutex one_at_a_time;
     static std::set<std::string> trusted;
@@ -356,8 +356,8 @@ std::unique_ptr<Descriptor> make_libdescriptor(const DescriptorSettings& setting
     } catch (const Error&) {
         throw;
     } catch (const std::exception& problem) {
-        fail(libdescriptor::library_path(), " refuses the descriptor's settings: ", problem.what(),
-             ". Leave KIM_MODEL_DESCRIPTOR_BACKEND unset to use the driver's own descriptors.");
+        fail(libdescriptor::library_path(), " rejects the descriptor's settings: ", problem.what(),
+             ". Unset KIM_MODEL_DESCRIPTOR_BACKEND to use the driver's own descriptors.");
     }
 }
 

@@ -10,14 +10,14 @@ namespace torchml {
 /// (https://github.com/openkim/libdescriptor; its derivatives were written by Enzyme).
 ///
 /// The shared library is opened at run time: lib/libdescriptor.so in the folder that the
-/// environment variable LIBDESCRIPTOR_ROOT names or, without it, the one that the driver was built
-/// for. Before its numbers are trusted, its classes have to be laid out as we declare them and a
-/// few values and derivatives have to be right.
+/// environment variable LIBDESCRIPTOR_ROOT names or, without it, the library that the driver was
+/// built with. The driver trusts its results only after checking that its classes have the declared
+/// layout and that a few values and derivatives are right.
 ///
-/// Its limits stay: bispectrum and SOAP take at most 250 and 100 neighbours within the cutoff; a
-/// particle with more is an Error, not a write past the end of its arrays.
+/// The library's limits remain: bispectrum and SOAP take at most 250 and 100 neighbours within the
+/// cutoff; a particle with more is an Error, not a write past the end of the library's arrays.
 ///
-/// Throws Error for a library that is missing, cannot be opened or is another one, and for
+/// Throws Error if the library is missing, cannot be opened or differs from version 0.2.3, and for
 /// settings that it does not know.
 std::unique_ptr<Descriptor> make_libdescriptor(const DescriptorSettings& settings);
 

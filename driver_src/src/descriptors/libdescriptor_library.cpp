@@ -10,7 +10,7 @@
 #include "base/error.hpp"
 #include "base/variables.hpp"
 
-// The path that the build has found; empty if it was not given any.
+// The path that the build found; empty without one.
 #ifndef TORCHML_LIBDESCRIPTOR_LIBRARY
 #define TORCHML_LIBDESCRIPTOR_LIBRARY ""
 #endif
@@ -21,8 +21,8 @@ namespace {
 
 constexpr const char* advice =
     " Install libdescriptor with `torchml-install deps --with libdescriptor` and set "
-    "LIBDESCRIPTOR_ROOT to the folder that it prints, or leave KIM_MODEL_DESCRIPTOR_BACKEND unset "
-    "to use the driver's own descriptors.";
+    "LIBDESCRIPTOR_ROOT to the folder that it prints, or unset KIM_MODEL_DESCRIPTOR_BACKEND to use "
+    "the driver's own descriptors.";
 
 /// lib/libdescriptor.so of an installation; empty if it has none.
 std::string library_in(const std::string& root) {
@@ -45,15 +45,16 @@ class Opened {
         function = reinterpret_cast<Function*>(symbol(name));
     }
 
-    /// Compares our declaration of DescriptorKind with the table of its virtual functions: the
-    /// first two entries are not functions, then come compute, which is pure, and the destructors.
+    /// Compares the declaration of DescriptorKind in libdescriptor_library.hpp with the library's
+    /// table of virtual functions: the first two entries are not functions, then come compute,
+    /// which is pure, and the destructors.
     void require_declared_layout() const {
         auto* const* table =
             static_cast<void* const*>(symbol("_ZTVN10Descriptor14DescriptorKindE"));
         if (table[3] != symbol("_ZN10Descriptor14DescriptorKindD1Ev") ||
             table[4] != symbol("_ZN10Descriptor14DescriptorKindD0Ev")) {
             fail(path_,
-                 " is not a libdescriptor like version 0.2.3: its class DescriptorKind has other "
+                 " is not compatible with libdescriptor 0.2.3: its class DescriptorKind has other "
                  "virtual functions.",
                  advice);
         }
@@ -63,7 +64,7 @@ class Opened {
     void* symbol(const char* name) const {
         void* found = dlsym(handle_, name);
         if (found == nullptr) {
-            fail(path_, " is not a libdescriptor like version 0.2.3: it has no ", name, ".",
+            fail(path_, " is not compatible with libdescriptor 0.2.3: it lacks ", name, ".",
                  advice);
         }
         return found;
@@ -77,8 +78,8 @@ Functions open(const std::string& path) {
     void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
         const char* problem = dlerror();
-        fail("libdescriptor's library cannot be opened (",
-             problem != nullptr ? problem : "no reason given", ").", advice);
+        fail("libdescriptor cannot be opened (", problem != nullptr ? problem : "no reason given",
+             ").", advice);
     }
     const Opened library(handle, path);
     library.require_declared_layout();
@@ -114,14 +115,13 @@ std::string library_path() {
     const std::string built_for = TORCHML_LIBDESCRIPTOR_LIBRARY;
     if (built_for.empty()) {
         fail(
-            "libdescriptor was requested, but the environment variable LIBDESCRIPTOR_ROOT is not "
-            "set "
-            "and this driver was built without it.",
+            "KIM_MODEL_DESCRIPTOR_BACKEND is 'libdescriptor', but this driver was built without it "
+            "and LIBDESCRIPTOR_ROOT is not set.",
             advice);
     }
     std::error_code ignored;
     if (!std::filesystem::exists(built_for, ignored)) {
-        fail("this driver was built for ", built_for, ", which no longer exists.", advice);
+        fail("this driver was built with ", built_for, ", which no longer exists.", advice);
     }
     return built_for;
 }

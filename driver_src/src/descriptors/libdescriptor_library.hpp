@@ -6,7 +6,7 @@
 
 namespace torchml::libdescriptor {
 
-/// Which of its descriptors an object computes, with its numbers.
+/// The descriptor that an object computes, with libdescriptor's numbers.
 enum class Kind : int { symmetry_functions = 0, bispectrum = 1, soap = 2 };
 
 /// libdescriptor's class Descriptor::DescriptorKind: the order of its virtual functions and its
@@ -22,7 +22,7 @@ class DescriptorKind {
     int width;
 };
 
-/// The functions of libdescriptor that we call.
+/// The functions of libdescriptor that the driver calls.
 struct Functions {
     using Strings = std::vector<std::string>;
 
@@ -51,8 +51,8 @@ struct Functions {
 };
 
 /// The functions of the library that LIBDESCRIPTOR_ROOT or the build names; it stays open. The
-/// first call for a library opens it and compares its classes with our declaration. Throws Error
-/// for a library that is missing, cannot be opened or is another one.
+/// first call for a library opens it and compares its classes with the declarations above. Throws
+/// Error if the library is missing, cannot be opened or differs from version 0.2.3.
 const Functions& functions();
 
 /// The path of the library that functions() opens. Throws Error if there is none.

@@ -8,7 +8,7 @@ namespace torchml {
 
 namespace {
 
-/// Another descriptor's values, less their means, divided by their standard deviations.
+/// Another descriptor's values minus their means, divided by their standard deviations.
 class NormalisedDescriptor final : public Descriptor {
   public:
     NormalisedDescriptor(std::unique_ptr<const Descriptor> bare, const Normalisation& normalisation)

@@ -27,7 +27,7 @@ struct SymmetryFunctionSettings {
     std::vector<Function> functions;
 };
 
-/// Bispectrum components, with the names that LAMMPS's SNAP gives to their settings.
+/// Bispectrum components; the settings have the names that SNAP in LAMMPS gives them.
 struct BispectrumSettings {
     PairCutoffs cutoffs;
     int twojmax = 0;              ///< twice the largest angular momentum

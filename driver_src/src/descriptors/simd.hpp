@@ -1,8 +1,8 @@
 #pragma once
 
-// Vectors of doubles for kernels, which are compiled once for each instruction set. Such a source
-// includes nothing of the standard library: a function template compiled there for AVX-512 might
-// otherwise be the copy that the linker keeps for everybody.
+// Vectors of doubles for kernels, which are compiled once for each instruction set. Kernel sources
+// include nothing of the standard library: otherwise the linker might keep a function template's
+// AVX-512 copy for the whole program.
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -56,9 +56,9 @@ struct SinCos {
     Vec sin, cos;
 };
 
-/// Both to about one unit in the last place for |x| < 10⁵: the nearest multiple of π/2 is taken
-/// off in two steps, and what is left goes into the Taylor series, whose first term left out is
-/// below 10⁻¹⁷.
+/// Both are accurate to about one unit in the last place for |x| < 10⁵. The nearest multiple of π/2
+/// is subtracted in two steps; the remainder goes into the Taylor series, whose first neglected
+/// term is below 10⁻¹⁷.
 TORCHML_INLINE SinCos sincos(Vec x) {
     const double round_to_integer = 6755399441055744.0;  // 1.5 · 2⁵²
     const Vec shifted = x * 0.63661977236758134308 + round_to_integer;
@@ -95,9 +95,9 @@ TORCHML_INLINE SinCos sincos(Vec x) {
             reinterpret_cast<Vec>(reinterpret_cast<IntVec>(select(odd, s, c)) ^ cos_sign)};
 }
 
-/// To about one unit in the last place for -708 < x < 709, beyond which it stays what it is there:
-/// the nearest multiple of ln 2 is taken off and becomes the exponent, and what is left goes into
-/// the Taylor series, whose first term left out is below 10⁻¹⁷.
+/// Accurate to about one unit in the last place for -708 < x < 709, and constant beyond. The
+/// nearest multiple of ln 2 is subtracted and becomes the exponent; the remainder goes into the
+/// Taylor series, whose first neglected term is below 10⁻¹⁷.
 TORCHML_INLINE Vec exp(Vec x) {
     const Vec least = broadcast(-708.0), most = broadcast(709.0);
     x = select(reinterpret_cast<IntVec>(x < least), least, x);
@@ -128,7 +128,7 @@ TORCHML_INLINE Vec exp(Vec x) {
 
 TORCHML_INLINE Vec square_root(Vec x) {
 #if defined(__AVX512F__)
-    return _mm512_maskz_sqrt_pd(0xff, x);  // gcc 12 warns of the plain one's own code
+    return _mm512_maskz_sqrt_pd(0xff, x);  // gcc 12 warns about the code of the plain one
 #elif defined(__AVX2__)
     return _mm256_sqrt_pd(x);
 #else

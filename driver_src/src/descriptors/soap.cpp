@@ -29,7 +29,7 @@ struct Quadrature {
     std::vector<double> weights;  // their sum is 2
 };
 
-/// Gauss and Legendre's, by Newton's iteration for the zeros of the Legendre polynomial.
+/// Gauss-Legendre quadrature; Newton's method finds the zeros of the Legendre polynomial.
 Quadrature gauss_legendre(int n) {
     Quadrature quadrature;
     for (int k = 0; k < n; ++k) {
@@ -75,7 +75,7 @@ void scaled_bessel(int l_max, double x, double* result) {
     for (int l = 0; l <= l_max; ++l) result[l] *= norm;
 }
 
-/// F(n, l; r) divided by (r / cutoff)^l, which the solid harmonics have.
+/// F(n, l; r) divided by (r / cutoff)^l, a factor that the solid harmonics contain.
 class RadialFunctions {
   public:
     explicit RadialFunctions(const SoapSettings& settings)
@@ -132,8 +132,8 @@ class RadialFunctions {
     std::vector<double> bessel_;
 };
 
-/// Coefficients of s^i in Chebyshev polynomials' interpolation at their zeros: row k says what the
-/// value at zero k contributes to each.
+/// The coefficients of s^i in the interpolation by Chebyshev polynomials at their zeros: row k
+/// holds the contribution of the value at zero k to each.
 class Interpolation {
   public:
     Interpolation() {
@@ -238,7 +238,7 @@ class SoapArrays {
     }
 
     void harmonics() {
-        // N(l, m) of P(l, m) = N r^(l - m) times the m-th derivative of Legendre's polynomial.
+        // N(l, m) in P(l, m) = N r^(l - m) times the m-th derivative of the Legendre polynomial.
         const auto norm = [](int l, int m) {
             double value = (2 * l + 1) / (4.0 * pi) * (m > 0 ? 2.0 : 1.0);
             for (int k = l - m + 1; k <= l + m; ++k) value /= k;
@@ -269,23 +269,23 @@ std::unique_ptr<Descriptor> make_soap(const SoapSettings& settings) {
         fail("SOAP needs at least one species, not ", settings.n_species, ".");
     }
     if (settings.n_max < 1 || settings.n_max > largest_n_max) {
-        fail("SOAP's n_max can be 1 to ", largest_n_max, ", not ", settings.n_max,
+        fail("SOAP's n_max must be from 1 to ", largest_n_max, ", not ", settings.n_max,
              ". Train the model with a smaller one.");
     }
     if (settings.l_max < 0 || settings.l_max > largest_l_max) {
-        fail("SOAP's l_max can be 0 to ", largest_l_max, ", not ", settings.l_max,
+        fail("SOAP's l_max must be from 0 to ", largest_l_max, ", not ", settings.l_max,
              ". Train the model with a smaller one.");
     }
     if (!(settings.cutoff > 0.0) || !std::isfinite(settings.cutoff)) {
-        fail("SOAP's cutoff has to be a positive length, not ", settings.cutoff, " Å.");
+        fail("SOAP's cutoff must be a positive length, not ", settings.cutoff, " Å.");
     }
     if (!(settings.eta > 0.0) ||
         !(settings.cutoff * std::sqrt(2.0 * settings.eta) < most_intervals * interval_in_widths)) {
         const double widest =
             0.5 * std::pow(most_intervals * interval_in_widths / settings.cutoff, 2);
-        fail("SOAP's eta has to be positive and less than ", widest,
-             " 1/Å², where a neighbour is as narrow as a thousandth of the cutoff, not ",
-             settings.eta, " 1/Å². Train the model with such an eta.");
+        fail("SOAP's eta must be positive and less than ", widest,
+             " 1/Å², at which a neighbour is as narrow as a thousandth of the cutoff, not ",
+             settings.eta, " 1/Å². Train the model with an eta in this range.");
     }
     return std::make_unique<KernelDescriptor<SoapArrays>>(settings);
 }

@@ -19,9 +19,9 @@ namespace torchml {
 ///
 /// for z1 <= z2, n1 <= n2 (for z1 < z2 too) and l, in this order, l fastest.
 ///
-/// Neighbours do not fade towards the cutoff.
+/// There is no switching function: a neighbour's contribution jumps at the cutoff.
 ///
-/// Throws Error for settings that make no sense, and where libdescriptor's basis is not a number.
+/// Throws Error for invalid settings, and where libdescriptor's basis would be nan.
 std::unique_ptr<Descriptor> make_soap(const SoapSettings& settings);
 
 }  // namespace torchml

@@ -6,8 +6,8 @@
 
 #include "base/error.hpp"
 
-// This file is compiled without contraction of a * b + c into one operation: the inverse below has
-// to be libdescriptor's, whose rounding decides what a nearly singular matrix gives.
+// This file is compiled without contracting a * b + c into one operation: the inverse below must
+// equal libdescriptor's, and for a nearly singular matrix the rounding decides the result.
 
 namespace torchml {
 namespace {
@@ -40,7 +40,8 @@ Matrix overlap(int n_max, double cutoff) {
     return s;
 }
 
-/// How many rows a triangular solve takes off one by one before it takes them off the rest at once.
+/// The number of rows that a triangular solve eliminates one by one before it subtracts them from
+/// the rest at once.
 constexpr int panel = 4;
 
 /// Subtracts from `to` rows of x, rows first ... first + count - 1, times a's columns of these.
@@ -73,7 +74,7 @@ Matrix inverse(Matrix a) {
             for (int row = k + 1; row < n; ++row) a(row, column) -= a(row, k) * a(k, column);
         }
     }
-    // With the lower factor, whose diagonal is 1.
+    // Solve with the lower factor, whose diagonal is 1.
     for (int first = 0; first < n; first += panel) {
         const int count = std::min(panel, n - first);
         for (int k = first; k < first + count; ++k) {
@@ -85,7 +86,7 @@ Matrix inverse(Matrix a) {
         }
         subtract_panel(a, first, count, first + count, n, x);
     }
-    // With the upper factor, from its end.
+    // Solve with the upper factor, from its end.
     for (int end = n; end > 0; end -= panel) {
         const int first = std::max(0, end - panel);
         for (int k = end - 1; k >= first; --k) {
@@ -100,8 +101,8 @@ Matrix inverse(Matrix a) {
     return x;
 }
 
-/// Eigenvalues and vectors (columns of `vectors`) of the symmetric matrix that a's lower triangle
-/// says, by Jacobi's rotations.
+/// Computes the eigenvalues and eigenvectors (columns of `vectors`) of the symmetric matrix whose
+/// lower triangle is a's, by Jacobi rotations.
 void diagonalise(const Matrix& a, std::vector<long double>& values,
                  std::vector<long double>& vectors) {
     const int n = a.n();
@@ -165,8 +166,8 @@ std::vector<double> polynomial_basis(int n_max, double cutoff) {
     for (const long double value : values) {
         if (!(value >= 0.0L)) {
             fail("SOAP's radial basis with n_max = ", n_max, " and a cutoff of ", cutoff,
-                 " Å cannot be made orthonormal in double precision; libdescriptor's is not a ",
-                 "number. Choose a smaller n_max (up to 6 is safe).");
+                 " Å cannot be made orthonormal in double precision; libdescriptor's is nan. ",
+                 "Train the model with a smaller n_max (up to 6 is safe).");
         }
     }
     const auto n = static_cast<std::size_t>(n_max);

@@ -24,7 +24,7 @@ Sizes sizes_of(const SoapTables& tables) {
     return {l * l, l * (l + 1) / 2, (tables.n_max + lanes - 1) / lanes * lanes};
 }
 
-/// Where one particle is computed.
+/// The memory in which one particle is computed.
 struct Workspace {
     double* coefficients;   // (species, lm, n_padded)
     double* adjoint;        // (species, lm, n_padded)
@@ -156,7 +156,7 @@ void expand(const SoapTables& tables, const Neighbourhoods& block, int i, const 
             }
         }
     }
-    // libdescriptor's density of a species holds those of the species before it, too.
+    // In libdescriptor, the density of a species includes those of the species before it.
     for (long k = per_species; k < per_species * tables.n_species; k += lanes) {
         double* c = work.coefficients + k;
         store(c, load(c) + load(c - per_species));

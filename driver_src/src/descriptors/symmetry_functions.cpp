@@ -77,7 +77,7 @@ class Triplets {
     }
 
   private:
-    /// zeta - 1, by repeated squaring exact to a few units in the last place, or -1.
+    /// zeta - 1 if repeated squaring gives that power to a few units in the last place, else -1.
     static int whole_power(double zeta) {
         constexpr double most = 1024.0;
         return zeta >= 1.0 && zeta <= most && zeta == std::floor(zeta) ? static_cast<int>(zeta) - 1
@@ -152,7 +152,7 @@ std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettin
     }
     for (const double cutoff : settings.cutoffs.cutoffs) {
         if (!(cutoff > 0.0) || !std::isfinite(cutoff)) {
-            fail("the cutoffs of symmetry functions have to be positive, not ", cutoff, " Å.");
+            fail("the cutoffs of symmetry functions must be positive, not ", cutoff, " Å.");
         }
     }
     if (settings.functions.empty())
@@ -160,14 +160,14 @@ std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettin
     for (const Function& function : settings.functions) {
         for (const double parameter : function.parameters) {
             if (!std::isfinite(parameter)) {
-                fail("the parameters of symmetry functions have to be finite.");
+                fail("the parameters of symmetry functions must be finite, not ", parameter, ".");
             }
         }
         if (function.kind < 1 || function.kind > 5) {
-            fail("a symmetry function can be g1 to g5, not g", function.kind, ".");
+            fail("a symmetry function must be g1, g2, g3, g4 or g5, not g", function.kind, ".");
         }
         if (function.kind >= 4 && !(function.parameters[0] > 0.0)) {
-            fail("zeta of g", function.kind, " has to be positive, not ", function.parameters[0],
+            fail("zeta of g", function.kind, " must be positive, not ", function.parameters[0],
                  ".");
         }
     }

@@ -8,7 +8,7 @@
 namespace torchml {
 
 /// Behler's symmetry functions g1 to g5 (J. Behler, J. Chem. Phys. 134, 074106 (2011)), as
-/// libdescriptor has them. With the cutoff function f(r) = (cos(pi r / cutoff) + 1) / 2:
+/// libdescriptor defines them. With the cutoff function f(r) = (cos(pi r / cutoff) + 1) / 2:
 ///
 ///     g1 = sum over neighbours of f
 ///     g2 = sum of exp(-eta (r - Rs)²) f
@@ -17,10 +17,10 @@ namespace torchml {
 ///          (1 + lambda cos)^zeta exp(-eta (r_ij² + r_ik² + r_jk²)) f(r_ij) f(r_ik) f(r_jk)
 ///     g5 = the same without r_jk
 ///
-/// cos is that of the angle between both neighbours; 1 + lambda cos counts as 0 if it is not
-/// positive. Species matter for cutoffs only: all add up in the same columns.
+/// cos is the cosine of the angle between the two neighbours; 1 + lambda cos counts as 0 if it is
+/// not positive. Species affect only the cutoffs: all are summed in the same columns.
 ///
-/// Throws Error for settings that make no sense.
+/// Throws Error for invalid settings.
 std::unique_ptr<Descriptor> make_symmetry_functions(const SymmetryFunctionSettings& settings);
 
 }  // namespace torchml

@@ -6,8 +6,8 @@
 //
 // With x_j, x_k from the centre to two neighbours, a triplet function's derivatives are
 //     d/dx_j = U_j x_j + X x_k,    d/dx_k = U_k x_k + X x_j,
-// three numbers a triplet, into which all functions are added up with their weights before any
-// vector in space is touched.
+// with three numbers per triplet. All functions are summed into these, with their weights, before
+// any vector in space is touched.
 
 #include "descriptors/symmetry_functions_kernel.hpp"
 
@@ -21,13 +21,13 @@ namespace {
 /// Triplets in a tile.
 constexpr int tile_size = 128;
 
-/// Where padding is placed: beyond every cutoff, with squares that are still finite.
+/// The distance of padding: beyond every cutoff, with squares that are still finite.
 constexpr double far_away = 1e10;
 
 TORCHML_INLINE int padded(int count) { return (count + 2 * lanes - 1) / lanes * lanes; }
 
-/// One particle's neighbours, and what of them does not depend on third particles. Padded by at
-/// least one vector of neighbours far away, whose cutoff function is zero.
+/// One particle's neighbours, with everything that does not depend on third particles. Padded by
+/// at least one vector of neighbours far away, whose cutoff function is zero.
 struct Pairs {
     int n;
     double *x, *y, *z;
@@ -146,7 +146,7 @@ void read_pairs(const SymmetryTables& tables, const Neighbourhoods& block, int i
     for (int k = 0; k < n_padded; k += lanes) {
         const Vec r = load(pairs.r + k);
         const Vec wavenumber = load(pairs.inverse + k);
-        // A neighbour in the centre's place: all that is divided by r goes to zero faster.
+        // For a neighbour at the centre itself, everything divided by r vanishes faster than r.
         const Vec inverse = 1.0 / select(reinterpret_cast<IntVec>(r > 1e-100), r, Vec{} + 1e-100);
         const SinCos turn = sincos(wavenumber * r);
         store(pairs.r2 + k, r * r);
@@ -182,7 +182,7 @@ void pair_values(const SymmetryTables& tables, const Pairs& pairs, double* value
     }
 }
 
-/// Starts the sums of derivatives with those of the pair functions.
+/// Initialises the sums of derivatives with those of the pair functions.
 void pair_vjp(const SymmetryTables& tables, const double* weights, Pairs& pairs) {
     double of_g1 = 0.0;
     for (int q = 0; q < tables.n_g1; ++q) of_g1 += weights[tables.g1_columns[q]];
@@ -210,8 +210,8 @@ void pair_vjp(const SymmetryTables& tables, const double* weights, Pairs& pairs)
     }
 }
 
-/// Fills a tile's columns that follow from its neighbours' own; the last vector is padded with
-/// triplets whose cutoff function is zero.
+/// Fills the columns of a tile that follow from its neighbours' own values; the last vector is
+/// padded with triplets whose cutoff function is zero.
 template <bool is_g4, bool with_slopes>
 TORCHML_INLINE void fill(const Pairs& pairs, const double* wavenumbers_of_rows, Tile& tile,
                          const int* species) {
@@ -242,8 +242,8 @@ TORCHML_INLINE void fill(const Pairs& pairs, const double* wavenumbers_of_rows, 
     }
 }
 
-/// The angles of a vector of triplets and, if wanted, their derivatives. Where 1 + lambda cos is
-/// not positive, which is rounding if |lambda| is 1, both are zero.
+/// The angular terms of a vector of triplets and, on request, their derivatives. Where
+/// 1 + lambda cos is not positive (with |lambda| = 1, by rounding only), both are zero.
 template <bool with_slopes>
 TORCHML_INLINE void raise(const TripletTables& tables, Vec cosine, Vec* angles, Vec* slopes) {
     constexpr int most_squares = 32;
@@ -275,7 +275,7 @@ TORCHML_INLINE void raise(const TripletTables& tables, Vec cosine, Vec* angles, 
     }
 }
 
-/// The factor by which a triplet's third pair counts, its derivative over that pair's distance, and
+/// The factor of a triplet's third pair, its derivative divided by that pair's distance, and
 /// the sum of squares in the exponent.
 struct Third {
     Vec f, slope, squares;
@@ -288,7 +288,7 @@ TORCHML_INLINE Third third_pair(const Tile& tile, int t) {
     const Vec d = square_root(d2);
     const Vec wavenumber = load(tile.wavenumber + t);
     const SinCos turn = sincos(wavenumber * d);
-    // Two neighbours in one place: the limit is finite, the division is not.
+    // For two neighbours at the same place, the limit is finite but the division is not.
     const Vec divisor = select(reinterpret_cast<IntVec>(d > 1e-100), d, Vec{} + 1e-100);
     return {0.5 * turn.cos + 0.5, -0.5 * wavenumber * turn.sin / divisor, load(tile.r2 + t) + d2};
 }

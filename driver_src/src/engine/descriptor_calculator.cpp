@@ -27,8 +27,8 @@ struct DescriptorCalculator::Implementation {
         note_use();
         for (std::int64_t i = 0; i < system.n; ++i) {
             if (system.species[i] < 0 || system.species[i] >= n_elements) {
-                fail("particle ", i, " has the species code ", system.species[i], "; there are ",
-                     n_elements, " elements.");
+                fail("particle ", i, " has the species code ", system.species[i],
+                     "; codes must be from 0 to ", n_elements - 1, ", one for each element.");
             }
         }
         inputs->prepare(system);
@@ -38,7 +38,7 @@ struct DescriptorCalculator::Implementation {
 DescriptorCalculator::DescriptorCalculator(const std::filesystem::path& file,
                                            const std::vector<std::string>& elements)
     : implementation_(std::make_unique<Implementation>()) {
-    if (elements.empty()) fail("a descriptor needs at least one element.");
+    if (elements.empty()) fail("elements is empty; a descriptor needs at least one.");
     HostState host;
     look_for_torch_of_host();
     host.use_threads(process_threads().count);

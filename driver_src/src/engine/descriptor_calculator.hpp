@@ -9,8 +9,8 @@
 
 namespace torchml {
 
-/// Descriptors without a model, by what a model's own go through. An object is used by one thread
-/// at a time.
+/// Computes descriptors without a model, by the same code as for a model. Use an object from one
+/// thread at a time.
 class DescriptorCalculator {
   public:
     /// `file`: a descriptor file (`*.dat`). `elements`: in the order of species codes 0, 1, 2, ...

@@ -19,14 +19,14 @@ std::string shape_of(const at::Tensor& tensor) {
 Energies read_energies(const at::Tensor& energies, std::int64_t n, std::int64_t n_contributing) {
     if (energies.numel() != 0) {
         at::Tensor rows = energies;
-        // A batch of one, as some models have it; but one row may be a single particle's.
+        // Some models return a batch of one; but a single row may be a single particle's.
         const auto is_count = [&](std::int64_t size) {
             return size == n || size == n_contributing;
         };
         while (rows.dim() > 1 && rows.size(0) == 1 && !is_count(1)) rows = rows.squeeze(0);
         if (rows.dim() > 0 && is_count(rows.size(0))) {
             if (rows.numel() != rows.size(0)) rows = rows.flatten(1).sum(1);
-            // All contribute: both readings are the same.
+            // If all particles contribute, both readings are the same.
             const auto owners =
                 rows.size(0) == n ? EnergyOwners::particles : EnergyOwners::contributing;
             return {owners, rows.reshape({-1}).contiguous()};
@@ -38,7 +38,8 @@ Energies read_energies(const at::Tensor& energies, std::int64_t n, std::int64_t 
     }
     fail("the model returned energies of shape ", shape_of(energies),
          "; expected a scalar, or one row per contributing particle ([", n_contributing,
-         "]) or per particle ([", n, "]), with any further dimensions.");
+         "]) or per particle ([", n,
+         "]), with any further dimensions. Change what forward returns.");
 }
 
 ForceRows read_forces_of(const at::Tensor& forces, std::int64_t n, std::int64_t n_contributing,
@@ -57,15 +58,15 @@ ForceRows read_forces_of(const at::Tensor& forces, std::int64_t n, std::int64_t 
             return {forces.reshape({n_system, 3}).contiguous(), false};
         }
         fail("the model returned forces of shape ", shape_of(forces), ", for the ", n_contributing,
-             " contributing particles only, but there are ", n_system - n_contributing,
-             " ghosts besides (periodic images, or other ranks' particles), and the forces on "
-             "ghosts are a part of those on their owners. Let the model return a row for each of ",
-             "the ", n, " particles that it is given, [", n, ", 3]; or set 'returns forces' to ",
-             "False, if its energy can be differentiated.");
+             " contributing particles only, but there are also ", n_system - n_contributing,
+             " ghosts (periodic images, or other ranks' particles), and the forces on ghosts are "
+             "part of the forces on their owners. Make the model return a row for each of the ",
+             n, " particles that it gets, [", n, ", 3]; or, if its energy can be differentiated, ",
+             "set 'returns forces' to False.");
     }
     fail("the model returned forces of shape ", shape_of(forces), "; expected [", n,
-         ", 3], one row per particle, ghosts included, or the same numbers in this order, [", 3 * n,
-         "].", sizes == Sizes{3, n} ? " This is its transpose: return forces.t()." : "");
+         ", 3], one row per particle, ghosts included, or the same numbers in the same order, [",
+         3 * n, "].", sizes == Sizes{3, n} ? " This is the transpose: return forces.t()." : "");
 }
 
 }  // namespace torchml

@@ -12,16 +12,17 @@ namespace {
 
 using Shift = std::array<std::int32_t, 3>;
 
-// Of one pair, in cells: hops add up, and have to stay within an integer.
+// In cells, for one pair: hops add up, and their sum must fit into an integer.
 constexpr std::int32_t largest_shift = 1 << 20;
 
-/// Finds the particle that is an atom's image: an open hash table from (atom, shift) to particle.
+/// Finds the particle that is an atom's image: a hash table from (atom, shift) to particle, with
+/// open addressing.
 class ImageTable {
   public:
     explicit ImageTable(const std::vector<std::int64_t>& owner, const std::vector<Shift>& shifts)
         : owner_(owner), shifts_(shifts), slots_(1024, empty) {}
 
-    /// The particle, or -1 after making room for one: the caller then adds it as `next`.
+    /// The particle; or -1, after reserving an entry for it, which the caller then adds as `next`.
     int find_or_claim(std::int64_t atom, const Shift& shift, int next) {
         if (2 * (n_used_ + 1) > slots_.size()) grow();
         int& slot = slot_of(atom, shift);
@@ -64,20 +65,23 @@ class ImageTable {
     std::size_t n_used_ = 0;
 };
 
-/// Where each atom's pairs start when they are sorted by their first atom, and the pairs so sorted.
+/// Sorts the pairs by their first atom, and finds where those of each atom start.
 void sort_pairs(std::int64_t n_atoms, const PeriodicPairs& pairs, std::vector<std::int64_t>& starts,
                 std::vector<std::int64_t>& sorted) {
     starts.assign(static_cast<std::size_t>(n_atoms) + 1, 0);
     for (std::int64_t pair = 0; pair < pairs.n_pairs; ++pair) {
         for (const std::int64_t atom : {pairs.atoms[2 * pair], pairs.atoms[2 * pair + 1]}) {
             if (atom < 0 || atom >= n_atoms) {
-                fail("the neighbour list names atom ", atom, "; there are ", n_atoms, ".");
+                fail("the neighbour list names atom ", atom, "; there are ", n_atoms,
+                     " atoms, numbered from 0.");
             }
         }
         for (int axis = 0; axis < 3; ++axis) {
             const std::int32_t shift = pairs.shifts[3 * pair + axis];
             if (shift < -largest_shift || shift > largest_shift) {
-                fail("the neighbour list has a pair whose second atom is ", shift, " cells away.");
+                fail("the neighbour list has a pair whose second atom is ", shift,
+                     " cells away; at most ", largest_shift,
+                     " are possible. Wrap the atoms into the cell.");
             }
         }
         ++starts[static_cast<std::size_t>(pairs.atoms[2 * pair]) + 1];
@@ -118,7 +122,8 @@ UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* co
         const int known = table.find_or_claim(atom, shift, next);
         if (known >= 0) return known;
         if (next == std::numeric_limits<int>::max()) {
-            fail("the system has more than ", next, " atoms and images of atoms.");
+            fail("the system has more than ", next,
+                 " atoms and periodic images. Compute fewer atoms at a time.");
         }
         system.owner.push_back(atom);
         shifts.push_back(shift);
@@ -134,7 +139,7 @@ UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* co
     };
     for (std::int64_t atom = 0; atom < n_atoms; ++atom) particle_of(atom, {0, 0, 0});
 
-    // An image's neighbours are its atom's, moved along: hop by hop outwards from the atoms.
+    // An image's neighbours are its atom's, shifted with it: hop by hop outwards from the atoms.
     auto& lists = system.neighbours;
     lists.starts.push_back(0);
     std::size_t particle = 0;
@@ -152,7 +157,7 @@ UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* co
             lists.starts.push_back(static_cast<std::int64_t>(lists.indices.size()));
         }
     }
-    // The outermost images have no lists; nobody asks for them.
+    // The outermost images have no lists; nothing requests them.
     lists.starts.resize(system.owner.size() + 1, lists.starts.back());
     return system;
 }

@@ -22,6 +22,7 @@
 #include "runtime/load.hpp"
 #include "runtime/loaded_libraries.hpp"
 #include "runtime/memory/tensor_memory.hpp"
+#include "runtime/messages.hpp"
 #include "runtime/torch_devices.hpp"
 #include "runtime/type_names.hpp"
 
@@ -42,7 +43,9 @@ Path find_parameter_file(const std::vector<Path>& files) {
         found = file;
     }
     if (found.empty()) {
-        fail("the model has no parameter file (*.param); `torchml-install model pack` writes one.");
+        fail(
+            "the model has no parameter file (*.param). Write one with `torchml-install model "
+            "pack`.");
     }
     return found;
 }
@@ -60,8 +63,8 @@ Path find_model_file(const std::vector<Path>& files, const std::string& name,
          "). Add that file, or correct the name.");
 }
 
-/// Where to compute in this process, which has to be one that can: a device would complain about a
-/// fork in its own words.
+/// The device for this process. Checks for a fork and for a second torch first, since a device
+/// would fail with a message that explains neither.
 c10::Device usable_device(const std::optional<std::string>& wanted) {
     require_not_forked_after_use();
     require_one_torch();
@@ -73,9 +76,9 @@ std::optional<at::ScalarType> recorded_type(const Parameters& parameters) {
     return type_of(*parameters.precision);
 }
 
-/// Σ x ∂E/∂x over all particles: the derivative of the energy by a strain of the whole system. From
-/// the first particle, not the origin of coordinates: forces add up to zero only to the model's
-/// rounding, which a system far away would multiply.
+/// Σ x ∂E/∂x over all particles: the derivative of the energy with respect to a strain of the whole
+/// system. Measures x from the first particle, not from the origin: forces add up to zero only to
+/// the model's rounding, which a system far from the origin would multiply.
 void write_virial(const double* coordinates, double angstrom, const std::vector<double>& forces,
                   double unit, double* virial) {
     constexpr int rows[6] = {0, 1, 2, 1, 0, 0};
@@ -91,16 +94,16 @@ void write_virial(const double* coordinates, double angstrom, const std::vector<
     for (int k = 0; k < 6; ++k) virial[k] = sums[k] * angstrom * unit;
 }
 
-// From where on threads save more than they cost (benchmarks/THREADS.md): bytes of the tensors that
-// a step makes, some 5 ms of work or more; and particles, where nothing is known yet, and for
-// descriptors.
+// From these sizes on, threads save more than they cost (benchmarks/THREADS.md): the bytes of the
+// tensors that a step makes (some 5 ms of work); and the number of particles, for the first step
+// and for descriptors.
 constexpr std::size_t parallel_bytes = 40'000'000;
 constexpr std::int64_t parallel_particles = 200;
 
 }  // namespace
 
 struct Potential::Implementation {
-    TensorMemoryUser tensor_memory;  // goes last, after all that has tensors
+    TensorMemoryUser tensor_memory;  // destroyed last, after everything that holds tensors
     Warnings warnings;
     c10::Device device;
     Parameters parameters;
@@ -109,13 +112,13 @@ struct Potential::Implementation {
     std::vector<bool> known_code;  // by code
     std::unique_ptr<Runtime> runtime;
     std::unique_ptr<Inputs> inputs;
-    System system;  // the one prepared last; its arrays live until evaluate() has returned
+    System system;  // the last prepared; its arrays live until evaluate() has returned
     std::int64_t n_contributing = 0;
     std::vector<double> forces;               // eV/Å
-    std::optional<std::size_t> tensor_bytes;  // that the last step made
+    std::optional<std::size_t> tensor_bytes;  // of the tensors that the last step made
     std::optional<at::ScalarType> energy_type;
-    std::int64_t n_seen = 0;                 // particles that the model saw when it was run last
-    bool needs_company = false;              // it has failed without
+    std::int64_t n_seen = 0;                 // particles that the model saw in its last run
+    bool needs_company = false;              // the model has failed without
     std::map<int, double> company_energies;  // eV, of a group, by species code: see without_company
     ListCheck list_check;
     Profile profile;
@@ -151,10 +154,11 @@ struct Potential::Implementation {
 
     void set_species_codes(const std::vector<int>& chosen) {
         if (parameters.convention == CallingConvention::descriptor) {
-            fail("a descriptor model takes no species codes.");
+            fail("a descriptor model takes no species codes. Leave them as they are.");
         }
         if (chosen.size() != codes.size()) {
-            fail("there are ", codes.size(), " elements, but ", chosen.size(), " species codes.");
+            fail("there are ", chosen.size(), " species codes; expected one for each of the ",
+                 codes.size(), " elements.");
         }
         if (std::any_of(chosen.begin(), chosen.end(), [](int code) { return code < 0; })) {
             fail("species codes cannot be negative.");
@@ -165,14 +169,13 @@ struct Potential::Implementation {
 
     void set_cutoff(double cutoff) {
         if (!std::isfinite(cutoff) || cutoff <= 0.0) {
-            fail("the cutoff has to be a positive length, not ", cutoff, " Å.");
+            fail("the cutoff must be a positive length, not ", cutoff, " Å.");
         }
         if (cutoff == parameters.cutoff) return;
         if (parameters.convention == CallingConvention::descriptor) {
             fail(
-                "a descriptor model's cutoffs are set in its descriptor file and are part of what "
-                "it "
-                "was trained on; they cannot be changed.");
+                "a descriptor model's cutoffs cannot be changed: its descriptor file sets them, "
+                "and the model was trained with them. Leave the cutoff as it is.");
         }
         Parameters changed = parameters;
         changed.cutoff = cutoff;
@@ -196,8 +199,10 @@ struct Potential::Implementation {
             const int code = next.species[i];
             if (code < 0 || static_cast<std::size_t>(code) >= known_code.size() ||
                 !known_code[static_cast<std::size_t>(code)]) {
+                std::vector<std::string> known;
+                for (const int one : codes) known.push_back(std::to_string(one));
                 fail("particle ", i, " has the species code ", code,
-                     ", which is not one of the model's.");
+                     ", which is not one of the model's (", joined(known), ").");
             }
             n_contributing += next.contributing[i] != 0;
         }
@@ -208,11 +213,11 @@ struct Potential::Implementation {
         }
     }
 
-    /// How many threads the next evaluation uses: one, unless there is enough to do, or the user
-    /// has named the number. Threads spin until all of them have finished an operation: where
-    /// another process has the core of one, they spin for its whole time slice, many times what the
-    /// operation takes. The choice depends on what a step does and not on how long it takes, so
-    /// that the same run gives the same numbers again.
+    /// The number of threads for the next evaluation: one, unless there is enough to do or the user
+    /// has set the number. Threads spin until all of them have finished an operation: if another
+    /// process occupies the core of one, the others spin for that process's whole time slice, many
+    /// times longer than the operation. The choice depends on what a step does, not on how long it
+    /// takes, so that a repeated run gives the same numbers.
     int threads() const {
         const Threads all = process_threads();
         const bool descriptor = parameters.convention == CallingConvention::descriptor;
@@ -295,12 +300,11 @@ struct Potential::Implementation {
         } catch (const ModelError& problem) {
             const std::string doubt = doubt_of_codes();
             if (doubt.empty()) throw;
-            const std::string text = problem.what();
-            fail<ModelError>(text, text.back() == '.' ? "" : ".", doubt);
+            fail<ModelError>(sentence(problem.what()), doubt);
         }
     }
 
-    /// Runs the model; where no pair is in reach with company, if it needs that.
+    /// Runs the model; if no pair is within the cutoff, with company where the model needs it.
     Evaluation evaluate_with_company(const Request& request) {
         n_seen = inputs->n_particles();
         const Company company = inputs->company();
@@ -320,7 +324,7 @@ struct Potential::Implementation {
             Evaluation evaluation = run_on_inputs(request);
             needs_company = company == Company::if_needed && is_finite(evaluation);
             return evaluation;
-        } catch (const Error&) {  // the message about the system itself is more useful
+        } catch (const Error&) {  // the message about the original system is more useful
             if (first_problem != nullptr) std::rethrow_exception(first_problem);
             throw;
         }
@@ -334,16 +338,16 @@ struct Potential::Implementation {
                finite(evaluation.forces);
     }
 
-    /// That of a particle which is there: a model may look at which species there are.
+    /// The species of an existing particle, since a model may look at which species are present.
     int company_species() const {
         const auto* first = std::find_if(system.contributing, system.contributing + system.n,
                                          [](int flag) { return flag != 0; });
         return system.species[first - system.contributing];
     }
 
-    /// The energies of a model that was given company, without those of the company. A sum of all
-    /// is known to have them in it by how it grows with more company: it should not, where these
-    /// particles do not contribute, but not every model looks at this.
+    /// The energies of a model that ran with company, without those of the company. Whether a total
+    /// includes them shows when more company is added: the total should not change, as these
+    /// particles do not contribute, but not every model looks at that flag.
     Energies without_company(const Evaluation& evaluation, std::int64_t n_company) {
         const bool contribute = inputs->company() == Company::if_needed;
         Energies energies = read_energies(evaluation.energies, n_seen,
@@ -372,7 +376,7 @@ struct Potential::Implementation {
         return energies;
     }
 
-    /// How precise the sum of many energies is that a model adds up itself, relative.
+    /// The relative precision of a sum of many energies that the model itself computes.
     double sum_precision() const {
         switch (c10::elementSize(runtime->scalar_type())) {
             case 8:
@@ -384,7 +388,7 @@ struct Potential::Implementation {
         }
     }
 
-    /// Says which energy is not finite; called if their sum is not.
+    /// Throws an Error that says which energy is not finite. Called if their sum is not.
     [[noreturn]] void refuse_energies(const Energies& energies) const {
         std::string whose;
         if (energies.owners != EnergyOwners::system) {
@@ -396,9 +400,9 @@ struct Potential::Implementation {
                 whose = " of particle " + std::to_string(first - values.begin());
             }
         }
-        fail("the model's energy", whose, " is not finite (nan or inf); there are ", system.n,
-             " particles, ", n_contributing, " of them contributing. ",
-             "Are two of them at the same place?", doubt_of_codes());
+        fail("the model's energy", whose, " is not finite (nan or inf), for ", system.n,
+             " particles, of which ", n_contributing, " contribute. ",
+             "Check that no two particles are at the same place.", doubt_of_codes());
     }
 
     /// Writes each energy (eV) to the particle that it belongs to, and to no others.
@@ -417,7 +421,8 @@ struct Potential::Implementation {
         if (energies.owners == EnergyOwners::system) {
             throw NotDefined(
                 "the energies of single particles were requested, but the model returns only their "
-                "sum.");
+                "sum. Request the total energy alone, or make the model return one energy per "
+                "particle.");
         }
         std::fill_n(results.particle_energies, system.n, 0.0);
         to_particles(energies, results.particle_energies);
@@ -431,7 +436,7 @@ struct Potential::Implementation {
             throw NotDefined(
                 "the virials of single particles were requested, but this model does not define "
                 "them: its gradient gives the force on each particle, not which particle's energy "
-                "it comes from.");
+                "it comes from. Request the virial of the whole system.");
         }
         std::fill_n(results.particle_virials, 6 * system.n, 0.0);
         if (!evaluation.gradient.defined()) return;
@@ -444,7 +449,8 @@ struct Potential::Implementation {
                                          [](double value) { return !std::isfinite(value); });
         if (first != end) {
             fail("the virial of particle ", (first - results.particle_virials) / 6,
-                 " overflowed (inf or nan). Is the model's energy that steep there?");
+                 " overflowed (inf or nan), since the model's energy is very steep there. Check "
+                 "the structure around this particle.");
         }
     }
 
@@ -463,9 +469,9 @@ struct Potential::Implementation {
         } else if (inputs->has_pairs()) {
             fail("the model's energy does not depend on its ",
                  inputs->argument_names()[inputs->differentiable()],
-                 " as far as autograd can see, so there are no forces. Was it exported with "
-                 "detach() or torch.no_grad()? If it computes forces itself, let it return "
-                 "(energies, forces) and set 'returns forces' to True.");
+                 " as far as autograd can see, so there are no forces. Remove detach() and "
+                 "torch.no_grad() from the model and save it again. If it computes forces itself, "
+                 "make it return (energies, forces) and set 'returns forces' to True.");
         }
         double sum = 0.0;  // not finite if any force is not
         for (const double force : forces) sum += std::abs(force);
@@ -473,8 +479,8 @@ struct Potential::Implementation {
             const auto first = std::find_if(forces.begin(), forces.end(),
                                             [](double force) { return !std::isfinite(force); });
             fail("the model's force on particle ", (first - forces.begin()) / 3,
-                 " is not finite (nan or inf), though its energy is. Is something in the model not "
-                 "differentiable there, as a square root of zero is?");
+                 " is not finite (nan or inf), though its energy is. Look for an operation in the "
+                 "model that is not differentiable there, such as the square root of zero.");
         }
     }
 
@@ -489,7 +495,9 @@ struct Potential::Implementation {
                          results.virial);
             if (!std::all_of(results.virial, results.virial + 6,
                              [](double value) { return std::isfinite(value); })) {
-                fail("the virial overflowed (inf or nan). Are some particles very far apart?");
+                fail(
+                    "the virial overflowed (inf or nan). Check whether some particles are very far "
+                    "apart.");
             }
         }
     }

@@ -12,8 +12,8 @@ constexpr const char* elements_map = "KIM_MODEL_ELEMENTS_MAP";
 [[noreturn]] void contradict(const std::string& file, bool recorded, const std::string& who,
                              const std::string& remedy) {
     fail("parameter file ", file, " has the setting 'atomic_numbers ", recorded ? "True" : "False",
-         "': the model's species codes are ", recorded ? "atomic numbers" : "0, 1, ...", ". ", who,
-         " says otherwise. ", remedy);
+         "' (the model's species codes are ", recorded ? "atomic numbers" : "0, 1, ...", "), but ",
+         who, " contradicts it. ", remedy);
 }
 
 }  // namespace
@@ -24,21 +24,25 @@ std::string SpeciesCodes::doubt() const {
         case Source::trial:
             return "";
         case Source::caller:
-            return std::string(" The species codes are ") +
-                   (atomic_numbers ? "atomic numbers" : "0, 1, ...") +
-                   ", as the caller asked with atomic_numbers: does the model expect the others?";
+            return atomic_numbers
+                       ? " The caller's atomic_numbers=True makes species codes atomic numbers; if "
+                         "the model expects 0, 1, ..., leave it out."
+                       : " The caller's atomic_numbers=False makes species codes 0, 1, ...; if the "
+                         "model expects atomic numbers, pass atomic_numbers=True.";
         case Source::environment:
-            return std::string(" The species codes are ") +
-                   (atomic_numbers ? "atomic numbers, since the environment variable "
-                                   : "0, 1, ..., since the environment variable ") +
-                   elements_map + (atomic_numbers ? " is set" : " says no") +
-                   ": does the model expect the others? `torchml-install model pack` records "
-                   "which.";
+            return std::string(" The environment variable ")
+                .append(elements_map)
+                .append(atomic_numbers
+                            ? " makes species codes atomic numbers; if the model expects 0, 1, "
+                              "..., unset it."
+                            : " says no, so species codes are 0, 1, ...; if the model expects "
+                              "atomic numbers, set it to 1.")
+                .append(" Or pack the model with `torchml-install model pack`, which records it.");
         case Source::nobody:
             break;
     }
     return std::string(
-               " Does the model expect atomic numbers as species codes? Then pack it with "
+               " If the model expects atomic numbers as species codes, pack it with "
                "`torchml-install model pack --atomic-numbers`, or set the environment variable ") +
            elements_map + ".";
 }
@@ -51,7 +55,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
     if (given) {
         if (recorded && *recorded != *given) {
             contradict(file, *recorded,
-                       std::string("The caller's atomic_numbers=") + (*given ? "True" : "False"),
+                       std::string("the caller's atomic_numbers=") + (*given ? "True" : "False"),
                        "Leave it out: the package records what its model expects.");
         }
         return {*given, recorded ? Source::package : Source::caller};
@@ -61,19 +65,20 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
     if (recorded) {
         if (value && *recorded != wanted) {
             contradict(file, *recorded,
-                       std::string("The environment variable ") + elements_map + "=" + *value,
-                       *recorded ? "Unset it: the package records what its model expects."
-                                 : "Unset it; an older package that needs it can set "
-                                   "'atomic_numbers True' on the last line of its own parameter "
+                       std::string("the environment variable ") + elements_map + "=" + *value,
+                       *recorded ? "Unset the variable: the package records what its model expects."
+                                 : "Unset the variable; if an older package needs it, add the line "
+                                   "'atomic_numbers True' at the end of that package's parameter "
                                    "file.");
         }
         return {*recorded, Source::package};
     }
     if (!value) return {};
     if (!wanted && parameters.convention != CallingConvention::descriptor) {
-        warnings.add(std::string("the environment variable ") + elements_map + " is '" + *value +
-                     "', which means no: species codes are 0, 1, ... The original driver takes any "
-                     "value as yes; unset the variable to say no to both.");
+        warnings.add(
+            std::string("the environment variable ") + elements_map + " is '" + *value +
+            "', which means no here: species codes are 0, 1, ... The original driver reads "
+            "any value as yes. Unset the variable to say no to both.");
     }
     return {wanted, Source::environment};
 }

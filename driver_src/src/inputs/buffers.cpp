@@ -20,23 +20,22 @@ bool finite(double value) { return std::abs(value) <= std::numeric_limits<double
     const auto particle = (first - coordinates.begin()) / 3;
     const auto* x = coordinates.data() + 3 * particle;
     fail("particle ", particle, " is at (", x[0], ", ", x[1], ", ", x[2],
-         ") Å, which is not a position. Has the simulation become unstable? Look at its last "
-         "steps, and "
-         "try a shorter time step.");
+         ") Å, which is not a position. If the simulation has become unstable, look at its last "
+         "steps and use a shorter time step.");
 }
 
 [[noreturn]] void refuse_neighbour(std::int64_t i, std::int64_t j, std::int64_t n) {
     if (i == j)
         fail("the simulator's neighbour list of particle ", i, " names that particle itself.");
     fail("the simulator's neighbour list of particle ", i, " names particle ", j, "; there are ", n,
-         ".");
+         " particles, numbered from 0.");
 }
 
-/// Checks the length of a list, which names no particle twice and not its own.
+/// Throws Error for a list that is longer than one that names every other particle once.
 void require_possible(const Neighbours& list, std::int64_t i, std::int64_t n) {
     if (list.count >= 0 && list.count < n && (list.count == 0 || list.indices != nullptr)) return;
     fail("the simulator's neighbour list of particle ", i, " has ", list.count, " entries",
-         list.indices == nullptr ? " and no address" : "", "; there are ", n, " particles.");
+         list.indices == nullptr ? " but no address" : "", "; there are ", n, " particles.");
 }
 
 }  // namespace
@@ -44,7 +43,7 @@ void require_possible(const Neighbours& list, std::int64_t i, std::int64_t n) {
 template <class Value>
 at::Tensor Buffer<Value>::view(at::IntArrayRef sizes) const {
     const at::ScalarType type = c10::CppTypeToScalarType<Value>::value;
-    // An empty vector has no address, and from_blob wants one.
+    // An empty vector has no address, and from_blob needs one.
     if (values_->data() == nullptr) return at::empty(sizes, type);
     return at::from_blob(values_->data(), sizes, [kept = values_](void*) {}, type);
 }
@@ -61,8 +60,7 @@ void fill_coordinates(const System& system, std::vector<double>& coordinates) {
         coordinates[k] = system.coordinates[k] * system.angstrom;
         all_finite &= finite(coordinates[k]);
     }
-    // Comparisons with what is not a number are false: such a particle would just have no
-    // neighbours.
+    // Comparisons with nan are false, so such a particle would silently have no neighbours.
     if (!all_finite) refuse_coordinates(coordinates);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
-// Shared by the calling conventions: particles as tensors, and neighbours within the cutoff. Every
-// step fills the same memory again.
+// What the calling conventions share: particles as tensors, and neighbours within the cutoff. Each
+// step refills the same memory.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,7 +14,7 @@
 namespace torchml {
 
 /// The values of one input. Tensors over them are views that share ownership of the memory: if a
-/// model keeps one, it stays unchanged, and the next step uses new memory.
+/// model keeps a tensor, it stays unchanged, and the next step uses new memory.
 template <class Value>
 class Buffer {
   public:
@@ -22,13 +22,13 @@ class Buffer {
     Buffer(Buffer&&) noexcept = default;
     Buffer& operator=(Buffer&&) noexcept = default;
 
-    /// To be called before all values are replaced.
+    /// Call this before replacing all values.
     std::vector<Value>& renew() {
         if (values_.use_count() != 1) values_ = std::make_shared<std::vector<Value>>();
         return *values_;
     }
 
-    /// To be called before values are appended.
+    /// Call this before appending values.
     std::vector<Value>& extend() {
         if (values_.use_count() != 1) values_ = std::make_shared<std::vector<Value>>(*values_);
         return *values_;
@@ -37,7 +37,7 @@ class Buffer {
     std::vector<Value>& operator*() { return *values_; }
     const std::vector<Value>& operator*() const { return *values_; }
 
-    /// A tensor over the first values. Double, int64 and int32.
+    /// A tensor over the first values. Instantiated for double, int64 and int32.
     at::Tensor view(at::IntArrayRef sizes) const;
 
   private:
@@ -47,7 +47,7 @@ class Buffer {
 /// The coordinates of all particles in Å, (n, 3). Throws Error if one of them is not finite.
 void fill_coordinates(const System& system, std::vector<double>& coordinates);
 
-/// Neighbour lists cut at a distance: one row after the other, each with the neighbours of one
+/// Neighbour lists within the cutoff: one row after the other, each with the neighbours of one
 /// particle that are nearer than the cutoff, whatever the simulator's skin.
 class NearNeighbours {
   public:
@@ -55,9 +55,9 @@ class NearNeighbours {
 
     void clear();
 
-    /// Appends the row of particle i. `coordinates`: (n, 3) Å. Throws Error for an impossible list:
-    /// one that names particle i itself or a particle that does not exist, or that has more entries
-    /// than there are other particles.
+    /// Appends the row of particle i. `coordinates`: (n, 3) Å. Throws Error for an impossible list,
+    /// which names particle i itself or a particle that does not exist, or has more entries than
+    /// there are other particles.
     void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates);
 
     /// Appends rows of particles `first` to `first + count - 1`, each with the others.

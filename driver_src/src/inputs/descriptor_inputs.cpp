@@ -13,15 +13,15 @@ namespace torchml {
 
 namespace {
 
-// Central particles that a descriptor gets at a time: enough to share what they have in common,
+// The number of central particles that a descriptor gets at a time: enough to share common work,
 // few enough to stay in a core's cache.
 constexpr std::int64_t block_size = 32;
-// Blocks whose gradients are there at a time, before they are added up in the order of particles:
-// enough for many threads, few enough that memory does not grow with the system.
+// The number of blocks whose gradients are held at a time, before they are summed in the order of
+// particles: enough for many threads, few enough that memory does not grow with the system.
 constexpr std::int64_t blocks_in_hand = 256;
 
-// Å: below this a neighbour has no direction, which descriptors depend on, and there is an error;
-// LAMMPS's SNAP leaves out such pairs without a word.
+// Å: below this distance a neighbour has no direction, on which descriptors depend, and the driver
+// reports an error; SNAP in LAMMPS silently leaves out such pairs.
 constexpr double same_place = 1e-10;
 
 template <class Value>
@@ -45,8 +45,8 @@ struct Gathered {
     }
 };
 
-/// Gradients of the blocks in hand, with the particles that they belong to. Each block has the
-/// place of its rows' whole lists; those within the pairs' cutoffs come first.
+/// Gradients of the blocks in hand, with the particles that they belong to. Each block has room for
+/// the whole lists of its rows; neighbours within the pairs' cutoffs come first.
 struct Gradients {
     std::vector<std::int32_t> counts;      // (rows)
     std::vector<std::int32_t> neighbours;  // (pairs)
@@ -77,7 +77,7 @@ class DescriptorInputs final : public Inputs {
                 cutoffs_.push_back(std::min(descriptor_->cutoff(a, b), cutoff));
             }
         }
-        // A little more than the largest: neighbours exactly at a cutoff count.
+        // Slightly more than the largest, since neighbours exactly at a cutoff count.
         near_ = NearNeighbours(*std::max_element(cutoffs_.begin(), cutoffs_.end()) * (1.0 + 1e-9));
     }
 
@@ -178,15 +178,16 @@ class DescriptorInputs final : public Inputs {
     }
 
   private:
-    /// The derivatives of the energy by the positions of one particle's neighbours, eV/Å.
+    /// The derivatives of the energy with respect to the positions of one particle's neighbours,
+    /// eV/Å.
     struct Row {
         int n;
         const std::int32_t* neighbours;
         const double *gx, *gy, *gz;
     };
 
-    /// Calls visit(particle, row) for each contributing particle, in their order, so that what is
-    /// added up does not depend on the number of threads. `gradient`: (rows, width).
+    /// Calls visit(particle, row) for each contributing particle, in order, so that sums do not
+    /// depend on the number of threads. `gradient`: (rows, width).
     template <class Visit>
     void for_each_row(const at::Tensor& gradient, const Visit& visit) const {
         const auto* weights = gradient.data_ptr<double>();
@@ -228,8 +229,8 @@ class DescriptorInputs final : public Inputs {
         }
     }
 
-    /// Gathers a block's neighbours within their pairs' cutoffs; their indices go to `neighbours`
-    /// if that is wanted.
+    /// Gathers a block's neighbours within their pairs' cutoffs; writes their indices to
+    /// `neighbours` unless it is null.
     Neighbourhoods gather(std::int64_t block, Gathered& own, std::int32_t* neighbours) const {
         const std::int64_t first = block * block_size;
         const std::int64_t last = std::min(first + block_size, n_rows());
@@ -274,7 +275,7 @@ class DescriptorInputs final : public Inputs {
                 own.r.data()};
     }
 
-    /// Says which particles of these rows have a neighbour where they are themselves.
+    /// Throws an Error that names a particle of these rows and the neighbour at the same place.
     [[noreturn]] void refuse_same_place(std::int64_t first, std::int64_t last) const {
         for (std::int64_t row = first; row < last; ++row) {
             const std::int64_t i = centers_[static_cast<std::size_t>(row)];
@@ -286,14 +287,16 @@ class DescriptorInputs final : public Inputs {
                 if (std::sqrt(x * x + y * y + z * z) >= same_place) continue;
                 fail("particles ", i, " and ", j, " are at the same place, (", a[0], ", ", a[1],
                      ", ", a[2],
-                     ") Å, where no descriptor is defined. Was an atom put into the structure "
-                     "twice, or is the cell too small for its images?");
+                     ") Å, where no descriptor is defined. Remove the atom if the structure has it "
+                     "twice, or correct the cell if it is too small for its images.");
             }
         }
-        fail("two particles are at the same place, where no descriptor is defined.");
+        fail(
+            "two particles are at the same place, where no descriptor is defined. Remove one of "
+            "them.");
     }
 
-    /// Gradients of one block, into their place among those in hand.
+    /// Computes the gradients of one block and stores them among those in hand.
     void make_gradients(std::int64_t block, std::int64_t first_row, const double* weights,
                         Gathered& own) const {
         const std::int64_t row = block * block_size;
@@ -352,10 +355,8 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
     const Parameters& parameters = source.parameters;
     if (parameters.returns_forces) {
         fail(
-            "the parameter file says that the model returns forces, but a model of descriptors "
-            "sees ",
-            "no coordinates and cannot compute them. Let it return energies only, and set "
-            "'returns ",
+            "the parameter file says that the model returns forces, but a descriptor model sees no "
+            "coordinates and cannot compute them. Make it return energies only, and set 'returns "
             "forces' to False: the driver computes forces from the gradient.");
     }
     const std::filesystem::path file = find_descriptor_file(source.files);
@@ -364,8 +365,8 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
     if (lower(parameters.descriptor) != lower(loaded.kind)) {
         fail("the parameter file names the descriptor '", parameters.descriptor, "', but ", name,
              " describes ", loaded.kind,
-             ". Correct the parameter file's last value, or give the file that the model was ",
-             "trained with.");
+             ". Correct the parameter file's last value, or add the descriptor file that the model "
+             "was trained with.");
     }
     const int n_species = static_cast<int>(parameters.elements.size());
     for (int a = 0; a < n_species; ++a) {
@@ -375,7 +376,7 @@ std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source) {
             if (loaded.kind != "SOAP" && cutoff > parameters.cutoff) {
                 fail("descriptor file ", name, " has a cutoff of ", cutoff,
                      " Å, more than the model's cutoff in the parameter file, ", parameters.cutoff,
-                     " Å. Set the latter to the largest cutoff of the descriptor file.");
+                     " Å. Raise the latter to the largest cutoff of the descriptor file.");
             }
         }
     }

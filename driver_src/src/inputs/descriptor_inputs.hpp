@@ -10,17 +10,17 @@ namespace torchml {
 
 /// Calling convention 2: forward(descriptor).
 ///
-/// descriptor (n_contributing, width), in the order of particles: what the portable model's
-/// descriptor file (`*.dat`) describes, of the neighbours within each pair's cutoff.
+/// descriptor (n_contributing, width), in the order of particles: the descriptor in the portable
+/// model's descriptor file (`*.dat`), of the neighbours within each pair's cutoff.
 ///
-/// Particles at the same place are an error when descriptors are computed: there are no angles.
+/// Computing a descriptor fails if two particles are at the same place, where angles are undefined.
 ///
-/// Throws Error if the descriptor file is missing, wrong, or contradicts the parameter file, and
-/// for models that return forces, which they cannot compute without coordinates.
+/// Throws Error if the descriptor file is missing or invalid, or contradicts the parameter file,
+/// and for models that return forces, which they cannot compute without coordinates.
 std::unique_ptr<Inputs> make_descriptor_inputs(const InputsSource& source);
 
-/// The same for a descriptor that is loaded already. `cutoff`: Å, how far neighbours are listed;
-/// `species_codes`: of each element, in the descriptor's order.
+/// The same for a descriptor that is already loaded. `cutoff`: Å, the distance up to which
+/// neighbours count; `species_codes`: of each element, in the descriptor's order.
 std::unique_ptr<Inputs> make_descriptor_inputs(std::unique_ptr<const Descriptor> descriptor,
                                                double cutoff, const std::vector<int>& species_codes,
                                                at::ScalarType scalar);

@@ -93,8 +93,8 @@ class GraphInputs final : public Inputs {
   private:
     using Edges = Buffer<std::int64_t>;  // (2, edges)
 
-    /// Finds, ring by ring from the contributing particles outwards, every particle within reach
-    /// and the neighbours of all but the last ring.
+    /// Finds every particle within reach, ring by ring outwards from the contributing particles,
+    /// and the neighbours of all rings but the last.
     void grow(const System& system) {
         near_.clear();
         reached_.clear();
@@ -125,8 +125,8 @@ class GraphInputs final : public Inputs {
         }
     }
 
-    /// Decides which particles the model sees, and under which number: all of them, or those in any
-    /// graph, ring by ring. Compiled models leave out what outer rings need not compute.
+    /// Chooses the particles that the model sees, and numbers them: all particles, or those in any
+    /// graph, ring by ring. With rings in order, compiled models skip rows of outer rings.
     void number_particles(const System& system) {
         const auto n = static_cast<std::size_t>(system.n);
         renumbered_ = settings_.drop_unused_particles && ring_ends_.front() < n;
@@ -155,7 +155,7 @@ class GraphInputs final : public Inputs {
         (*not_contributing_).push_back(ring_[i] == 0 ? 0 : 1);
     }
 
-    /// Within a ring the simulator's order remains: what is near in space is near in memory.
+    /// Keeps the simulator's order within a ring, so that what is near in space is near in memory.
     void sort_by_ring() {
         std::vector<std::size_t> next = {0};
         next.insert(next.end(), ring_ends_.begin(), ring_ends_.end());
@@ -170,9 +170,9 @@ class GraphInputs final : public Inputs {
         return renumbered_ ? number_[static_cast<std::size_t>(particle)] : particle;
     }
 
-    /// Writes the edges of layer k (from 0): all pairs of the particles in rings 0 to k. Those
-    /// whose second particle is in these rings, too, are in both their rows; the others are
-    /// turned round for the second direction.
+    /// Writes the edges of layer k (from 0): all pairs of the particles in rings 0 to k. A pair
+    /// whose second particle is in these rings, too, already appears in both rows; any other pair
+    /// is reversed for the second direction.
     void write_layer(std::size_t k) {
         const std::size_t n_pairs = pair_ends_[k];
         const auto& indices = near_.indices();
@@ -208,7 +208,7 @@ class GraphInputs final : public Inputs {
         }
     }
 
-    /// Writes the edges of a layer that has no others.
+    /// Writes the company's edges into a layer that has no others.
     void write_company(std::vector<std::int64_t>& edges) const {
         std::vector<std::int64_t> neighbours;
         edges.clear();
@@ -249,12 +249,12 @@ class GraphInputs final : public Inputs {
     bool renumbered_ = false;             // the model sees particles in another order
     std::vector<std::int32_t> number_;    // of each particle: its number for the model
     std::vector<std::int32_t> original_;  // of each that the model sees: its own number
-    bool moved_ = false;                  // the model's coordinates are others
+    bool moved_ = false;                  // the model gets moved_coordinates_
     Buffer<double> moved_coordinates_;
     Buffer<std::int64_t> species_;
     Buffer<std::int64_t> not_contributing_;
     std::int64_t n_real_ = 0;     // particles that the model sees and that exist
-    std::int64_t n_company_ = 0;  // those after them, which were added
+    std::int64_t n_company_ = 0;  // particles added after them
 };
 
 }  // namespace

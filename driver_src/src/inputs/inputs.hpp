@@ -14,12 +14,12 @@ namespace torchml {
 
 class NearNeighbours;
 
-/// When a model is given company: particles added to a system without a pair within the cutoff,
-/// on which many models fail. Their energies and forces reach no result.
+/// When a model gets company: particles added to a system without a pair within the cutoff, on
+/// which many models fail. Their energies and forces reach no result.
 enum class Company {
     never,      ///< the model sees no pairs
-    if_needed,  ///< they would contribute like others, so only to a model that fails without
-    always,     ///< they do not contribute, so a model that looks at this is left as it is
+    if_needed,  ///< company would contribute like other particles: only if the model fails without
+    always,     ///< company does not contribute, which leaves well-behaved models unaffected
 };
 
 /// One calling convention: turns a system into a model's inputs, and the gradient with respect to
@@ -28,13 +28,13 @@ class Inputs {
   public:
     virtual ~Inputs() = default;
 
-    /// The arguments of forward, in order; for messages and to check a model's signature.
+    /// The names of forward's arguments, in order; for messages and to check a model's signature.
     virtual std::vector<std::string> argument_names() const = 0;
 
     /// The index of the argument that the energy is differentiated with respect to.
     virtual std::size_t differentiable() const = 0;
 
-    /// Whether only the neighbours of contributing particles are requested.
+    /// Whether prepare() requests the neighbours of contributing particles only.
     virtual bool needs_only_contributing_neighbours() const = 0;
 
     /// Fills the buffers. Throws Error for neighbours that do not exist and for coordinates that
@@ -48,40 +48,40 @@ class Inputs {
     /// The coordinates of the system's particles, (n, 3) Å, as of prepare().
     virtual const std::vector<double>& coordinates() const = 0;
 
-    /// Does the long part of the work on what was prepared; needs nothing from the simulator.
+    /// Does the expensive part of the work on the prepared system, without the simulator.
     virtual void complete() {}
 
     /// The completed inputs: views of the buffers, valid until the next prepare().
     virtual std::vector<at::Tensor> tensors() const = 0;
 
-    /// Whether any pair of the system's particles is within the cutoff; without one a model's
-    /// energy may rightly not depend on coordinates.
+    /// Whether any pair of the system's particles is within the cutoff; without one, a model's
+    /// energy may legitimately not depend on coordinates.
     virtual bool has_pairs() const = 0;
 
     virtual Company company() const = 0;
 
-    /// Adds a group of particles of a species, at the end, each with the others as neighbours.
-    /// After prepare(), until the next; only if there are no pairs, and once more for each call.
+    /// Appends a group of particles of one species, each with the others as neighbours, until the
+    /// next prepare(). Call it only if there are no pairs; each call adds another group.
     virtual void add_company(std::int64_t /*species_code*/) {}
 
-    /// How many particles were added.
+    /// The number of particles added.
     virtual std::int64_t n_company() const { return 0; }
 
-    /// How many particles the model sees: it may be given more or fewer than there are.
+    /// The number of particles that the model sees, which may be more or fewer than the system has.
     virtual std::int64_t n_particles() const = 0;
 
-    /// Hands `width` values of each particle that the model sees to the system's particles; those
-    /// it does not see keep what `result` (n, width) has.
+    /// Writes `width` values of each particle that the model sees to the system's particles in
+    /// `result` (n, width); the values of particles that it does not see stay unchanged.
     virtual void to_system(const double* values, int width, double* result) const = 0;
 
-    /// Writes forces (n, 3), eV/Å, from the gradient with respect to the differentiable input;
-    /// particles that the model does not see keep what `forces` has.
+    /// Writes forces (n, 3), eV/Å, from the gradient with respect to the differentiable input; the
+    /// forces on particles that the model does not see stay unchanged.
     virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
 
-    /// Whether each particle's part of the virial follows from the gradient. It does where the
-    /// energy is known to be a sum over particles of functions of their own neighbours'
-    /// displacements r_ij: particle i's part is then Σ_j r_ij ∂E_i/∂r_ij. It does not follow from
-    /// the gradient with respect to all coordinates.
+    /// Whether each particle's part of the virial follows from the gradient. It does if the energy
+    /// is a sum over particles of functions of their own neighbours' displacements r_ij: particle
+    /// i's part is then Σ_j r_ij ∂E_i/∂r_ij. It does not follow from the gradient with respect to
+    /// all coordinates.
     virtual bool defines_particle_virial() const { return false; }
 
     /// Writes the particles' virials (n, 6), eV, from the gradient with respect to the
@@ -90,7 +90,7 @@ class Inputs {
     virtual void particle_virials_from(const at::Tensor& /*gradient*/, double* /*virials*/) const {}
 };
 
-/// The facts from which the inputs of a calling convention are made.
+/// Everything needed to make the inputs of a calling convention.
 struct InputsSource {
     const Parameters& parameters;
     const std::vector<int>& species_codes;            ///< of each element, in their order

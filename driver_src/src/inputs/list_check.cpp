@@ -8,10 +8,11 @@ namespace torchml {
 
 namespace {
 
-// Far from there two orders of adding up a distance's square round differently.
+// A margin below the square of the cutoff that no rounding crosses, in whatever order the square of
+// a distance is summed.
 constexpr double a_little_less = 1.0 - 1e-12;
 
-// Cells along an axis: beyond, their numbers are not exact, and nobody has such a system.
+// Cells along an axis: beyond this, their indices are not exact, and no real system has so many.
 constexpr double most_cells = 1e6;
 
 double square_of_distance(const double* a, const double* b) {
@@ -36,8 +37,8 @@ std::size_t ListCheck::slot_of(const std::int64_t* cell) const {
     return (hash >> 32) & (heads_.size() - 1);
 }
 
-/// Puts those particles into cells that can be neighbours of contributing ones. False if there are
-/// too many cells to count.
+/// Sorts the particles that can be neighbours of contributing ones into cells. Returns false if
+/// there are too many cells to count.
 bool ListCheck::fill_cells(const System& system, const std::vector<double>& coordinates,
                            double side) {
     double high[3];
@@ -79,7 +80,7 @@ bool ListCheck::fill_cells(const System& system, const std::vector<double>& coor
 std::optional<std::string> ListCheck::look(const System& system,
                                            const std::vector<double>& coordinates,
                                            const NearNeighbours& near) {
-    if (told_ || system.complete_lists) return std::nullopt;
+    if (warned_ || system.complete_lists) return std::nullopt;
     const std::int64_t n_rows =
         system.n - std::count(system.contributing, system.contributing + system.n, 0);
     if (n_rows == 0 || !is_due({system.n, n_rows, near.n_listed()})) return std::nullopt;
@@ -88,12 +89,12 @@ std::optional<std::string> ListCheck::look(const System& system,
         if (system.contributing[i] != 0) contributing_.push_back(static_cast<std::int32_t>(i));
     }
     const double square = near.square() * a_little_less;
-    // Rounding must not put a neighbour two cells away.
+    // The margin keeps rounding from placing a neighbour two cells away.
     if (!fill_cells(system, coordinates, std::sqrt(near.square()) * (1.0 + 1e-9))) {
         return std::nullopt;
     }
 
-    // As many as no crystal has: particles on top of each other would take for ever.
+    // More than any crystal has; with particles on top of each other, the search would not end.
     const std::int64_t most_candidates = 10'000'000 + 1000 * n_rows;
     std::int64_t n_candidates = 0;
     const auto visit = [&](std::int64_t i, const auto& found) {
@@ -139,22 +140,21 @@ std::optional<std::string> ListCheck::look(const System& system,
         first += listed;
     }
     if (n_missing == 0) return std::nullopt;
-    told_ = true;
+    warned_ = true;
     std::ostringstream text;
-    text
-        << "the simulator's neighbour lists leave out " << n_missing << " of the " << n_pairs
-        << " neighbours within the cutoff. The model knows nothing of these pairs, and they do not "
-           "interact";
+    text << "the simulator's neighbour lists leave out " << n_missing << " of the " << n_pairs
+         << " neighbours within the cutoff. The model does not see these pairs, so they do not "
+            "interact";
     if (other >= 0) {
         const double r = std::sqrt(
             square_of_distance(coordinates.data() + 3 * example, coordinates.data() + 3 * other));
         text << ": particles " << example << " and " << other << ", for example, " << r
              << " Å apart";
     }
-    text << ". In LAMMPS, the commands special_bonds (for atoms with bonds; its default too) and "
-            "neigh_modify exclude leave out pairs: set 'special_bonds lj/coul 1.0 1.0 1.0', and "
-            "exclude none. Or the lists are rebuilt too seldom: see neigh_modify delay and every. "
-            "This warning appears once.";
+    text << ". In LAMMPS, special_bonds (for bonded atoms, by default) and neigh_modify exclude "
+            "leave out pairs: set 'special_bonds lj/coul 1.0 1.0 1.0', and remove neigh_modify "
+            "exclude. If neither applies, the lists are rebuilt too rarely: lower the delay and "
+            "every of neigh_modify. This warning appears once.";
     return text.str();
 }
 

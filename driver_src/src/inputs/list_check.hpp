@@ -11,21 +11,21 @@
 namespace torchml {
 
 /// Looks for pairs within the cutoff that the simulator's neighbour lists leave out: the model
-/// never sees them, and its energy silently differs. LAMMPS leaves pairs out where a user's bonds
-/// or groups of atoms are excluded, which suits potentials made for that.
+/// never sees them, and its energy silently differs. LAMMPS leaves out pairs where the user's bonds
+/// or groups of atoms exclude them, which suits potentials made for that.
 ///
-/// The time is linear in the number of particles, but as long as a fast model takes for its inputs.
-/// So this looks at the first evaluation and later where lists have changed: at first each time,
-/// then at one evaluation in `spacing`.
+/// The time is linear in the number of particles, but as long as a fast model needs to make its
+/// inputs. So the check runs at the first evaluation and then when lists have changed: at first
+/// each time, later at one evaluation in `spacing`.
 class ListCheck {
   public:
-    /// Returns a warning for the user, once. `coordinates`: (n, 3) Å. `near`: the neighbours kept
-    /// of the lists; the rows of contributing particles come first, in their order.
+    /// Returns a warning for the user, once. `coordinates`: (n, 3) Å. `near`: the listed neighbours
+    /// within the cutoff; the rows of contributing particles come first, in order.
     std::optional<std::string> look(const System& system, const std::vector<double>& coordinates,
                                     const NearNeighbours& near);
 
   private:
-    /// Numbers that seldom stay the same when lists are rebuilt.
+    /// Counts that rarely stay the same when lists are rebuilt.
     struct Lists {
         std::int64_t n_particles = 0, n_contributing = 0, n_listed = 0;
         bool operator==(const Lists& other) const {
@@ -44,10 +44,10 @@ class ListCheck {
     std::int64_t n_evaluations_ = 0;
     std::int64_t n_looks_ = 0;
     Lists seen_;
-    bool told_ = false;
+    bool warned_ = false;
 
-    // Particles by cells as long as the cutoff: lists with a head for each of the table's slots,
-    // which cells may share.
+    // Particles sorted into cells as long as the cutoff: linked lists, with a head for each slot of
+    // a hash table. Cells may share a slot.
     double low_[3] = {};
     std::vector<std::int32_t> contributing_;
     std::vector<std::int32_t> heads_;

@@ -20,7 +20,7 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
             fail(
                 "the model needs staged graphs (preprocessing 'Graph'), but this driver was built ",
                 "without them (--no-graph or KIM_MODEL_DISABLE_GRAPH). Build it again without ",
-                "that.");
+                "that option or variable.");
 #else
             return make_graph_inputs(parameters.cutoff, parameters.n_layers, parameters.graph,
                                      scalar, source.rounded);

@@ -6,8 +6,8 @@
 
 namespace torchml {
 
-/// The inputs of a calling convention. Throws Error for a convention that this driver does not
-/// have, and for descriptor files that are missing or wrong.
+/// Makes the inputs of a calling convention. Throws Error for a convention that this driver was
+/// built without, and for descriptor files that are missing or invalid.
 std::unique_ptr<Inputs> make_inputs(const InputsSource& source);
 
 }  // namespace torchml

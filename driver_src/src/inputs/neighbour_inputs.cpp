@@ -56,7 +56,7 @@ class NeighbourInputs final : public Inputs {
 
     Company company() const override { return Company::if_needed; }
 
-    /// Only particles that contribute have rows.
+    /// The company contributes, since only contributing particles have rows.
     void add_company(std::int64_t species_code) override {
         if (!moved_) moved_coordinates_.renew() = *coordinates_;
         moved_ = true;
@@ -90,7 +90,7 @@ class NeighbourInputs final : public Inputs {
     std::int64_t n_company_ = 0;    // added to them
     Buffer<std::int64_t> species_;
     Buffer<double> coordinates_;
-    bool moved_ = false;  // the model's coordinates are others
+    bool moved_ = false;  // the model gets moved_coordinates_
     Buffer<double> moved_coordinates_;
     NearNeighbours near_;
     Buffer<std::int64_t> contributing_;

@@ -7,8 +7,8 @@ namespace torchml {
 /// Calling convention 1: forward(species, coords, n_neigh, nlist, contributing).
 ///
 /// species int64 (n); coords (n, 3), Å; n_neigh int32 (n_contributing); nlist int32 (sum n_neigh);
-/// contributing int64 (n), 1 = contributing. Rows exist for contributing particles only, in the
-/// order of particles, and hold the neighbours nearer than the cutoff.
+/// contributing int64 (n), 1 = contributing. Only contributing particles have rows, in the order of
+/// particles; a row holds the neighbours nearer than the cutoff.
 std::unique_ptr<Inputs> make_neighbour_inputs(double cutoff, at::ScalarType scalar, bool rounded);
 
 }  // namespace torchml

@@ -8,20 +8,20 @@ namespace torchml {
 
 namespace {
 
-// Å: in a shorter box float32 knows coordinates to 4e-6 Å, and looking for empty space is not worth
-// the time.
+// Å: in a shorter box, float32 resolves coordinates to 4e-6 Å, and searching for empty space is not
+// worth the time.
 constexpr double long_box = 128.0;
 
-// In cutoffs: what is left of a longer empty space.
+// In cutoffs: the length to which longer empty spaces are shortened.
 constexpr double kept_gap = 2.0;
 
-/// Along one axis: by how much what lies at or beyond a coordinate is moved down.
+/// Along one axis: everything at or beyond `from` moves down by `down`.
 struct Step {
     double from;
     double down;
 };
 
-/// Where the coordinates (sorted) leave more empty space than is kept.
+/// The steps that shorten the empty spaces between sorted coordinates to at most `kept`.
 std::vector<Step> shortened_gaps(const std::vector<double>& sorted, double kept) {
     std::vector<Step> steps;
     double down = 0.0;
@@ -58,7 +58,7 @@ void move_axis(double kept, std::size_t first, std::vector<double>& coordinates,
         for (std::size_t k = first; k < coordinates.size(); k += 3) coordinates[k] -= origin;
         return;
     }
-    // One subtraction each, so that displacements keep their digits.
+    // One subtraction per coordinate, so that displacements keep their digits.
     const double origin = middle(low, high - steps.back().down);
     for (std::size_t k = first; k < coordinates.size(); k += 3) {
         const auto next =
@@ -79,12 +79,12 @@ void move_together(double cutoff, std::vector<double>& coordinates) {
 }
 
 void append_company(double cutoff, double reach, int group, std::vector<double>& coordinates) {
-    // An irregular tetrahedron, turned to no axis: models may not be differentiable where particles
-    // lie in a line, in a plane or straight above each other. Its edges are 0.8 to 1.2.
+    // An irregular tetrahedron, aligned with no axis: models may not be differentiable where
+    // particles lie on a line, in a plane or straight above each other. Edges are 0.8 to 1.2 long.
     constexpr std::array<std::array<double, 3>, company_size> corners = {
         {{0.0, 0.03, -0.02}, {0.94, 0.11, 0.27}, {0.31, 0.92, -0.13}, {0.42, 0.33, 0.87}}};
-    // Å: well within the cutoff, and where neighbours are in matter: models may need bonds that are
-    // shorter than their cutoff.
+    // Å: well within the cutoff, and a usual distance of neighbours in matter, since models may
+    // need bonds that are shorter than their cutoff.
     const double edge = std::min(0.6 * cutoff, 2.5);
     const double apart = reach + 2.0 * cutoff;
     if (group == 0) {

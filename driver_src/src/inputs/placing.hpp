@@ -1,27 +1,27 @@
 #pragma once
 
-// Where the model sees particles: positions that its floating-point type tells apart best, and
-// particles that do not exist, for models that fail where no pair is within the cutoff.
+// Places particles for the model: at positions that its floating-point type resolves best, and with
+// additional particles for models that fail if no pair is within the cutoff.
 
 #include <cstdint>
 #include <vector>
 
 namespace torchml {
 
-/// Moves particles together, (n, 3) Å, so that little is lost when their coordinates are rounded:
-/// the middle of the box around them becomes the origin. Where the box is long, empty space that
-/// crosses it is shortened first: what is nearer to each other than the cutoff keeps its
-/// displacement (to rounding in double precision), what is farther apart stays so.
+/// Moves particles together, (n, 3) Å, so that rounding their coordinates loses little: the middle
+/// of the box around them becomes the origin. If the box is long, empty space across it is
+/// shortened first: particles nearer to each other than the cutoff keep their displacement (to
+/// rounding in double precision), and particles farther apart stay farther apart.
 void move_together(double cutoff, std::vector<double>& coordinates);
 
 /// Company: particles added so that the model finds pairs, angles and torsions. The particles of a
 /// group are within each other's reach and out of everyone else's.
 constexpr std::int32_t company_size = 4;
 
-/// Appends the positions of another group. `reach`: Å, how far apart particles still know of each
-/// other; at least the cutoff. `group`: how many groups there are already. The first one moves all
-/// other particles aside and is placed near the origin, where its positions are not lost to
-/// rounding; without pairs, theirs do not matter.
+/// Appends the positions of another group. `reach`: Å, the distance up to which particles affect
+/// each other; at least the cutoff. `group`: the number of groups before this one. The first group
+/// moves all other particles aside and takes a place near the origin, where rounding does not spoil
+/// its positions; theirs do not matter, as they form no pairs.
 void append_company(double cutoff, double reach, int group, std::vector<double>& coordinates);
 
 }  // namespace torchml

@@ -21,7 +21,7 @@ namespace {
 
 bool starts_with(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 
-/// Whether LAMMPS runs in this process: as a library of any program's, or as the program.
+/// Whether LAMMPS runs in this process, as a library of any program or as the program itself.
 bool runs_lammps() {
     for (const auto& path : shared_libraries()) {
         if (starts_with(path.filename(), "liblammps")) return true;
@@ -32,13 +32,13 @@ bool runs_lammps() {
     return starts_with(program, "lmp") || starts_with(program, "lammps");
 }
 
-/// The MPI that this process has started. Looked up in the running process: the driver is built
-/// without MPI, or for another than the program's.
+/// The MPI that this process has started. Looked up in the running process: the driver may be built
+/// without MPI, or for another MPI than the program's.
 class StartedMpi {
   public:
     StartedMpi() {
         if (take(RTLD_DEFAULT)) return;
-        // Python opens its modules, and MPI with them, so that nobody else sees their symbols.
+        // Python opens its modules, and MPI with them, with local symbols.
         for (const auto& path : shared_libraries()) {
             if (!starts_with(path.filename(), "libmpi")) continue;
             void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
@@ -46,13 +46,13 @@ class StartedMpi {
         }
     }
 
-    /// Whether one was found whose MPI_COMM_WORLD is known.
+    /// Whether an MPI was found whose MPI_COMM_WORLD is known.
     bool found() const { return family_ != Family::none; }
 
     int size() const { return ask("MPI_Comm_size"); }
     int rank() const { return ask("MPI_Comm_rank"); }
 
-    /// Does not return, if MPI keeps to its standard.
+    /// Does not return if MPI follows its standard.
     void abort() const {
         if (family_ == Family::pointers) {
             find<int (*)(void*, int)>("MPI_Abort")(world_, 1);
@@ -62,7 +62,7 @@ class StartedMpi {
     }
 
   private:
-    // Families share the functions' names, but not what a communicator is.
+    // Families share the names of functions, but not the type of a communicator.
     enum class Family {
         none,
         pointers,  // communicators are pointers: Open MPI, and the ABI of the standard's version 5
@@ -76,7 +76,7 @@ class StartedMpi {
         return reinterpret_cast<Function>(dlsym(library_, name));
     }
 
-    /// Takes a library's MPI, if it is there, runs, and is of a known family.
+    /// Uses a library's MPI if it exists, is running and belongs to a known family.
     bool take(void* library) {
         library_ = library;
         int started = 0, ended = 0;
@@ -124,7 +124,7 @@ class StartedMpi {
     Family family_ = Family::none;
 };
 
-/// The choice where the user has made none.
+/// The default where the user has made no choice.
 OnError usual() {
     return python_is_running() && !runs_lammps() ? OnError::give_back : OnError::abort;
 }
@@ -135,9 +135,8 @@ OnError on_error() {
     const char* name = "KIM_MODEL_ON_ERROR";
     const Environment environment = process_environment();
     if (!variable(environment, name)) return OnError::automatic;
-    const auto chosen =
-        choose_variable(environment, name,
-                        {{"abort", "end the whole job"}, {"return", "leave it to the simulator"}});
+    const auto chosen = choose_variable(
+        environment, name, {{"abort", "end the whole job"}, {"return", "let the simulator react"}});
     return chosen == 0 ? OnError::abort : OnError::give_back;
 }
 
@@ -146,7 +145,7 @@ void end_job_of_several_ranks(const std::string& message) {
     OnError wanted = OnError::automatic;
     try {
         wanted = on_error();
-    } catch (const Error&) {  // the very failure, perhaps
+    } catch (const Error&) {  // perhaps the failure to report
     }
     if (wanted == OnError::automatic) wanted = usual();
     if (wanted == OnError::give_back) return;
@@ -156,10 +155,10 @@ void end_job_of_several_ranks(const std::string& message) {
     if (size < 2) return;
     std::fprintf(stderr,
                  "\nERROR on MPI rank %d of %d: %s\nThis ends the whole job, since the other ranks "
-                 "might wait for this one for ever. For a program that handles the error on each "
+                 "might wait for this one for ever. If your program handles the error on each "
                  "rank, set KIM_MODEL_ON_ERROR=return.\n",
                  mpi.rank(), size, message.c_str());
-    std::fflush(nullptr);  // what the program has printed so far, its log too
+    std::fflush(nullptr);  // everything that the program has printed, including its log
     mpi.abort();
 }
 

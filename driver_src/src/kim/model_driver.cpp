@@ -1,5 +1,5 @@
-// The KIM side of the driver: registration, pointers, units, error codes. Everything that KIM calls
-// is here; no exception leaves it.
+// The driver's interface to KIM: registration, pointers, units, error codes. Everything that KIM
+// calls is in this file, and no exception leaves it.
 
 #include <KIM_LogVerbosity.hpp>
 #include <KIM_ModelDriverHeaders.hpp>
@@ -24,7 +24,7 @@ namespace {
 constexpr int success = 0;
 constexpr int failure = 1;
 
-/// The state that KIM keeps for us between calls.
+/// The state that KIM keeps for the driver between calls.
 struct Model {
     Model(const std::vector<std::filesystem::path>& paths, const Units& simulators)
         : potential(paths), files(paths), units(simulators) {
@@ -41,15 +41,15 @@ struct Model {
     Potential potential;
     ModelFiles files;
     Units units;
-    double influence_distance = 0.0;  // in the simulator's unit, as the cutoffs
+    double influence_distance = 0.0;  // in the simulator's unit, like the cutoffs
     double cutoff = 0.0;
-    double published_cutoff = 0.0;  // the one that a simulator may change, before refresh()
+    double published_cutoff = 0.0;  // a simulator may change it and then call refresh()
     int only_contributing_neighbours = 1;
     std::mutex computing;  // KIM lets several threads compute with one model
 };
 
-/// Waits until no other thread computes with the model. Without Python's lock, which that thread
-/// may need to end.
+/// Waits until no other thread computes with the model. Releases Python's lock meanwhile, which the
+/// other thread may need to finish.
 std::unique_lock<std::mutex> alone_with(Model& model) {
     std::unique_lock<std::mutex> lock(model.computing, std::try_to_lock);
     if (!lock.owns_lock()) {
@@ -60,7 +60,7 @@ std::unique_lock<std::mutex> alone_with(Model& model) {
 }
 
 /// Runs `routine`; whatever it throws becomes one line in KIM's log and KIM's error code, or ends
-/// the ranks that would wait for this one.
+/// the ranks that would otherwise wait for this one.
 template <class Logger, class Routine>
 int guarded(const Logger* logger, int line, Routine&& routine) {
     const auto log = [&](const char* message) {
@@ -68,7 +68,7 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
             const std::string text = std::string("TorchML: ") + message;
             logger->LogEntry(KIM::LOG_VERBOSITY::error, text, line, __FILE__);
             end_job_of_several_ranks(text);
-        } catch (...) {  // no memory even for the message: the error code must suffice
+        } catch (...) {  // no memory even for the message: the error code has to do
         }
         return failure;
     };
@@ -77,10 +77,10 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
         return success;
     } catch (const Error& problem) {
         return log(problem.what());
-    } catch (const std::exception& problem) {  // nobody expected it: torch, or memory
+    } catch (const std::exception& problem) {  // unexpected: from torch, or out of memory
         return log(essence(problem).c_str());
     } catch (...) {
-        return log("an unknown exception was thrown.");
+        return log("an exception of an unknown type was thrown.");
     }
 }
 
@@ -139,7 +139,7 @@ int compute_arguments_create(const KIM::ModelCompute* const compute,
 }
 
 int compute_arguments_destroy(const KIM::ModelCompute*, KIM::ModelComputeArgumentsDestroy* const) {
-    return success;  // we attach nothing to them
+    return success;  // the driver attaches nothing to them
 }
 
 int compute(const KIM::ModelCompute* const compute,
@@ -160,7 +160,7 @@ int compute(const KIM::ModelCompute* const compute,
             arguments->GetArgumentPointer(partialVirial, &results.virial)) {
             fail("KIM-API returned no pointer for an argument.");
         }
-        // KIM takes it for a mistake to ask for what was declared as not supported.
+        // KIM reports an error for requests of what was declared as not supported.
         if (model.potential.defines_particle_virial() &&
             arguments->GetArgumentPointer(partialParticleVirial, &results.particle_virials)) {
             fail("KIM-API returned no pointer for the particles' virials.");
@@ -182,17 +182,17 @@ int compute(const KIM::ModelCompute* const compute,
     });
 }
 
-/// After a simulator has changed the published cutoff.
+/// KIM calls this after a simulator has changed the published cutoff.
 int refresh(KIM::ModelRefresh* const refresh) {
     return guarded(refresh, __LINE__, [&] {
         Model& model = model_of(refresh);
-        const auto tell = [&] {
+        const auto publish = [&] {
             refresh->SetInfluenceDistancePointer(&model.influence_distance);
             refresh->SetNeighborListPointers(1, &model.cutoff, &model.only_contributing_neighbours);
         };
-        tell();  // whatever happens: KIM has forgotten them
+        publish();  // in any case, since KIM has forgotten them
         const auto alone = alone_with(model);
-        // Back and forth between units is not exact: a cutoff that nobody touched stays.
+        // Converting units back and forth is not exact: leave a cutoff alone that nobody changed.
         if (model.published_cutoff == model.cutoff) return;
         model.potential.set_cutoff(model.published_cutoff * model.units.angstrom);
         model.use_published_cutoff();
@@ -216,7 +216,7 @@ int destroy(KIM::ModelDestroy* const destroy) {
     });
 }
 
-/// required: a simulator that does not know it cannot run the model.
+/// required: whether a simulator must know the routine to run the model.
 void set_routine(KIM::ModelDriverCreate* create, KIM::ModelRoutineName name, KIM::Function* routine,
                  bool required = true) {
     require(create->SetRoutinePointer(name, KIM::LANGUAGE_NAME::cpp, required, routine),
@@ -238,7 +238,7 @@ std::unique_ptr<Model> load_model_files(const KIM::ModelDriverCreate& create, co
 }
 
 void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
-    on_error();  // said now, and not when something has failed
+    on_error();  // reports an unknown value now, not when something has failed
     std::unique_ptr<Model> model = load_model_files(*create, units);
     log_warnings(*create, model->potential);
 
@@ -255,8 +255,8 @@ void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
     create->SetInfluenceDistancePointer(&model->influence_distance);
     create->SetNeighborListPointers(1, &model->cutoff, &model->only_contributing_neighbours);
 
-    // KIM lets only models that publish a parameter write themselves. Weights are none: they live
-    // in the model file, in the model's own precision, and KIM's parameters are doubles.
+    // KIM lets only models that publish a parameter write themselves. Weights are not parameters:
+    // they are in the model file, in the model's own precision, and KIM's parameters are doubles.
     require(create->SetParameterPointer(
                 1, &model->published_cutoff, "cutoff",
                 "Distance up to which a pair of particles interacts directly, in the simulator's "
@@ -271,14 +271,14 @@ void create_model(KIM::ModelDriverCreate* const create, const Units& units) {
     set_routine(create, WriteParameterizedModel, generic(&write_parameterized_model),
                 /*required=*/false);
     set_routine(create, Destroy, generic(&destroy));
-    create->SetModelBufferPointer(model.release());  // ours again in destroy()
+    create->SetModelBufferPointer(model.release());  // until destroy()
 }
 
 }  // namespace
 
 }  // namespace torchml::kim
 
-/// The routine that KIM calls first; CMakeLists.txt has its name, too.
+/// The routine that KIM calls first; CMakeLists.txt registers its name.
 extern "C" int torchml_model_driver_create(KIM::ModelDriverCreate* const create,
                                            KIM::LengthUnit const length,
                                            KIM::EnergyUnit const energy, KIM::ChargeUnit const,

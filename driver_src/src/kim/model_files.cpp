@@ -17,7 +17,7 @@ namespace torchml::kim {
 ModelFiles::ModelFiles(const std::vector<std::filesystem::path>& files) {
     for (const auto& path : files) {
         File file{path.filename().string(), open(path.c_str(), O_RDONLY | O_CLOEXEC), 0};
-        if (file.descriptor < 0) file.error = errno;  // reported if the file is ever wanted
+        if (file.descriptor < 0) file.error = errno;  // reported if the file is ever needed
         files_.push_back(std::move(file));
     }
 }
@@ -54,7 +54,8 @@ void ModelFiles::write(const std::filesystem::path& folder, double cutoff) const
         stream.close();
         if (!stream) {
             fail("the model's file ", path.string(),
-                 " cannot be written. Is the folder there and writable, and is there room?");
+                 " cannot be written. Check that the folder exists and is writable, and that the "
+                 "disk is not full.");
         }
     }
 }
@@ -62,22 +63,24 @@ void ModelFiles::write(const std::filesystem::path& folder, double cutoff) const
 std::string ModelFiles::contents(const File& file) {
     if (file.descriptor < 0) {
         fail("the model's file ", file.name, " could not be kept when the model was loaded (",
-             std::strerror(file.error), "), so it cannot be written now.");
+             std::strerror(file.error), "), so it cannot be written now. Load the model again.");
     }
     struct stat status = {};
     if (fstat(file.descriptor, &status) != 0) {
-        fail("the model's file ", file.name, " cannot be read again (", std::strerror(errno), ").");
+        fail("the model's file ", file.name, " cannot be read again (", std::strerror(errno),
+             "). Load the model again.");
     }
     std::string text(static_cast<std::size_t>(status.st_size), '\0');
     std::size_t done = 0;
     while (done < text.size()) {
-        // Not read(): a forked process would share the place reached in the file.
+        // Not read(): a forked process would share the position in the file.
         const auto count =
             pread(file.descriptor, &text[done], text.size() - done, static_cast<off_t>(done));
         if (count < 0 && errno == EINTR) continue;
         if (count <= 0) {
             fail("the model's file ", file.name, " cannot be read again (",
-                 count < 0 ? std::strerror(errno) : "it is shorter than before", ").");
+                 count < 0 ? std::strerror(errno) : "it is shorter than before",
+                 "). Load the model again.");
         }
         done += static_cast<std::size_t>(count);
     }

@@ -6,11 +6,11 @@
 
 namespace torchml::kim {
 
-/// The files that a portable model was made of, to be written out again later.
+/// A portable model's files, kept so that they can be written again later.
 ///
-/// KIM unpacks them into a temporary folder and removes it as soon as the model is created. Held
-/// open, a file keeps its contents without its name: that costs a descriptor each, and no copy of
-/// what can be many megabytes on every rank for a routine that is hardly ever called.
+/// KIM unpacks them into a temporary folder and removes it as soon as the model is created. A file
+/// that is held open keeps its contents without a name. That costs one file descriptor per file,
+/// but no copy of possibly many megabytes on every rank, for a routine that is hardly ever called.
 class ModelFiles {
   public:
     ModelFiles() = default;
@@ -22,8 +22,8 @@ class ModelFiles {
     /// Their names, without folders, in KIM's order.
     std::vector<std::string> names() const;
 
-    /// Writes them into a folder that exists, the parameter file (*.param) with another cutoff (Å)
-    /// unless it has this one already. Throws Error naming the file that could not be kept or
+    /// Writes the files into an existing folder, and this cutoff (Å) into the parameter file
+    /// (*.param), unless it has it already. Throws Error naming the file that could not be kept or
     /// written.
     void write(const std::filesystem::path& folder, double cutoff) const;
 

@@ -9,7 +9,7 @@ namespace torchml::kim {
 
 namespace {
 
-// KIM-API 2.3 takes one erg for 1e7 J (it is 1e-7 J): ergs are converted by way of joules.
+// KIM-API 2.3 mistakes one erg for 1e7 J (it is 1e-7 J), so the driver converts ergs via joules.
 constexpr double ergs_per_joule = 1e7;
 
 KIM::EnergyUnit convertible(KIM::EnergyUnit unit) {
@@ -30,7 +30,7 @@ double factor(const Units& from, const Units& to, double length_power, double en
     if (failed) {
         fail("KIM cannot convert ", from.length.ToString(), " and ", from.energy.ToString(), " to ",
              to.length.ToString(), " and ", to.energy.ToString(),
-             ", the units that the simulator asks for.");
+             ", the units that the simulator requests. Choose other units in the simulator.");
     }
     return result * std::pow(by_joules(to.energy) / by_joules(from.energy), energy_power);
 }

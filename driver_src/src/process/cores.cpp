@@ -36,7 +36,7 @@ std::optional<std::int64_t> whole_number(const std::string& text) {
     return value;
 }
 
-/// How many CPUs a list in the kernel's notation has: "0-3,8" has five.
+/// The number of CPUs in a list in the kernel's notation: "0-3,8" has five.
 std::optional<int> count_cpus(const std::optional<std::string>& list) {
     if (!list) return std::nullopt;
     int count = 0;
@@ -50,8 +50,8 @@ std::optional<int> count_cpus(const std::optional<std::string>& list) {
     return count;
 }
 
-/// The cores that a quota of time in a period is worth: "150000" in "100000" needs two. None if the
-/// quota is "max" or negative.
+/// The number of cores that a quota of time per period is worth, rounded up: "150000" per "100000"
+/// is two. Empty if the quota is "max" or negative.
 std::optional<int> count_quota(const std::optional<std::string>& quota,
                                const std::optional<std::string>& period) {
     if (!quota || !period) return std::nullopt;
@@ -60,8 +60,8 @@ std::optional<int> count_quota(const std::optional<std::string>& quota,
     return static_cast<int>(std::min((*time - 1) / *whole + 1, std::int64_t{1} << 30));
 }
 
-/// The folders of this process's group and those that it is in, of a controller of version 1, or of
-/// version 2 ("").
+/// The folders of this process's control group and its ancestors: of a controller of version 1, or
+/// of version 2 ("").
 std::vector<std::string> group_folders(const FileReader& read, const std::string& controller) {
     std::string root, point, group;
     for (const std::string& line : split(read("/proc/self/mountinfo").value_or(""), '\n')) {
@@ -87,7 +87,7 @@ std::vector<std::string> group_folders(const FileReader& read, const std::string
                                                : contains(split(controllers, ','), controller);
         if (wanted) group = line.substr(second + 1);
     }
-    // In a container the group may be named as the host knows it; its folder is the mounted one.
+    // In a container, the group may have the name that the host knows; its folder is mounted.
     if (group.rfind(root, 0) == 0) group.erase(0, root.size());
     std::vector<std::string> folders;
     while (group.size() > 1) {
@@ -111,7 +111,7 @@ FileReader machine_files() {
 int available_cores(int online, const FileReader& read) {
     int cores = online;
     const auto limit = [&](std::optional<int> to) {
-        if (to && *to > 0) cores = std::min(cores, *to);  // a group without a list has all
+        if (to && *to > 0) cores = std::min(cores, *to);  // a group without a list may use all
     };
     for (const std::string& folder : group_folders(read, "")) {
         limit(count_cpus(read(folder + "/cpuset.cpus.effective")));

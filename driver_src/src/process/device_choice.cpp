@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::array<const char*, 3> accelerators = {"cuda", "mps", "xpu"};
 
-/// Launchers and users narrow what a process sees; it then counts from 0 again.
+/// Says how CUDA_VISIBLE_DEVICES narrows what a process sees, which then counts from 0 again.
 std::string visible(const std::string& type, const Environment& environment) {
     const auto narrowed = type == "cuda" ? environment("CUDA_VISIBLE_DEVICES") : std::nullopt;
     if (!narrowed) return "";
@@ -43,15 +43,15 @@ Device choose_device(const std::optional<std::string>& wanted, const std::string
         std::find(accelerators.begin(), accelerators.end(), type) != accelerators.end();
     if (!known || (numbered && (problem != std::errc() || end != last || index < 0))) {
         fail<ErrorHere>(source, " is '", *wanted,
-                        "'; it can be cpu, cuda (a node's ranks take its GPUs in ",
-                        "turn), cuda:N for GPU number N, and mps or xpu where torch has them.");
+                        "'; it must be cpu, cuda (a node's ranks take its GPUs in ",
+                        "turn), cuda:N for GPU number N, or mps or xpu where torch has them.");
     }
 
     const DeviceCount found = devices(type);
     if (found.count == 0) {
         fail<ErrorHere>(source, " is '", *wanted,
                         "', but there is no such device: ", found.why_none,
-                        visible(type, environment), ". 'cpu' computes without one.");
+                        visible(type, environment), ". Use 'cpu' to compute without one.");
     }
     if (!numbered) return {type, launcher ? launcher->local_rank % found.count : 0};
     if (index >= found.count) {

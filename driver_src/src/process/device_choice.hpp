@@ -16,20 +16,22 @@ struct Device {
     std::string name() const { return type == "cpu" ? type : type + ":" + std::to_string(index); }
 };
 
-/// How many devices of a type this process sees; if none, why: a sentence without its full stop.
+/// The number of devices of a type that this process sees; if none, the reason, a sentence without
+/// its full stop.
 struct DeviceCount {
     int count = 0;
     std::string why_none;
 };
 
-/// Asks for the devices of a type ("cuda", "mps" or "xpu").
+/// Counts the devices of a type ("cuda", "mps" or "xpu").
 using DeviceCounter = std::function<DeviceCount(const std::string&)>;
 
-/// The device that `wanted` means: "cpu" (also if it is empty or nothing), "cuda", "cuda:N", and so
-/// on. Without a number, the ranks of a node take its devices in turn: rank m of those on the node
-/// takes device m mod n. A pure function of what it is given.
+/// The device that `wanted` means: "cpu" (also if it is empty), "cuda", "cuda:N", and so on.
+/// Without a number, the ranks of a node take its n devices in turn: the node's rank m takes device
+/// m mod n. A pure function of its arguments.
 ///
-/// `source`: what said so, for messages. Throws Error for a device that is unknown or not there.
+/// `source`: where `wanted` comes from, for messages. Throws ErrorHere for a device that is unknown
+/// or absent.
 Device choose_device(const std::optional<std::string>& wanted, const std::string& source,
                      const std::optional<Launcher>& launcher, const Environment& environment,
                      const DeviceCounter& devices);

@@ -14,9 +14,9 @@ namespace torchml {
 
 namespace {
 
-/// Whether this process has other threads than the one that asks. Called while forking.
+/// Whether this process has threads besides the calling one. Called while forking.
 bool has_several_threads() {
-    struct stat tasks = {};  // a folder for each thread, so the links are two more than the threads
+    struct stat tasks = {};  // each thread has a folder in it: two links more than threads
     return stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink != 3;
 }
 
@@ -36,7 +36,7 @@ bool is_plain_fork() {
     return (flags & forked_without_exec) != 0;
 }
 
-/// One for this process; set up when the library is loaded.
+/// The state of this process; set up when the library is loaded.
 struct ForkState {
     std::atomic<bool> used{false};
     std::atomic<int> generation{0};
@@ -70,9 +70,9 @@ int fork_generation() { return state.generation; }
 void require_not_forked_after_use() {
     if (!state.forked_after_use) return;
     fail(
-        "this process was forked from one in which a model had already been run. Torch's threads "
-        "do not survive a fork, and a computation here might never end. Start the process afresh, "
-        "in Python with multiprocessing.get_context('spawn'), or fork before the first "
+        "this process was forked from one that had already run a model. Torch's threads do not "
+        "survive a fork, so a computation here might never end. Start a new process instead (in "
+        "Python, with multiprocessing.get_context('spawn')), or fork before the first "
         "computation.");
 }
 

@@ -5,9 +5,9 @@
 
 #include "process/workers.hpp"
 
-// OpenMP's functions as libtorch finds them: in the program if that has them, else in the library
-// that came with libtorch. Weak, for a libtorch without OpenMP; the compiler's own OpenMP is not
-// used, which could be another library's.
+// OpenMP's functions as libtorch finds them: in the program if it has them, else in the library
+// that came with libtorch. Weak, for a libtorch without OpenMP. The compiler's own OpenMP is not
+// used, since it might come from another library.
 extern "C" {
 int omp_get_max_threads() __attribute__((weak));
 void omp_set_num_threads(int) __attribute__((weak));
@@ -19,7 +19,8 @@ namespace {
 
 bool has_openmp() { return omp_get_max_threads != nullptr && omp_set_num_threads != nullptr; }
 
-/// Of a thread that works for torch: OpenMP's threads have the traps of the one that made them.
+/// The environment of a thread that works for torch: OpenMP's threads inherit the traps of the
+/// thread that created them.
 thread_local std::fenv_t floating_point_of_worker;
 
 }  // namespace
@@ -29,7 +30,7 @@ HostState::HostState()
       traps_(fegetexcept() != 0),
       no_autocast_(c10::autocast_dispatch_keyset) {
     std::feholdexcept(&floating_point_);
-    // Where it is asked for the first time on a thread, torch sets that thread's number.
+    // The first call on a thread makes torch set that thread's number.
     at::get_num_threads();
 }
 
@@ -37,7 +38,7 @@ HostState::~HostState() {
     if (workers_held_) {
         try {
             Workers::each([] { std::fesetenv(&floating_point_of_worker); });
-        } catch (...) {  // no memory to ask them: the traps of these threads stay off
+        } catch (...) {  // out of memory: the traps of these threads stay off
         }
     }
     if (openmp_threads_ != 0) omp_set_num_threads(openmp_threads_);
@@ -45,8 +46,8 @@ HostState::~HostState() {
 }
 
 void HostState::use_threads(int count) {
-    // Not at::set_num_threads(): it also sets what torch, and MKL, use on other threads, which may
-    // be the program's.
+    // Not at::set_num_threads(): it also sets the number for torch and MKL on other threads, which
+    // may be the program's.
     if (openmp_threads_ != 0) {
         omp_set_num_threads(count);
     } else if (count != at::get_num_threads()) {

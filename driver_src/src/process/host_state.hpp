@@ -7,16 +7,16 @@
 
 namespace torchml {
 
-/// Lets torch work as it should on this thread, and leaves the thread as the program had it.
+/// Gives torch the state that it needs on this thread, and restores the program's afterwards.
 ///
-/// Torch and the libraries under it change what belongs to the program: the number of OpenMP
-/// threads, by which programs size and index their arrays (LAMMPS's OPENMP package does),
-/// and the floating-point environment, which a library compiled with -ffast-math sets when it is
-/// loaded. And what the program has set would change what a model computes: traps for
-/// floating-point exceptions end the process where torch divides by zero on purpose, and a Python
-/// program may be in torch's autocast or inference mode.
+/// Torch and the libraries under it change state that belongs to the program: the number of OpenMP
+/// threads, by which programs size and index their arrays (LAMMPS's OPENMP package does), and the
+/// floating-point environment, which a library compiled with -ffast-math sets when it is loaded.
+/// Conversely, the program's settings would change what a model computes: traps for floating-point
+/// exceptions end the process where torch divides by zero on purpose, and a Python program may be
+/// in torch's autocast or inference mode.
 ///
-/// Whatever loads, runs or removes a model holds one of these.
+/// Code that loads, runs or destroys a model holds a HostState.
 class HostState {
   public:
     HostState();
@@ -24,7 +24,7 @@ class HostState {
     HostState(const HostState&) = delete;
     HostState& operator=(const HostState&) = delete;
 
-    /// Has torch use so many threads on this thread, until this object goes.
+    /// Makes torch use `count` threads for calls from this thread, until this object is destroyed.
     void use_threads(int count);
 
   private:

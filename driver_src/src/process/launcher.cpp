@@ -9,7 +9,7 @@ namespace torchml {
 
 namespace {
 
-/// The number that `text` starts with (Slurm writes "4(x2)" for four tasks on each of two nodes).
+/// The number at the start of `text` (Slurm writes "4(x2)" for four tasks on each of two nodes).
 std::optional<int> leading_number(const std::optional<std::string>& text) {
     if (!text) return std::nullopt;
     int value = 0;
@@ -27,9 +27,9 @@ struct Names {
     const char* size;  // null if it sets none
 };
 
-// Those that only a launched process has come first. Slurm sets most of its variables in batch
-// scripts too, where they say nothing about a program started from the script; SLURM_STEP_... are
-// srun's own.
+// Variables that only launched processes have come first. Slurm sets most of its variables in batch
+// scripts, too, where they say nothing about a program started from the script; only srun sets
+// SLURM_STEP_...
 constexpr Names known[] = {
     {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
      "OMPI_COMM_WORLD_SIZE"},
@@ -40,7 +40,7 @@ constexpr Names known[] = {
     {"Slurm", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "SLURM_STEP_NUM_TASKS"},
 };
 
-/// Flux sets the numbers of tasks and nodes; tasks are spread evenly.
+/// Flux sets the numbers of tasks and nodes, and spreads tasks evenly.
 std::optional<Launcher> find_flux(const Environment& environment) {
     const auto rank = leading_number(environment("FLUX_TASK_RANK"));
     const auto local_rank = leading_number(environment("FLUX_TASK_LOCAL_ID"));
@@ -70,8 +70,8 @@ std::optional<Launcher> process_launcher() {
     const auto launched = find_launcher(process_environment());
     const auto size = mpi_size();
     if (!size) return launched;
-    // The number shows whether the launcher describes this program, or the shell or script that
-    // started it; it is the same on all ranks, so they all decide alike.
+    // The number of processes shows whether the launcher describes this program, or the shell or
+    // script that started it. It is the same on all ranks, so they all decide alike.
     if (launched && launched->size == *size) return launched;
     return ask_mpi();
 }

@@ -11,9 +11,9 @@ namespace torchml {
 #ifdef TORCHML_MPI
 namespace {
 
-/// Whether the MPI in this process is of the family whose mpi.h we were compiled with. Families
-/// share the functions' names, but not what MPI_COMM_WORLD is: to the wrong one it is rubbish. This
-/// one question can be put to any of them, at any time.
+/// Whether the MPI in this process belongs to the family whose mpi.h the driver was compiled with.
+/// Families share the names of functions, but not the value of MPI_COMM_WORLD, which another family
+/// cannot use. Every MPI answers this one question, at any time.
 bool is_our_family() {
     char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
     int length = 0;

@@ -32,7 +32,7 @@ class Living {
         profiles_.insert(profile);
     }
 
-    /// Whether it was there.
+    /// Returns whether the profile was in the list.
     bool remove(Profile* profile) {
         const std::lock_guard<std::mutex> lock(mutex_);
         return profiles_.erase(profile) != 0;
@@ -50,7 +50,7 @@ class Living {
 
 Living& living() {
     static Living* const only = [] {
-        auto* made = new Living;  // never destroyed: models may go later than static objects
+        auto* made = new Living;  // never destroyed: models may outlive static objects
         std::atexit([] {
             while (Profile* profile = living().any()) profile->print();
         });
@@ -84,7 +84,7 @@ void Profile::print() {
     if (!living().remove(this) || n_steps_ == 0 || generation_ != fork_generation()) return;
     try {
         std::fputs(table().c_str(), stderr);  // one write, so that ranks do not mix their lines
-    } catch (...) {  // out of memory, and nobody to tell: models end here, and processes
+    } catch (...) {  // out of memory, with no caller to report to: a model or the process ends here
     }
 }
 
@@ -103,8 +103,8 @@ std::string Profile::table() const {
     char line[240];
     std::snprintf(
         line, sizeof line,
-        "TorchML profile%s: %lld steps, at last %lld particles, %lld contributing, %d %s, "
-        "%.1f MB of tensors; first step %.3f ms\n",
+        "TorchML profile%s: %lld steps; last step: %lld particles, %lld contributing, %d %s, "
+        "%.1f MB of tensors; first step: %.3f ms\n",
         rank().c_str(), static_cast<long long>(n_steps_),
         static_cast<long long>(last_step_.n_particles),
         static_cast<long long>(last_step_.n_contributing), last_step_.n_threads,
@@ -114,7 +114,7 @@ std::string Profile::table() const {
     for (std::size_t k = 0; k < n_stages && n_steps_ > 1; ++k) {
         if (names[k] == nullptr) continue;
         const double time = milliseconds(times_[k]);
-        std::snprintf(line, sizeof line, "  %-16s %10.3f ms a step %6.1f %%\n", names[k],
+        std::snprintf(line, sizeof line, "  %-16s %10.3f ms per step %6.1f %%\n", names[k],
                       time / later_steps, all > 0.0 ? 100.0 * time / all : 0.0);
         table += line;
     }

@@ -7,12 +7,13 @@
 
 namespace torchml {
 
-/// The parts of a step, in the order of the way of one evaluation.
+/// The parts of a step, in the order of one evaluation.
 enum class Stage { inputs, copies, forward, backward, outputs };
 
-/// Where the time of a potential's steps went; on if the environment variable KIM_MODEL_PROFILE is
-/// (see switch_variable). Prints a table to standard error when it ends, or when the process does,
-/// since not every simulator destroys its models; a forked process prints only its own steps.
+/// Measures where the time of a potential's steps goes, if the environment variable
+/// KIM_MODEL_PROFILE is on (see switch_variable). Prints a table to standard error when it is
+/// destroyed or the process ends, since not every simulator destroys its models; a forked process
+/// prints only its own steps.
 class Profile {
   public:
     Profile();
@@ -38,10 +39,10 @@ class Profile {
         std::chrono::steady_clock::time_point start_;
     };
 
-    /// Whether anything is measured; work that is queued on a device then has to be waited for.
+    /// Whether anything is measured; the caller must then wait for work that is queued on a device.
     bool on() const { return on_; }
 
-    /// To be called if forward computes the gradient, too, so that its time is that of both.
+    /// Call this if forward computes the gradient, too, so that its time covers both.
     void gradient_in_forward() { gradient_in_forward_ = true; }
 
     /// The facts of one step besides its times.
@@ -49,7 +50,7 @@ class Profile {
         std::int64_t n_particles = 0;
         std::int64_t n_contributing = 0;
         int n_threads = 1;
-        std::size_t tensor_bytes = 0;  ///< of all the tensors that it made
+        std::size_t tensor_bytes = 0;  ///< of all the tensors that the step made
     };
 
     void count_step(const Step& step);

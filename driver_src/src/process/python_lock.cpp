@@ -7,7 +7,7 @@ namespace torchml {
 
 namespace {
 
-// Looked up in the running process: the driver must not need Python, which LAMMPS does not have.
+// Looked up in the running process: the driver must not depend on Python, which LAMMPS may lack.
 struct PythonFunctions {
     int (*is_initialized)() = nullptr;
     void* (*current_state)() = nullptr;
@@ -32,13 +32,13 @@ struct PythonFunctions {
                restore_thread != nullptr;
     }
 
-    /// Whether this thread holds the lock. PyGILState_Check() says yes to every thread once there
-    /// is a second interpreter.
+    /// Whether this thread holds the lock. PyGILState_Check() returns true on every thread once a
+    /// second interpreter exists.
     bool lock_is_held() const {
         const void* state = current_state();
         if (state == nullptr) return false;
-        // Since 3.12 each thread has its own current state; before, there is one, that of whichever
-        // thread holds the lock.
+        // Since 3.12, each thread has its own current state; before, there was a single one, that
+        // of the thread that holds the lock.
         const bool of_this_thread = version != nullptr && *version >= 0x030c0000;
         return of_this_thread || state == state_of_this_thread();
     }
@@ -50,7 +50,7 @@ struct PythonFunctions {
     }
 };
 
-// Looked up each time a lock may be held: a process can load Python after the driver.
+// Looked up each time, since a process can load Python after the driver.
 PythonFunctions python() { return {}; }
 
 }  // namespace

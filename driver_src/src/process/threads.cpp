@@ -32,28 +32,28 @@ Cores process_cores() {
     return cores;
 }
 
-/// Whether the program itself uses torch, as a Python process does that has imported it.
+/// Whether the program itself uses torch, as a Python process that has imported it does.
 std::atomic<bool> host_uses_torch{false};
 
-/// Torch's choice on a thread whose number nobody has set.
+/// Torch's default number, asked on a new thread, where nothing has set it.
 int torchs_own_choice() {
     int count = 1;
     try {
         std::thread([&count] {
             try {
                 count = at::get_num_threads();
-            } catch (...) {  // no memory for it
+            } catch (...) {  // out of memory
             }
         }).join();
-    } catch (const std::system_error&) {  // no more threads for this user
+    } catch (const std::system_error&) {  // this user may not start more threads
     }
     return count;
 }
 
-/// Facts that are the same for a process and those forked from it.
+/// Facts that hold for a process and all those forked from it.
 struct Choice {
     Threads threads;
-    int torchs_own = 1;  // unless the user or a launcher has said otherwise
+    int torchs_own = 1;  // used unless the user or a launcher has set the number
     int online = 1;
 };
 
@@ -63,8 +63,8 @@ Choice choose() {
     choice.online = cores.online;
     const Environment environment = process_environment();
     choice.threads = choose_threads(environment, process_launcher(), cores);
-    // OpenMP would wait for threads that existed before the fork. Where nobody knows whether there
-    // were any, the user may.
+    // OpenMP would wait for threads that existed before the fork. If it is unknown whether there
+    // were any, the user's choice counts.
     const LostThreads lost = lost_threads();
     if (lost == LostThreads::certain ||
         (lost == LostThreads::possible && !variable(environment, "KIM_MODEL_NUM_THREADS"))) {
@@ -84,8 +84,9 @@ Threads choose_threads(const Environment& environment, const std::optional<Launc
         if (!read_whole_number(word, value) || value < 1 || value > cores.online) {
             fail<ErrorHere>(
                 "the environment variable KIM_MODEL_NUM_THREADS is '", *wanted,
-                "'; it can be a number of threads from 1 to ", cores.online,
-                ", the cores of this machine. Without it each process takes its share of them.");
+                "'; it must be a number of threads from 1 to ", cores.online,
+                ", the number of this machine's cores. Unset it to give each process its share of "
+                "them.");
         }
         return {value, true};
     }
@@ -96,7 +97,7 @@ Threads choose_threads(const Environment& environment, const std::optional<Launc
 
 Threads process_threads() {
     static std::mutex mutex;
-    static int generation = -1;  // for which process it was chosen, a fork counting as another
+    static int generation = -1;  // the process for which it was chosen; a fork is another one
     static Choice chosen;
     const std::lock_guard<std::mutex> lock(mutex);
     if (generation != fork_generation()) {

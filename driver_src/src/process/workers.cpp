@@ -12,7 +12,7 @@ int Workers::count() { return std::max(at::get_num_threads(), 1); }
 
 void Workers::each(c10::function_ref<void()> work) {
     at::Tensor numbers = at::arange(count(), at::kLong);
-    // Torch cuts as many numbers as there are threads into a piece for each thread.
+    // With one number per thread, torch gives each thread one of them.
     at::TensorIterator::nullary_op(numbers).for_each(
         [&](char**, const std::int64_t*, std::int64_t, std::int64_t) { work(); }, /*grain_size=*/1);
 }

@@ -11,7 +11,7 @@
 #include "base/variables.hpp"
 #include "runtime/libtorch.hpp"
 
-// Paths that the build has found; empty if it was not given any.
+// Paths that the build found; empty without them.
 #ifndef TORCHML_TORCHSCATTER_LIBRARY
 #define TORCHML_TORCHSCATTER_LIBRARY ""
 #endif
@@ -23,8 +23,8 @@ namespace torchml {
 
 namespace {
 
-/// A Python extension needs Python's symbols and torch's Python library, which only a Python
-/// process has of itself.
+/// What to do if a library is a Python extension, which needs Python's symbols and torch's Python
+/// library; only a Python process has these anyway.
 const char* advice(const std::string& problem) {
     const bool wants_python = problem.find("undefined symbol: Py") != std::string::npos ||
                               problem.find("undefined symbol: _Py") != std::string::npos ||
@@ -33,16 +33,17 @@ const char* advice(const std::string& problem) {
                ? " It is a Python extension: outside Python, list libpython3.*.so.1.0 and torch's "
                  "libtorch_python.so before it in KIM_MODEL_TORCH_EXTENSIONS, or build the library "
                  "without Python (-DWITH_PYTHON=OFF)."
-               : "";
+               : " Install it again for this torch, or unset the variable.";
 }
 
 void open_library(const std::string& path, const std::string& wanted_by) {
     std::error_code ignored;
     if (path.find('/') != std::string::npos && !std::filesystem::exists(path, ignored)) {
-        fail<ErrorHere>(wanted_by, " ", path, ", which does not exist.");
+        fail<ErrorHere>(wanted_by, " ", path,
+                        ", which does not exist. Install it there, or unset the variable.");
     }
-    // Where torch is one library or has another name there is nothing to open; if it cannot be
-    // opened, the loader says so of the library, too.
+    // If torch is a single library or has another name, there is nothing to open. If it cannot be
+    // opened, the loader's message about the extension says so, too.
     open_libtorch();
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
         const char* message = dlerror();
@@ -57,10 +58,10 @@ void open_library(const std::string& path, const std::string& wanted_by) {
 OperatorSource operator_source() {
     const auto chosen =
         choose_variable(process_environment(), "KIM_MODEL_OPERATORS",
-                        {{"native", "the driver's own operators, the default"},
+                        {{"native", "the default: the driver's own operators"},
                          {"extension",
                           "those of the torch_scatter and torch_sparse that the driver was built "
-                          "for"}});
+                          "with"}});
     return chosen == 0 ? OperatorSource::native : OperatorSource::extension;
 }
 
@@ -82,10 +83,10 @@ void open_original_library(const std::string& name) {
             "KIM_MODEL_OPERATORS is 'extension' and the model calls ", name,
             ", but this driver was built without it. Build it again with the environment variable ",
             scatter ? "TorchScatter_ROOT" : "TorchSparse_ROOT", " set to an installation of ", name,
-            " for C++, list its library in KIM_MODEL_TORCH_EXTENSIONS, or leave "
-            "KIM_MODEL_OPERATORS unset.");
+            " for C++, list its library in KIM_MODEL_TORCH_EXTENSIONS, or unset "
+            "KIM_MODEL_OPERATORS.");
     }
-    open_library(path, "KIM_MODEL_OPERATORS is 'extension' and the driver was built for");
+    open_library(path, "KIM_MODEL_OPERATORS is 'extension' and the driver was built with");
 }
 
 }  // namespace torchml

@@ -6,8 +6,8 @@ namespace torchml {
 
 /// Where a model finds the operators of torch_scatter and torch_sparse.
 enum class OperatorSource {
-    native,     ///< our own (see torch_ops/)
-    extension,  ///< the original libraries, for which the driver was built
+    native,     ///< in the driver itself (see torch_ops/)
+    extension,  ///< in the original libraries that the driver was built with
 };
 
 /// The value of the environment variable KIM_MODEL_OPERATORS: `native`, the default, or
@@ -15,12 +15,12 @@ enum class OperatorSource {
 OperatorSource operator_source();
 
 /// Opens the libraries that the environment variable KIM_MODEL_TORCH_EXTENSIONS lists, paths
-/// separated by colons, so that their operators are registered. They stay open. Throws Error for
-/// one that is missing or cannot be opened.
+/// separated by colons, so that their operators are registered. The libraries stay open. Throws
+/// Error if one is missing or cannot be opened.
 void open_listed_extensions();
 
-/// Opens the original library of the operators in a namespace, "torch_scatter" or "torch_sparse".
-/// Throws Error if the driver was built without it, or it cannot be opened.
+/// Opens the original library of a namespace of operators, "torch_scatter" or "torch_sparse".
+/// Throws Error if the driver was built without it, or if it cannot be opened.
 void open_original_library(const std::string& name);
 
 }  // namespace torchml

@@ -14,8 +14,7 @@ namespace {
 
 const char* const make_torchscript =
     "Convert it to TorchScript in Python (torch.jit.script(model).save(...), or "
-    "e3nn.util.jit.script "
-    "for models of e3nn); `torchml-install model inspect FILE` says how.";
+    "e3nn.util.jit.script for e3nn models); `torchml-install model inspect FILE` shows how.";
 
 bool begins(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
 
@@ -29,7 +28,7 @@ std::string text_of(caffe2::serialize::PyTorchStreamReader& reader, const std::s
     return {static_cast<const char*>(data.get()), size};
 }
 
-/// The string that JSON gives for a key; "" if it has none. Good enough for versions.
+/// The string that a JSON text gives for a key; "" if it has none. Good enough for versions.
 std::string json_string(const std::string& text, const std::string& key) {
     const auto found = text.find("\"" + key + "\"");
     if (found == std::string::npos) return "";
@@ -39,7 +38,7 @@ std::string json_string(const std::string& text, const std::string& key) {
     return text.substr(start + 1, text.find('"', start + 1) - start - 1);
 }
 
-/// Whether a compiled package is one that nequip-compile wrote, whose model takes other arguments.
+/// Whether nequip-compile wrote a compiled package; its model takes other arguments.
 bool is_of_nequip(caffe2::serialize::PyTorchStreamReader& reader,
                   const std::vector<std::string>& records) {
     return std::any_of(records.begin(), records.end(), [&](const std::string& record) {
@@ -80,25 +79,26 @@ std::string foreign_archive(caffe2::serialize::PyTorchStreamReader& reader) {
         if (is_of_nequip(reader, records)) {
             return "is a package that nequip-compile wrote for nequip's own calculators: its model "
                    "takes other arguments than the driver passes. Wrap nequip's model in a module "
-                   "that takes the arguments described in README.md, and compile that with "
+                   "that takes the arguments described in README.md, and compile that module with "
                    "`torchml-install model compile`.";
         }
         if (has("extra/torchml.txt")) {
-            return "is a compiled model: its name has to end in .pt2.";
+            return "is a compiled model, whose name must end in .pt2. Rename it, also in the "
+                   "parameter file.";
         }
         return "is an AOTInductor package without a record (extra/torchml.txt) of the arguments "
-               "that "
-               "its model takes and the machine that it needs, so it cannot be run safely. Compile "
-               "the model with `torchml-install model compile`.";
+               "that its model takes and the machine that it needs, so it cannot run safely. "
+               "Compile the model with `torchml-install model compile`.";
     }
     if (any("code/", ".py") != records.end()) {
-        return has("constants.pkl") ? "is TorchScript: its name has to end in .pt." : "";
+        return has("constants.pkl") ? "is TorchScript, so its name must end in .pt. Rename it, "
+                                      "also in the parameter file."
+                                    : "";
     }
     if (has("data.pkl")) {
         return std::string(
-                   "was written by torch.save: it has weights or a pickled module, without the "
-                   "code "
-                   "that uses them. ") +
+                   "was written by torch.save: it holds weights or a pickled module, without the "
+                   "code that uses them. ") +
                make_torchscript;
     }
     return "";
@@ -111,12 +111,12 @@ std::string foreign_file(const std::filesystem::path& file) {
     start.resize(static_cast<std::size_t>(stream.gcount()));
     if (start.size() > 1 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5) {
         return std::string(
-                   "is a Python pickle (an old torch.save): it has weights or a pickled module, "
+                   "is a Python pickle (an old torch.save): it holds weights or a pickled module, "
                    "without the code that uses them. ") +
                make_torchscript;
     }
     if (begins(start, "version https://git-lfs")) {
-        return "is a Git LFS pointer: fetch the file itself with `git lfs pull`.";
+        return "is a Git LFS pointer. Fetch the file itself with `git lfs pull`.";
     }
     return "";
 }
@@ -131,8 +131,8 @@ std::string newer_format(const std::string& torch_says) {
     const auto start = found + words.size();
     const std::string format =
         torch_says.substr(start, torch_says.find_first_not_of("0123456789", start) - start);
-    return "was saved by a newer torch: it has format " + format + ", and torch " +
-           torch_version() + " of this process reads up to " +
+    return "was saved by a newer torch: its format is " + format + ", and this process's torch " +
+           torch_version() + " reads formats up to " +
            std::to_string(caffe2::serialize::kMaxSupportedFileFormatVersion) +
            ". Save it with that torch or an older one, or build the driver for the newer one "
            "(`torchml-install driver --torch-root ...`).";

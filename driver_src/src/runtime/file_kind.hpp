@@ -7,10 +7,10 @@
 
 namespace torchml {
 
-/// Recognises a model file whose contents do not match its extension. Returns what it is and what
-/// to do with it, as the rest of a sentence that begins "model file NAME "; "" if it is unknown.
-/// Reads the names of the archive's records and the contents of some. Throws c10::Error for a
-/// broken archive.
+/// Recognises a model file whose contents do not match its extension. Returns what the file is and
+/// what to do with it, as the rest of a sentence that begins "model file NAME "; "" if the kind is
+/// unknown. Reads the names of the archive's records and the contents of some. Throws c10::Error
+/// for a damaged archive.
 std::string foreign_archive(caffe2::serialize::PyTorchStreamReader& reader);
 
 /// The same for a file that is not an archive.

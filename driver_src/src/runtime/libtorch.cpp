@@ -6,8 +6,8 @@
 
 #include <system_error>
 
-// Configuring has looked for it; the variables may have changed since. Either of torch's two
-// folders of headers may be another's.
+// CMake has checked this, but the variables may have changed since. Either of torch's two folders
+// of headers may belong to another torch.
 #define TORCHML_IS_OF_ANOTHER_TORCH \
     (TORCH_VERSION_MAJOR != TORCHML_LIBTORCH_MAJOR || TORCH_VERSION_MINOR != TORCHML_LIBTORCH_MINOR)
 #include <torch/csrc/api/include/torch/version.h>

@@ -5,23 +5,24 @@
 
 namespace torchml {
 
-/// The version of the torch in this process, which may be another than the one the driver was built
-/// for: a Python process has imported its own.
+/// The version of the torch in this process, which may differ from the one that the driver was
+/// built for: a Python process has imported its own.
 std::string torch_version();
 
-/// 2.13 of 2.13.0: code that was compiled for one of these runs with all of them.
+/// The series of a version, such as 2.13 for 2.13.0: code compiled for one release runs with all
+/// releases of its series.
 std::string series(const std::string& version);
 
 /// The folder of the libtorch that this process uses.
 std::filesystem::path torch_folder();
 
-/// The torch that the driver was built for: "torch 2.13.0 in /folder", without a folder if it may
-/// be anywhere.
+/// The torch that the driver was built for: "torch 2.13.0 in /folder", or without a folder if the
+/// package can be moved.
 std::string torch_built_for();
 
-/// Opens libtorch.so of that folder, an empty library that needs all the others: libraries made for
-/// torch may need it by that name, for which the loader may otherwise find another torch's. Two
-/// torches in a process end it. Returns what is in the way, or nothing.
+/// Opens libtorch.so in torch_folder(), an empty library that depends on all the others: libraries
+/// built for torch may depend on it by name, and the loader might otherwise find another torch's.
+/// Two torches in one process crash it. Returns why it cannot be opened, or "".
 std::string open_libtorch();
 
 }  // namespace torchml

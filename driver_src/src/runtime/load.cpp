@@ -14,10 +14,10 @@ std::unique_ptr<Runtime> load_model(const std::filesystem::path& file, bool retu
                                     Warnings& warnings) {
     std::error_code problem;
     if (!std::filesystem::is_regular_file(file, problem)) {
-        fail("model file ", file.string(), " does not exist.");
+        fail("model file ", file.string(), " does not exist. Copy it there.");
     }
     if (std::filesystem::file_size(file, problem) == 0) {
-        fail("model file ", file.filename().string(), " is empty. Was it copied whole?");
+        fail("model file ", file.filename().string(), " is empty. Copy it again.");
     }
     if (file.extension() != ".pt2") {
         return load_torchscript(file, returns_forces, device, recorded, warnings);

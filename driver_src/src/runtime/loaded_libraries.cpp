@@ -27,7 +27,7 @@ namespace torchml {
 
 namespace {
 
-/// A libtorch_cpu or libc10 of this process, symbolic links followed.
+/// This process's libraries of a name, libtorch_cpu or libc10, with symbolic links resolved.
 std::set<std::filesystem::path> loaded_libraries(const std::string& name) {
     std::set<std::filesystem::path> found;
     for (const std::filesystem::path& path : shared_libraries()) {
@@ -60,24 +60,24 @@ std::string described(const std::filesystem::path& library) {
 }
 
 const char* const one_torch =
-    " Use one torch: start the program from the environment that the driver was built in; or build "
-    "the driver for the other one, with `torchml-install driver` in its environment. "
+    " Use one torch: start the program from the environment in which the driver was built; or "
+    "build the driver for the other torch, with `torchml-install driver` in its environment. "
     "`torchml-install doctor` shows which is which.";
 
-/// The file that a symbol comes from; "" if nobody says.
+/// The file that a symbol comes from; "" if unknown.
 std::string file_of(const void* symbol) {
     Dl_info found{};
     if (symbol == nullptr || dladdr(symbol, &found) == 0 || found.dli_fname == nullptr) return "";
     return found.dli_fname;
 }
 
-/// A routine that torch brings or its own libraries bring, but takes from somebody else.
+/// A routine that torch or its own libraries include, but that comes from another library.
 struct Replaced {
     std::string name;
-    std::string file;  ///< somebody else's
+    std::string file;  ///< that library
 };
 
-/// Routines of BLAS, and of MKL where torch has it inside.
+/// Routines of BLAS, and of MKL where torch includes it.
 const char* const routines[] = {"dgemm_", "sgemm_", "dgemv_",         "sgemv_",
                                 "ddot_",  "sdot_",  "mkl_blas_dgemm", "mkl_blas_sgemm"};
 
@@ -85,7 +85,7 @@ std::vector<Replaced> replaced_routines() {
     std::vector<Replaced> found;
     const auto torchs = loaded_libraries("libtorch_cpu");
     if (torchs.empty()) return found;
-    // Searches it, and then what it was linked with.
+    // dlsym then searches torch, and the libraries that it was linked with.
     void* torch = dlopen(torchs.begin()->c_str(), RTLD_LAZY | RTLD_NOLOAD);
     if (torch == nullptr) return found;
     for (const char* name : routines) {
@@ -109,11 +109,12 @@ std::string whose(const std::vector<Replaced>& replaced) {
         files.insert(one.file);
         names.insert(one.name);
     }
-    return "This process has loaded " + joined(files) + ", whose " + joined(names) +
-           " take the place of torch's own";
+    return "this process has loaded " + joined(files) +
+           (files.size() == 1 ? ", which replaces" : ", which replace") + " torch's own " +
+           joined(names);
 }
 
-/// rows x columns, of small whole numbers, which no order of adding rounds.
+/// A rows x columns matrix of small whole numbers, whose sums are exact in any order.
 at::Tensor whole_numbers(std::int64_t rows, std::int64_t columns, at::ScalarType type) {
     at::Tensor made = at::empty({rows, columns}, at::TensorOptions().dtype(at::kDouble));
     auto* value = made.data_ptr<double>();
@@ -169,8 +170,8 @@ std::string wrong_product(at::ScalarType type) {
     return "";
 }
 
-/// Threads have to get their numbers from the library that started them; from another, all would do
-/// the first one's work.
+/// Throws Error if threads would get their numbers from another library than the one that starts
+/// them: all would then do the first one's work.
 void require_one_openmp() {
     const std::string starts = file_of(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
     if (starts.empty()) return;
@@ -180,8 +181,8 @@ void require_one_openmp() {
         if (counts.empty() || counts == starts) continue;
         fail("two OpenMP libraries share the work of this process: torch's threads are started by ",
              starts, " (GOMP_parallel) and counted by ", counts, " (", name,
-             "), so that parts of a result would stay uncomputed. Is one of them in LD_PRELOAD? "
-             "Leave it out; or link the program with one OpenMP library.");
+             "), so parts of a result would never be computed. Take either library out of "
+             "LD_PRELOAD, or link the program with one OpenMP library.");
     }
 }
 
@@ -190,21 +191,21 @@ void require_one_openmp() {
 void require_one_torch() {
     const auto libraries = loaded_libraries("libtorch_cpu");
     if (libraries.size() > 1) {
-        fail("this process has two torches, ", described(*libraries.begin()), " and ",
+        fail("this process has loaded two torches, ", described(*libraries.begin()), " and ",
              described(*libraries.rbegin()), "; the driver was built for ", torch_built_for(), ".",
              one_torch);
     }
     const auto cores = loaded_libraries("libc10");
     if (libraries.size() == 1 && cores.size() == 1 &&
         libraries.begin()->parent_path() != cores.begin()->parent_path()) {
-        fail("this process has the libraries of two torches: libtorch_cpu of ",
+        fail("this process has loaded the libraries of two torches: libtorch_cpu of ",
              described(*libraries.begin()), " and libc10 of ", described(*cores.begin()), ".",
              one_torch);
     }
     const std::string running = torch_version();
     if (series(running) == series(TORCHML_LIBTORCH_VERSION)) return;
     fail("this process computes with torch ", running, " in ", torch_folder().string(),
-         ", and the driver was built for ", torch_built_for(), ".", one_torch);
+         ", but the driver was built for ", torch_built_for(), ".", one_torch);
 }
 
 void check_linear_algebra(Warnings& warnings) {
@@ -225,17 +226,17 @@ void check_linear_algebra(Warnings& warnings) {
         }
     }
     if (!wrong.empty()) {
-        fail("torch cannot multiply matrices in this process: ", wrong, ". ",
-             others.empty() ? "Is this torch damaged? Install it again."
-                            : others +
+        fail("torch cannot multiply matrices in this process: ", wrong,
+             others.empty() ? ". This torch may be damaged: install it again."
+                            : "; " + others +
                                   ". Take that library out of LD_PRELOAD, or use a program "
                                   "that is not linked with it.");
     }
     if (others.empty()) return;
     warnings.add(others +
-                 ". Small products come out right; speed and rounding are that library's. Unless "
-                 "you want that, take it out of LD_PRELOAD, or use a program that is not linked "
-                 "with it.");
+                 ". Small products are correct; speed and rounding are that library's. Unless you "
+                 "want that, take it out of LD_PRELOAD, or use a program that is not linked with "
+                 "it.");
 }
 
 }  // namespace torchml

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t longest_message = 600;
 
-/// Where in a line torch goes on to speak to those who build torch, or lists its own calls.
+/// Where a line turns to torch's developers, or to torch's own calls.
 constexpr const char* asides[] = {
     "Exception raised from ",
     " This could be because the operator doesn't exist",
@@ -21,7 +21,8 @@ constexpr const char* asides[] = {
 
 bool starts_with(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
 
-/// `[enforce fail at file.cc:12] condition. What happened` without what comes before the condition.
+/// Removes what comes before the condition in `[enforce fail at file.cc:12] condition. What
+/// happened`.
 void remove_place(std::string& line) {
     if (!starts_with(line, "[enforce fail at ")) return;
     const auto end = line.find("] ");
@@ -30,7 +31,7 @@ void remove_place(std::string& line) {
     line.erase(0, std::min(line.find_first_not_of(". "), line.size()));
 }
 
-/// The part of a line that is for users; "" if there is none.
+/// The part of a line that addresses users; "" if there is none.
 std::string essence_of(std::string line) {
     line.erase(0, std::min(line.find_first_not_of(" \t\r"), line.size()));
     if (starts_with(line, "frame #")) return "";
@@ -63,6 +64,11 @@ std::string essence(const std::exception& problem) {
     }
     if (first.empty()) first = "torch gave no reason";
     return error.empty() ? first : error;
+}
+
+std::string sentence(std::string text) {
+    if (text.empty() || std::string(".?!").find(text.back()) == std::string::npos) text += '.';
+    return text;
 }
 
 }  // namespace torchml

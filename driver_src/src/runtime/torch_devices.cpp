@@ -16,7 +16,7 @@ namespace torchml {
 
 namespace {
 
-/// A model is or was on the CPU: torch has by then noted which kinds of device there are.
+/// Whether a model has used the CPU; torch has then determined which kinds of device there are.
 std::atomic<bool> torch_is_set_up{false};
 
 c10::DeviceType device_type(const std::string& type) {
@@ -26,7 +26,7 @@ c10::DeviceType device_type(const std::string& type) {
     return c10::DeviceType::CPU;
 }
 
-/// Opens torch's library for a type; returns what is in the way, or nothing.
+/// Opens torch's library for a type of device. Returns why it cannot, or "".
 std::string open_library(const std::string& type) {
     const std::string name = "libtorch_" + type + ".so";
     const auto file = torch_folder() / name;
@@ -35,8 +35,8 @@ std::string open_library(const std::string& type) {
         return "this torch was built without it (no " + file.string() + ")";
     }
     if (torch_is_set_up) {
-        return "a model on the CPU came first, and torch looks for devices once; load this one "
-               "first, or import torch before";
+        return "a model on the CPU was loaded before, and torch looks for devices only once; load "
+               "this model first, or import torch before any model";
     }
     if (dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
         const char* message = dlerror();
@@ -46,7 +46,7 @@ std::string open_library(const std::string& type) {
     return "";
 }
 
-/// Torch's complaint about a device that is given something to do; "" if it works.
+/// Torch's message when it uses a device; "" if the device works.
 std::string complaint(c10::Device device) {
     try {
         at::empty({1}, at::TensorOptions().device(device));
@@ -86,7 +86,7 @@ c10::Device execution_device(const std::optional<std::string>& wanted) {
     const std::string problem = complaint(device);
     if (!problem.empty()) {
         fail("the device ", chosen.name(), " does not work: ", problem,
-             ". Is it free, and does its driver fit this torch? 'cpu' computes without it.");
+             ". Check that it is free and that its driver suits this torch, or use 'cpu'.");
     }
     return device;
 }

@@ -8,8 +8,8 @@ namespace torchml {
 std::vector<at::Tensor> Transfer::to_device(std::vector<at::Tensor> inputs) const {
     if (device_.is_cpu()) return inputs;
     for (at::Tensor& input : inputs) {
-        // Torch keeps pinned memory from step to step, and does not hand it out again before the
-        // copies that read it are done.
+        // Torch keeps pinned memory from step to step, and does not reuse it before the copies that
+        // read it are done.
         input = device_.is_cuda() ? input.pin_memory().to(device_, /*non_blocking=*/true)
                                   : input.to(device_);
     }

@@ -7,21 +7,21 @@
 
 namespace torchml {
 
-/// Brings a model's inputs to its device and its results back. On a GPU all copies of a step are
-/// queued behind each other from pinned memory, and the host waits once, at the end.
+/// Copies a model's inputs to its device and its results back. On a GPU, all copies of a step are
+/// queued one after the other from pinned memory, and the host waits once, at the end.
 class Transfer {
   public:
     explicit Transfer(c10::Device device) : device_(device) {}
 
     c10::Device device() const { return device_; }
 
-    /// Inputs, on the CPU, to the device.
+    /// Copies inputs from the CPU to the device.
     std::vector<at::Tensor> to_device(std::vector<at::Tensor> inputs) const;
 
-    /// A result on the CPU, float64, contiguous, without its graph; complete after wait().
+    /// A result on the CPU, float64, contiguous, without its autograd graph; complete after wait().
     at::Tensor to_host(const at::Tensor& result) const;
 
-    /// Waits for everything that was queued.
+    /// Waits for all queued work.
     void wait() const;
 
     /// The widest type that the device can sum in.

@@ -14,7 +14,7 @@ namespace torchml::ops {
 
 namespace {
 
-/// Additions below which another thread is not worth starting; ATen's own number.
+/// The number of additions below which another thread does not pay; the same as ATen's.
 constexpr std::int64_t thread_work = 32768;
 
 /// A tensor as (outer, length, inner) around one dimension.
@@ -27,10 +27,11 @@ struct Layout {
     }
 };
 
-/// A contiguous int64 index whose values are all in [0, limit): kernels read memory by them.
+/// The index as contiguous int64, with all values checked to be in [0, limit): kernels use them to
+/// read memory.
 at::Tensor checked(const at::Tensor& index, std::int64_t limit, const char* name) {
     if (!index.defined()) return index;
-    TORCH_CHECK(index.scalar_type() == at::kLong, name, " has to be int64, not ",
+    TORCH_CHECK(index.scalar_type() == at::kLong, name, " must be int64, not ",
                 index.scalar_type());
     at::Tensor values = index.contiguous();
     const auto* value = values.data_ptr<std::int64_t>();
@@ -45,7 +46,7 @@ at::Tensor checked(const at::Tensor& index, std::int64_t limit, const char* name
     return values;
 }
 
-/// The terms of a reduction with their memory laid out for loops, and every index in range.
+/// The terms of a reduction, with memory laid out for loops and every index in range.
 class Loop {
   public:
     Loop(const at::Tensor& source, const Terms& terms)
@@ -64,8 +65,8 @@ class Loop {
     std::int64_t count() const { return count_; }
 
     /// Calls visit(term, source offset, result offset, width) for runs of elements that share a
-    /// term and a row. Columns are shared out among threads, never the terms of one column: sums
-    /// do not depend on the number of threads.
+    /// term and a row. Threads divide the columns, never the terms of one column, so sums do not
+    /// depend on the number of threads.
     template <class Visit>
     void run(const Visit& visit) const {
         const std::int64_t columns = layout_.outer * layout_.inner;
@@ -249,7 +250,7 @@ at::Tensor segments_kernel(const at::Tensor& pointers, std::int64_t count) {
     at::Tensor result = at::full({count}, n, pointers.options());
     auto* segment = result.data_ptr<std::int64_t>();
     for (std::int64_t i = 0; i < n; ++i) {
-        TORCH_CHECK(start[i] <= start[i + 1], "pointers have to ascend");
+        TORCH_CHECK(start[i] <= start[i + 1], "pointers must be in ascending order");
         std::fill(segment + start[i], segment + start[i + 1], i);
     }
     return result;

@@ -8,11 +8,11 @@
 
 namespace torchml::ops {
 
-/// Autograd and torch's operators take a tensor that may be missing as an optional: an undefined
-/// tensor has no device.
+/// A tensor that may be missing. Autograd and torch's operators take an optional, since an
+/// undefined tensor has no device.
 using OptionalTensor = c10::optional<at::Tensor>;
 
-/// Sizes with another one along `dim`.
+/// `sizes` with another size along `dim`.
 inline std::vector<std::int64_t> resized(at::IntArrayRef sizes, std::int64_t dim,
                                          std::int64_t size) {
     auto result = sizes.vec();
@@ -21,7 +21,7 @@ inline std::vector<std::int64_t> resized(at::IntArrayRef sizes, std::int64_t dim
 }
 
 /// The terms of a reduction of a tensor's slices along one dimension: term e is
-/// `weight[e] * source[from[e]]` and counts for row `to[e]` of the result.
+/// `weight[e] * source[from[e]]` and belongs to row `to[e]` of the result.
 struct Terms {
     std::int64_t dim = 0;
     at::Tensor to;          ///< int64 (E), or of the source's shape: then every element has its own
@@ -35,7 +35,7 @@ struct Terms {
     }
 };
 
-/// Whether the kernels below work on a tensor: on the CPU, in a type that C++ has. For others
+/// Whether the kernels below support a tensor: it is on the CPU, in a type that C++ has. For others
 /// (CUDA, half precision, complex numbers), the reductions are composed of ATen's operators.
 bool has_kernels(const at::Tensor& source);
 
@@ -43,8 +43,8 @@ bool has_kernels(const at::Tensor& source);
 /// as all of these do.
 at::Tensor sum_kernel(const at::Tensor& source, const Terms& terms);
 
-/// Smallest or largest of each row's terms and which term it is: the first among equals. A row
-/// without terms has the value 0 and the term E.
+/// The smallest or largest of each row's terms, and the index of that term, the first among equals.
+/// A row without terms has the value 0 and the term E.
 std::tuple<at::Tensor, at::Tensor> extreme_kernel(const at::Tensor& source, const Terms& terms,
                                                   bool largest);
 

@@ -12,7 +12,7 @@ namespace torchml {
 
 namespace {
 
-/// Nothing else in the process has its address.
+/// Its address is unique in the process.
 const char landmark = 0;
 
 std::string private_namespace(const char* library) {

@@ -68,7 +68,7 @@ std::tuple<at::Tensor, at::Tensor> extreme_without_graph(const at::Tensor& sourc
         worst = largest ? std::numeric_limits<scalar_t>::lowest()
                         : std::numeric_limits<scalar_t>::max();
     });
-    // Never better than nothing: the worst value itself, and what is not a number.
+    // The worst value itself, and nan, are never better than no term.
     const at::Tensor candidate = largest ? slices.gt(worst) : slices.lt(worst);
     slices = slices.masked_fill(candidate.logical_not(), worst);
     at::Tensor result = at::full(sizes, worst, source.options());
@@ -150,7 +150,7 @@ at::Tensor dot(const at::Tensor& a, const at::Tensor& from, const at::Tensor& b,
     return Dot::apply(a, from, b, to, dim);
 }
 
-/// As index_select and gather; but its gradient is summed by our kernel, which is faster on CPUs.
+/// Like index_select and gather, but the kernel above sums its gradient, which is faster on CPUs.
 class Take : public Function<Take> {
   public:
     static at::Tensor forward(AutogradContext* context, const at::Tensor& source,
@@ -174,7 +174,7 @@ class Take : public Function<Take> {
     }
 };
 
-/// Smallest or largest terms; the gradient goes to the winners.
+/// The smallest or largest terms; they receive the gradient.
 class Winners : public Function<Winners> {
   public:
     static variable_list forward(AutogradContext* context, const at::Tensor& source,
@@ -204,7 +204,7 @@ class Winners : public Function<Winners> {
         variable_list result(7);
         if (!gradient.defined()) return result;
         if (!from.defined()) {
-            ++length;  // what belongs to rows without terms goes to one slice more than there are
+            ++length;  // rows without terms use an additional slice
             result[0] = at::zeros(sizes, gradient.options())
                             .scatter(dim, argument, gradient)
                             .narrow(dim, 0, length - 1);
@@ -259,15 +259,15 @@ at::Tensor take(const at::Tensor& source, std::int64_t dim, const at::Tensor& in
 }
 
 at::Tensor segments(const at::Tensor& pointers, std::int64_t count) {
-    TORCH_CHECK(pointers.scalar_type() == at::kLong, "pointers have to be int64, not ",
+    TORCH_CHECK(pointers.scalar_type() == at::kLong, "pointers must be int64, not ",
                 pointers.scalar_type());
     if (pointers.dim() == 1 && pointers.device().is_cpu()) return segments_kernel(pointers, count);
     const std::int64_t n = pointers.size(-1) - 1;
     auto sizes = pointers.sizes().vec();
     sizes.back() = count;
     const at::Tensor positions = at::arange(count, pointers.options()).expand(sizes).contiguous();
-    // The last pointer that is not beyond a position opens the segment in which it lies, empty
-    // segments notwithstanding.
+    // The last pointer that is not beyond a position opens the segment in which it lies, even if
+    // segments are empty.
     const at::Tensor found = at::searchsorted(pointers.contiguous(), positions,
                                               /*out_int32=*/false, /*right=*/true) -
                              1;

@@ -9,14 +9,14 @@
 
 namespace torchml::ops {
 
-/// Sum of each row's terms. Differentiable with respect to source and weight any number of times,
-/// like all the functions here; on every device that ATen knows.
+/// The sum of each row's terms. Like all functions here, it is differentiable with respect to
+/// source and weight any number of times, on every device that ATen supports.
 at::Tensor sum(const at::Tensor& source, const Terms& terms);
 
-/// Product of each row's slices (terms without `from`); 1 for a row without any.
+/// The product of each row's slices (terms without `from`); 1 for a row without any.
 at::Tensor product(const at::Tensor& source, const Terms& terms);
 
-/// Smallest or largest of each row's terms, and which term it is (see extreme_kernel).
+/// The smallest or largest of each row's terms, and the index of that term (see extreme_kernel).
 std::tuple<at::Tensor, at::Tensor> extreme(const at::Tensor& source, const Terms& terms,
                                            bool largest);
 

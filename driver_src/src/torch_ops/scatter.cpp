@@ -16,7 +16,7 @@ namespace torchml::ops {
 namespace {
 
 using OptionalSize = c10::optional<std::int64_t>;
-using Values = std::tuple<at::Tensor, at::Tensor>;  // and which term each of them is
+using Values = std::tuple<at::Tensor, at::Tensor>;  // values, and the term of each
 
 std::int64_t wrapped(std::int64_t dim, const at::Tensor& source) {
     const std::int64_t result = dim < 0 ? dim + source.dim() : dim;
@@ -25,8 +25,8 @@ std::int64_t wrapped(std::int64_t dim, const at::Tensor& source) {
     return result;
 }
 
-/// An index as Terms::to: broadcast to `sizes`, unless one number holds for a whole slice, which is
-/// what nearly all models write, and what needs no memory per element.
+/// An index for Terms::to: broadcast to `sizes`, unless one number holds for a whole slice. Nearly
+/// all models write the latter, which needs no memory per element.
 at::Tensor lanes(const at::Tensor& index, at::IntArrayRef sizes, std::int64_t dim) {
     const auto dims = static_cast<std::int64_t>(sizes.size());
     if (index.dim() == 1 && index.size(0) == sizes[static_cast<std::size_t>(dim)]) {
@@ -59,8 +59,7 @@ Terms terms_of(std::int64_t dim, const at::Tensor& to, std::int64_t rows) {
 /// The terms of a reduction by an index in coordinate form.
 Terms coordinate_terms(const at::Tensor& source, const at::Tensor& index, std::int64_t dim,
                        const OptionalTensor& out, const OptionalSize& dim_size) {
-    TORCH_CHECK(index.scalar_type() == at::kLong, "index has to be int64, not ",
-                index.scalar_type());
+    TORCH_CHECK(index.scalar_type() == at::kLong, "index must be int64, not ", index.scalar_type());
     std::int64_t rows = 0;
     if (out) {
         TORCH_CHECK(out->dim() == source.dim(), "out has ", out->dim(), " dimensions, src has ",
@@ -71,14 +70,14 @@ Terms coordinate_terms(const at::Tensor& source, const at::Tensor& index, std::i
     } else if (dim_size) {
         rows = *dim_size;
     } else if (index.numel() != 0) {
-        // The result's size is in the index: a GPU has to be waited for. Models that give dim_size,
-        // as they should, are spared that.
+        // The result's size follows from the index, which means waiting for a GPU. Models avoid
+        // that by giving dim_size, as they should.
         rows = index.max().item<std::int64_t>() + 1;
     }
     return terms_of(dim, lanes(index, source.sizes(), dim), rows);
 }
 
-/// How many terms each row has, at least 1, to be divided by: (rows) along the dimension, or one
+/// The number of terms of each row, at least 1, to divide by: (rows) along the dimension, or one
 /// number for every element.
 at::Tensor counts(const at::Tensor& source, const Terms& terms) {
     if (terms.to.dim() == 1) {
@@ -91,7 +90,7 @@ at::Tensor counts(const at::Tensor& source, const Terms& terms) {
     return sum(ones, terms).clamp_min_(1);
 }
 
-/// total /= count; whole numbers are rounded as `rounding` says ("floor" or "trunc").
+/// Computes total /= count; `rounding` ("floor" or "trunc") says how to round whole numbers.
 at::Tensor divide(at::Tensor total, const at::Tensor& count, const char* rounding) {
     if (!c10::isIntegralType(total.scalar_type(), /*includeBool=*/true)) return total.div_(count);
     return total.div_(count, rounding);
@@ -109,8 +108,8 @@ at::Tensor mean(const at::Tensor& source, const Terms& terms, const OptionalTens
     return divide(accumulated(source, terms, out), counts(source, terms), rounding);
 }
 
-/// The smallest or largest of each row's terms and, if it is given, of what is in `out`; the latter
-/// wins ties, and counts as the term E.
+/// The smallest or largest of each row's terms and, if given, of the value in `out`, which wins
+/// ties and counts as the term E.
 Values extreme_with(const at::Tensor& source, const Terms& terms, const OptionalTensor& out,
                     bool largest) {
     auto [values, argument] = extreme(source, terms, largest);
@@ -135,7 +134,7 @@ at::Tensor scatter_mul(const at::Tensor& source, const at::Tensor& index, std::i
                        const OptionalTensor& out, OptionalSize dim_size) {
     const auto terms = coordinate_terms(source, index, wrapped(dim, source), out, dim_size);
     if (source.numel() == 0 && out) return *out;
-    // A row without factors is 1; but where there are none at all, the original gives zeros.
+    // A row without factors is 1; but if there are none at all, the original gives zeros.
     const at::Tensor result = source.numel() == 0 ? sum(source, terms) : product(source, terms);
     if (!out) return result;
     at::Tensor target = *out;
@@ -145,7 +144,7 @@ at::Tensor scatter_mul(const at::Tensor& source, const at::Tensor& index, std::i
 at::Tensor scatter_mean(const at::Tensor& source, const at::Tensor& index, std::int64_t dim,
                         const OptionalTensor& out, OptionalSize dim_size) {
     const auto terms = coordinate_terms(source, index, wrapped(dim, source), out, dim_size);
-    // The original counts what the index holds, and not what that is broadcast to.
+    // The original counts the entries of the index itself, not those of its broadcast.
     const bool single = index.size(std::min(terms.dim, index.dim() - 1)) == 1;
     return single ? accumulated(source, terms, out) : mean(source, terms, out, "floor");
 }
@@ -157,7 +156,7 @@ Values scatter_extreme(const at::Tensor& source, const at::Tensor& index, std::i
     return extreme_with(source, terms, out, largest);
 }
 
-/// As coordinate_terms, for an ascending index whose last dimension is the one that is reduced.
+/// Like coordinate_terms, for an ascending index whose last dimension is reduced.
 Terms sorted_terms(const at::Tensor& source, const at::Tensor& index, const OptionalTensor& out,
                    OptionalSize dim_size) {
     const std::int64_t dim = index.dim() - 1;
@@ -186,7 +185,7 @@ Values segment_extreme_coo(const at::Tensor& source, const at::Tensor& index,
     return extreme_with(source, sorted_terms(source, index, out, dim_size), out, largest);
 }
 
-/// Slices of `source` along `dim`, by an index; written to `out` if that is given.
+/// Slices of `source` along `dim`, by an index; written to `out` if given.
 at::Tensor gathered(const at::Tensor& source, const at::Tensor& index, std::int64_t dim,
                     const OptionalTensor& out) {
     const auto sizes = resized(source.sizes(), dim, index.size(-1));
@@ -289,7 +288,8 @@ at::Tensor gather_csr(const at::Tensor& source, const at::Tensor& indptr,
     if (out) {
         count = out->size(dim);
     } else if (source.numel() != 0) {
-        // How many slices there are is in the pointers: waits for a GPU, unless `out` says it.
+        // The number of slices follows from the pointers, which means waiting for a GPU, unless
+        // `out` gives it.
         count = pointers.flatten()[-1].item<std::int64_t>();
     }
     const at::Tensor index =
@@ -347,7 +347,7 @@ void define_scatter_operators(torch::Library& library) {
         &segment_extreme_csr<true>);
     library.def("gather_csr(Tensor src, Tensor indptr, Tensor(a!)? out) -> Tensor(a!)",
                 &gather_csr);
-    // -1 is what a build without CUDA code answers.
+    // A build without CUDA code returns -1.
     library.def("cuda_version() -> int", [] { return std::int64_t{-1}; });
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 /// (M + 1): where each of M rows starts among entries that are sorted by row.
 at::Tensor ind2ptr(const at::Tensor& ind, std::int64_t m) {
-    TORCH_CHECK(ind.scalar_type() == at::kLong, "ind has to be int64, not ", ind.scalar_type());
+    TORCH_CHECK(ind.scalar_type() == at::kLong, "ind must be int64, not ", ind.scalar_type());
     return at::searchsorted(ind.contiguous(), at::arange(m + 1, ind.options()));
 }
 
@@ -27,10 +27,10 @@ at::Tensor ptr2ind(const at::Tensor& ptr, std::int64_t e) { return segments(ptr,
 /// The terms of a sparse matrix (rowptr, col, value) times a dense one (..., N, K).
 Terms product_terms(const OptionalTensor& row, const at::Tensor& rowptr, const at::Tensor& col,
                     const OptionalTensor& value, const at::Tensor& mat) {
-    TORCH_CHECK(rowptr.dim() == 1 && col.dim() == 1, "rowptr and col have to be vectors");
-    TORCH_CHECK(mat.dim() >= 2, "the dense matrix has ", mat.dim(), " dimensions");
+    TORCH_CHECK(rowptr.dim() == 1 && col.dim() == 1, "rowptr and col must be vectors");
+    TORCH_CHECK(mat.dim() >= 2, "the dense matrix has ", mat.dim(), " dimension(s), not 2 or more");
     TORCH_CHECK(!value || (value->dim() == 1 && value->size(0) == col.size(0)),
-                "value has to be a vector with an entry for each of col");
+                "value must be a vector with an entry for each entry of col");
     Terms terms;
     terms.dim = mat.dim() - 2;
     terms.to = row ? *row : segments(rowptr, col.numel());
@@ -40,8 +40,8 @@ Terms product_terms(const OptionalTensor& row, const at::Tensor& rowptr, const a
     return terms;
 }
 
-// The last arguments of the original, where each column starts and how to sort by column, spare its
-// gradient a sort. Ours needs none.
+// The last arguments, where each column starts and how to sort by column, spare the original's
+// gradient a sort. This implementation needs none.
 
 at::Tensor spmm_sum(const OptionalTensor& row, const at::Tensor& rowptr, const at::Tensor& col,
                     const OptionalTensor& value, const OptionalTensor& /*colptr*/,
@@ -71,14 +71,14 @@ std::tuple<at::Tensor, at::Tensor> spmm_extreme(const at::Tensor& rowptr, const 
     return extreme(mat, product_terms({}, rowptr, col, value, mat), largest);
 }
 
-/// Where the entries of an (M, N) matrix without its k-th diagonal, sorted by row and column, lie
-/// once that diagonal is put in: a mask over all entries, false for the diagonal's.
+/// Where the entries of an (M, N) matrix without its k-th diagonal, sorted by row and column, end
+/// up when the diagonal is inserted: a mask over all entries, false for the diagonal's.
 at::Tensor non_diag_mask(const at::Tensor& row, const at::Tensor& col, std::int64_t m,
                          std::int64_t n, std::int64_t k) {
     const std::int64_t count = row.size(0);
     const std::int64_t diagonal =
         std::max<std::int64_t>(0, k < 0 ? std::min(m + k, n) : std::min(m, n - k));
-    // Diagonal entry j lies in row j - min(k, 0): so many of them are in the rows above.
+    // Diagonal entry j lies in row j - min(k, 0), which gives the number in the rows above.
     const at::Tensor above = k < 0 ? row + k : row;
     const at::Tensor inside = above.ge(0).logical_and_(above.lt(diagonal));
     const at::Tensor distance = col - row - k;
@@ -110,7 +110,7 @@ void define_sparse_operators(torch::Library& library) {
         &spmm_extreme<true>);
     library.def("non_diag_mask(Tensor row, Tensor col, int M, int N, int k) -> Tensor",
                 &non_diag_mask);
-    // -1 is what a build without CUDA code answers.
+    // A build without CUDA code returns -1.
     library.def("cuda_version() -> int", [] { return std::int64_t{-1}; });
 }
 

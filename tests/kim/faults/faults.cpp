@@ -1,5 +1,5 @@
-// The functions that fail stand in the program itself: the driver's library, linked dynamically,
-// finds them before the real ones.
+// The failing functions are in the program itself: the driver's library, linked dynamically, finds
+// them before the real ones.
 
 #include "faults.hpp"
 
@@ -64,7 +64,7 @@ Range range_of(const std::string& name) {
     return search.found;
 }
 
-/// Counts one; returns whether it is the one that fails.
+/// Counts a call; returns whether it is the one that fails.
 bool fails(Kind kind, const char* what) {
     if (!armed || armed_kind != kind) return false;
     const long left = --countdown;
@@ -77,7 +77,7 @@ bool fails(Kind kind, const char* what) {
 bool from_driver(const void* caller) {
     if (driver.holds(caller)) return true;
     if (!standard_library.holds(caller)) return false;
-    // Up the stack: ourselves, the C++ library, and whoever called it.
+    // Up the stack: this function, the C++ library, and its caller.
     struct Walk {
         bool in_library = false, driver = false;
     } walk;
@@ -97,7 +97,7 @@ bool from_driver(const void* caller) {
     return walk.driver;
 }
 
-// In front of each block: whether the driver wanted it.
+// In front of each block: whether the driver requested it.
 constexpr std::size_t header = 16;
 constexpr std::size_t drivers = 0x6d72687263746f74;
 
@@ -126,7 +126,7 @@ void release(void* pointer) {
     std::free(block);
 }
 
-/// The function of that name that this program's own hides.
+/// The real function that this program's own hides.
 template <class Function>
 Function* real(const char* name) {
     void* found = dlsym(RTLD_NEXT, name);
@@ -319,7 +319,7 @@ std::size_t fread(void* buffer, std::size_t size, std::size_t count, FILE* file)
 
 }  // extern "C"
 
-// KIM-API: all that the driver calls and that tells whether it failed.
+// KIM-API: every routine that the driver calls and that reports failure.
 
 #define FAILS(name) \
     (faults::driver.holds(__builtin_return_address(0)) && faults::fails(faults::Kind::call, name))

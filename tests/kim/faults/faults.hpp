@@ -1,5 +1,5 @@
-// What can be made to fail once in this process: calls, allocations and reads that come from the
-// model driver's library, counted from 1.
+// Makes things fail once in this process: calls, allocations and reads that come from the model
+// driver's library, counted from 1.
 
 #pragma once
 
@@ -12,13 +12,13 @@ enum class Kind {
     memory,      // an allocation fails, the next ones do not
     memory_end,  // an allocation fails, and all those after it
     file,        // opening or reading a file of the model fails
-    short_read,  // a read of a model's file gives less than was asked for, and goes on
+    short_read,  // a read of a model's file returns less than requested; the next one continues
 };
 
-/// The library whose calls and allocations count; its path contains `name`. It has to be loaded.
+/// Sets the library whose calls and allocations count; its path contains `name`. It must be loaded.
 void watch_library(const std::string& name);
 
-/// From now on the fault number `number` happens; 0: none.
+/// Makes the fault number `number` happen from now on; 0: none.
 void arm(Kind kind, long number);
 
 /// Ends that; returns whether the fault has happened.

@@ -2,14 +2,13 @@
 //
 //   simulator KIND SOUND_MODEL MODEL CUTOFF [STRIDE]
 //
-// loads MODEL, computes with it, gives it another cutoff (CUTOFF, in A; or its own again), computes
-// once more, lets it write itself into the folder "written", and destroys it, again and again; the
-// first time the first fault of its kind happens, then the second (or the one STRIDE further),
-// until there are no more. Each time a routine has to report failure and the driver to log why (or,
-// where a fault can be made good, the results have to be right); a routine that failed has to
-// succeed when it is called again, SOUND_MODEL has to give the same results afterwards, and no
-// memory may stay behind. KIND "mistake": the simulator hands over one thing after the other that
-// makes no sense.
+// repeatedly loads MODEL, computes with it, gives it another cutoff (CUTOFF, in A; or its own
+// again), computes once more, lets it write itself into the folder "written", and destroys it. The
+// first time, the first fault of its kind happens, then the second (or the one STRIDE further),
+// until there are no more. Each time, a routine must report failure and the driver must log why
+// (or, where a fault can be repaired, the results must be right). A routine that failed must
+// succeed when it is called again, SOUND_MODEL must give the same results afterwards, and no memory
+// may leak. KIND "mistake": the simulator passes one invalid value after the other.
 
 #include <KIM_Log.hpp>
 #include <KIM_SimulatorHeaders.hpp>
@@ -25,7 +24,7 @@
 
 namespace {
 
-constexpr double sound_cutoff = 2.5;  // that the sound model is given
+constexpr double sound_cutoff = 2.5;  // for the sound model
 
 std::string log_text;
 constexpr std::size_t longest_log = 1 << 20;
@@ -35,7 +34,7 @@ int log_entry(const std::string& entry) {
     return 0;
 }
 
-/// What a model computed.
+/// A model's results.
 struct Results {
     double energy = 0.0;
     double forces[9] = {};
@@ -52,7 +51,7 @@ struct Results {
     }
 };
 
-/// What a model gave, and which routine failed if one did.
+/// A model's results, and the routine that failed, if any.
 struct Outcome {
     std::string failed;
     bool failed_again = false;  // without any fault
@@ -64,7 +63,7 @@ struct Outcome {
     }
 };
 
-/// What no simulator should hand over.
+/// Values that no simulator should pass.
 enum class Mistake {
     none,
     no_particle,
@@ -129,8 +128,8 @@ bool compute(KIM::Model& model, KIM::ComputeArguments& arguments, Results& resul
            !model.Compute(&arguments);
 }
 
-/// Calls `routine`; where that fails, once more without the fault, which has to succeed, and
-/// `unchanged` has to find the model as it was before.
+/// Calls `routine`. If that fails, calls it again without the fault, which must succeed, after
+/// `unchanged` has checked that the model is as before.
 template <class Routine, class Unchanged>
 bool call(const char* name, Outcome& outcome, const Routine& routine, const Unchanged& unchanged) {
     if (routine()) return true;
@@ -141,7 +140,7 @@ bool call(const char* name, Outcome& outcome, const Routine& routine, const Unch
     return false;
 }
 
-/// The results of a model that is asked again are `expected`, if that is known.
+/// Checks that the results of another computation are `expected`, if that is known.
 void use(KIM::Model& model, KIM::ComputeArguments& arguments, double cutoff, const Outcome* normal,
          Outcome& outcome) {
     const auto gives = [&](const Results* expected) {
@@ -162,13 +161,13 @@ void use(KIM::Model& model, KIM::ComputeArguments& arguments, double cutoff, con
         call("Compute", outcome, compute_into(outcome.refreshed),
              [&] { return gives(refreshed); }) &&
         call("WriteParameterizedModel", outcome, write, [&] { return gives(refreshed); });
-    // A file that could not be opened when the model was loaded is gone: KIM has removed it.
+    // A file that could not be opened when the model was loaded is lost: KIM has removed it.
     if (log_text.find("could not be kept when the model was loaded") != std::string::npos) {
         outcome.failed_again = !gives(refreshed);
     }
 }
 
-/// `normal`: what the model gives if nothing happens; null: not known yet.
+/// `normal`: the model's results without faults; null: not known yet.
 Outcome run(const std::string& name, double cutoff, const Outcome* normal = nullptr) {
     Outcome outcome;
     KIM::Model* model = nullptr;
@@ -196,7 +195,7 @@ Outcome run(const std::string& name, double cutoff, const Outcome* normal = null
     std::exit(1);
 }
 
-/// Hands over each mistake once; returns how many there are.
+/// Passes each mistake once; returns the number of mistakes.
 int make_mistakes(const std::string& sound, const Outcome& reference, const std::string& model,
                   double cutoff, const Outcome& normal) {
     int number = 1;
@@ -235,7 +234,7 @@ int main(int n_arguments, char** values) {
     const double cutoff = std::stod(words[4]);
     const long stride = words.size() > 5 ? std::stol(words[5]) : 1;
 
-    // LeakSanitizer ends the process before the C library would write what it holds back.
+    // LeakSanitizer ends the process before the C library writes its buffers.
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     log_text.reserve(longest_log);
     KIM::Log::PushDefaultPrintFunction(KIM::LANGUAGE_NAME::cpp,
@@ -250,7 +249,7 @@ int main(int n_arguments, char** values) {
         std::printf("%d mistakes\n", make_mistakes(sound, reference, model, cutoff, normal));
         return 0;
     }
-    // What is made once for the process has been made then, and counts as there.
+    // What the process allocates once exists by now, and does not count.
     faults::arm(kind, 0);
     run(model, cutoff);
     faults::disarm();

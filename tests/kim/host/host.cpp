@@ -1,13 +1,13 @@
-// A KIM simulator that has set its process up in its own way, and looks after each routine of a
-// model whether everything is still as it was:
+// A KIM simulator with unusual settings of its process, which it checks for changes after each
+// routine of a model:
 //
 //   host MODEL CUTOFF [main|thread|plain]
 //
 // creates MODEL, computes, gives it another cutoff (CUTOFF, in A; or its own again), computes once
 // more, and destroys it; then all of that a second time. "thread": not on the main thread; "plain":
-// with the settings that every process has by itself. Prints a
-// line for each thing that a routine changed, "Compute: OpenMP threads: 5 -> 2", then the energies
-// of the computations, and ends with 0 if nothing changed.
+// with the default settings of a process. Prints a line for each thing that a routine changed,
+// "Compute: OpenMP threads: 5 -> 2", then the energies of the computations. Returns 0 if nothing
+// changed.
 
 #include <fcntl.h>
 #include <fenv.h>
@@ -63,7 +63,7 @@ std::string bytes(const void* data, std::size_t size) {
     return hex;
 }
 
-/// Where the C library's random() has its state: whoever draws a number changes it.
+/// The state of the C library's random(), which changes when a number is drawn.
 char random_state[128];
 
 std::string random_numbers() {
@@ -163,7 +163,7 @@ void language(State& state) {
     state["random numbers"] = random_numbers();
 }
 
-/// Everything of the process and of this thread that is the host's.
+/// All state of the process and of this thread that belongs to the host.
 State look() {
     State state;
     floating_point(state);  // first: what follows computes, too
@@ -188,7 +188,7 @@ void compare(const char* routine, const State& before, const State& after) {
 
 void own_handler(int) {}
 
-/// Nothing here is what a process has by itself.
+/// Sets everything to values that differ from a process's defaults.
 void set_up() {
     initstate(7, random_state, sizeof random_state);
     srand48(7);
@@ -209,14 +209,14 @@ void set_up() {
     umask(027);
 }
 
-/// Of a thread: how it computes.
+/// Sets how a thread computes.
 void set_up_thread() {
     omp_set_num_threads(5);
     omp_set_max_active_levels(2);
     omp_set_schedule(omp_sched_dynamic, 7);
     fesetround(FE_UPWARD);
     feclearexcept(FE_ALL_EXCEPT);
-    // What a program does that looks for its first wrong number.
+    // As a program does to find its first wrong number.
     feenableexcept(FE_DIVBYZERO | FE_INVALID | FE_OVERFLOW);
     _mm_setcsr(_mm_getcsr() | 0x8000);  // results that are not normal numbers become zero
 }

@@ -67,7 +67,7 @@ std::string shape_text(at::IntArrayRef sizes) {
     return "[" + text + "]";
 }
 
-/// Whether a shared library may need another by a name: it is in its table of strings.
+/// Whether a shared library may depend on another by its name: the name is in its string table.
 bool names(const std::filesystem::path& library, const std::string& other) {
     std::ifstream stream(library, std::ios::binary);
     std::ostringstream contents;
@@ -75,11 +75,11 @@ bool names(const std::filesystem::path& library, const std::string& other) {
     return contents.str().find(std::string(1, '\0') + other + '\0') != std::string::npos;
 }
 
-/// One compiled model of a package. The files it was loaded from go as soon as they may: a process
-/// that is killed leaves none.
+/// One compiled model of a package. Removes the files that it was loaded from as soon as possible,
+/// so that a process that is killed leaves none behind.
 class CompiledModel {
   public:
-    /// `n_models`: how many threads may run it at the same time.
+    /// `n_models`: the number of threads that may run it at the same time.
     CompiledModel(const std::filesystem::path& file, const PackageDescription& description,
                   const std::string& name, c10::Device device, int n_models = 1)
         : file_(file.filename().string()), folder_(std::make_unique<TemporaryFolder>()) {
@@ -88,7 +88,7 @@ class CompiledModel {
         const auto maker = runners.find(c10::DeviceTypeName(device.type(), /*lower_case=*/true));
         if (maker == runners.end()) {
             fail<ErrorHere>("this torch cannot run AOTInductor packages on the device ",
-                            device.str(), ".");
+                            device.str(), ". Compile the model for the CPU, or use TorchScript.");
         }
         require_libtorch(library, description.torch);
         try {
@@ -99,20 +99,20 @@ class CompiledModel {
             fail<ErrorHere>(
                 "the compiled model in ", file_, " cannot be loaded from ",
                 folder_->path().parent_path().string(), " (", essence(problem),
-                "). Does that folder allow programs to run (no 'noexec')? Otherwise set TMPDIR to "
-                "one that does; or compile the model again, for this torch.");
+                "). If that folder is mounted 'noexec', set TMPDIR to another one; otherwise "
+                "compile the model again, for this torch.");
         }
-        // On a GPU kernels may be read from files when they are first used.
+        // On a GPU, kernels may be read from files when they are first used.
         if (device.is_cpu()) folder_.reset();
     }
 
-    /// `count`: how many tensors it has to return.
+    /// `count`: the number of tensors that it must return.
     std::vector<at::Tensor> run(std::vector<at::Tensor>& inputs, std::size_t count) {
         std::vector<at::Tensor> outputs;
         try {
             outputs = runner_->run(inputs);
         } catch (const std::exception& problem) {
-            fail<ModelError>("the model in ", file_, " failed: ", essence(problem));
+            fail<ModelError>("the model in ", file_, " failed: ", sentence(essence(problem)));
         }
         if (outputs.size() != count) {
             fail("the compiled model in ", file_, " returned ", outputs.size(),
@@ -134,7 +134,7 @@ class CompiledModel {
         return library;
     }
 
-    /// Torch 2.7 links compiled models with libtorch.so, which nothing else brings into a process
+    /// Torch 2.7 links compiled models with libtorch.so, which nothing else loads into a process
     /// without Python.
     void require_libtorch(const std::filesystem::path& library, const std::string& torch) const {
         if (!names(library, "libtorch.so")) return;
@@ -143,21 +143,21 @@ class CompiledModel {
         fail<ErrorHere>(
             "the compiled model in ", file_, " needs libtorch.so of torch ", torch,
             ", which cannot be opened (", problem,
-            "). Install that torch again, with the packages that it needs; or pack the model as "
-            "TorchScript.");
+            "). Install that torch again, with the packages that it depends on; or pack the model "
+            "as TorchScript.");
     }
 
     std::string file_;
     std::unique_ptr<TemporaryFolder> folder_;
-    std::unique_ptr<LibraryFile> library_;  // goes after what closes it
+    std::unique_ptr<LibraryFile> library_;  // destroyed after what closes it
     std::shared_ptr<AOTIModelContainerRunner> runner_;
 };
 
-/// An entry of a package's description: a compiled model, perhaps with another for one
-/// thread, or a plan over several.
+/// An entry of a package's description: a compiled model, possibly with a variant for one thread,
+/// or a plan over several models.
 class Entry {
   public:
-    /// `with_variant`: that for one thread, too, where there is one.
+    /// `with_variant`: whether to load the variant for one thread, too, if there is one.
     Entry(const std::filesystem::path& file, const PackageDescription& description,
           const std::string& name, c10::Device device, bool with_variant = true) {
         const auto steps = description.steps.find(name);
@@ -182,7 +182,7 @@ class Entry {
         if (plan_ != nullptr) plan_->check(largest_block);
     }
 
-    /// `count`: how many tensors it has to return.
+    /// `count`: the number of tensors that it must return.
     std::vector<at::Tensor> run(std::vector<at::Tensor>& inputs, std::size_t count) {
         if (plan_ == nullptr) {
             return (Workers::count() == 1 ? models_.back() : models_.front())->run(inputs, count);
@@ -202,8 +202,8 @@ class Entry {
     std::unique_ptr<Plan> plan_;
 };
 
-/// Compiled code takes memory as it comes: what does not fit has to be found here. `name`: the
-/// package's, for messages.
+/// Throws Error for inputs that the model was not compiled for, since compiled code accepts memory
+/// of any shape. `name`: the package's, for messages.
 void require_fitting(std::vector<at::Tensor>& inputs, const PackageDescription& description,
                      const std::string& name) {
     const auto& arguments = description.arguments;
@@ -263,8 +263,8 @@ class AOTInductor final : public Runtime {
         if (found == expected) return;
         fail("the model in ", name_, " was compiled as forward(", joined(found),
              "), but is called as forward(", joined(expected),
-             "). Does the parameter file name the right preprocessing and number of layers? Or "
-             "compile it again, with another --pattern or --layers.");
+             "). Correct the preprocessing and the number of layers in the parameter file, or "
+             "compile the model again, with another --pattern or --layers.");
     }
 
     Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
@@ -281,7 +281,7 @@ class AOTInductor final : public Runtime {
         Evaluation evaluation;
         at::Tensor total;
         {
-            if (differentiate) profile.gradient_in_forward();  // one piece of code
+            if (differentiate) profile.gradient_in_forward();  // the same code computes both
             const Profile::Measure measure(profile, Stage::forward);
             const auto outputs = whole ? whole_->run(inputs, 2) : energies_only_->run(inputs, 1);
             total = outputs[0].sum(transfer_.widest());
@@ -315,10 +315,10 @@ class AOTInductor final : public Runtime {
                    "returns forces."
                  : " was compiled with --returns-forces, so there is no gradient in it, but its "
                    "parameter file says that it returns no forces.",
-             " Set 'returns forces' in the parameter file, or compile the model again.");
+             " Correct 'returns forces' in the parameter file, or compile the model again.");
     }
 
-    /// Compiled code does not check its inputs, so they are checked here.
+    /// Checks the inputs, since compiled code does not.
     /// `differentiable`: the argument that the gradient refers to; past the end if none is needed.
     void check_inputs(std::vector<at::Tensor>& inputs, std::size_t differentiable) const {
         require_fitting(inputs, description_, name_);
@@ -352,7 +352,9 @@ RunEntry load_entry(const std::filesystem::path& file, const std::string& name, 
     const std::string package = file.filename().string();
     const PackageDescription description = read_description(file);
     require_compatible(package, description, this_machine(device));
-    if (!description.has(name)) fail("package ", package, " has no entry ", name, ".");
+    if (!description.has(name)) {
+        fail("package ", package, " has no entry ", name, ". Compile the model again.");
+    }
     open_listed_extensions();
     const c10::OptionalDeviceGuard on_device(device);
     const auto entry =

@@ -16,10 +16,10 @@
 
 namespace torchml {
 
-/// A library's file, open.
+/// The open file of a library.
 class CodeFile {
   public:
-    /// `path`: the loader's first name for it.
+    /// `path`: the first name under which the loader sees it.
     CodeFile(const std::filesystem::path& path, std::size_t size)
         : path_(path.string()),
           descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)),
@@ -36,7 +36,7 @@ class CodeFile {
         if (library.size != size_ || size_ == 0) return false;
         void* contents = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_, 0);
         if (contents == MAP_FAILED) {
-            // Without the comparison the code would be mapped once more, and stay.
+            // Without the comparison, the code would be mapped once more, and stay mapped.
             if (errno == ENOMEM) throw std::bad_alloc();
             return false;
         }
@@ -45,7 +45,7 @@ class CodeFile {
         return same;
     }
 
-    /// Gives the file one more name; false where that is not possible, as without /proc.
+    /// Gives the file another name. Returns false if that is not possible, as without /proc.
     bool link(const std::filesystem::path& name) const {
         const std::string opened = "/proc/self/fd/" + std::to_string(descriptor_);
         if (symlink(opened.c_str(), name.c_str()) != 0) return false;
@@ -82,11 +82,11 @@ class CodeFiles {
         }
         library.write(folder);
         const auto file = std::make_shared<const CodeFile>(name, library.size);
-        if (file->is_open()) files_.push_back(file);  // otherwise it works as well, unshared
+        if (file->is_open()) files_.push_back(file);  // otherwise the library works unshared
         return file;
     }
 
-    /// Closes those that nobody uses, the loader included.
+    /// Closes the files that nothing uses, the loader included.
     void close_unused() {
         const std::lock_guard<std::mutex> lock(mutex_);
         const auto unused = [](const auto& file) {
@@ -100,14 +100,15 @@ class CodeFiles {
     std::vector<std::shared_ptr<const CodeFile>> files_;
 };
 
-/// This process's. A forked process starts afresh: a thread that it lacks may hold the lock.
+/// The files of this process. A forked process starts with none: a thread that it lacks may hold
+/// the lock.
 CodeFiles& code_files() {
-    static std::atomic<CodeFiles*> current{nullptr};  // never destroyed: models may go very late
+    static std::atomic<CodeFiles*> current{nullptr};  // never destroyed: models may outlive it
     CodeFiles* known = current;
     if (known != nullptr && known->owner == getpid()) return *known;
     auto made = std::make_unique<CodeFiles>();
     if (current.compare_exchange_strong(known, made.get())) return *made.release();
-    return *known;  // another thread's, made meanwhile
+    return *known;  // made by another thread meanwhile
 }
 
 }  // namespace
@@ -119,7 +120,7 @@ LibraryFile::~LibraryFile() {
     file_.reset();
     try {
         code_files().close_unused();
-    } catch (...) {  // out of memory in a forked process: what it has got from its parent stays
+    } catch (...) {  // out of memory in a forked process: what it inherited stays open
     }
 }
 

@@ -15,7 +15,7 @@ namespace torchml {
 
 namespace {
 
-/// The CPU's features, as the Linux kernel names them; empty where it lists none.
+/// The CPU's features, as the Linux kernel names them; empty if it lists none.
 std::set<std::string> instructions() {
     std::ifstream file("/proc/cpuinfo");
     std::string line;
@@ -31,8 +31,8 @@ std::set<std::string> instructions() {
     return {};
 }
 
-/// The compute capability of a CUDA device, such as "9.0"; "" if the driver does not tell. Asked of
-/// CUDA's own driver, which is in the process when torch uses a GPU.
+/// The compute capability of a CUDA device, such as "9.0"; "" if unknown. Comes from CUDA's own
+/// driver, which is loaded when torch uses a GPU.
 std::string capability_of(c10::Device device) {
     void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
     if (driver == nullptr) return "";
@@ -101,7 +101,7 @@ void require_compatible(const std::string& name, const PackageDescription& descr
     }
     if (description.device != machine.device) {
         fail<ErrorHere>("the model in ", name, " was compiled for the device ", description.device,
-                        ", but is to run on ", machine.device,
+                        ", but would run on ", machine.device,
                         ". Set KIM_MODEL_EXECUTION_DEVICE=", description.device,
                         ", or compile it with `torchml-install model compile --device ",
                         machine.device, "`.");
@@ -111,7 +111,7 @@ void require_compatible(const std::string& name, const PackageDescription& descr
     if (!runs_on(description.capability, machine.capability)) {
         fail<ErrorHere>(
             "the model in ", name, " was compiled for GPUs of compute capability ",
-            description.capability, "; this one has ", machine.capability,
+            description.capability, "; this GPU has ", machine.capability,
             ". Compile it on a machine with such a GPU: `torchml-install model compile --device ",
             machine.device, "`.");
     }

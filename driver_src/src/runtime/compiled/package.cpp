@@ -59,7 +59,7 @@ at::ScalarType scalar_type(const std::string& name, const std::string& file) {
     return *found;
 }
 
-/// A whole number without a sign, whatever the locale.
+/// Reads a whole number without a sign, whatever the locale. Throws Error if the word is not one.
 template <class Value>
 Value number(const std::string& word, const std::string& line, const std::string& file,
              int base = 10) {
@@ -67,23 +67,25 @@ Value number(const std::string& word, const std::string& line, const std::string
     const char* end = word.data() + word.size();
     const auto [rest, problem] = std::from_chars(word.data(), end, value, base);
     if (problem != std::errc() || rest != end || word[0] == '-') {
-        fail("package ", file, " describes itself wrongly: '", line, "'. ", compile_again);
+        fail("package ", file, " has an invalid line in its description: '", line, "'. ",
+             compile_again);
     }
     return value;
 }
 
-/// What holds of the description as a whole.
+/// Throws Error unless the description as a whole makes sense.
 void require_sense(const PackageDescription& description, const std::string& file) {
     const char* whole =
         description.returns_forces ? "energies_and_forces" : "energies_and_gradient";
     if (description.arguments.empty() || !description.has(whole) ||
         (!description.returns_forces && description.gradient.empty())) {
-        fail("package ", file, " does not say what its model takes and returns. ", compile_again);
+        fail("package ", file, " does not describe what its model takes and returns. ",
+             compile_again);
     }
-    // Plans read rows' numbers and add up rows in the host's memory.
+    // Plans read the indices of rows, and add rows up, in the host's memory.
     if (!description.steps.empty() && description.device != "cpu") {
         fail("package ", file, " is for the device ", description.device,
-             ", but has steps, which only models for the CPU can have. ", compile_again);
+             ", but has steps, which run on the CPU only. ", compile_again);
     }
 }
 
@@ -97,12 +99,13 @@ std::unique_ptr<PyTorchStreamReader> open(const fs::path& file) {
         if (!kind.empty()) fail("model file ", file.filename().string(), " ", kind);
         std::string reason = essence(problem);
         reason.erase(std::min(reason.find(". "), reason.size()));
-        fail("model file ", file.filename().string(), " is no AOTInductor package, or is damaged (",
-             reason, "). Was it written by `torchml-install model compile`, and copied whole?");
+        fail("model file ", file.filename().string(),
+             " is not an AOTInductor package, or is damaged (", reason,
+             "). Write it with `torchml-install model compile`, and copy the whole file.");
     }
 }
 
-/// Not remove_all(), which ends the process where memory is short. There are no folders in it.
+/// Removes a folder of files. Not with remove_all(), which ends the process if memory runs out.
 void remove_quietly(const std::string& path) {
     if (DIR* folder = opendir(path.c_str())) {
         while (const dirent* entry = readdir(folder)) unlinkat(dirfd(folder), entry->d_name, 0);
@@ -111,7 +114,7 @@ void remove_quietly(const std::string& path) {
     rmdir(path.c_str());
 }
 
-/// The temporary folders of this process, and of those that it was forked from.
+/// The temporary folders of this process, and of the processes that it was forked from.
 class LivingFolders {
   public:
     void add(const std::string& folder, pid_t owner) {
@@ -124,10 +127,10 @@ class LivingFolders {
         owners_.erase(folder);
     }
 
-    /// Those that models still have when the process ends.
+    /// Removes the folders that models still have when the process ends.
     void remove_own() {
         const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-        if (!lock) return;  // held for ever by a thread that a fork has left behind
+        if (!lock) return;  // held for ever by a thread that the fork left behind
         for (const auto& [folder, owner] : owners_) {
             if (owner == getpid()) remove_quietly(folder);
         }
@@ -140,7 +143,7 @@ class LivingFolders {
 
 LivingFolders& living_folders() {
     static LivingFolders* const only = [] {
-        auto* made = new LivingFolders;  // never destroyed: models may go later than static objects
+        auto* made = new LivingFolders;  // never destroyed: models may outlive static objects
         std::atexit([] { living_folders().remove_own(); });
         return made;
     }();
@@ -169,7 +172,8 @@ PackageDescription parse_description(const std::string& text, const std::string&
     std::getline(lines, line);
     if (line != "torchml-package 1" && line != "torchml-package 3") {
         fail("package ", file, " was written for another version of this driver (it begins with '",
-             line.substr(0, 40), "', expected 'torchml-package 1' or 3). ", compile_again);
+             line.substr(0, 40), "'; expected 'torchml-package 1' or 'torchml-package 3'). ",
+             compile_again);
     }
     while (std::getline(lines, line)) {
         TextStream words(line);
@@ -227,7 +231,7 @@ PackageDescription read_description(const fs::path& file) {
         if (std::find(records.begin(), records.end(), description_record) == records.end()) {
             const std::string kind = foreign_archive(*reader);
             if (!kind.empty()) fail("model file ", name, " ", kind);
-            fail("model file ", name, " is no AOTInductor package. ", compile_again);
+            fail("model file ", name, " is not an AOTInductor package. ", compile_again);
         }
         const auto [data, size] = reader->getRecord(description_record);
         text.assign(static_cast<const char*>(data.get()), size);
@@ -235,7 +239,7 @@ PackageDescription read_description(const fs::path& file) {
         throw;
     } catch (const std::exception& problem) {
         fail("model file ", name,
-             " is damaged, or was changed after torch wrote it: ", essence(problem), " ",
+             " is damaged, or was changed after torch wrote it: ", sentence(essence(problem)), " ",
              compile_again);
     }
     return parse_description(text, name);
@@ -246,9 +250,9 @@ TemporaryFolder::TemporaryFolder() : owner_(getpid()) {
     const std::string parent = named != nullptr && *named != '\0' ? named : "/tmp";
     path_ = parent + "/torchml-XXXXXX";
     if (mkdtemp(path_.data()) == nullptr) {
-        fail<ErrorHere>("a compiled model has to be unpacked, but no folder could be made in ",
+        fail<ErrorHere>("a compiled model cannot be unpacked, since no folder could be created in ",
                         parent, " (", std::strerror(errno),
-                        "). Set TMPDIR to a folder that can be written.");
+                        "). Set TMPDIR to a folder that you can write to.");
     }
     try {
         living_folders().add(path_, owner_);
@@ -272,7 +276,7 @@ void EntryFile::write(const fs::path& folder) const {
     stream.close();
     if (!stream) {
         const int code = errno;
-        fail<ErrorHere>("a compiled model could not be unpacked: ", path.string(),
+        fail<ErrorHere>("a compiled model cannot be unpacked: ", path.string(),
                         " could not be written (",
                         code != 0 ? std::strerror(code) : "no reason given", "; ", size,
                         " bytes). Free some space there, or set TMPDIR to another folder.");
@@ -290,7 +294,8 @@ std::vector<EntryFile> read_entry(const fs::path& file, const PackageDescription
         EntryFile one;
         one.name = wanted.record.substr(prefix.size());
         if (one.name.empty() || one.name.find('/') != std::string::npos) {
-            fail("package ", name, " holds a file of the impossible name ", wanted.record, ".");
+            fail("package ", name, " has a file with the invalid name ", wanted.record, ". ",
+                 compile_again);
         }
         try {
             std::tie(one.data, one.size) = reader->getRecord(wanted.record);
@@ -302,7 +307,7 @@ std::vector<EntryFile> read_entry(const fs::path& file, const PackageDescription
         if (one.size != wanted.size ||
             crc32(static_cast<const unsigned char*>(one.data.get()), one.size) != wanted.crc) {
             fail("model file ", name, " is damaged: ", wanted.record,
-                 " is not as it was written. Copy the file again.");
+                 " has changed since it was written. Copy the file again.");
         }
         files.push_back(std::move(one));
     }

@@ -17,42 +17,43 @@ namespace torchml {
 struct PackageArgument {
     std::string name;
     at::ScalarType type = at::kDouble;
-    std::vector<std::int64_t> sizes;  ///< -1: any; others are compiled in
+    std::vector<std::int64_t> sizes;  ///< -1: any size; others are compiled in
 };
 
-/// One file of a package, as it was when the package was written.
+/// One file of a package, as the package was written.
 struct PackageFile {
     std::string record;  ///< its name in the archive
     std::uint64_t size = 0;
     std::uint32_t crc = 0;  ///< CRC-32, ISO 3309, as in zip archives
 };
 
-/// What an AOTInductor package says of itself.
+/// The description in an AOTInductor package.
 ///
-/// Compiled code cannot be asked what it wants, and checks little of what it is given: memory of
-/// the wrong shape or instructions that the CPU lacks end the process. `torchml-install model
-/// compile` therefore adds a text to the archive, the record extra/torchml.txt: a line
-/// `torchml-package 1` (3 if there are steps), then one line for each fact, a key and its values
-/// separated by spaces:
+/// Compiled code does not tell which inputs it expects, and hardly checks those that it gets:
+/// memory of the wrong shape, or instructions that the CPU lacks, crash the process.
+/// `torchml-install model compile` therefore adds a text to the archive, the record
+/// extra/torchml.txt: a line `torchml-package 1` (3 if there are steps), then one line per fact, a
+/// key and its values separated by spaces:
 ///
 ///     torch 2.13.0                    the version of torch that compiled it
 ///     device cpu                      or cuda
-///     machine x86_64                  as uname -m says it
+///     machine x86_64                  as uname -m prints it
 ///     instructions avx2 fma           flags of /proc/cpuinfo that the code needs
 ///     capability 9.0                  of the GPU, on cuda
 ///     argument coords float64 * 3     in order: name, type, sizes, * for any
-///     gradient coords                 the argument by which the energy is differentiated; or
+///     gradient coords                 the argument that the gradient is with respect to; or
 ///     forces                          the model returns forces
 ///     species atomic_numbers          species codes are atomic numbers (for `model pack`, which
-///                                     records it; the driver passes it over)
+///                                     records it; the driver ignores this)
 ///     entry energies                  runs without gradient; may be missing
 ///     entry energies_and_gradient     or energies_and_forces
 ///     entry ENTRY.one_thread          the same as ENTRY, for one thread; may be missing
-///     step ENTRY JSON                 the entry runs parts, on the CPU: see plan.hpp
+///     step ENTRY JSON                 the entry is not a model itself, but runs several, on the
+///                                     CPU: see plan.hpp
 ///     file RECORD SIZE CRC            of every file of the entries; SIZE in bytes, CRC in hex
 ///
-/// An entry is a model of the archive (data/aotinductor/ENTRY/) and returns what its name says.
-/// Unknown keys are passed over.
+/// An entry is a model of the archive (data/aotinductor/ENTRY/) and returns what its name says. The
+/// driver ignores unknown keys.
 struct PackageDescription {
     std::string torch, device, machine, capability;
     std::vector<std::string> instructions;
@@ -67,23 +68,23 @@ struct PackageDescription {
     bool has(const std::string& entry) const;
 };
 
-/// The type that a description calls so; nothing if it is none that models take.
+/// The type with a name in descriptions; empty if models take no such type.
 std::optional<at::ScalarType> scalar_type_called(const std::string& name);
 
-/// What a package's text says of it. `file`: the package's name, for messages. Throws Error if the
-/// text makes no sense.
+/// Parses the text of a package's description. `file`: the package's name, for messages. Throws
+/// Error if the text is invalid.
 PackageDescription parse_description(const std::string& text, const std::string& file);
 
-/// Reads a package's description. Throws Error if the file is no package, is damaged, or does not
-/// say what it is.
+/// Reads a package's description. Throws Error if the file is not a package, is damaged, or has no
+/// valid description.
 PackageDescription read_description(const std::filesystem::path& file);
 
-/// A folder of our own in the temporary folder (TMPDIR, or /tmp), removed with everything in it
-/// when this ends, or the process does. It belongs to the process that made it: one that is forked
-/// leaves it alone.
+/// A new folder in the temporary folder (TMPDIR, or /tmp), removed with all its files when the
+/// object is destroyed or the process ends. It belongs to the process that made it: forked
+/// processes leave it alone.
 class TemporaryFolder {
   public:
-    /// Throws Error if it cannot be made.
+    /// Throws ErrorHere if the folder cannot be created.
     TemporaryFolder();
     ~TemporaryFolder();
     TemporaryFolder(const TemporaryFolder&) = delete;
@@ -109,7 +110,7 @@ struct EntryFile {
 };
 
 /// Reads an entry's files; one of them is its shared library. Throws Error if a file is missing or
-/// not as it was written.
+/// has changed since it was written.
 std::vector<EntryFile> read_entry(const std::filesystem::path& file,
                                   const PackageDescription& description, const std::string& entry);
 

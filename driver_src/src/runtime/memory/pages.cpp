@@ -12,13 +12,13 @@ constexpr std::size_t huge_page = 2 * 1024 * 1024;
 
 bool wants_huge_pages(std::size_t size) { return size >= 2 * huge_page; }
 
-/// Fewer pages to fault in and to find; the kernel may decline.
+/// Requests huge pages: fewer to fault in and to look up. The kernel may decline.
 void ask_for_huge_pages(void* data, std::size_t size) noexcept {
     if (wants_huge_pages(size)) madvise(data, size, MADV_HUGEPAGE);
 }
 
-/// Addresses with that protection, where huge pages begin if the size wants them. There were
-/// `spare` bytes more to be had.
+/// Reserves addresses with a protection, aligned for huge pages if the size is large enough.
+/// `spare`: how many more bytes must be available.
 void* map(std::size_t size, int protection, std::size_t spare = 0) noexcept {
     if (wants_huge_pages(size)) spare += huge_page;
     void* const found = mmap(nullptr, size + spare, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -40,12 +40,12 @@ void* map_pages(std::size_t size) noexcept {
 }
 
 void* grow_pages(void* data, std::size_t size, std::size_t larger) noexcept {
-    // Left to itself, mremap moves huge pages to where they are none. It wants addresses for what
-    // is added before it takes the place.
+    // By default, mremap moves memory to addresses at which there can be no huge pages. Until the
+    // move, it needs further addresses for the additional memory.
     void* const place = map(larger, PROT_NONE, larger - size);
     if (place == nullptr) return nullptr;
-    // Where this fails after all, the kernel may have given up the place, and another thread may
-    // have it by now: it is left alone, addresses without memory.
+    // If this fails after all, the kernel may have released the place, and another thread may have
+    // taken it since: leave it alone, as addresses without memory.
     if (mremap(data, size, larger, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
         return nullptr;
     }

@@ -18,9 +18,9 @@ namespace torchml {
 
 namespace {
 
-// Smaller blocks stay in the C library's heap by themselves.
+// The C library's heap keeps smaller blocks anyway.
 constexpr std::size_t smallest_kept = 64 * 1024;
-// Blocks that no step wanted for so many steps go back to the system.
+// Blocks that have been unused for this many steps return to the system.
 constexpr std::uint64_t idle_steps = 500;
 
 thread_local int depth = 0;                    // of KeptTensorMemory on this thread
@@ -33,8 +33,8 @@ struct Block {
     Block* next;  // of those that are free and of this size
 };
 
-/// Sizes are rounded up to one of eight between each power of two and the next, so that there are
-/// few of them, and blocks grow seldom. What no tensor reaches costs addresses, but no memory.
+/// Rounds a size up to one of eight between each power of two and the next, so that there are few
+/// sizes and blocks rarely grow. What no tensor touches costs addresses, but no memory.
 std::size_t rounded(std::size_t size) {
     std::size_t power = smallest_kept;
     while (power <= size / 2) power *= 2;
@@ -46,19 +46,20 @@ class KeepingAllocator final : public c10::Allocator {
   public:
     explicit KeepingAllocator(c10::Allocator* upstream) : upstream_(upstream) {}
 
-    // Torch made this function non-const in 2.4; one of the two overrides.
+    // Torch made this function non-const in 2.4; one of the two overrides it.
     c10::DataPtr allocate(std::size_t size) const {
         allocated_bytes += size;
         if (depth == 0 || size < smallest_kept) return allocate_upstream(size);
         Block* block = take(rounded(size));
-        // The context differs from the data on purpose: torch then refuses to free it by address.
+        // The context differs from the data on purpose, so that torch refuses to free it by
+        // address.
         return {block->data, block, &give_back, c10::Device(c10::DeviceType::CPU)};
     }
     c10::DataPtr allocate(std::size_t size) {
         return static_cast<const KeepingAllocator*>(this)->allocate(size);
     }
     c10::DeleterFnPtr raw_deleter() const { return upstream_->raw_deleter(); }
-    // Wanted by torch 2.1 and later.
+    // Torch 2.1 and later require this function.
     void copy_data(void* target, const void* source, std::size_t count) const {
         std::memcpy(target, source, count);
     }
@@ -98,7 +99,7 @@ class KeepingAllocator final : public c10::Allocator {
         return block == nullptr ? make(size) : block;
     }
 
-    /// A block up to twice as large serves as well as a new one, which would have to be faulted in.
+    /// Takes a kept block up to twice as large; the pages of a new one would have to be faulted in.
     Block* take_larger(std::size_t size) const {
         const auto end = free_.upper_bound(2 * size);
         for (auto kept = free_.lower_bound(size); kept != end; ++kept) {
@@ -107,15 +108,15 @@ class KeepingAllocator final : public c10::Allocator {
         return nullptr;
     }
 
-    /// A block down to half as large is made larger. When neighbour counts grow, all tensors of
-    /// edges outgrow their blocks in the same step; new blocks for all of them would make it a long
-    /// one.
+    /// Enlarges a block at least half as large. When neighbour counts grow, all tensors of edges
+    /// outgrow their blocks in the same step, and new blocks for all of them would make that step
+    /// slow.
     Block* take_smaller(std::size_t size) const {
         for (auto kept = free_.lower_bound(size); kept != free_.begin();) {
             --kept;
             if (kept->first < size / 2) break;
             if (kept->second == nullptr) continue;
-            free_.try_emplace(size, nullptr);  // so that giving back needs no memory
+            free_.try_emplace(size, nullptr);  // so that returning the block needs no memory
             void* const data = grow_pages(kept->second->data, kept->first, size);
             if (data == nullptr) break;
             Block* const block = take_first(kept->second);
@@ -134,7 +135,7 @@ class KeepingAllocator final : public c10::Allocator {
 
     Block* make(std::size_t size) const {
         auto made = std::make_unique<Block>(Block{nullptr, size, 0, nullptr});
-        free_.try_emplace(size, nullptr);  // so that giving back needs no memory
+        free_.try_emplace(size, nullptr);  // so that returning the block needs no memory
         made->data = map_pages(size);
         if (made->data == nullptr && unmap_all_free()) made->data = map_pages(size);
         if (made->data == nullptr) throw std::bad_alloc();
@@ -146,7 +147,7 @@ class KeepingAllocator final : public c10::Allocator {
         delete block;
     }
 
-    /// Returns whether there were any. The lock is held.
+    /// Unmaps all free blocks; returns whether there were any. The caller holds the lock.
     bool unmap_all_free() const {
         return unmap_free([](const Block&) { return true; });
     }
@@ -171,7 +172,7 @@ class KeepingAllocator final : public c10::Allocator {
 
     c10::Allocator* upstream_;
     mutable std::mutex mutex_;
-    mutable std::map<std::size_t, Block*> free_;  // by size, the one given back last first
+    mutable std::map<std::size_t, Block*> free_;  // by size, the one returned last first
     std::uint64_t step_ = 0;
     std::int64_t users_ = 0;
 
@@ -180,12 +181,12 @@ class KeepingAllocator final : public c10::Allocator {
     friend void unlock_after_fork();
 };
 
-// A thread that does not come along must not keep the lock.
+// Keeps a thread that the fork leaves behind from holding the lock.
 void lock_for_fork();
 void unlock_after_fork();
 
-/// In place for the rest of the process, as torch keeps pointers to it; the library that holds this
-/// code is therefore never unloaded (-z nodelete).
+/// Never destroyed, since torch keeps pointers to it; the library that contains this code is
+/// therefore never unloaded (-z nodelete).
 KeepingAllocator& allocator() {
     static KeepingAllocator* const only = [] {
         auto* made = new KeepingAllocator(c10::GetCPUAllocator());

@@ -4,8 +4,8 @@
 
 namespace torchml {
 
-/// Whoever computes with kept memory holds one; when the last of the process goes, what was kept
-/// goes back to the system.
+/// Code that computes with kept memory holds one of these; when the process's last one is
+/// destroyed, the kept memory returns to the system.
 class TensorMemoryUser {
   public:
     TensorMemoryUser();
@@ -14,16 +14,16 @@ class TensorMemoryUser {
     TensorMemoryUser& operator=(const TensorMemoryUser&) = delete;
 };
 
-/// While it lives, large CPU tensors that this thread makes get memory that is kept from step to
-/// step instead of returned to the system.
+/// During its lifetime, large CPU tensors that this thread makes get memory that is kept from step
+/// to step instead of returned to the system.
 ///
-/// A step makes the same tensors as the step before. The C library gives large blocks back to the
+/// Each step makes the same tensors as the one before. The C library returns large blocks to the
 /// system and faults them in again, page by page, which can cost more than the model itself. Users
-/// can turn that off with glibc's environment variables; this does it for the model's own tensors
-/// alone. Other threads, and the host program's own tensors, are served as before.
+/// can prevent that with glibc's environment variables; this class does it for the model's own
+/// tensors only. Other threads and the host program's tensors are not affected.
 class KeptTensorMemory {
   public:
-    /// part_of_step: on a thread that helps with a step, which another thread ends.
+    /// part_of_step: on a thread that helps with a step that another thread ends.
     enum class Of { step, part_of_step };
 
     explicit KeptTensorMemory(Of of = Of::step);
@@ -31,8 +31,8 @@ class KeptTensorMemory {
     KeptTensorMemory(const KeptTensorMemory&) = delete;
     KeptTensorMemory& operator=(const KeptTensorMemory&) = delete;
 
-    /// Bytes of all the CPU tensors that this thread has made since, large and small: a measure of
-    /// what a model has done, the same in each run.
+    /// The bytes of all CPU tensors, large and small, that this thread has made since: a measure of
+    /// the model's work that is the same in every run.
     std::size_t allocated() const;
 
   private:

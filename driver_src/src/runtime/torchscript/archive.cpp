@@ -33,7 +33,7 @@ namespace {
 using caffe2::serialize::PyTorchStreamReader;
 using caffe2::serialize::PyTorchStreamWriter;
 
-/// An archive in memory, as torch reads it.
+/// An archive in memory, for torch to read.
 class MemoryArchive final : public caffe2::serialize::ReadAdapterInterface {
   public:
     explicit MemoryArchive(std::string bytes) : bytes_(std::move(bytes)) {}
@@ -57,7 +57,7 @@ bool ends_with(const std::string& text, const std::string& end) {
            text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-/// The code of a model: its text by the name of its record.
+/// The code of a model: the text of each record, by name.
 using Code = std::map<std::string, std::string>;
 
 Code read_code(PyTorchStreamReader& reader) {
@@ -74,7 +74,7 @@ bool is_replaceable(const std::string& library) {
     return library == "torch_scatter" || library == "torch_sparse";
 }
 
-/// The namespace of our own operator of that name, or "" if we have none.
+/// The namespace of the driver's own operator of that name, or "" if it has none.
 std::string our_namespace(const OperatorCall& call) {
     if (!is_replaceable(call.library)) return "";
     const auto& ours = registered_operators();
@@ -89,10 +89,10 @@ bool is_registered(const OperatorCall& call) {
     return !torch::jit::getAllOperatorsFor(symbol).empty();
 }
 
-/// Lets code call our operators wherever we have them. Returns whether that changed it.
+/// Redirects calls to the driver's own operators where it has them. Returns whether code changed.
 bool redirect(std::string& code) {
     auto calls = find_operator_calls(code);
-    std::reverse(calls.begin(), calls.end());  // so that positions further up stay right
+    std::reverse(calls.begin(), calls.end());  // so that earlier positions stay valid
     bool changed = false;
     for (const OperatorCall& call : calls) {
         const std::string space = our_namespace(call);
@@ -103,7 +103,7 @@ bool redirect(std::string& code) {
     return changed;
 }
 
-/// The archive with other code. Tensors pass through memory one after the other.
+/// The archive with new code. Copies tensors through memory one at a time.
 std::string rewritten(PyTorchStreamReader& reader, const Code& code, std::uintmax_t size) {
     std::string bytes;
     bytes.reserve(static_cast<std::size_t>(size + size / 8));  // code grows a little
@@ -113,13 +113,13 @@ std::string rewritten(PyTorchStreamReader& reader, const Code& code, std::uintma
     });
     writer.setMinVersion(reader.version());
     for (const std::string& record : reader.getAllRecords()) {
-        if (record == ".data/serialization_id") continue;  // the writer makes its own
+        if (record == ".data/serialization_id") continue;  // the writer creates its own
         const auto replacement = code.find(record);
         if (replacement != code.end()) {
             writer.writeRecord(record, replacement->second.data(), replacement->second.size());
             continue;
         }
-        // Debug records hold positions in code, which are no longer right.
+        // Debug records hold positions in the code, which are no longer valid.
         const std::string debug = ".debug_pkl";
         if (ends_with(record, debug) &&
             code.count(record.substr(0, record.size() - debug.size()))) {
@@ -132,8 +132,8 @@ std::string rewritten(PyTorchStreamReader& reader, const Code& code, std::uintma
     return bytes;
 }
 
-/// Opens the original libraries of those operators that the process does not have yet: a second
-/// copy beside one that Python has imported would register everything twice.
+/// Opens the original libraries of operators that the process does not have yet: a second copy
+/// beside one that Python has imported would register everything twice.
 void open_originals(const std::vector<OperatorCall>& calls) {
     std::set<std::string> missing;
     for (const OperatorCall& call : calls) {
@@ -142,7 +142,7 @@ void open_originals(const std::vector<OperatorCall>& calls) {
     for (const std::string& library : missing) open_original_library(library);
 }
 
-/// Throws an Error that names those operators that are nowhere to be found, if there are any.
+/// Throws an Error that names the operators that nothing defines, if there are any.
 void check_missing(const std::string& name, const std::vector<OperatorCall>& calls,
                    OperatorSource source) {
     std::set<std::string> missing;
@@ -157,16 +157,15 @@ void check_missing(const std::string& name, const std::vector<OperatorCall>& cal
     const char* remedy = "";
     if (original && source == OperatorSource::native) {
         remedy =
-            " For those of torch_scatter and torch_sparse, which are not among the driver's own, "
-            "set KIM_MODEL_OPERATORS=extension: a driver that was built for the original libraries "
-            "then uses these.";
+            " The driver has no such operators of torch_scatter or torch_sparse itself: for these, "
+            "build it with the original libraries and set KIM_MODEL_OPERATORS=extension.";
     } else if (original) {
         remedy = " The installed torch_scatter and torch_sparse lack some of them.";
     }
-    fail<ErrorHere>(
-        "model file ", name, " calls operators that torch does not know: ", joined(missing), ".",
-        remedy, " The libraries that define operators can be listed in the environment variable ",
-        "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
+    fail<ErrorHere>("model file ", name,
+                    " calls operators that torch does not know: ", joined(missing), ".", remedy,
+                    " List the libraries that define them in the environment variable ",
+                    "KIM_MODEL_TORCH_EXTENSIONS, separated by colons.");
 }
 
 /// The devices that code names: `torch.device("cuda:0")`, and `torch.cuda(...)`, which moves a
@@ -184,8 +183,8 @@ std::vector<std::string> devices_in(const Code& code) {
     return {found.begin(), found.end()};
 }
 
-/// Throws an Error that names the classes which C++ libraries bring (torch::class_), if torch has
-/// missed one: that, and the others of its namespace in the code.
+/// Throws an Error that names the missing classes that C++ libraries define (torch::class_), if
+/// torch reports one: that class, and the others of its namespace in the code.
 void check_classes(const std::string& name, const Code& code, const std::string& torch_says) {
     const std::string space = "__torch__.torch.classes.";
     const std::string words = "Unknown type name '" + space;
@@ -209,10 +208,11 @@ void check_classes(const std::string& name, const Code& code, const std::string&
     fail<ErrorHere>(
         "model file ", name, " has objects of classes that a C++ library defines and torch does ",
         "not know: ", joined(classes), ". List that library in the environment variable ",
-        "KIM_MODEL_TORCH_EXTENSIONS, paths separated by colons.");
+        "KIM_MODEL_TORCH_EXTENSIONS.");
 }
 
-/// Throws an Error if code calls an operator of torch's own in a way that this torch does not know.
+/// Throws an Error if code calls one of torch's own operators in a way that this torch does not
+/// know.
 void check_own_operators(const std::string& name, std::uint64_t format,
                          const std::string& torch_says) {
     const bool unknown = torch_says.find("Unknown builtin op: aten::") != std::string::npos ||
@@ -232,9 +232,9 @@ void check_own_operators(const std::string& name, std::uint64_t format,
     }
     fail<ErrorHere>(
         "model file ", name, " calls the operator ", torch_says.substr(start, end - start),
-        unknown ? "" : " with arguments", ", which torch ", torch_version(),
-        " of this process does not know: a newer torch has saved it (its format is ", format,
-        "; this torch reads up to ", caffe2::serialize::kMaxSupportedFileFormatVersion,
+        unknown ? ", which" : " with arguments that", " this process's torch ", torch_version(),
+        " does not know: a newer torch saved the file (its format is ", format,
+        "; this torch reads formats up to ", caffe2::serialize::kMaxSupportedFileFormatVersion,
         "). Save it with this torch or an older one, or build the driver for the newer one "
         "(`torchml-install driver --torch-root ...`).");
 }
@@ -256,7 +256,7 @@ LoadedArchive load_archive(const std::filesystem::path& file) {
         }
     } catch (const Error&) {
         throw;
-    } catch (const std::exception& problem) {  // what else is wrong with it, torch says best
+    } catch (const std::exception& problem) {  // torch's own message covers everything else
         const std::string newer = newer_format(problem.what());
         if (!newer.empty()) fail<ErrorHere>("model file ", name, " ", newer);
         const std::string kind = foreign_file(file);

@@ -7,9 +7,9 @@
 #include <condition_variable>
 #include <mutex>
 
-// One for the process, although several of our libraries may be in it, each with its own symbols: a
-// variable of an inline function that is visible is the same in all of them. What it consists of
-// must not change without another name.
+// One state for the whole process, although it may contain several libraries of the driver, each
+// with its own symbols: they share the static variable of an inline function with default
+// visibility. Its layout must not change without a new name.
 #define TORCHML_OF_THE_PROCESS __attribute__((visibility("default")))
 
 namespace torchml {
@@ -18,9 +18,9 @@ struct TORCHML_OF_THE_PROCESS DefaultTypeState1 {
     std::mutex mutex;
     std::condition_variable* changed = new std::condition_variable;
     std::int64_t holders = 0;
-    std::uint64_t next_number = 0, admitted = 0;  // who comes draws a number, and enters in turn
+    std::uint64_t next_number = 0, admitted = 0;  // each caller draws a number and enters in turn
     c10::ScalarType type = c10::ScalarType::Float, hosts = c10::ScalarType::Float;
-    std::int64_t generation = 0;  // of the process: how many forks ago it began
+    std::int64_t generation = 0;  // of the process: the number of forks since the first
 };
 
 namespace {
@@ -52,14 +52,14 @@ namespace {
 void lock_default_type() { default_type_state_1().mutex.lock(); }
 void unlock_default_type() { default_type_state_1().mutex.unlock(); }
 
-/// Threads that held a type, or waited for their turn, did not come along.
+/// Resets the state in a forked process, which lacks the threads that held a type or waited.
 void renew_default_type_in_child() {
     DefaultTypeState1& state = default_type_state_1();
     if (state.holders != 0) give_back(state);
     state.holders = 0;
     state.admitted = state.next_number;
     ++state.generation;
-    state.changed = new std::condition_variable;  // those who wait at the old one are gone
+    state.changed = new std::condition_variable;  // the threads waiting on the old one are gone
     state.mutex.unlock();
 }
 
@@ -83,7 +83,7 @@ DefaultType::DefaultType(c10::ScalarType type) {
     }
     ++state.admitted;
     const c10::ScalarType now = c10::get_default_dtype_as_scalartype();
-    if (state.holders++ == 0 || now != state.type) state.hosts = now;  // it may change it any time
+    if (state.holders++ == 0 || now != state.type) state.hosts = now;  // it may change at any time
     state.type = type;
     if (now != type) set_default(type);
     held = {1, generation_};
@@ -94,7 +94,7 @@ DefaultType::~DefaultType() {
     if (nested_) return;
     DefaultTypeState1& state = default_type_state_1();
     const std::lock_guard<std::mutex> lock(state.mutex);
-    if (generation_ != state.generation) return;  // forked meanwhile
+    if (generation_ != state.generation) return;  // the process was forked meanwhile
     held.count = 0;
     if (--state.holders == 0) give_back(state);
     if (state.admitted != state.next_number) state.changed->notify_all();

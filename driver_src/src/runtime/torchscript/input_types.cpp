@@ -26,8 +26,8 @@ void add(std::vector<ScalarType>& types, const at::Tensor& tensor) {
     if (!has(types, tensor.scalar_type())) types.push_back(tensor.scalar_type());
 }
 
-/// A lone number has whatever type its author's Python gave it, and takes that of what it
-/// meets: it says nothing about the model.
+/// Skips single numbers: they have whatever type Python gave them and adopt that of other operands,
+/// so they say nothing about the model.
 void add_constant(std::vector<ScalarType>& types, const at::Tensor& tensor) {
     if (tensor.defined() && tensor.dim() != 0) add(types, tensor);
 }
@@ -55,8 +55,8 @@ std::string names_of(const std::vector<ScalarType>& types) {
     return joined(names);
 }
 
-/// Calls visit(object) for a module's object and those of all modules in it. Not by
-/// Module::modules(): making one of torch's Modules ends the process where memory is short.
+/// Calls visit(object) for a module's object and those of all its submodules. Does not use
+/// Module::modules(): constructing a torch Module ends the process if memory runs out.
 template <class Visit>
 void visit_modules(const c10::ivalue::Object& object, const Visit& visit) {
     visit(object);
@@ -115,7 +115,7 @@ std::vector<InputTypes> ways_to_evaluate(const TypesOfModule& found,
         ways.push_back({type, default_type_for(type)});
         if (type == ScalarType::Double) ways.push_back({type, ScalarType::Float});
     }
-    // Single precision inside of a model that was written under float64.
+    // Single precision inside a model that was written under float64.
     if (found.weights.size() > 1 && has(types, ScalarType::Float)) {
         ways.push_back({ScalarType::Float, widest});
     }
@@ -130,14 +130,13 @@ std::string doubt_about(const TypesOfModule& found, ScalarType chosen, const std
     if (plain && !(frozen && chosen != ScalarType::Double)) return "";
     std::string why = "has weights of the types " + names_of(types);
     if (types.empty()) why = "has no weights";
-    if (frozen && !types.empty()) why = "has constants of type " + names_of(types) + " for weights";
+    if (frozen && !types.empty()) why = "has constants of type " + names_of(types) + " as weights";
     if (!frozen && types.size() == 1) why = "has weights of type " + names_of(types);
     return "the model in " + file + " " + why +
-           ", and its parameter file does not record the type of its inputs. It is given " +
+           ", and its parameter file does not record the type of its inputs. The driver uses " +
            type_name(chosen) +
-           ", the first type that it accepted. To be sure, pack it again with `torchml-install "
-           "model "
-           "pack`, or add the line 'precision " +
+           ", the first type that the model accepted. To be sure, pack it again with "
+           "`torchml-install model pack`, or add the line 'precision " +
            type_name(chosen) + "' at the end of its parameter file.";
 }
 

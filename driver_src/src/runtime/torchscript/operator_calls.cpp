@@ -19,7 +19,7 @@ std::size_t word_end(std::string_view code, std::size_t position) {
     return position;
 }
 
-/// Where the string literal that starts at `position` ends; at the end of the code if it does not.
+/// Where the string literal that starts at `position` ends; the end of the code if it never ends.
 std::size_t string_end(std::string_view code, std::size_t position) {
     const char quote = code[position];
     const std::string triple(3, quote);
@@ -36,7 +36,7 @@ std::size_t string_end(std::string_view code, std::size_t position) {
 
 std::vector<OperatorCall> find_operator_calls(std::string_view code) {
     std::vector<OperatorCall> calls;
-    char before = '\0';  // what comes before a word: a dot makes it an attribute
+    char before = '\0';  // the character before a word: after a dot, it is an attribute
     std::size_t position = 0;
     while (position < code.size()) {
         const char c = code[position];

@@ -43,7 +43,7 @@ class TorchScript final : public Runtime {
         load_again_if_types_matter(file);
         if (!device.is_cpu()) module_.to(device);
         module_.eval();
-        // Gradients of weights are never asked for; recording for them would cost time and memory.
+        // Gradients of weights are never needed; recording for them would cost time and memory.
         for (at::Tensor parameter : module_.parameters()) parameter.requires_grad_(false);
     }
 
@@ -61,12 +61,14 @@ class TorchScript final : public Runtime {
 
     void check_arguments(const std::vector<std::string>& expected) const override {
         const auto method = module_.find_method("forward");
-        if (!method) fail("model file ", name_, " has no method forward.");
+        if (!method) {
+            fail("model file ", name_, " has no method forward. Save a module that has one.");
+        }
         std::string found;
         std::size_t required = 0, accepted = 0;
         bool tensors = true, is_module = true;
         for (const auto& argument : method->function().getSchema().arguments()) {
-            // The first one, whatever the author calls it.
+            // The first argument is the module, whatever its name.
             if (std::exchange(is_module, false)) continue;
             const bool wanted = accepted < expected.size();
             ++accepted;
@@ -78,7 +80,7 @@ class TorchScript final : public Runtime {
         if (required <= expected.size() && expected.size() <= accepted && tensors) return;
         fail("the model in ", name_, " has forward(", found, "), but is called as forward(",
              joined(expected),
-             ") with tensors. Does the parameter file name the right preprocessing?");
+             ") with tensors. Correct the preprocessing in the parameter file, or change forward.");
     }
 
     Evaluation evaluate(std::vector<at::Tensor> inputs, const Request& request,
@@ -92,8 +94,8 @@ class TorchScript final : public Runtime {
                 return evaluation;
             } catch (const Error& problem) {
                 if (!first_problem) first_problem = std::current_exception();
-                // Inputs that the model changed before it failed cannot be used again. And with
-                // less memory than it needs, no type would be the model's own.
+                // Inputs that the model changed before it failed cannot be used again. And if
+                // memory runs out, no other type would help.
                 if (versions_of(inputs) != versions || is_of_memory(problem.what())) break;
             }
         }
@@ -101,7 +103,7 @@ class TorchScript final : public Runtime {
     }
 
   private:
-    /// Torch counts what is written into each tensor.
+    /// Torch counts the writes to each tensor.
     static std::vector<std::int64_t> versions_of(const std::vector<at::Tensor>& inputs) {
         std::vector<std::int64_t> versions;
         for (const at::Tensor& input : inputs) versions.push_back(input._version());
@@ -113,19 +115,18 @@ class TorchScript final : public Runtime {
                std::strstr(problem, "bad_alloc") != nullptr;
     }
 
-    /// To be called when the model has worked in one of the ways for the first time: it stays with
-    /// that. The others remain in case that it never came to where it matters, as without
-    /// neighbours.
+    /// Call this when the model has worked in one of the ways for the first time: the driver keeps
+    /// to that way. The others remain in case the model has not reached the code that matters, as
+    /// without neighbours.
     void settle(std::size_t k) {
         if (proven_) {
             warnings_.add(
                 "the model in " + name_ +
-                " failed with the types that it was evaluated with so far, and works with "
-                "others: inputs of type " +
-                type_name(ways_[k].inputs) + ", and torch's default type " +
+                " failed with the types used so far, but works with inputs of type " +
+                type_name(ways_[k].inputs) + " and torch's default type " +
                 type_name(ways_[k].default_type) +
-                ". The driver now keeps to these. Earlier results were rounded "
-                "differently.");
+                ". The driver uses these from now on; earlier results were rounded differently. To "
+                "avoid this, pack the model again with `torchml-install model pack`.");
         }
         proven_ = true;
         std::rotate(ways_.begin(), ways_.begin() + static_cast<std::ptrdiff_t>(k),
@@ -180,7 +181,7 @@ class TorchScript final : public Runtime {
         return evaluation;
     }
 
-    /// Returned in place: torch's empty Module ends the process where memory is short.
+    /// Returns the model in place: an empty torch Module ends the process if memory runs out.
     static LoadedArchive load(const std::filesystem::path& file, const std::string& name,
                               std::optional<at::ScalarType> inputs) {
         std::optional<DefaultType> default_type;
@@ -191,14 +192,14 @@ class TorchScript final : public Runtime {
             throw;
         } catch (const std::exception& problem) {
             std::string reason = essence(problem);
-            reason.erase(std::min(reason.find(". "), reason.size()));  // torch's advice to others
+            reason.erase(std::min(reason.find(". "), reason.size()));  // advice for developers
             fail("model file ", name, " cannot be loaded as TorchScript (", reason,
-                 "). Was it written by torch.jit.script(model).save(...) (or e3nn.util.jit.script "
-                 "for models of e3nn), and copied whole?");
+                 "). Write it with torch.jit.script(model).save(...) (e3nn.util.jit.script for "
+                 "e3nn models), and copy the whole file.");
         }
     }
 
-    /// Code may run while a file is loaded, and make tensors of the default type.
+    /// Loading a file may run code that makes tensors of the default type.
     void load_again_if_types_matter(const std::filesystem::path& file) {
         if (recorded_ || !runs_code_when_loaded(module_)) return;
         archive_ = load(file, name_, scalar_type());
@@ -206,33 +207,33 @@ class TorchScript final : public Runtime {
 
     c10::IValue forward(const std::vector<at::Tensor>& inputs) {
         // Torch specialises a model for the shapes of its first calls, and compiles it again when
-        // they change, as numbers of particles and neighbours do: tens of milliseconds and more on
-        // a CPU, where it is no faster afterwards (benchmarks/steadiness.py), seconds on a GPU, a
-        // dozen times for each group of operations that torch fuses. Without that, every step costs
-        // the same, the first one too, and gives the same numbers. To fuse operations, compile the
-        // model beforehand, once for all sizes (.pt2). The setting is this thread's, and is
-        // restored at the end.
+        // they change, as numbers of particles and neighbours do. That takes tens of milliseconds
+        // and more on a CPU, where the model is no faster afterwards (benchmarks/steadiness.py),
+        // and seconds on a GPU, a dozen times for each group of operations that torch fuses.
+        // Without it, every step, the first one included, costs the same and gives the same
+        // numbers. To fuse operations, compile the model beforehand, once for all sizes (.pt2). The
+        // setting belongs to this thread, and the guard restores it.
         const torch::jit::GraphOptimizerEnabledGuard setting(false);
         try {
             return module_.forward(std::vector<c10::IValue>(inputs.begin(), inputs.end()));
         } catch (const std::exception& problem) {
             require_own_device(problem);
             const std::string reason = essence(problem);
-            fail<ModelError>("the model in ", name_, " failed: ", reason,
+            fail<ModelError>("the model in ", name_, " failed: ", sentence(reason),
                              about_inputs(reason, inputs));
         }
     }
 
     /// Called when the model has failed. Throws an Error if its code names another device than the
-    /// one that it runs on.
+    /// one on which it runs.
     void require_own_device(const std::exception& problem) const {
         const std::string own = transfer_.device().str();
         for (const std::string& device : archive_.devices) {
             if (device == own || (device == "cuda" && own == "cuda:0")) continue;
             const std::string type = device.substr(0, device.find(':'));
             fail<ErrorHere>(
-                "the model in ", name_, " failed on the ", own, ": the device ", device,
-                " is written into its code. Set KIM_MODEL_EXECUTION_DEVICE=", type,
+                "the model in ", name_, " failed on the device ", own,
+                ": its code names the device ", device, ". Set KIM_MODEL_EXECUTION_DEVICE=", type,
                 ", or make tensors with device=coords.device and save the model again (torch "
                 "said: ",
                 essence(problem), ").");
@@ -250,9 +251,9 @@ class TorchScript final : public Runtime {
         if (!of_types || number == inputs.end()) return "";
         const char* why = types_.weights.size() == 1 ? ", the type of its weights" : "";
         if (recorded_) why = ", as 'precision' in its parameter file says";
-        return ". It was given inputs of type " + type_name(number->scalar_type()) + why +
-               ". If it needs another, pack it again with `torchml-install model pack "
-               "--precision`.";
+        return " It got inputs of type " + type_name(number->scalar_type()) + why +
+               ". If it needs another type, pack it again with `torchml-install model pack "
+               "--precision TYPE`.";
     }
 
     /// The gradient of `total` with respect to `variable`; undefined if it does not depend on it.
@@ -264,21 +265,21 @@ class TorchScript final : public Runtime {
                                                          /*allow_unused=*/true);
             return gradients[0].defined() ? transfer_.to_host(gradients[0]) : at::Tensor();
         } catch (const std::exception& problem) {
-            fail("the gradient of the model in ", name_, " failed: ", essence(problem));
+            fail("the gradient of the model in ", name_, " failed: ", sentence(essence(problem)));
         }
     }
 
     /// Apple's GPUs have no float64.
     void require_precision() const {
         if (!ways_.empty()) return;
-        fail("the model in ", name_, " works in float64, which the device mps does not have; save ",
-             "it as float32 (model.float()), or compute on the CPU.");
+        fail("the model in ", name_, " needs float64, which the device mps does not have. Save it ",
+             "as float32 (model.float()), or compute on the CPU.");
     }
 
     void require_floating(const char* what, const at::Tensor& tensor) const {
         if (tensor.is_floating_point()) return;
         fail("the model in ", name_, " returned ", what, " of type ", tensor.scalar_type(),
-             "; expected floating-point numbers.");
+             "; expected floating-point numbers. Convert them in forward.");
     }
 
     at::Tensor first_tensor(const c10::IValue& output) const {
@@ -289,16 +290,16 @@ class TorchScript final : public Runtime {
         }
         fail("the model in ", name_, " returned ", output.type()->annotation_str(), "; expected ",
              returns_forces_ ? "(energies, forces), since its parameter file says that it returns "
-                               "forces."
-                             : "energies, or (energies, forces).");
+                               "forces. Correct one of the two."
+                             : "energies, or (energies, forces). Change what forward returns.");
     }
 
     at::Tensor second_tensor(const c10::IValue& output) const {
         const auto& elements = output.toTupleRef().elements();
         if (elements.size() < 2 || !elements[1].isTensor()) {
             fail("the model in ", name_,
-                 " returned no forces, but its parameter file says that it ",
-                 "does ('returns forces' is True).");
+                 " returned no forces, but its parameter file says that it does. Set 'returns ",
+                 "forces' to False, or make forward return (energies, forces).");
         }
         return elements[1].toTensor();
     }
@@ -311,7 +312,7 @@ class TorchScript final : public Runtime {
     LoadedArchive archive_;
     torch::jit::Module& module_;
     TypesOfModule types_;
-    std::vector<InputTypes> ways_;  // to evaluate it, the one to try first in front
+    std::vector<InputTypes> ways_;  // to evaluate the model, the one to try first in front
     bool proven_ = false;           // whether the first one has ever worked
 };
 
