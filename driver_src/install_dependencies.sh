@@ -1,14 +1,14 @@
 #!/bin/sh
-# Installs what the driver's build misses, and writes env.sh into the current folder:
+# Installs what the driver's build lacks, and writes env.sh into the current folder:
 #
 #   ./install_dependencies.sh [options of `torchml-install deps`, for example --dry-run]
 #
-# It asks nothing. The work is done by torchml-install, which has more to offer; this file bears the
-# name that older instructions mention.
+# It never prompts. torchml-install, which can do more, does the work; this script exists because older
+# instructions mention its name.
 
 folder=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit
 
-# Installed; or, in a clone of the whole repository, beside this folder.
+# torchml-install may be installed or, in a clone of the whole repository, beside this folder.
 if command -v torchml-install >/dev/null 2>&1; then
     run() { torchml-install "$@"; }
 elif [ -f "$folder/../torchml_installer/__main__.py" ]; then
@@ -21,22 +21,22 @@ elif [ -f "$folder/../torchml_installer/__main__.py" ]; then
     done
     if [ -z "$python" ]; then
         echo "install_dependencies.sh: torchml-install is not installed for the Python on PATH." >&2
-        echo "  what to do: in an environment of your own (python3 -m venv DIR; . DIR/bin/activate):" >&2
+        echo "  what to do: install it in a virtual environment (python3 -m venv DIR; . DIR/bin/activate):" >&2
         echo "    python -m pip install '$(dirname -- "$folder")'" >&2
         exit 1
     fi
     run() { PYTHONPATH="$(dirname -- "$folder")${PYTHONPATH:+:$PYTHONPATH}" "$python" -m torchml_installer "$@"; }
 else
-    echo "install_dependencies.sh: the command torchml-install, which does the work, was not found." >&2
-    echo "  what to do: install it from its sources, the folder with torchml_installer/ in it:" >&2
+    echo "install_dependencies.sh: the command torchml-install was not found." >&2
+    echo "  what to do: install it from the folder that contains torchml_installer/:" >&2
     echo "    python -m pip install FOLDER" >&2
-    echo "  or by hand: see README.md beside this file for what the driver needs." >&2
+    echo "  or install by hand what README.md beside this file lists." >&2
     exit 1
 fi
 
 run deps "$@" || exit
 
-# Of these options, env is told those that say where things are; the rest of "$@" becomes that.
+# Passes on to env those options that say where things are: they replace "$@".
 left=$# prefix='' libtorch='' torch_root='' json=''
 while [ "$left" -gt 0 ]; do
     name=$1 value=''

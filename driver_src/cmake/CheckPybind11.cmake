@@ -1,8 +1,8 @@
-# Whether the pybind11 that was found supports this Python and its NumPy, according to its release
-# notes. One that is too old may compile, and crash the interpreter on import. A system's pybind11 is found in a
-# virtual environment that sees the system's packages (--system-site-packages).
+# Checks that the pybind11 found supports this Python and its NumPy, according to its release notes. A
+# version that is too old may compile, and then crash the interpreter on import. Virtual environments
+# that see the system's packages (--system-site-packages) find the system's pybind11.
 #
-# torchml_installer/detect/python_packages.py has the same numbers, which a test compares.
+# torchml_installer/detect/python_packages.py has the same numbers; a test compares them.
 
 set(_pybind11_least 2.7)  # pybind11/stl/filesystem.h
 set(_pybind11_for "the Python module torchml_driver")
@@ -10,7 +10,7 @@ execute_process(
     COMMAND "${Python_EXECUTABLE}" -c "import importlib.metadata as m; print(m.version('numpy'))"
     OUTPUT_VARIABLE _pybind11_numpy OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE _failed)
 if(_failed)
-    set(_pybind11_numpy 2)  # what pip would bring
+    set(_pybind11_numpy 2)  # the version that pip would install
 endif()
 foreach(_entry
         "Python;3.12;${Python_VERSION};2.11"
@@ -28,7 +28,7 @@ foreach(_entry
 endforeach()
 if("${pybind11_VERSION}" VERSION_LESS "${_pybind11_least}")
     message(FATAL_ERROR
-        "torchml: the pybind11 in ${pybind11_DIR} is ${pybind11_VERSION}, and ${_pybind11_for} needs "
-        "${_pybind11_least} or newer. Install one ('${Python_EXECUTABLE} -m pip install "
+        "torchml: the pybind11 in ${pybind11_DIR} is ${pybind11_VERSION}, but ${_pybind11_for} needs "
+        "${_pybind11_least} or newer. Install it ('${Python_EXECUTABLE} -m pip install "
         "\"pybind11>=${_pybind11_least}\"'), or build without the module: -DTORCHML_PYTHON=OFF.")
 endif()

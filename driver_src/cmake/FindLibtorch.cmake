@@ -1,18 +1,18 @@
-# Finds libtorch without calling its own CMake configuration, which demands a CUDA toolkit (and MKL,
-# and more) wherever torch is a CUDA build. The driver has no CUDA source: it links libtorch's CPU
-# library alone.
+# Finds libtorch without calling its own CMake configuration, which requires a CUDA toolkit (and MKL,
+# and more) if torch is a CUDA build. The driver has no CUDA source and links only libtorch's CPU
+# library.
 #
-# Where it looks, and in which order, stands in LibtorchPlaces.cmake.
+# LibtorchPlaces.cmake defines where it looks, and in which order.
 #
 # Sets Libtorch_ROOT, Libtorch_VERSION (_MAJOR, _MINOR), Libtorch_LIBRARY_DIR, Libtorch_CXX_STANDARD,
 # Libtorch_AOTINDUCTOR (whether it can run AOTInductor packages) and the target libtorch::libtorch.
 
-# Whatever the project asks for: torch_scatter's asks for 3.0, with which if() knows no IN_LIST and
-# checks heed no CMAKE_CXX_STANDARD.
+# Independent of the including project: torch_scatter's requests 3.0, with which if() has no IN_LIST and
+# checks ignore CMAKE_CXX_STANDARD.
 cmake_policy(VERSION 3.18)
 
 if(NOT CMAKE_CXX_COMPILER_LOADED)
-    message(FATAL_ERROR "torchml: FindLibtorch has to be included after project().")
+    message(FATAL_ERROR "torchml: FindLibtorch was included before project(). Include it after project().")
 endif()
 
 set(TORCH_ROOT "" CACHE PATH "libtorch: a folder with include/ and lib/libtorch_cpu.so")
@@ -22,12 +22,12 @@ include("${CMAKE_CURRENT_LIST_DIR}/LibtorchPlaces.cmake")
 if(NOT "${Libtorch_LACKS}" STREQUAL "")
     if("${_libtorch_named}" STREQUAL "" AND NOT "${Libtorch_ROOT}" STREQUAL "")
         message(FATAL_ERROR
-            "torchml: the libtorch in ${Libtorch_ROOT} is not whole: ${Libtorch_LACKS}. No other one is taken in "
-            "its place: install it anew, or set TORCH_ROOT to a folder with include/ATen/ATen.h, "
-            "lib/libtorch_cpu.so and lib/libc10.so.")
+            "torchml: the libtorch in ${Libtorch_ROOT} is incomplete: ${Libtorch_LACKS}. The build does not "
+            "fall back to another one. Install it again, or set TORCH_ROOT to a folder with "
+            "include/ATen/ATen.h, lib/libtorch_cpu.so and lib/libc10.so.")
     elseif(NOT "${_libtorch_named}" STREQUAL "")
         set(_libtorch_advice
-            "TORCH_ROOT has to be a folder with include/ATen/ATen.h and lib/libtorch_cpu.so, such as "
+            "Set TORCH_ROOT to a folder with include/ATen/ATen.h and lib/libtorch_cpu.so, such as "
             "site-packages/torch or an unpacked libtorch.")
     else()
         set(_libtorch_advice
@@ -41,7 +41,7 @@ set(_cpu_library "${Libtorch_CPU_LIBRARY}")
 set(_c10_library "${Libtorch_C10_LIBRARY}")
 set(_include_dir "${Libtorch_ROOT}/include")
 
-# Named by the user, who may have meant another build.
+# A user who names a libtorch may want to build for another Python.
 if(TORCHML_BUILDING_WHEEL AND NOT "${_libtorch_named}" STREQUAL "" AND Python_EXECUTABLE)
     _libtorch_package("${Python_EXECUTABLE}" _libtorch_python_root)
     if(EXISTS "${_libtorch_python_root}/lib/libtorch_cpu.so")
@@ -49,9 +49,9 @@ if(TORCHML_BUILDING_WHEEL AND NOT "${_libtorch_named}" STREQUAL "" AND Python_EX
         get_filename_component(_libtorch_linked "${_cpu_library}" REALPATH)
         if(NOT "${_libtorch_imported}" STREQUAL "${_libtorch_linked}")
             message(FATAL_ERROR
-                "torchml: TORCH_ROOT names the libtorch in ${Libtorch_ROOT}, and ${Python_EXECUTABLE} imports "
-                "the torch in ${_libtorch_python_root}. A process that loads both ends itself. Unset "
-                "TORCH_ROOT, or build the wheel with a Python whose torch is the one named.")
+                "torchml: TORCH_ROOT names the libtorch in ${Libtorch_ROOT}, but ${Python_EXECUTABLE} imports "
+                "the torch in ${_libtorch_python_root}. A process that loads both crashes. Unset TORCH_ROOT, "
+                "or build the wheel with a Python whose torch is the one that TORCH_ROOT names.")
         endif()
     endif()
 endif()
@@ -73,12 +73,11 @@ endforeach()
 if("${Libtorch_VERSION}" STREQUAL "" OR "${Libtorch_VERSION}" VERSION_LESS "${Libtorch_MINIMUM}")
     message(FATAL_ERROR
         "torchml: the libtorch in ${Libtorch_ROOT} is version '${Libtorch_VERSION}'; ${Libtorch_MINIMUM} or newer is "
-        "needed. "
-        "Install one ('pip install --upgrade torch' or 'conda install -c conda-forge pytorch'), or set TORCH_ROOT "
-        "to one that is here.")
+        "needed. Install one ('pip install --upgrade torch' or 'conda install -c conda-forge pytorch'), or set "
+        "TORCH_ROOT to a newer one on this machine.")
 endif()
 
-# KIM-API's C++ interface carries std::string, so both libraries have to agree on its layout.
+# KIM-API's C++ interface uses std::string, so both libraries must agree on its layout.
 foreach(_config "${Libtorch_ROOT}/share/cmake/Torch/TorchConfig.cmake"
         "${Libtorch_LIBRARY_DIR}/../share/cmake/Torch/TorchConfig.cmake")
     if(EXISTS "${_config}")
@@ -97,11 +96,11 @@ string(REGEX MATCH "^[0-9]+\\.[0-9]+" _libtorch_release "${Libtorch_VERSION}")
 if(_libtorch_release VERSION_GREATER Libtorch_NEWEST)
     message(WARNING
         "torchml: libtorch ${Libtorch_VERSION} is newer than ${Libtorch_NEWEST}, the newest that this driver "
-        "was tested with. If it does not compile, take a newer driver, or torch ${Libtorch_NEWEST}: "
+        "was tested with. If the driver does not compile, use a newer one, or torch ${Libtorch_NEWEST}: "
         "pip install 'torch==${Libtorch_NEWEST}.*'.")
 endif()
 
-# 1.13 to 2.7 compile as C++17; later headers want C++20, whatever their guards say.
+# 1.13 to 2.7 compile as C++17; later headers need C++20, whatever their guards say.
 if("${Libtorch_VERSION}" VERSION_LESS 2.8)
     set(Libtorch_CXX_STANDARD 17)
 else()
@@ -119,8 +118,8 @@ foreach(_header "ATen/ATen.h" "torch/csrc/api/include/torch/all.h")
     endif()
 endforeach()
 
-# What torch's headers use of the standard's language and library. A compiler may take the option and
-# know only half of it.
+# Checks that the compiler supports what torch's headers use of the language and its library. A compiler
+# may accept the option for a standard and implement only half of it.
 function(_libtorch_check_compiler standard result)
     if(NOT "cxx_std_${standard}" IN_LIST CMAKE_CXX_COMPILE_FEATURES)
         set(${result} FALSE PARENT_SCOPE)
@@ -148,7 +147,7 @@ static_assert(Point{.x = 1} > Point{.x = 0} && std::bit_cast<unsigned>(1) == 1);
 ")
     endif()
     include(CheckCXXSourceCompiles)
-    # One name a compiler and standard: the answer stays in the cache.
+    # One name for each compiler and standard, since the result stays in the cache.
     string(MAKE_C_IDENTIFIER
         "TORCHML_CXX${standard}_${CMAKE_CXX_COMPILER_ID}_${CMAKE_CXX_COMPILER_VERSION}" name)
     check_cxx_source_compiles("${source}" ${name})
@@ -160,12 +159,12 @@ if(NOT _libtorch_compiler_works)
     message(FATAL_ERROR
         "torchml: libtorch ${Libtorch_VERSION} needs a compiler for C++${Libtorch_CXX_STANDARD}; "
         "${CMAKE_CXX_COMPILER} (${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}) is too old. Install a "
-        "newer one (gcc 11 or clang 14; 'conda install -c conda-forge cxx-compiler' has one) and name it: "
-        "'torchml-install driver --cxx PATH', or 'cmake -DKIM_API_CMAKE_CXX_COMPILER=PATH'. Or use torch "
-        "2.7, for which C++17 is enough: pip install 'torch==2.7.*'.")
+        "newer one (gcc 11 or clang 14, for example with 'conda install -c conda-forge cxx-compiler') and name "
+        "it: 'torchml-install driver --cxx PATH', or 'cmake -DKIM_API_CMAKE_CXX_COMPILER=PATH'. Or use torch "
+        "2.7, for which C++17 suffices: pip install 'torch==2.7.*'.")
 endif()
 
-# What runs compiled models is young, and its interface was another in torch 2.5 and 2.6.
+# Whether this torch can run compiled models: the interface was different in torch 2.5 and 2.6.
 set(Libtorch_AOTINDUCTOR OFF)
 set(_runner "${_include_dir}/torch/csrc/inductor/aoti_runner/model_container_runner.h")
 if(EXISTS "${_runner}")
@@ -186,8 +185,8 @@ set_target_properties(libtorch::libtorch PROPERTIES
     # A CUDA build's libtorch_cpu itself needs CUDA's runtime, which only its own run path finds.
     INTERFACE_LINK_OPTIONS "LINKER:--allow-shlib-undefined")
 
-# Whether a source compiles with the flags, and the variables of the environment, that the driver's
-# own will be compiled with. The answer is kept for these.
+# Whether a source compiles with the flags and environment variables of the driver's own sources. The
+# cached result holds for these flags and variables.
 function(_libtorch_compiles source result)
     set(CMAKE_CXX_STANDARD ${Libtorch_CXX_STANDARD})
     set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -202,8 +201,8 @@ function(_libtorch_compiles source result)
     set(${result} "${TORCHML_COMPILES_${key}}" PARENT_SCOPE)
 endfunction()
 
-# Flags that give the standard library's classes another layout, or other names, than torch and KIM know:
-# the driver would be linked after minutes, and could not be loaded.
+# Flags that give the standard library's classes another layout or other names than in torch and KIM:
+# with them, the driver would link, after minutes, and could not be loaded.
 set(_libtorch_old_abi "defined(_GLIBCXX_USE_CXX11_ABI) && !_GLIBCXX_USE_CXX11_ABI")
 set(_libtorch_llvm "defined(_LIBCPP_VERSION)")
 set(_libtorch_debug "defined(_GLIBCXX_DEBUG)")
@@ -212,8 +211,8 @@ set(_libtorch_standard_library "#include <string>
 #error \"another standard library\"
 #endif
 ")
-# gcc and clang look into the folders that CPATH names before those of imported targets. It may lead to
-# either of torch's two folders of headers.
+# gcc and clang search the folders in CPATH before those of imported targets. They may contain either of
+# torch's two folders of headers.
 string(REGEX MATCH "^([0-9]+)[.]([0-9]+)" _libtorch_release "${Libtorch_VERSION}")
 set(Libtorch_VERSION_MAJOR "${CMAKE_MATCH_1}")
 set(Libtorch_VERSION_MINOR "${CMAKE_MATCH_2}")
@@ -245,15 +244,15 @@ if(NOT _libtorch_as_configured)
             if(NOT _found EQUAL -1)
                 message(FATAL_ERROR
                     "torchml: ${_flag} in ${_flags_of} makes the compiler use ${_meaning}. libtorch "
-                    "${Libtorch_VERSION} and KIM-API were compiled without, and the driver could not be loaded "
-                    "with them. Take that flag out; torch itself is fine.")
+                    "${Libtorch_VERSION} and KIM-API were compiled without it, so the driver could not be "
+                    "loaded with them. Remove that flag; torch itself is fine.")
             endif()
         endforeach()
         message(FATAL_ERROR
             "torchml: ${CMAKE_CXX_COMPILER} uses another C++ standard library, or another layout of it, than "
             "libtorch ${Libtorch_VERSION} and KIM-API: the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), LLVM's "
-            "library or _GLIBCXX_DEBUG. Look for that in ${_flags_of} and in the "
-            "compiler's own configuration, or take another compiler.")
+            "library or _GLIBCXX_DEBUG. Look for these in ${_flags_of} and in the "
+            "compiler's own configuration, or use another compiler.")
     endif()
     _libtorch_compiles("${_libtorch_headers}" _libtorch_compiled)
     if(_libtorch_compiler_works AND NOT _libtorch_compiled)
@@ -264,24 +263,24 @@ if(NOT _libtorch_as_configured)
                 foreach(_header ATen/ATen.h torch/version.h)
                     if(NOT _origin AND EXISTS "${_folder}/${_header}"
                             AND NOT "${_folder}" IN_LIST _libtorch_includes)
-                        set(_origin "${_variable} leads to another torch's in ${_folder}. Unset ${_variable}, "
-                            "or take that folder out of it")
+                        set(_origin "${_variable} leads to another torch's headers in ${_folder}. Unset "
+                            "${_variable}, or remove that folder from it")
                         string(CONCAT _origin ${_origin})
                     endif()
                 endforeach()
             endforeach()
         endforeach()
         if(NOT _origin AND "${CMAKE_CXX_FLAGS}" MATCHES "-I|-isystem|-include")
-            set(_origin "${_flags_of} leads to others. Take those folders out of it")
+            set(_origin "${_flags_of} leads to other headers. Remove those folders from it")
         endif()
         if(NOT _origin)
-            set(_origin "it takes none or others. Look for torch's headers in the folders that CPATH, "
+            set(_origin "it finds none, or others. Look for torch's headers in the folders that CPATH, "
                 "CPLUS_INCLUDE_PATH and CXXFLAGS name")
             string(CONCAT _origin ${_origin})
         endif()
         message(FATAL_ERROR
-            "torchml: the compiler does not take the headers of the libtorch ${Libtorch_VERSION} in "
-            "${Libtorch_ROOT}: ${_origin}; or name the torch that you mean with TORCH_ROOT.")
+            "torchml: the compiler does not use the headers of libtorch ${Libtorch_VERSION} in "
+            "${Libtorch_ROOT}: ${_origin}; or set TORCH_ROOT to the torch that you want.")
     endif()
 endif()
 

@@ -1,8 +1,8 @@
 # Finds the original torch_scatter and torch_sparse, as their own CMake builds install them for C++.
 # They are optional: the driver has its own operators, and opens these libraries at run time if
-# KIM_MODEL_OPERATORS=extension asks for them.
+# KIM_MODEL_OPERATORS=extension requests them.
 #
-# Looks in TorchScatter_ROOT and TorchSparse_ROOT (variable, then environment) and nowhere else.
+# Looks only in TorchScatter_ROOT and TorchSparse_ROOT (variable, then environment).
 #
 # Sets TorchScatter_LIBRARY and TorchSparse_LIBRARY: the libraries' paths, or "".
 
@@ -16,16 +16,16 @@ function(_torchml_find_operators package library)
     endif()
     set(found "")
     if("${root}" STREQUAL "")
-        message(STATUS "${package}: not asked for (${package}_ROOT); our own operators are used")
+        message(STATUS "${package}: not requested (${package}_ROOT); using the driver's own operators")
     else()
         unset(_operators CACHE)
         find_library(_operators NAMES "${library}" PATHS "${root}"
             PATH_SUFFIXES lib lib64 "lib/${CMAKE_LIBRARY_ARCHITECTURE}" NO_DEFAULT_PATH)
         if(NOT _operators)
             message(FATAL_ERROR
-                "torchml: ${package}_ROOT is ${root}, which has no lib/lib${library}.so. It has to be an "
-                "installation for C++, made by the library's own CMake build; the Python package has "
-                "none. It is optional: unset ${package}_ROOT to build without.")
+                "torchml: ${package}_ROOT is ${root}, which has no lib/lib${library}.so. Set it to an "
+                "installation for C++, made by the library's own CMake build, which the Python package does "
+                "not include; or unset it to build without, as the library is optional.")
         endif()
         set(found "${_operators}")
         unset(_operators CACHE)

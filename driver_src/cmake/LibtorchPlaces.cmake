@@ -1,36 +1,36 @@
-# Where libtorch is looked for, and which one is taken.
+# Where to look for libtorch, and which one to use.
 #
-# In this order, which is also torchml_installer/detect/torch.py's (a test compares them):
+# The order is the same as in torchml_installer/detect/torch.py (a test compares them):
 #
-#   1. TORCH_ROOT (variable, then environment), Torch_ROOT (environment). Where one is set, nothing
-#      else is looked at.
+#   1. TORCH_ROOT (variable, then environment), Torch_ROOT (environment). If one is set, no other place
+#      counts.
 #   2. The torch of the active Python, which is found and not imported: Python_EXECUTABLE, else the
-#      first python3 on PATH. A wheel takes this one and no other: a process that imports both would
-#      hold two libtorches, which ends it.
+#      first python3 on PATH. A wheel uses only this one: a process that imports the wheel and another
+#      torch would load two libtorches, and crash.
 #   3. CONDA_PREFIX.
-#   4. What environment modules set (Libtorch_MODULES).
-#   5. What `torchml-install deps --libtorch` has unpacked.
+#   4. The variables that environment modules set (Libtorch_MODULES).
+#   5. The libtorch that `torchml-install deps --libtorch` unpacked.
 #   6. The system's folders (Libtorch_SYSTEM_PLACES).
 #
-# The first installation counts, also one that cannot be used: a silent second choice would build
-# against another torch than the one that the user runs.
+# The first installation counts, even if it is unusable: a silent second choice would build against
+# another torch than the one that the user runs.
 #
-# What torchml-install knows besides, and hands to CMake as TORCH_ROOT: which environment is active
-# although another Python comes first on PATH; and what `deps --libtorch --prefix DIR` has unpacked.
+# torchml-install knows two more things, and passes them to CMake as TORCH_ROOT: the active environment,
+# if another Python comes first on PATH; and the libtorch from `deps --libtorch --prefix DIR`.
 #
 # Reads TORCH_ROOT, Python_EXECUTABLE and TORCHML_BUILDING_WHEEL. Sets
 #   Libtorch_PLACES        all of them, in order
 #   Libtorch_ROOT          the first that counts, "" if there is none
 #   Libtorch_CPU_LIBRARY, Libtorch_C10_LIBRARY  its libraries
-#   Libtorch_LACKS         what it lacks, or that there is none; "" if it is whole
-#   Libtorch_LOOKED        lines for a message: what was looked at and not taken
+#   Libtorch_LACKS         what it lacks, or that there is none; "" if it is complete
+#   Libtorch_LOOKED        lines for a message: the places examined and rejected
 # Runs as a script, too: cmake -P.
 cmake_policy(VERSION 3.18)
 
 # The oldest release that the driver compiles with, and the newest that it was built and tested with.
 set(Libtorch_MINIMUM 1.13)
 set(Libtorch_NEWEST 2.15)
-# Of modules. EasyBuild's come first, then Spack's and those written by hand.
+# The variables of environment modules: EasyBuild's, then Spack's and those of modules written by hand.
 set(Libtorch_MODULES
     EBROOTPYTORCH PY_TORCH_ROOT PYTORCH_ROOT PYTORCH_HOME LIBTORCH_ROOT LIBTORCH_HOME LIBTORCH
     CMAKE_PREFIX_PATH)
@@ -55,7 +55,7 @@ function(_libtorch_library root name result)
     set(${result} "${found}" PARENT_SCOPE)
 endfunction()
 
-# What a line of Python prints, or "". Not run in the current folder, in which Python finds packages.
+# What a line of Python prints, or "". Does not run in the current folder, where Python finds packages.
 function(_libtorch_ask python line result)
     execute_process(
         COMMAND "${python}" -c "${line}" WORKING_DIRECTORY /
@@ -74,8 +74,8 @@ function(_libtorch_package python result)
     set(${result} "${package}" PARENT_SCOPE)
 endfunction()
 
-# The installation that a package belongs to. Those that are split (Debian's, conda-forge's) hold links
-# to the libraries at most: what they lead to, and all else, lies in the system or the environment.
+# The installation that a package belongs to. Split packages (Debian's, conda-forge's) contain at most
+# links to the libraries; the libraries and everything else are in the system or the environment.
 function(_libtorch_of_package package python result)
     set(root "${package}")
     if(NOT EXISTS "${package}/include/ATen")
@@ -94,7 +94,7 @@ function(_libtorch_of_package package python result)
     set(${result} "${root}" PARENT_SCOPE)
 endfunction()
 
-# What modules of clusters set: prefixes, of which some hold a Python package.
+# The places that modules on clusters set: prefixes, some of which contain a Python package.
 function(_libtorch_of_modules result)
     set(places "")
     foreach(variable IN LISTS Libtorch_MODULES)
@@ -127,7 +127,7 @@ set(Libtorch_PLACES "${_libtorch_named}")
 if("${_libtorch_named}" STREQUAL "")
     set(_libtorch_python "${Python_EXECUTABLE}")
     if("${_libtorch_python}" STREQUAL "")
-        # On PATH alone: CMAKE_PREFIX_PATH leads to KIM's prefix, and to another Python there.
+        # Search PATH only: CMAKE_PREFIX_PATH leads to KIM's prefix, which may have another Python.
         unset(_libtorch_python)
         unset(_libtorch_python CACHE)
         find_program(_libtorch_python NAMES python3 python NO_PACKAGE_ROOT_PATH NO_CMAKE_PATH
@@ -142,11 +142,11 @@ if("${_libtorch_named}" STREQUAL "")
         list(APPEND Libtorch_PLACES "${_place}")
     elseif(TORCHML_BUILDING_WHEEL)
         message(FATAL_ERROR
-            "torchml: ${_libtorch_python} has no torch that this wheel could be built for. pip builds wheels in "
-            "an environment of their own, which hides the torch that is installed: 'pip install "
-            "scikit-build-core pybind11', then 'pip install --no-build-isolation ./driver_src' (with uv: 'uv "
-            "pip install --no-build-isolation'). If there is no torch yet, 'pip install torch' comes first; a "
-            "libtorch elsewhere is named with TORCH_ROOT.")
+            "torchml: ${_libtorch_python} has no torch to build this wheel for. By default, pip builds wheels in "
+            "an isolated environment, which hides the installed torch. Run 'pip install scikit-build-core "
+            "pybind11', then 'pip install --no-build-isolation ./driver_src' (with uv: 'uv pip install "
+            "--no-build-isolation'). If torch is not installed, run 'pip install torch' first; to use a "
+            "libtorch elsewhere, set TORCH_ROOT.")
     endif()
     if(NOT TORCHML_BUILDING_WHEEL)
         if(NOT "$ENV{CONDA_PREFIX}" STREQUAL "")
@@ -176,7 +176,7 @@ foreach(_place IN LISTS Libtorch_PLACES)
     elseif("${Libtorch_CPU_LIBRARY}" STREQUAL "" OR "${Libtorch_C10_LIBRARY}" STREQUAL "")
         set(_libtorch_reason "no lib/libtorch_cpu.so and lib/libc10.so")
     elseif(NOT EXISTS "${_place}/include/ATen/ATen.h")
-        set(_libtorch_reason "the libraries are there, include/ATen/ATen.h is not")
+        set(_libtorch_reason "the libraries exist, but include/ATen/ATen.h does not")
     endif()
     if(NOT "${_libtorch_reason}" STREQUAL "")
         string(APPEND Libtorch_LOOKED "\n  ${_place}: ${_libtorch_reason}")
