@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs ci/setup.sh where nothing is installed: in a minimal Debian in a folder, which is removed again.
+# Runs ci/setup.sh where nothing is installed: in a minimal Debian in a temporary folder.
 #
 #   sudo ci/clean_root.sh [--keep] [options of ci/setup.sh]
 #
-#   --keep    leave the folder, and say where it is
+#   --keep    keep the folder, and print its path
 #
-# The last commit is what runs there, as a clone. The folder is made below TMPDIR and takes 4 GB. Of
-# this machine it sees the network's settings and certificates, and where apt and pip fetch from
-# (DEBIAN_MIRROR and DEBIAN_SUITE name others). It wants root and Debian's debootstrap.
+# It clones and tests the last commit. The folder is below TMPDIR and takes 4 GB. From this machine, it
+# gets the network settings and certificates, and the sources of apt and pip (DEBIAN_MIRROR and
+# DEBIAN_SUITE name others). It needs root and Debian's debootstrap.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ if [ "${1:-}" = -h ] || [ "${1:-}" = --help ]; then
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
-    echo "ci/clean_root.sh: another root takes root: sudo ci/clean_root.sh" >&2
+    echo "ci/clean_root.sh: this needs root: sudo ci/clean_root.sh" >&2
     exit 1
 fi
 for tool in debootstrap git unshare; do
@@ -36,11 +36,11 @@ suite="${DEBIAN_SUITE:-bookworm}"
 mirror="${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 
 root="$(mktemp -d "${TMPDIR:-/tmp}/torchml-root-XXXXXX")"
-chmod 755 "$root" # apt fetches as somebody else
-# What is mounted in it is so in a namespace that is gone by then.
+chmod 755 "$root" # apt downloads as another user
+# Mounts below it belong to a namespace that no longer exists by then.
 remove() {
     if [ "$keep" = on ]; then
-        echo "the root is kept: $root"
+        echo "kept: $root"
     else
         rm -rf --one-file-system "$root"
     fi
@@ -49,23 +49,23 @@ trap remove EXIT
 trap 'exit 130' INT TERM
 
 echo "a minimal Debian $suite in $root"
-# A Debian that is newer than this debootstrap is made like the one in the making.
+# For a Debian newer than this debootstrap, use the script of unstable.
 scripts="/usr/share/debootstrap/scripts"
 [ -e "$scripts/$suite" ] && script="$scripts/$suite" || script="$scripts/sid"
 if ! debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" "$mirror" "$script" \
     >"$root.log" 2>&1; then
     tail -n 15 "$root.log" >&2
-    echo "ci/clean_root.sh: debootstrap failed; all of it: $root.log" >&2
+    echo "ci/clean_root.sh: debootstrap failed; full log: $root.log" >&2
     exit 1
 fi
 rm -f "$root.log"
 
-# The network, and where apt and pip fetch from.
+# Copy the network settings, and the sources of apt and pip.
 for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
     [ ! -e "$file" ] || cp -L "$file" "$root$file"
 done
 cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/"
-# This machine's, if they are of that Debian; otherwise the one that debootstrap has written down.
+# Use this machine's sources if they are for that Debian; otherwise the one that debootstrap wrote.
 if grep -qsw "$suite" /etc/apt/sources.list.d/debian.sources; then
     cp /etc/apt/sources.list.d/debian.sources "$root/etc/apt/sources.list.d/"
     rm -f "$root/etc/apt/sources.list"
@@ -84,8 +84,8 @@ while IFS= read -r variable; do
     variables+=("$variable")
 done < <(env | grep -E '^((HTTPS?|NO)_PROXY|(https?|no)_proxy|PIP_[A-Z_]+|SSL_CERT_FILE)=' | grep -v CACHE)
 
-# Packages that pip is told to find in folders of this machine are found there, too. The files of an
-# index lie beside its pages, which are in simple/. Constraints are in a file of their own.
+# Make folders in which this machine's pip finds packages available there, too. An index has its pages
+# in simple/, and its files beside that. Constraints are in a separate file.
 folders=()
 while IFS= read -r place; do
     place="${place%/simple}"

@@ -1,11 +1,11 @@
-"""Builds the recipes in ``recipes/`` and tests what comes out, with the engine that PyPI ships.
+"""Builds and tests the recipes in ``recipes/``, with rattler-build's engine from PyPI.
 
     python -m ci.conda_packages OUTPUT [--channel URL ...] [--variants FILE] [--only NAME ...]
                                 [--no-tests]
 
-``OUTPUT`` becomes a channel with the packages. Without ``--channel`` it builds against conda-forge.
-``--variants`` narrows what ``recipes/conda_build_config.yaml`` says. Whoever has the program does
-the same with ``rattler-build build --recipe-dir recipes -m recipes/conda_build_config.yaml``.
+``OUTPUT`` becomes a channel with the packages. Without ``--channel``, builds use conda-forge.
+``--variants`` narrows the variants in ``recipes/conda_build_config.yaml``. The program
+``rattler-build build --recipe-dir recipes -m recipes/conda_build_config.yaml`` does the same.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from rattler_build.progress import LogEvent
 from torchml_installer.deps.conda_conflicts import explain
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
-#: In the order in which they need each other.
+#: Each recipe needs only those before it.
 NAMES = ("torchml-installer", "torchml-driver", "torchml-libdescriptor", "torchml-example-models")
 
 
 def variant_config(
     narrowed: Mapping[str, Sequence[str]], platform: str | None = None
 ) -> VariantConfig:
-    """The variants of ``recipes/conda_build_config.yaml``, with other values for some keys."""
+    """The variants in ``recipes/conda_build_config.yaml``, with other values for some keys."""
     jinja = JinjaConfig(platform=PlatformConfig(target_platform=platform))
     config = VariantConfig.from_conda_build_config(RECIPES / "conda_build_config.yaml", jinja)
     return VariantConfig({**dict(config.items()), **{key: list(narrowed[key]) for key in narrowed}})
@@ -54,7 +54,7 @@ def variant_config(
 def rendered(
     name: str, narrowed: Mapping[str, Sequence[str]], platform: str | None = None
 ) -> list[RenderedVariant]:
-    """Every variant of one recipe that is not to be skipped."""
+    """Every variant of one recipe, without those that it skips."""
     recipe = Stage0Recipe.from_file(RECIPES / name / "recipe.yaml")
     render_config = RenderConfig(platform=PlatformConfig(target_platform=platform))
     variants = recipe.render(variant_config(narrowed, platform), render_config)
@@ -67,11 +67,11 @@ def any_true(
 ) -> bool:
     """Whether one of the recipe's conditions holds for a variant.
 
-    py-rattler-build renders, and builds, what is to be skipped. A recipe whose version is the
-    condition has it evaluated by the same engine.
+    py-rattler-build renders, and builds, even variants that the recipe skips. A recipe with the
+    condition as its version makes the same engine evaluate it.
     """
     values = VariantConfig({key: [value] for key, value in variant.variant.items()})
-    with tempfile.TemporaryDirectory() as folder:  # one of its own it would leave behind
+    with tempfile.TemporaryDirectory() as folder:  # the engine would leave its own folder behind
         for condition in conditions:
             version = f"${{{{ 1 if ({condition}) else 0 }}}}"
             contents = {"package": {"name": "probe", "version": version}}
@@ -83,7 +83,7 @@ def any_true(
 
 
 class Log:
-    """Keeps in a file what rattler-build says."""
+    """Writes rattler-build's messages to a file."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
@@ -128,8 +128,8 @@ def build(
 
 
 def forget_built_before(name: str) -> None:
-    """rattler-build would test the package of an earlier build instead: to its cache, two packages
-    of one version and build are one.
+    """Removes a package from rattler-build's cache, which does not distinguish two packages of the
+    same version and build: otherwise it would test the one from an earlier build.
     """
     own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     cache = Path(os.environ.get("RATTLER_CACHE_DIR") or Path(own) / "rattler/cache") / "pkgs"
@@ -143,7 +143,7 @@ def log_file(output: Path, name: str) -> Path:
 
 
 def not_channels(channels: Sequence[str]) -> list[str]:
-    """Of the channels on disk, those that are none: rattler-build takes them for empty ones."""
+    """The folders among the channels that are not channels; rattler-build treats them as empty."""
     places = {url: urllib.parse.unquote(url.removeprefix("file://")) for url in channels}
     return [
         url
@@ -153,49 +153,52 @@ def not_channels(channels: Sequence[str]) -> list[str]:
 
 
 def why_unsolved(said: str, channels: Sequence[str]) -> str:
-    """rattler-build does not hand on why it could not solve: its last request, solved again."""
+    """Why dependencies could not be resolved. rattler-build does not say, so this solves its last
+    request again."""
     requests = re.findall(r"^ *Specs:\n((?: +- .+\n?)+)", said, re.MULTILINE)
     if not requests or "Failed to resolve dependencies" not in said:
         return ""
     try:
         import rattler
     except ImportError:
-        return "pip install py-rattler, and why is said here."
+        return "Install py-rattler (pip install py-rattler) to see the reason here."
     specs = re.findall(r"^ +- (.+)$", requests[-1], re.MULTILINE)
     request = rattler.solve(
         list(channels),
         specs,
-        # What CONDA_OVERRIDE_CUDA says counts for the build, and so here.
+        # CONDA_OVERRIDE_CUDA counts for the build, and therefore here.
         virtual_packages=rattler.VirtualPackage.detect(rattler.VirtualPackageOverrides.from_env()),
         channel_priority=rattler.ChannelPriority.Disabled,
     )
     try:
         asyncio.run(request)
-    except Exception as error:  # py-rattler's classes have no common one
+    except Exception as error:  # py-rattler's exceptions have no common class
         return str(error)
     return ""
 
 
 def complain(name: str, log: Path, error: RattlerBuildError, channels: Sequence[str]) -> None:
-    """Says what went wrong, and what to do about it if that is known."""
+    """Prints what went wrong, and what to do if that is known."""
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     reason = why_unsolved("\n".join([*lines, str(error)]), channels)
     print(*lines[-40:], f"error: {name} could not be built: {error}", sep="\n", file=sys.stderr)
     if reason:
         print(reason.rstrip(), file=sys.stderr)
-    print(f"All of it: {log}", file=sys.stderr)
+    print(f"Full log: {log}", file=sys.stderr)
     if conflict := explain("\n".join([*lines[-40:], reason])):
         print(f"{conflict.message}\n{conflict.remedy}", file=sys.stderr)
 
 
 def read_variants(parser: argparse.ArgumentParser, path: Path) -> dict[str, list[str]]:
-    """Ends the program with a message where the file is not what it should be."""
+    """Reads the variants. Ends the program with a message if the file is invalid."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"--variants {path}: {error}")
     if not isinstance(found, dict) or not all(isinstance(found[key], list) for key in found):
-        parser.error(f'--variants {path}: wanted is an object of lists, {{"mpi": ["nompi"]}}')
+        parser.error(
+            f'--variants {path}: expected an object of lists, such as {{"mpi": ["nompi"]}}'
+        )
     return found
 
 
@@ -203,25 +206,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ci.conda_packages", description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--channel", action="append", default=[], metavar="URL")
-    parser.add_argument("--variants", type=Path, metavar="FILE", help="JSON: lists of values")
+    parser.add_argument(
+        "--variants", type=Path, metavar="FILE", help="JSON: lists of values by key"
+    )
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME")
-    parser.add_argument("--no-tests", action="store_true", help="where what tests need is not")
+    parser.add_argument("--no-tests", action="store_true", help="build without testing")
     options = parser.parse_args(arguments)
     narrowed = read_variants(parser, options.variants) if options.variants else {}
     channels = options.channel or ["conda-forge"]
     output: Path = options.output.absolute()
     if re.search(r"\s", str(output)):
         print(
-            f"error: {output}: packages are built below it, and some of what builds them takes no "
-            "spaces. Name another folder: python -m ci.conda_packages /tmp/packages; what is built "
-            "there can be installed into any folder.",
+            f"error: {output} has a space in its path, which some build tools do not support. "
+            "Name another folder: python -m ci.conda_packages /tmp/packages. Packages built there "
+            "can be installed into any folder.",
             file=sys.stderr,
         )
         return 1
     if missing := not_channels(channels):
         print(
-            f"error: {', '.join(missing)}: no channel is there (one has folders such as noarch, "
-            "with a repodata.json).\nName another with --channel; without any it is conda-forge. "
+            f"error: {', '.join(missing)}: not a channel (a channel has folders such as noarch, "
+            "with a repodata.json).\nName another with --channel, or leave it out for conda-forge. "
             "`python -m tests.conda.channel FOLDER` makes one in FOLDER/channel.",
             file=sys.stderr,
         )
@@ -230,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (output / "noarch").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         print(
-            f"error: {output}: no folder for packages can be made there: {error.strerror}. Name "
+            f"error: {output}: no folder for packages can be created there: {error.strerror}. Name "
             "another: python -m ci.conda_packages /tmp/packages",
             file=sys.stderr,
         )
@@ -239,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log = log_file(output, name)
         log.unlink(missing_ok=True)
         if not rendered(name, narrowed):
-            print(f"skipped: {name}, which its recipe builds on other platforms alone", flush=True)
+            print(f"skipped: {name}, whose recipe is for other platforms only", flush=True)
             continue
         try:
             for package in build(name, output, channels, narrowed, not options.no_tests):
@@ -252,8 +257,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once: rattler's threads may still be at work, on a channel that cannot be
-    reached or on a package, and crash an interpreter that is taken down under them."""
+    """Ends the process at once. rattler's threads may still be working, on an unreachable channel
+    or on a package, and would crash an interpreter that shuts down meanwhile."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes a machine ready for this repository: .venv, and in it what the tests use.
+"""Prepares a machine for this repository: makes .venv, with everything that the tests use.
 
     python3 ci/provision.py [--torch SPEC] [--torch-index URL] [--no-kimpy]
                             [--for test|test-all|fuzz] [--dry-run]
 
-First .venv with this project, by the standard library alone (Python 3.9 starts it, .venv wants
-3.10).  The rest runs in .venv: `torchml-install deps` installs what everybody's driver is built and
-run with, and what only tests use stands here.  What is there already is left alone, a second run
-takes a moment, and the next run continues one that was interrupted.
+The first half makes .venv with this project, using the standard library alone (Python 3.9 can start
+it; .venv needs 3.10). The second half runs in .venv: `torchml-install deps` installs what building
+and running the driver needs; this file lists what only tests use. It leaves alone what is already
+installed, so a second run takes a moment, and continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STAMP = VENV / "provision.stamp"
 LOG = VENV / "provision.log"
 
 DEFAULT_TORCH = "torch==2.13.0"
-#: Of this project's optional dependencies; pyproject.toml says what is in them.
+#: This project with its optional dependencies, which pyproject.toml defines.
 EXTRAS = "torchml-installer[test,lint,release]"
 DISK_NEEDED = 3 * 10**9  # bytes for .venv, with pip's temporary files
 
@@ -52,7 +52,7 @@ except ImportError:
 
 
 class ProvisionError(Exception):
-    """Something the user has to know; the text says what to do."""
+    """A failure to report to the user; the text says what to do."""
 
 
 # What tests use besides what `torchml-install deps` installs
@@ -60,10 +60,10 @@ class ProvisionError(Exception):
 
 @dataclass(frozen=True)
 class Need:
-    """Debian packages, and how to see without dpkg that what they bring is there.
+    """Debian packages, and a way to check without dpkg whether their contents are installed.
 
-    purposes: who needs it; () is everybody. What only tests need is not insisted on: without it
-    they are skipped.
+    purposes: the purposes that need them; () means all. What only tests need is optional: without
+    it, they are skipped.
     """
 
     what: str
@@ -73,7 +73,7 @@ class Need:
 
 
 def programs(*names: str) -> Callable[[], bool]:
-    """Whether these are on PATH, for programs that do not have .venv activated."""
+    """Whether programs are on PATH outside .venv."""
 
     def present() -> bool:
         folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -88,12 +88,12 @@ def file(path: str) -> Callable[[], bool]:
 
 
 def has_web_tool() -> bool:
-    """KIM's own commands refuse to run without one, even to install from a folder."""
+    """Whether there is wget or curl, which KIM's commands require even to install from a folder."""
     return programs("wget")() or programs("curl")()
 
 
 def has_libfuzzer() -> bool:
-    """Debian's clang comes without its runtime libraries."""
+    """Whether clang has libFuzzer; Debian packages its runtime libraries separately."""
     clang = shutil.which("clang++")
     if clang is None:
         return False
@@ -110,24 +110,24 @@ NEEDS = (
     Need("CMake", ("cmake",), programs("cmake")),
     Need("build tools", ("make", "ninja-build"), programs("make", "ninja")),
     Need("web tool of KIM's commands", ("wget",), has_web_tool),
-    # `env` writes for all of them.
+    # `torchml-install env` writes files for all of them.
     Need("shells", ("fish", "tcsh", "zsh"), programs("fish", "tcsh", "zsh"), TESTS),
-    # A program with a decimal comma is made of them.
+    # For a program with a decimal comma.
     Need("sources of locales", ("locales",), file("/usr/share/i18n/locales/de_DE"), TESTS),
     Need("Lmod", ("lmod",), file("/usr/share/lmod/lmod/init/bash"), TESTS),
-    # Debian's is the oldest libtorch that the driver is built with.
+    # Debian has the oldest libtorch that tests build the driver with.
     Need("the oldest libtorch", ("libtorch-dev",), file("/usr/include/ATen/ATen.h"), TESTS),
-    # The C++ unit tests are written with it.
+    # For the C++ unit tests.
     Need("doctest", ("doctest-dev",), file("/usr/include/doctest/doctest.h"), TESTS),
-    # The tests of the conda packages' variants repackage it, beside Open MPI.
+    # The tests of the conda packages' variants repackage it, as well as Open MPI.
     Need("MPICH", ("libmpich-dev", "mpich"), programs("mpichversion"), SLOW),
     Need("clang", ("clang",), programs("clang++"), FUZZERS),
     Need("libFuzzer", ("libclang-rt-dev",), has_libfuzzer, FUZZERS),
     Need("debootstrap", ("debootstrap",), programs("debootstrap"), SLOW),
     Need("buildah", ("buildah",), programs("buildah"), SLOW),
     Need("Slurm", ("slurm-wlm", "munge"), programs("slurmctld", "munged"), SLOW),
-    # What runs the GitLab template is written for Node.js, and copies with rsync. Each by itself: a
-    # Node.js from elsewhere keeps apt from installing Debian's.
+    # The program that runs the GitLab template needs Node.js and rsync. Separate entries: a Node.js
+    # from elsewhere keeps apt from installing Debian's.
     Need("Node.js", ("nodejs", "npm"), programs("npm"), SLOW),
     Need("rsync", ("rsync",), programs("rsync"), SLOW),
     Need("the oldest gcc", ("g++-11",), programs("g++-11"), SLOW),
@@ -135,7 +135,7 @@ NEEDS = (
 
 
 def missing_needs(purpose: str) -> list[Need]:
-    """What somebody with that purpose has a use for, and neither the system nor dpkg has."""
+    """The needs of a purpose that are missing, according to the system and to dpkg."""
     missing = [
         need
         for need in NEEDS
@@ -161,12 +161,12 @@ def check_python() -> None:
     if sys.version_info >= (3, 10):  # noqa: UP036 - an older one may start this file
         return
     candidates = (f"python3.{minor}" for minor in range(20, 9, -1))
-    # A name on PATH may be a version manager's stand-in for a Python that is switched off.
+    # A name on PATH may be a version manager's shim for a Python that is not active.
     newer = [name for name in candidates if shutil.which(name) and succeeds([name, "-c", ""])]
     advice = (
         f"Run it with a newer one: {newer[0]} ci/provision.py, or make PYTHON={newer[0]} ..."
         if newer
-        else "None newer was found: apt-get install python3.11 python3.11-venv python3.11-dev,"
+        else "No newer one was found: apt-get install python3.11 python3.11-venv python3.11-dev,"
         " or conda create -n torchml python=3.12."
     )
     raise ProvisionError(
@@ -181,16 +181,16 @@ def succeeds(command: Sequence[str]) -> bool:
 def venv_works() -> bool:
     if not VENV_PYTHON.exists() or not (VENV / "pyvenv.cfg").is_file():
         return False
-    # An interrupted creation has the interpreter and no pip.
+    # If its creation was interrupted, .venv has an interpreter and no pip.
     has_pip = any(VENV.glob("lib/python3.*/site-packages/pip/__main__.py"))
     return has_pip and succeeds([str(VENV_PYTHON), "-c", ""])
 
 
 def make_venv() -> None:
-    """Makes .venv, with this project, which installs the rest."""
+    """Makes .venv with this project, which installs the rest."""
     if not venv_works():
         if VENV.exists() and not VENV.is_dir():
-            raise ProvisionError(f"{VENV} is in the way: it is not a folder.")
+            raise ProvisionError(f"{VENV} is not a folder. Move it away, then run this again.")
         run([sys.executable, "-m", "venv", "--clear", str(VENV)])
     run([str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--no-input", "-e", str(ROOT)])
 
@@ -201,21 +201,22 @@ def run(command: Sequence[str]) -> None:
     done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         raise ProvisionError(
-            f"`{' '.join(command)}` failed, and says why above. If the network does not answer,"
-            " check it, and pip's index and proxy. Then run this again: what is done is kept."
+            f"`{' '.join(command)}` failed; its message is above. If the network does not answer,"
+            " check it, and pip's index and proxy. Then run this again: it continues where it"
+            " stopped."
         )
 
 
 def activated() -> dict[str, str]:
-    """The environment in .venv; and with setuptools told to compile kimpy faster.
+    """The environment variables for .venv, which also make setuptools compile kimpy faster.
 
-    kimpy is two dozen small extensions, which setuptools compiles one after the other, with
-    debugging symbols, unless a configuration file and flags say otherwise; command-line options
-    would make pip skip its wheel cache.
+    By default, setuptools compiles kimpy's two dozen small extensions one after the other, with
+    debugging symbols. A configuration file and flags change that; command-line options would make
+    pip skip its wheel cache.
     """
     env = {**os.environ, "VIRTUAL_ENV": str(VENV), "PYTHONUNBUFFERED": "1"}
     env["PATH"] = os.pathsep.join([str(VENV / "bin"), env.get("PATH", os.defpath)])
-    # pip would take what lies there as installed; another environment is not meant.
+    # pip would count packages there as installed, although they belong to another environment.
     for name in ("PYTHONPATH", "CONDA_PREFIX"):
         env.pop(name, None)
     if "DIST_EXTRA_CONFIG" not in env:
@@ -228,41 +229,41 @@ def activated() -> dict[str, str]:
 
 
 def made_of(torch: str, torch_index: str | None) -> str:
-    """What .venv is made of, in short."""
+    """A short text that identifies the contents of .venv."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     return hashlib.sha256("\0".join([project, torch, torch_index or ""]).encode()).hexdigest()
 
 
 def is_complete(torch: str, torch_index: str | None) -> bool:
-    """Whether pip has nothing to do: it was run to the end for the same, and nothing is gone."""
+    """Whether pip has nothing to do: it finished for the same contents, and they still exist."""
     folders = VENV.glob("lib/python3.*/site-packages/*.dist-info")
     names = {folder.name.split("-")[0].lower() for folder in folders}
     some = {"torchml_installer", "torch", "ase", "pytest", "mypy", "scikit_build_core"}
     return some <= names and STAMP.is_file() and STAMP.read_text() == made_of(torch, torch_index)
 
 
-# The second half: in .venv, with the project's own means
+# The second half: in .venv, with the project's own code
 
 
 def check_disk() -> None:
     free = shutil.disk_usage(ROOT).free
     if free < DISK_NEEDED:
         raise ProvisionError(
-            f"{free / 1e9:.1f} GB are free where {ROOT} is, torch and the rest need about"
-            f" {DISK_NEEDED / 1e9:.0f} GB: make room, then run this again."
+            f"The disk of {ROOT} has {free / 1e9:.1f} GB free, but torch and the rest need about"
+            f" {DISK_NEEDED / 1e9:.0f} GB. Free some space, then run this again."
         )
 
 
 def install_python_packages(torch: str, torch_index: str | None) -> None:
-    """torch first, so that nothing else pulls in another version of it."""
+    """Installs torch first, so that nothing else requires another version of it."""
     check_disk()
     if not torch_index and not Path("/proc/driver/nvidia").exists():
         console.note(
-            "No NVIDIA GPU seen here; if the CUDA build of torch is too large a download, stop this"
-            f" and give --torch-index {packages.CPU_INDEX}"
+            "No NVIDIA GPU was found. To avoid the large download of torch's CUDA build, stop this"
+            f" and add --torch-index {packages.CPU_INDEX}"
         )
     index = ("--index-url", torch_index) if torch_index else ()
-    # Of the project that is there already: pip looks for what the words in brackets add to it.
+    # The project itself is already installed: pip adds what its extras require.
     for words in ((*index, torch), (EXTRAS,)):
         execute(
             pip.install_command(*words), f"pip: installing {' '.join(words)}", "pip", words[-1:]
@@ -271,7 +272,7 @@ def install_python_packages(torch: str, torch_index: str | None) -> None:
 
 
 def execute(command: Sequence[str], title: str, provider: str, names: Sequence[str]) -> None:
-    """Raises TorchMLError: with the end of the output, and with what to do if that is known."""
+    """Runs a command. Raises TorchMLError with the end of its output and, if known, what to do."""
     try:
         run_logged(command, title=title, log=LOG, failure=PackageInstallError)
     except PackageInstallError as error:
@@ -280,12 +281,12 @@ def execute(command: Sequence[str], title: str, provider: str, names: Sequence[s
 
 
 def words_of_deps(kimpy: bool) -> list[str]:
-    """All that `torchml-install deps` has package managers install; torch is pip's here."""
+    """Everything that `torchml-install deps` has package managers install, except torch."""
     return [word for word in needs.NEEDS if word != "torch" and (kimpy or word != "kimpy")]
 
 
 def install_for_everybody(words: Sequence[str], dry_run: bool) -> bool:
-    """What `torchml-install deps --with` these words does. True if anything was missing."""
+    """Does the same as `torchml-install deps --with` these words. True if anything was missing."""
     result = deps.provide(words, DepsOptions(dry_run=dry_run))
     if result.steps:
         show(result)
@@ -293,16 +294,16 @@ def install_for_everybody(words: Sequence[str], dry_run: bool) -> bool:
 
 
 def install_for_tests(purpose: str, dry_run: bool) -> bool:
-    """By apt, what stands in NEEDS. True if anything was missing."""
+    """Installs what NEEDS lists, with apt. True if anything was missing."""
     missing = missing_needs(purpose)
     apt = providers.apt()
     if apt.obstacle:
         leave_out([need for need in missing if need.purposes])
         if wanted := [need for need in missing if not need.purposes]:
             raise ProvisionError(
-                f"{', '.join(need.what for need in wanted)}: missing, and {apt.obstacle}. Have"
-                f" `{' '.join(apt.by_hand)} {' '.join(apt_names(wanted))}` run by somebody who may,"
-                " or `conda install -c conda-forge cmake make ninja wget`; then run this again."
+                f"{', '.join(need.what for need in wanted)}: missing, and {apt.obstacle}. Ask an"
+                f" administrator to run `{' '.join(apt.by_hand)} {' '.join(apt_names(wanted))}`, or"
+                " run `conda install -c conda-forge cmake make ninja wget`; then run this again."
             )
         return False
 
@@ -330,7 +331,7 @@ def apt_names(some: Sequence[Need]) -> list[str]:
 
 
 def leave_out(needs: Sequence[Need]) -> None:
-    """Says what is skipped without what only tests need, and which cannot be had here."""
+    """Prints which tests will be skipped, since what they need cannot be installed here."""
     for need in needs:
         print(f"without {need.what} ({' '.join(need.apt)}): the tests of it are skipped")
 
@@ -354,13 +355,13 @@ def arguments() -> argparse.Namespace:
         "--torch",
         default=os.environ.get("TORCHML_TORCH") or DEFAULT_TORCH,
         metavar="SPEC",
-        help="what pip shall install as torch (default: $TORCHML_TORCH, or %(default)s)",
+        help="requirement of torch for pip (default: $TORCHML_TORCH, or %(default)s)",
     )
     parser.add_argument(
         "--torch-index",
         default=os.environ.get("TORCHML_TORCH_INDEX") or None,
         metavar="URL",
-        help="index to take torch from, e.g. https://download.pytorch.org/whl/cpu",
+        help="index to install torch from, such as https://download.pytorch.org/whl/cpu",
     )
     parser.add_argument("--no-kimpy", action="store_true", help="leave kimpy out")
     parser.add_argument(
@@ -368,27 +369,27 @@ def arguments() -> argparse.Namespace:
         dest="purpose",
         choices=("test", "test-all", "fuzz"),
         default="",
-        help="with what these use besides, if apt has it",
+        help="also install what these need, as far as apt has it",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
     return parser.parse_args()
 
 
 def begin(options: argparse.Namespace) -> None:
-    """The first half, then this file again in .venv."""
+    """Runs the first half, then this file again in .venv."""
     check_python()
     if options.dry_run and not (venv_works() and (VENV / "bin/torchml-install").exists()):
         print(f"would make {VENV}, and install with pip: {options.torch} {EXTRAS}")
         print(f"would install with apt: {' '.join(apt_names(missing_needs(options.purpose)))}")
-        print("would run `torchml-install deps --with` all that the driver is built and run with")
+        print("would run `torchml-install deps --with` everything that the driver needs")
         return
-    # Two at once would install into each other's way: the second waits. The lock goes on.
+    # Two processes would disturb each other, so the second waits. The child inherits the lock.
     lock = os.open(__file__, os.O_RDONLY)
     os.set_inheritable(lock, True)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        print("another ci/provision.py is running in this folder, waiting for it", flush=True)
+        print("waiting for another ci/provision.py that is running in this folder", flush=True)
         fcntl.flock(lock, fcntl.LOCK_EX)
     if not options.dry_run and not (
         venv_works() and is_complete(options.torch, options.torch_index)
@@ -418,6 +419,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # A job runner's SIGTERM stops us the way Ctrl-C does, children included.
+    # A job runner's SIGTERM stops this program and its children, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# From a bare machine to an environment in which Torch models run: what the GitHub action, the GitLab
-# template and this repository's own Makefile call.
+# Turns a bare machine into an environment that runs Torch models. The GitHub action, the GitLab template
+# and this repository's Makefile call it.
 #
 #   ci/setup.sh [--torch SPEC] [--torch-index URL] [--mpi] [--no-graph] [--libdescriptor] [--no-driver]
 #   ci/setup.sh --key [the same options]
 #
-#   --torch SPEC       what pip shall install as torch, such as torch==2.13.0
-#   --torch-index URL  where from, such as https://download.pytorch.org/whl/cpu
-#   --mpi              a driver that asks MPI which rank of its node it is
-#   --no-graph         a driver without staged graphs
-#   --libdescriptor    libdescriptor, too
-#   --no-driver        only what the driver is built with
-#   --for PURPOSE      with what this repository's tests use: test, test-all or fuzz
-#   --key              print the key of a cache of .venv, ~/.kim-api and ~/.cache, and make nothing:
-#                      it changes when, and only when, what is made here would
+#   --torch SPEC       requirement of torch for pip, such as torch==2.13.0
+#   --torch-index URL  index to install torch from, such as https://download.pytorch.org/whl/cpu
+#   --mpi              build a driver that asks MPI for a process's rank on its node
+#   --no-graph         build a driver without staged graphs
+#   --libdescriptor    install libdescriptor, too
+#   --no-driver        install only what building the driver needs
+#   --for PURPOSE      install what this repository's tests need, too: test, test-all or fuzz
+#   --key              only print the key for a cache of .venv, ~/.kim-api and ~/.cache, which changes
+#                      exactly when their contents would
 #
-# Everything goes into .venv beside this file's folder; the driver into KIM's user collection.
+# Everything goes into .venv beside this file's folder, and the driver into KIM's user collection.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -51,7 +51,7 @@ python="${PYTHON:-python3}"
 [ -z "$torch" ] || export TORCHML_TORCH="$torch"
 [ -z "$torch_index" ] || export TORCHML_TORCH_INDEX="$torch_index"
 
-# Python is what everything else is installed by; Debian's leaves out what virtual environments take.
+# Python installs everything else; Debian's lacks the modules for virtual environments.
 wanted=""
 if ! command -v "$python" >/dev/null; then
     wanted="$python"
@@ -62,18 +62,18 @@ if [ -n "$wanted" ]; then
     as_root=()
     [ "$(id -u)" = 0 ] || as_root=(sudo -n)
     if [ "$python" != python3 ] || ! command -v apt-get >/dev/null || ! ${as_root[@]+"${as_root[@]}"} true; then
-        echo "ci/setup.sh: there is no $wanted. Install Python 3.10 or newer (apt-get install python3" \
+        echo "ci/setup.sh: $wanted was not found. Install Python 3.10 or newer (apt-get install python3" \
             "python3-venv), or name one: PYTHON=/path/to/python3.12 ci/setup.sh" >&2
         exit 1
     fi
-    echo "ci/setup.sh: there is no $wanted yet: apt-get install python3 python3-venv" >&2
+    echo "ci/setup.sh: $wanted was not found: running apt-get install python3 python3-venv" >&2
     apt=(${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive
         apt-get -q -o DPkg::Lock::Timeout=600)
     log="$(mktemp)"
     if ! { "${apt[@]}" update &&
         "${apt[@]}" install -y --no-install-recommends python3 python3-venv; } >"$log" 2>&1; then
         tail -n 15 "$log" >&2
-        echo "ci/setup.sh: apt could not install it; all of it: $log" >&2
+        echo "ci/setup.sh: apt could not install it; full log: $log" >&2
         exit 1
     fi
     rm -f "$log"
@@ -85,7 +85,7 @@ if [ "$key" = on ]; then
     {
         echo "${TORCHML_TORCH:-$default} ${TORCHML_TORCH_INDEX:-} $mpi $graph $libdescriptor $driver"
         "$python" --version
-        # Programs, and libraries that look for each other, have these folders written into them.
+        # Programs, and libraries that search for each other, contain these paths.
         echo "$PWD $HOME"
         uname -m
         # shellcheck disable=SC1091
@@ -101,7 +101,7 @@ fi
 "$python" ci/provision.py ${purpose:+--for "$purpose"}
 [ "$driver" = on ] || exit 0
 
-# As in the activated environment: with another CMake, what is built here would be built anew there.
+# As in the activated environment: with another CMake, the build would not be reused there.
 bin="$PWD/.venv/bin"
 export PATH="$bin:$PATH"
 if [ "$libdescriptor" = on ]; then

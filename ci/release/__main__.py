@@ -1,4 +1,4 @@
-"""The command: ``python -m ci.release``, what ``make release`` calls."""
+"""The command ``python -m ci.release``, which ``make release`` calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ci.release.version import set_version, version_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SUMS = "SHA256SUMS"
-#: What can be left out, in the order in which it is made.
+#: The kinds of files that can be left out, in the order of making.
 KINDS = ("installer", "driver-sdist", "driver-wheel", "conda")
 
 _NOTES = """\
@@ -30,28 +30,28 @@ _NOTES = """\
 
 ## Files
 
-Built from commit {commit}. Check what you downloaded, in the folder it is in:
+Built from commit {commit}. To check your downloads, run in their folder:
 
 ```
 sha256sum --check --ignore-missing {sums}
 ```
 
 {kinds}
-`{sbom}` lists what is in the files and what they were built with (CycloneDX).
+`{sbom}` lists the contents of the files and the tools that built them (CycloneDX).
 """
-#: What is said of a kind of file.
+#: The notes on each kind of file.
 _KINDS = {
-    "installer": "`pip install torchml_installer-{version}-py3-none-any.whl` brings the command "
+    "installer": "`pip install torchml_installer-{version}-py3-none-any.whl` installs the command "
     "`torchml-install`.",
-    "driver-wheel": "A wheel of torchml_driver requires the series of torch that its name says; "
-    "with any other torch use its sdist, or `torchml-install driver`.",
+    "driver-wheel": "A wheel of torchml_driver requires the series of torch in its name; with any "
+    "other torch, use its sdist or `torchml-install driver`.",
     "conda": "The folder `conda/` is a channel: "
     "`conda install -c file://$PWD/conda -c conda-forge torchml-driver`.",
 }
 
 
 def environment(epoch: int) -> dict[str, str]:
-    """For every build: what could make one differ from the other is fixed."""
+    """The environment of every build, with everything fixed that could make two builds differ."""
     fixed = {
         "SOURCE_DATE_EPOCH": str(epoch),
         "LC_ALL": "C.UTF-8",
@@ -64,7 +64,7 @@ def environment(epoch: int) -> dict[str, str]:
 
 
 def digests_of(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file, by its path below the folder."""
+    """The SHA-256 of every file, by its path below the folder."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -100,7 +100,7 @@ def make(root: Path, stage: Path, options: argparse.Namespace) -> str:
         (made / sbom_name).write_text(bill, "utf-8")
         notes = _NOTES.format(
             version=version,
-            changes=changes(sources, version) or "A draft, which is not to be published.",
+            changes=changes(sources, version) or "A draft. Do not publish it.",
             commit=commit.name,
             sums=SUMS,
             kinds="\n".join(
@@ -139,8 +139,8 @@ def publish(stage: Path, output: Path) -> None:
     """Puts the finished folder in place of an earlier release, whole or not at all."""
     if output.exists() and any(output.iterdir()) and not (output / SUMS).is_file():
         raise ReleaseError(
-            f"{output} holds files that no release wrote. Move them away, or say another folder "
-            "with --output."
+            f"{output} contains files that no release wrote. Move them away, or name another "
+            "folder with --output."
         )
     earlier = stage.with_name(f"{stage.name}.earlier")
     if output.exists():
@@ -152,16 +152,16 @@ def publish(stage: Path, output: Path) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m ci.release",
-        description="Makes what a release consists of: from the same commit, the same bytes.",
+        description="Makes the files of a release: from the same commit, the same bytes.",
     )
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="%(default)s")
     parser.add_argument(
-        "--draft", action="store_true", help="the tree as it is, whatever git and CHANGELOG.md say"
+        "--draft", action="store_true", help="build the tree as it is, without checking it"
     )
     parser.add_argument("--without", action="append", default=[], choices=KINDS)
     parser.add_argument("--conda-channel", action="append", default=[], metavar="URL")
     parser.add_argument("--conda-variants", type=Path, metavar="FILE")
-    parser.add_argument("--set-version", metavar="X.Y.Z", help="write a version everywhere, only")
+    parser.add_argument("--set-version", metavar="X.Y.Z", help="only write a version everywhere")
     return parser.parse_args(arguments)
 
 
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             set_version(ROOT, options.set_version)
             return 0
         output.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the place where it goes: a rename moves it there.
+        # Beside its destination, so that a rename can move it there.
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as name:
             stage = Path(name) / "stage"
             stage.mkdir()

@@ -1,4 +1,4 @@
-"""The conda packages, by ``ci/conda_packages.py``, packed anew so that they are reproducible."""
+"""Builds the conda packages with ``ci/conda_packages.py``, and repacks them reproducibly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def conda_packages(
 ) -> list[Path]:
     """Builds and tests the recipes, in a folder beside the sources; ``output`` becomes a channel.
 
-    options: of ci/conda_packages.py. Raises ReleaseError.
+    options: for ci/conda_packages.py. Raises ReleaseError.
     """
     from rattler import index
 
@@ -48,16 +48,18 @@ def conda_packages(
 
 
 def _with_kept_logs(said: str, work: Path) -> str:
-    """What the build said, for who reads it when the folder of the build is gone."""
+    """The build's output, with logs kept that would go with the build's folder."""
     kept = Path(tempfile.mkdtemp(prefix="torchml-release-logs-"))
     for log in work.glob("*.log"):
         shutil.copy(log, kept)
-    advice = "A release takes what it is built with from conda-forge, or `--conda-channel URL`."
+    advice = (
+        "A release builds with packages from conda-forge; use `--conda-channel URL` for others."
+    )
     return f"{said.replace(str(work), str(kept))}\n{advice}"
 
 
 def _forget_time(listing: Path) -> None:
-    """When a package was listed is nobody's business."""
+    """Removes the time at which packages were listed, so that the listing is reproducible."""
     document = json.loads(listing.read_text("utf-8"))
     for kind in ("packages", "packages.conda"):
         for record in document.get(kind, {}).values():

@@ -1,10 +1,10 @@
-"""Packs a conda package anew, so that it does not tell when and where it was built.
+"""Repacks a conda package without traces of when and where it was built.
 
-rattler-build writes into a package the time of the build; its folder's name, with the time in it,
-as the placeholder that stands for the prefix; the folder of the wheel that pip installed; byte code
-with the name of a temporary folder; and dependencies in any order. The placeholder is replaced by
-another one of the same length, which conda goes on to find (info/paths.json); byte code is left
-out, Python makes it anew.
+rattler-build writes the following into a package: the time of the build; the name of its folder,
+which contains the time, as the placeholder for the prefix; the folder of the wheel that pip
+installed; byte code with the name of a temporary folder; and dependencies in arbitrary order. This
+module replaces the placeholder by another one of the same length, which conda still finds
+(info/paths.json), and leaves out byte code, which Python recreates.
 https://docs.conda.io/projects/conda-build/en/latest/resources/package-spec.html
 """
 
@@ -20,9 +20,9 @@ from pathlib import Path
 
 import zstandard
 
-#: What the build's environment would be called; filled up to the length of the real one.
+#: A fixed name for the build's environment, padded to the length of the real one.
 _PREFIX = "/opt/torchml-release/"
-#: What rattler-build keeps of the build itself: its folders, its time, this machine's channels.
+#: What rattler-build records about the build itself: its folders, time and channels.
 _DIARY = "info/recipe/"
 _PLACE_OF_WHEEL = ".dist-info/direct_url.json"
 
@@ -75,7 +75,7 @@ def _replace_placeholders(package: Members, entries: list[dict[str, object]]) ->
 
 
 def _rewrite_records(package: Members) -> None:
-    """Lets pip's lists of files tell the files that are there now."""
+    """Updates pip's lists of files to the files that the package now has."""
     for name in [name for name in package if name.endswith(".dist-info/RECORD")]:
         site = name.rsplit("/", 2)[0]
         rows = []
@@ -92,7 +92,7 @@ def _rewrite_records(package: Members) -> None:
 
 
 def repack(path: Path, epoch: int) -> None:
-    """Replaces a ``.conda`` file by one with the same files, that depends on nothing else."""
+    """Replaces a ``.conda`` file by one that depends only on the contents of its files."""
     with zipfile.ZipFile(path) as archive:
         info, package = _read(archive, "info"), _read(archive, "pkg")
         metadata = archive.read("metadata.json")

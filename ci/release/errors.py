@@ -1,7 +1,7 @@
-"""What keeps a release from being made."""
+"""The error that stops a release."""
 
 from __future__ import annotations
 
 
 class ReleaseError(Exception):
-    """Something the maintainer has to know; the text says what to do."""
+    """A failure to report to the maintainer; the text says what to do."""

@@ -1,4 +1,4 @@
-"""The Python packages: sdists of both projects, the installer's wheel, the module's own wheel."""
+"""Builds the Python packages: sdists and wheels of the installer and the module."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def run(command: Sequence[str | Path], cwd: Path, env: Mapping[str, str]) -> Non
     )
     if done.returncode != 0:
         tail = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-30:])
-        raise ReleaseError(f"`{' '.join(words)}` failed ({done.returncode}):\n{tail}")
+        raise ReleaseError(f"`{' '.join(words)}` failed (exit code {done.returncode}):\n{tail}")
 
 
 def build(
     kind: str, project: Path, output: Path, env: Mapping[str, str], settings: Sequence[str] = ()
 ) -> Path:
-    """One ``sdist`` or ``wheel``, with the build tools that are installed here.
+    """Builds one ``sdist`` or ``wheel`` with the installed build tools.
 
-    In a folder of its own first: what came out is known by being alone there.
+    Uses an empty folder first, in which the result is the only file.
     """
     alone = output / f".{kind}"
     command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", alone]
@@ -51,42 +51,42 @@ def build(
 
 
 def installer(sources: Path, output: Path, env: Mapping[str, str]) -> list[Path]:
-    """sdist and wheel of torchml-installer."""
+    """Builds the sdist and the wheel of torchml-installer."""
     return [build(kind, sources, output, env) for kind in ("sdist", "wheel")]
 
 
 def driver_sdist(sources: Path, output: Path, env: Mapping[str, str]) -> Path:
-    """The sources of the module ``torchml_driver``, and of the KIM driver."""
+    """Builds the sdist of the module ``torchml_driver`` and the KIM driver."""
     project = _driver_project(sources, output.parent / "driver-sdist")
     return build("sdist", project, output, env)
 
 
 def _driver_project(sources: Path, target: Path) -> Path:
-    """A copy of ``driver_src/`` that carries its license, as what is handed on by itself must."""
+    """A copy of ``driver_src/`` with its license, for distribution by itself."""
     shutil.copytree(sources / "driver_src", target)
     shutil.copy2(sources / "LICENSE", target)
     return target
 
 
 def torch_here() -> tuple[Path, str]:
-    """Folder and version ("2.13.0") of this Python's torch. Raises ReleaseError."""
+    """The folder and the version ("2.13.0") of this Python's torch. Raises ReleaseError."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         raise ReleaseError(
-            f"{sys.executable} has no torch, which the wheel of torchml-driver is built with: "
-            "`pip install torch`, or leave the wheel out with `--without driver-wheel`."
+            f"{sys.executable} has no torch, which building the wheel of torchml-driver needs. "
+            "Run `pip install torch`, or leave out the wheel with `--without driver-wheel`."
         )
-    # A local version ("2.13.0+cpu") says which GPUs; the driver links what all of them have.
+    # A local version ("2.13.0+cpu") names the GPUs; the driver links what all builds include.
     return Path(spec.origin).parent, importlib.metadata.version("torch").split("+")[0]
 
 
 def driver_wheel(sources: Path, output: Path, env: Mapping[str, str]) -> Path:
-    """The module ``torchml_driver``, compiled for this Python and this torch.
+    """Compiles the wheel of ``torchml_driver`` for this Python and this torch.
 
-    libtorch's C++ interface changes from one minor version to the next. So the wheel requires the
-    torch it was linked with, and says so in a local version (0.1.0+torch2.13), as wheels for torch
-    do. PyPI takes neither local versions nor the tag linux_x86_64: the wheel is for an index of
-    one's own, or for a release's page.
+    libtorch's C++ interface changes between minor versions. So the wheel requires the torch that it
+    was linked with, and says so in a local version (0.1.0+torch2.13), as other wheels for torch do.
+    PyPI accepts neither local versions nor the tag linux_x86_64: the wheel is for a private index
+    or a release's page.
     """
     folder, version = torch_here()
     series = ".".join(version.split(".")[:2])
@@ -101,7 +101,7 @@ def driver_wheel(sources: Path, output: Path, env: Mapping[str, str]) -> Path:
     text = text.replace("\ndependencies = [", f'\ndependencies = ["torch=={series}.*", ', 1)
     path.write_text(text, "utf-8")
     packages = folder.parent
-    # Paths get into programs through __FILE__, in our sources and in torch's headers.
+    # Paths get into programs through __FILE__, in the driver's sources and in torch's headers.
     flags = " ".join(
         f"-ffile-prefix-map={place}={name}"
         for place, name in ((packages, "site-packages"), (project, "torchml-driver"))
@@ -109,7 +109,7 @@ def driver_wheel(sources: Path, output: Path, env: Mapping[str, str]) -> Path:
     settings = (
         f"cmake.define.TORCH_ROOT={folder}",
         "cmake.define.TORCHML_TORCH_RUN_PATH=$ORIGIN/../torch/lib",
-        # The run path is final from the start: none is replaced, with padding as long as it was.
+        # Write the final run path at once: replacing it later would leave padding of its length.
         "cmake.define.CMAKE_BUILD_WITH_INSTALL_RPATH=ON",
         "cmake.build-type=Release",
         f"build-dir={project / 'build'}",
@@ -126,6 +126,6 @@ def driver_wheel(sources: Path, output: Path, env: Mapping[str, str]) -> Path:
 
 
 def check_metadata(paths: Sequence[Path], env: Mapping[str, str]) -> None:
-    """What PyPI would say of them. Raises ReleaseError."""
+    """Raises ReleaseError if PyPI would reject the packages' metadata."""
     command = [sys.executable, "-m", "twine", "check", "--strict", *paths]
     run(command, paths[0].parent, env)

@@ -1,4 +1,4 @@
-"""The bill of materials: what is in a release, what it was built with, what it needs to run.
+"""The bill of materials: the contents of a release, its build tools and its requirements.
 
 CycloneDX 1.6 as JSON (https://cyclonedx.org/docs/1.6/json/), written by the standard's own library.
 """
@@ -26,16 +26,16 @@ from ci.release.sources import Commit
 from torchml_installer.driver.python_module import project_facts
 
 LICENSE = "BSD-3-Clause"
-#: The recipe that hands on another project's library, as its wheel has it.
+#: The recipe that repackages another project's library from its wheel.
 LIBDESCRIPTOR = Path("recipes/torchml-libdescriptor/recipe.yaml")
-#: What the compiled packages are built with, by their names on PyPI.
+#: The tools that build the compiled packages, by their names on PyPI.
 BUILT_WITH = ("torch", "pybind11", "scikit-build-core", "hatchling")
-#: Neither on PyPI nor in the requirements: what the KIM driver links.
+#: What the KIM driver links, which is neither on PyPI nor among the requirements.
 _KIM_API = PackageURL("generic", name="kim-api")
 
 
 def requirements_of(sources: Path) -> dict[str, tuple[Requirement, ...]]:
-    """What each of the two Python projects says that it needs to run."""
+    """The requirements that each of the two Python projects states."""
     return {
         "torchml-installer": tuple(map(Requirement, project_facts(sources).dependencies)),
         "torchml-driver": tuple(
@@ -82,16 +82,19 @@ def _needed(purl: PackageURL, properties: Iterable[Property]) -> Component:
 
 
 def libdescriptor(sources: Path) -> Component:
-    """What the conda package torchml-libdescriptor is made of, as its recipe says.
+    """The contents of the conda package torchml-libdescriptor, according to its recipe.
 
-    Raises ReleaseError where the recipe does not say it.
+    Raises ReleaseError if the recipe does not state them.
     """
     text = (sources / LIBDESCRIPTOR).read_text("utf-8")
 
     def stated(pattern: str) -> str:
         found = re.search(rf"^ +{pattern}$", text, re.MULTILINE)
         if found is None:
-            raise ReleaseError(f"{LIBDESCRIPTOR} has no line `{pattern}` to read.")
+            raise ReleaseError(
+                f"{LIBDESCRIPTOR} has no line that matches `{pattern}`. Add it, or adapt "
+                "ci/release/sbom.py."
+            )
         return found[1]
 
     purl = _pypi("libdescriptor", stated(r'version: "([\d.]+)"'))
@@ -108,7 +111,7 @@ def libdescriptor(sources: Path) -> Component:
 
 
 def bill(sources: Path, version: str, commit: Commit, digests: Mapping[str, str]) -> str:
-    """The document. digests: SHA-256 of every file of the release, by its path in ``dist/``."""
+    """Writes the bill. digests: the SHA-256 of every released file, by its path in ``dist/``."""
     root = Component(
         type=ComponentType.APPLICATION,
         name="torchml-driver",
@@ -120,7 +123,7 @@ def bill(sources: Path, version: str, commit: Commit, digests: Mapping[str, str]
     metadata = BomMetaData(
         component=root, timestamp=datetime.fromtimestamp(commit.epoch, timezone.utc)
     )
-    # Two releases of the same files are the same document.
+    # Two releases of the same files must give the same document.
     contents = json.dumps([commit.name, *sorted(digests.items())])
     bom = Bom(metadata=metadata, serial_number=uuid.uuid5(uuid.NAMESPACE_URL, contents))
 
@@ -156,10 +159,10 @@ def bill(sources: Path, version: str, commit: Commit, digests: Mapping[str, str]
 
 
 def check(text: str) -> None:
-    """Raises ReleaseError unless the document is what the standard's schema allows."""
+    """Raises ReleaseError unless the document conforms to the standard's schema."""
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if error is not None:
-        raise ReleaseError(f"The bill of materials is not what CycloneDX 1.6 allows: {error}")
+        raise ReleaseError(f"The bill of materials does not conform to CycloneDX 1.6: {error}")

@@ -1,4 +1,4 @@
-"""The sources of a release: what is in git, with modes and times that depend on nothing else."""
+"""The sources of a release: the files in git, with modes and times that depend on nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ci.release.errors import ReleaseError
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What a git command prints. Raises ReleaseError if it fails."""
+    """The output of a git command. Raises ReleaseError if it fails."""
     command = ["git", "-C", str(root), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -23,7 +23,7 @@ def git(root: Path, *arguments: str) -> str:
 
 @dataclass(frozen=True)
 class Commit:
-    """What is released. epoch: the commit's time, in seconds since 1970."""
+    """The commit of a release. epoch: the commit's time, in seconds since 1970."""
 
     name: str
     epoch: int
@@ -35,44 +35,44 @@ class Commit:
 
 
 def changes(root: Path, version: str) -> str:
-    """What CHANGELOG.md says of a version; empty if there is no such entry."""
+    """The entry of a version in CHANGELOG.md; empty if there is none."""
     text = (root / "CHANGELOG.md").read_text("utf-8")
-    # "## 0.1.0", with a date after it or not.
+    # "## 0.1.0", with or without a date.
     heading = rf"^## \[?{re.escape(version)}\]?(?:[ \t].*)?\n(.*?)(?=^## |\Z)"
     found = re.search(heading, text, re.MULTILINE | re.DOTALL)
     return found[1].strip() if found else ""
 
 
 def refuse_what_is_no_release(root: Path, version: str) -> None:
-    """Raises ReleaseError unless the commit can become the release of that version."""
+    """Raises ReleaseError unless the commit can be released as that version."""
     dirty = git(root, "status", "--porcelain").splitlines()
     if dirty:
         listed = "\n".join(f"    {line}" for line in dirty[:10])
         more = f"\n    and {len(dirty) - 10} more" if len(dirty) > 10 else ""
         raise ReleaseError(
-            f"The working tree has what is not committed:\n{listed}{more}\n"
-            "Commit it, or stash it with `git stash --include-untracked`; `--draft` builds the "
-            "tree as it is, for a try."
+            f"The working tree has uncommitted changes:\n{listed}{more}\n"
+            "Commit them, or stash them with `git stash --include-untracked`. To try out the tree "
+            "as it is, use `--draft`."
         )
     if not changes(root, version):
         raise ReleaseError(
-            f"CHANGELOG.md has no entry for {version}: users could not see what is new. Rename the "
-            f"heading `## Unreleased` to `## {version}`, and commit it."
+            f"CHANGELOG.md has no entry for {version}, so users could not see what is new. Rename "
+            f"the heading `## Unreleased` to `## {version}`, and commit it."
         )
     for tag in (f"v{version}", version):
         tagged = git(root, "tag", "--list", tag, "--format=%(objectname) %(*objectname)").split()
         head = Commit.head(root).name
-        # An annotated tag is an object of its own, the commit comes second.
+        # An annotated tag is a separate object; its commit comes second.
         if tagged and tagged[-1] != head:
             raise ReleaseError(
-                f"{version} is released already: the tag {tag} is on {tagged[-1][:12]}, this is "
-                f"{head[:12]}. `python -m ci.release --set-version NEXT` gives this one another "
-                "version; what is published is never replaced."
+                f"{version} is already released: the tag {tag} is on commit {tagged[-1][:12]}, but "
+                f"this is {head[:12]}. A published version is never replaced. Choose another one "
+                "with `python -m ci.release --set-version NEXT`."
             )
 
 
 def export(root: Path, target: Path, epoch: int) -> None:
-    """Copies what git tracks, and (in a draft) what it would, but nothing that it ignores."""
+    """Copies tracked files and, in a draft, untracked ones, but no ignored files."""
     listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in sorted({name for name in listed.split("\0") if name}):
         source, copy = root / name, target / name

@@ -1,4 +1,4 @@
-"""The version: stated in ``pyproject.toml``, repeated where a tool can read no other file."""
+"""The version: defined in ``pyproject.toml``, and repeated where tools cannot read that file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ SOURCE = "pyproject.toml"
 
 @dataclass(frozen=True)
 class Place:
-    """A file that states the version, by a pattern with two groups: what is before, the version."""
+    """A file with the version; the pattern has two groups: the text before it, and the version."""
 
     path: str
     pattern: str = r'^(version = ")([^"]+)'
 
     def find(self, root: Path) -> str:
-        """The version that stands there. Raises ReleaseError if none does."""
+        """The version in the file. Raises ReleaseError if there is none."""
         found = re.search(self.pattern, (root / self.path).read_text("utf-8"), re.MULTILINE)
         if found is None:
-            raise ReleaseError(f"{self.path} states no version (looked for {self.pattern}).")
+            raise ReleaseError(
+                f"{self.path} has no version (nothing matches {self.pattern}). Restore it, or "
+                "adapt ci/release/version.py."
+            )
         return found[2]
 
     def write(self, root: Path, version: str) -> None:
@@ -34,7 +37,7 @@ class Place:
 
 _RECIPE = r'^(  version: ")([^"]+)'
 _SPACK = r'^(    version\(")([^"]+)'
-#: As tags are called. What is included from a release fetches that release.
+#: Versions in the names of tags: a template from a release fetches that release.
 _TAG = r"((?:ref|default): v|ci/github@v)(\d[\w.]*)"
 PLACES = (
     Place(SOURCE),
@@ -52,10 +55,12 @@ PLACES = (
 
 
 def version_of(root: Path) -> str:
-    """The version of a tree. Raises ReleaseError if its files do not agree."""
+    """The version of a tree. Raises ReleaseError if its files disagree."""
     version = PLACES[0].find(root)
     if not re.fullmatch(r"\d+\.\d+\.\d+((a|b|rc)\d+)?", version):
-        raise ReleaseError(f"{SOURCE}: {version!r} is no version such as 1.2.3 or 1.2.3rc1.")
+        raise ReleaseError(
+            f"{SOURCE}: {version!r} is not a valid version. Write one such as 1.2.3 or 1.2.3rc1."
+        )
     others = [
         f"{place.path} says {found}"
         for place in PLACES[1:]
@@ -70,7 +75,7 @@ def version_of(root: Path) -> str:
 
 
 def set_version(root: Path, version: str) -> None:
-    """Writes the version wherever it is stated."""
+    """Writes the version into every file that repeats it."""
     for place in PLACES:
         place.find(root)
     for place in PLACES:

@@ -215,7 +215,7 @@ def test_a_full_disk_is_noticed_before_anything_is_downloaded(
 ) -> None:
     usage = provision.shutil.disk_usage(ROOT)
     monkeypatch.setattr(provision.shutil, "disk_usage", lambda path: usage._replace(free=10**8))
-    with pytest.raises(provision.ProvisionError, match="make room"):
+    with pytest.raises(provision.ProvisionError, match="Free some space"):
         provision.check_disk()
 
 

@@ -244,7 +244,7 @@ def test_a_version_is_not_released_twice(mine: Repository, annotated: bool) -> N
     tagged = mine.git("rev-parse", "HEAD").strip()
     mine.git("commit", "--quiet", "--allow-empty", "--message=Later")
     said = refused(mine.release(*QUICK))
-    assert f"the tag v{VERSION} is on {tagged[:12]}" in said
+    assert f"the tag v{VERSION} is on commit {tagged[:12]}" in said
     assert "--set-version" in said
 
 
@@ -297,7 +297,7 @@ def test_a_new_version_is_written_everywhere(clone: Callable[[str], Repository])
     # The CI templates, which fetch the release that they belong to, among them.
     for name in repository.git("ls-files", "ci/github", "ci/gitlab.yml", "recipes").split():
         assert VERSION not in (repository.root / name).read_text("utf-8"), name
-    assert "is no version" in refused(repository.release("--set-version", "next"))
+    assert "is not a valid version" in refused(repository.release("--set-version", "next"))
 
 
 @pytest.mark.slow

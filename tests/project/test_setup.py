@@ -115,7 +115,7 @@ def test_a_machine_without_python_is_told_what_to_install(checkout: Path) -> Non
         check=False,
     )
     assert done.returncode == 1
-    assert "there is no python3.99" in done.stderr
+    assert "python3.99 was not found" in done.stderr
     assert "apt-get install python3" in done.stderr
 
 
@@ -134,7 +134,7 @@ def test_a_python_that_makes_no_environments_is_told_what_to_install(
         check=False,
     )
     assert done.returncode == 1
-    assert f"there is no {python} with its module venv" in done.stderr
+    assert f"{python} with its module venv was not found" in done.stderr
     assert "python3-venv" in done.stderr
 
 
