@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Builds the KIM driver and the Python module, and puts both where the environment's programs look.
+# Builds the KIM driver and the Python module, and installs both where the environment's programs look.
 set -euxo pipefail
 
-# Where this was built gets into no file: the same sources give the same package. A compiler cache may
-# hand on paths relative to the build folder.
+# Keep the build's paths out of all files, so that the same sources give the same package. A compiler
+# cache may pass paths relative to the build folder.
 export CXXFLAGS="${CXXFLAGS:-} -ffile-prefix-map=$SRC_DIR=torchml-driver -ffile-prefix-map=$PREFIX=prefix"
 relative=$("$PYTHON" -c 'import os, sys; print(os.path.relpath(*sys.argv[1:]))' "$PREFIX" "$SRC_DIR/build")
 export CXXFLAGS="$CXXFLAGS -ffile-prefix-map=..=torchml-driver -ffile-prefix-map=$relative=prefix"
 export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none"
 
-# One build for both: scikit-build-core packs the module and leaves the driver for CMake to install.
-# KIM's CMake code chooses the build type, and would take the compilers that KIM was built with.
+# One build for both: scikit-build-core packs the module, and CMake installs the driver. KIM's CMake code
+# chooses the build type, and would use the compilers that KIM was built with.
 definitions=(
     CMAKE_PREFIX_PATH="$PREFIX"
     CMAKE_C_COMPILER="$CC" KIM_API_CMAKE_C_COMPILER="$CC"

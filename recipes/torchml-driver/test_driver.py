@@ -1,4 +1,4 @@
-"""Computes the energy of displaced silicon as KIM's own potential gives it, without KIM."""
+"""Computes the energy of rattled silicon without KIM, and compares it with KIM's own potential."""
 
 import sys
 import tempfile
@@ -11,7 +11,7 @@ from torchml_driver.ase import TorchMLCalculator
 sys.path.insert(0, str(Path("examples/stillinger_weber").resolve()))
 from stillinger_weber import CUTOFF, StillingerWeber
 
-# Of SW_StillingerWeber_1985_Si__MO_405512056662_005 in the same crystal.
+# The energy by SW_StillingerWeber_1985_Si__MO_405512056662_005 in the same crystal.
 REFERENCE = -261.3538177342696  # eV
 
 

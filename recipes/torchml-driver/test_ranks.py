@@ -1,7 +1,7 @@
-"""Computes on every rank, and sees that the driver asked MPI how many there are on this node.
+"""Computes on every rank, and checks that the driver asks MPI for the number of ranks on the node.
 
-The launcher's own words are taken away first: what is known then is known from MPI. Ranks of one
-node share its cores.
+Removes the launcher's variables first, so that MPI is the only source. Ranks of one node share its
+cores.
 """
 
 import os
@@ -18,7 +18,7 @@ def forget_the_launcher() -> None:
 
 def main() -> None:
     forget_the_launcher()
-    # Only now: torch and the driver look at the environment when they are loaded.
+    # Import only now: torch and the driver read the environment when they are loaded.
     import torch
     from test_driver import check_energy
 

@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# Packs and installs the examples as a user does, into the environment's own collection.
+# Packs and installs the examples as a user would, into the environment's collection.
 set -euxo pipefail
 
 export XDG_CACHE_HOME="$SRC_DIR/cache" XDG_DATA_HOME="$SRC_DIR/data"
-# The same sources give the same package: TorchScript writes constants in the order of a set of their
-# names.
+# Makes the package reproducible: TorchScript writes constants in the order of a set of their names.
 export PYTHONHASHSEED=0
 export LDFLAGS="${LDFLAGS:-} -Wl,--build-id=none"
 

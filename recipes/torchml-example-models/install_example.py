@@ -1,9 +1,9 @@
-"""Makes the model of a folder of examples/, packs it and installs it into the environment.
+"""Makes the model in a folder of examples/, packs it and installs it into the environment.
 
     install_example.py EXAMPLE [ARGUMENT ...]
 
-ARGUMENT: handed on to `torchml-install model pack`, with what the example's make_model.py states in
-place of {CUTOFF} and the like.
+ARGUMENT: passed on to `torchml-install model pack`, with {CUTOFF} and the like replaced by the
+values in the example's make_model.py.
 """
 
 import importlib
@@ -17,17 +17,17 @@ from typing import Any
 
 
 def facts_of(example: str) -> dict[str, Any]:
-    """What make_model.py of that folder holds."""
+    """The names and values in that folder's make_model.py."""
     sys.path.insert(0, str(Path("examples", example).resolve()))
     return vars(importlib.import_module("make_model"))
 
 
 def leave_out_places(model: Path) -> None:
-    """Takes out of a TorchScript file where its sources, and torch's, lay on this machine.
+    """Removes the paths of sources on this machine from a TorchScript file.
 
-    Only error messages tell those; without them the same source gives the same file.
+    Only error messages use them; without them, the same source gives the same file.
     """
-    places = re.compile(r".*\.debug_pkl|[^/]+/\.data/serialization_id")  # a sum over all of it
+    places = re.compile(r".*\.debug_pkl|[^/]+/\.data/serialization_id")  # the latter is a checksum
     whole = model.with_suffix(".whole")
     model.rename(whole)
     with zipfile.ZipFile(whole) as original, zipfile.ZipFile(model, "w") as written:

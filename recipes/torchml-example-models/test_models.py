@@ -1,13 +1,13 @@
-"""Computes the energy of displaced silicon through KIM with each of the models.
+"""Computes the energy of rattled silicon through KIM with each of the models.
 
-The first one is the potential that KIM publishes, to the last digits. The networks were trained
-on it: theirs equal those of their own Python code, close to the potential's.
+The first model equals the potential that KIM publishes, to the last digits. The networks were
+trained on it: their energies equal those of their own Python code, and are close to its energy.
 """
 
 from ase.build import bulk
 from ase.calculators.kim import KIM
 
-# Of SW_StillingerWeber_1985_Si__MO_405512056662_005 in the same crystal.
+# The energy by SW_StillingerWeber_1985_Si__MO_405512056662_005 in the same crystal.
 REFERENCE = -261.3538177342696  # eV
 ENERGIES = {
     "TorchML_SW_Si__MO_000000000000_000": REFERENCE,

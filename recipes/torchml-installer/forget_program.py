@@ -1,4 +1,4 @@
-"""Takes what pip knows of the program torchml-install out of its RECORD."""
+"""Removes the program torchml-install from pip's RECORD."""
 
 import re
 import sysconfig

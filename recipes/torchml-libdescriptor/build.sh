@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes the library out of the wheel the way torchml-install does for everybody else.
+# Takes the library from the wheel, with torchml-install as any user would.
 set -euxo pipefail
 
 export XDG_CACHE_HOME="$SRC_DIR/cache" XDG_DATA_HOME="$SRC_DIR/data"

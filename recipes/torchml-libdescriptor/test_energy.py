@@ -1,4 +1,4 @@
-"""Computes an energy with the library's descriptors, as KLIFF did when it wrote the model."""
+"""Computes an energy with the library's descriptors, and compares it with KLIFF's."""
 
 import json
 import os
@@ -15,4 +15,6 @@ result = potential.compute(reference["symbols"], reference["positions"], referen
 print(f"{result.energy:.10f} eV, reference {reference['energy']:.10f} eV")
 assert abs(result.energy - reference["energy"]) < 1e-9
 library = Path(os.environ["CONDA_PREFIX"], "lib/libdescriptor.so").resolve()
-assert str(library) in Path("/proc/self/maps").read_text(), "it was not the library that computed"
+assert str(library) in Path("/proc/self/maps").read_text(), (
+    "the library did not compute the descriptors"
+)

@@ -7,15 +7,15 @@ class TorchmlDriver(CMakePackage):
 
     From a checkout: `spack repo add recipes/spack/spack_repo/torchml`, then
     `spack dev-build torchml-driver`.
-    The Python module wants vesin, which Spack does not have: `python -m pip install vesin`.
+    The Python module needs vesin, which Spack lacks: `python -m pip install vesin`.
     """
 
     license("BSD-3-Clause")
 
     version("0.1.0")
 
-    variant("mpi", default=False, description="Ask MPI which rank of its node a process is")
-    variant("graph", default=True, description="Run models that want staged graphs")
+    variant("mpi", default=False, description="Ask MPI for a process's rank on its node")
+    variant("graph", default=True, description="Support models that need staged graphs")
     variant("python", default=False, description="Build the Python module torchml_driver")
 
     depends_on("c", type="build")
