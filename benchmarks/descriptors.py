@@ -1,11 +1,11 @@
-"""Measures our own descriptors against libdescriptor's, in one process and by turns.
+"""Compares the driver's descriptors with libdescriptor's, in turns in one process.
 
     torchml-install deps --with libdescriptor     # once; prints LIBDESCRIPTOR_ROOT
     LIBDESCRIPTOR_ROOT=... python benchmarks/descriptors.py [--output FILE.md]
 
-Both are called through the same engine: `values` is libdescriptor's compute_single_atom for each
-atom, `vjp` its gradient_single_atom. Neighbour lists are made beforehand and not counted.
-The comparison takes processor time, and so bears a busy machine; threads take the clock's.
+Both run through the same engine: `values` calls libdescriptor's compute_single_atom for each atom,
+`vjp` its gradient_single_atom. Neighbour lists are made beforehand and do not count. The comparison
+measures CPU time, so other load hardly matters; the table of threads measures elapsed time.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CASES = [
 
 
 def silicon(cells: int) -> Atoms:
-    """At about 300 K."""
+    """A crystal at about 300 K."""
     atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.08, seed=7)
     return atoms
@@ -84,9 +84,9 @@ def best(
     rounds: int,
     clock: Callable[[], float] = time.thread_time,
 ) -> list[float]:
-    """The shortest time of each, s, called by turns so that a busy moment meets all alike.
+    """The shortest time of each, s. All take turns, so that other load affects all alike.
 
-    By default processor time of this thread, which others on the machine do not take.
+    By default, this thread's CPU time, which excludes other processes.
     """
     for call in calls:
         call()
@@ -99,14 +99,14 @@ def against_libdescriptor(rounds: int) -> Iterator[str]:
     yield "## Against libdescriptor 0.2.3, one thread"
     yield ""
     yield (
-        f"Microseconds an atom of silicon: ours of {len(many)} atoms, libdescriptor's of "
-        f"{len(few)}, which takes\nlong enough. A step of a simulation takes values and vjp "
-        "(the gradient of the energy).\nDifference: the largest, relative to the largest value "
+        f"Microseconds per atom of silicon: the driver with {len(many)} atoms, libdescriptor with "
+        f"{len(few)}, which takes\nlong enough. A simulation's step computes values and vjp (the "
+        "gradient of the energy).\nDifference: the largest, relative to the largest value "
         "and derivative."
     )
     yield ""
     yield (
-        "| descriptor | ours: values | vjp | both | libdescriptor: values | vjp | both "
+        "| descriptor | driver: values | vjp | both | libdescriptor: values | vjp | both "
         "| both, ratio | difference |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -131,7 +131,7 @@ def threads(cells: int, rounds: int) -> Iterator[str]:
     yield ""
     yield f"## Threads, {len(atoms)} atoms of silicon"
     yield ""
-    yield "Values and vector-Jacobian products (vjp), microseconds an atom."
+    yield "Values and vector-Jacobian products (vjp), microseconds per atom."
     yield ""
     yield "| descriptor | one thread | two | speed-up |"
     yield "|---|---|---|---|"
@@ -151,9 +151,9 @@ def sizes(largest: int) -> Iterator[str]:
     yield ""
     yield "## Sizes, one thread"
     yield ""
-    yield "51 symmetry functions, values and vjp, microseconds an atom."
+    yield "51 symmetry functions, values and vjp, microseconds per atom."
     yield ""
-    yield "| atoms | µs an atom |"
+    yield "| atoms | µs per atom |"
     yield "|---|---|"
     torch.set_num_threads(1)
     for cells in (5, 11, 23, 50):
@@ -172,7 +172,7 @@ def lines(largest: int) -> Iterator[str]:
     yield ""
     yield "Written by `python benchmarks/descriptors.py --output benchmarks/DESCRIPTORS.md`."
     yield ""
-    yield machine("one used, two where said")
+    yield machine("one used, or two where stated")
     yield ""
     yield from against_libdescriptor(rounds=5)
     yield from threads(cells=8, rounds=7)
@@ -184,14 +184,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.md", help="write the tables there, too"
+        "--output", type=Path, metavar="FILE.md", help="also write the tables there"
     )
     parser.add_argument(
         "--largest", type=int, default=1_000_000, metavar="ATOMS", help="(default: a million)"
     )
     options = parser.parse_args()
     if "LIBDESCRIPTOR_ROOT" not in os.environ:
-        sys.exit("LIBDESCRIPTOR_ROOT is not set: `torchml-install deps --with libdescriptor`")
+        sys.exit(
+            "LIBDESCRIPTOR_ROOT is not set. `torchml-install deps --with libdescriptor` installs "
+            "the library and prints the folder."
+        )
     print_table(lines(options.largest), options.output)
 
 

@@ -1,10 +1,11 @@
-"""Time of one evaluation (energy and forces) through KIM, beside the bare model's.
+"""Compares one evaluation (energy and forces) through KIM with the bare model.
 
 Silicon in the example's Stillinger-Weber form, on one thread. The bare model is the same
-TorchScript called from Python, forward and backward, with inputs made beforehand: what remains
-above it is the driver's own time. KIM's published potential, hand-written in C++, stands beside it.
+TorchScript called from Python, forward and backward, with inputs made beforehand: the difference is
+the driver's own time. The table also has KIM's published potential, written in C++ by hand.
 
-Driver and example model have to be installed where KIM finds them (torchml-install quickstart).
+The driver and the example model must be installed where KIM finds them (torchml-install
+quickstart).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SKIN = 1.0  # angstrom, as much as simulators use
 
 @dataclass
 class Particles:
-    """Atoms and their images, as a simulator holds them; the list reaches cutoff + skin."""
+    """Atoms and their images, as in a simulator; the list reaches to cutoff + skin."""
 
     coordinates: np.ndarray
     species: np.ndarray
@@ -60,7 +61,7 @@ class Particles:
         return cls(coordinates, species, contributing, neighbours)
 
     def tensors(self, cutoff: float) -> list[torch.Tensor]:
-        """What the driver hands to the model: pairs within the cutoff only."""
+        """The model's inputs as the driver makes them, with pairs within the cutoff only."""
         rows = []
         reach = np.array([cutoff + SKIN])
         for i in range(int(self.contributing.sum())):
@@ -117,7 +118,7 @@ def measure(cells: int, cutoff: float, model: torch.jit.ScriptModule) -> str:
     atoms.rattle(0.1, seed=7)
     particles = Particles.of(atoms, cutoff)
     repeats = max(20, 40_000 // len(atoms))
-    # The bare model first, in a process in which the driver has not yet changed anything.
+    # The bare model first, before the driver has changed anything in this process.
     bare = milliseconds(bare_step(model, particles.tensors(cutoff)), repeats)
     driver = milliseconds(kim_step(MODEL, particles), repeats)
     published = milliseconds(kim_step(PUBLISHED, particles), repeats)
@@ -131,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table there")
     parser.add_argument("--cells", type=int, nargs="+", default=[2, 4, 8], metavar="N")
     options = parser.parse_args()
     torch.set_num_threads(1)

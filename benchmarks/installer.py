@@ -1,7 +1,7 @@
-"""What waiting for torchml-install costs: its report, its help, and the driver's build.
+"""Measures torchml-install: its report, its help, and the driver's build.
 
-In folders of its own, without a compiler cache. "Cold" is after the system has forgotten the files
-that it had read, which takes root; others get the warm times only.
+It uses separate folders and no compiler cache. "Cold" means that the system has dropped its cache
+of files, which needs root; other users get only the warm times.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from measuring import machine, print_table
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 5
-#: What a change of one source compiles again: one without torch, and the two that take longest.
+#: Sources to change: one without torch, and the two that take longest to compile.
 TOUCHED = (
     "src/engine/potential.cpp",
     "src/runtime/torchscript/torchscript.cpp",
@@ -31,7 +31,7 @@ TOUCHED = (
 
 @dataclass(frozen=True)
 class Command:
-    """torchml-install from a copy of this checkout, with a cache and a collection of its own."""
+    """torchml-install from a copy of this checkout, with its own cache and collection."""
 
     folder: Path
 
@@ -40,7 +40,7 @@ class Command:
         return self.folder / "checkout"
 
     def seconds(self, *words: str) -> float:
-        """How long it takes; what it prints goes nowhere, unless it fails."""
+        """The time that it takes, s. Shows its output only if it fails."""
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.checkout),
@@ -71,7 +71,7 @@ class Command:
 
 
 def forget_files() -> bool:
-    """Lets the system read every file anew; False if this user may not."""
+    """Drops the system's cache of files; False if this user may not."""
     os.sync()
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
@@ -92,7 +92,7 @@ def cold(command: Command, words: Sequence[str]) -> str:
 def lines(command: Command) -> Iterator[str]:
     yield "# torchml-install"
     yield ""
-    yield "Seconds, the best of several runs; builds once, without a compiler cache."
+    yield "Seconds, the best of several runs; builds run once, without a compiler cache."
     yield "Written by `python benchmarks/installer.py --output benchmarks/INSTALLER.md`."
     yield ""
     yield machine("both used by builds")
@@ -105,7 +105,7 @@ def lines(command: Command) -> Iterator[str]:
     yield ""
     yield "| building | s |"
     yield "|---|---|"
-    # As by default; the module goes into the Python that runs this, as `quickstart` puts it there.
+    # With the defaults; the module goes into the Python that runs this, as with `quickstart`.
     whole = ("driver", "--collection", "environment", "--python")
     yield f"| the driver and the Python module | {command.seconds(*whole):.1f} |"
     yield f"| again, nothing changed | {command.seconds(*whole):.1f} |"
@@ -125,7 +125,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE.md", help="write the tables there, too"
+        "--output", type=Path, metavar="FILE.md", help="also write the tables there"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as name:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a bare model's step, its median time, the machine's description."""
+"""Code that the benchmarks share: a bare model's step, median times, the machine's description."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 
 def milliseconds(step: Callable[[], object], repeats: int, uncounted: int = 10) -> float:
-    """Median over `repeats` calls, after some that are not counted: TorchScript settles in."""
+    """The median time of `repeats` calls, ms, after some warm-up calls for TorchScript."""
     for _ in range(uncounted):
         step()
     times = []
@@ -25,7 +25,8 @@ def milliseconds(step: Callable[[], object], repeats: int, uncounted: int = 10) 
 
 
 def bare_step(model: torch.jit.ScriptModule, inputs: list[torch.Tensor]) -> Callable[[], object]:
-    """Energy and its gradient, as the driver asks for them; inputs: species, coordinates, ..."""
+    """A step that computes energy and gradient, as the driver does. inputs: species, coordinates,
+    …"""
 
     def step() -> torch.Tensor:
         coordinates = inputs[1].detach().requires_grad_()
@@ -48,7 +49,7 @@ def machine(used: str = "one used") -> str:
 
 
 def print_table(lines: Iterable[str], output: Path | None) -> None:
-    """Prints lines as they come, and writes them to a file, too, if there is one."""
+    """Prints lines as they come, and also writes them to a file, if given."""
     text = []
     for line in lines:
         text.append(line)

@@ -1,12 +1,12 @@
-"""Does every step cost the same? 500 steps of a melting crystal, whose neighbour counts and ghosts
-change all the time.
+"""Measures whether every step costs the same, in 500 steps of a melting crystal, whose neighbour
+counts and ghosts change all the time.
 
 The trajectory is Stillinger-Weber silicon, started hot enough to melt. Along it, potentials compute
-energy and forces from particles and neighbour lists as a simulator hands them over; only that is
-timed. Time of the thread's own processor, beside that of the clock on the wall: what else runs on
-the machine disturbs the second. On a GPU (--device cuda) both are by the clock on the wall.
+energy and forces from particles and neighbour lists, as a simulator passes them; only that counts.
+The table has the thread's CPU time, and elapsed time, which other load disturbs. On a GPU (--device
+cuda), both are elapsed time.
 
-The Python module has to be installed (torchml-install driver).
+The driver's Python module must be installed (torchml-install driver).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SKIN = 1.0  # angstrom
 
 @dataclass
 class Step:
-    """What a simulator hands over: species, coordinates, contributing, n_neigh, nlist."""
+    """A simulator's input: species, coordinates, contributing, n_neigh, nlist."""
 
     arrays: tuple[np.ndarray, ...]
 
@@ -93,7 +93,7 @@ def write_models(folder: Path) -> tuple[Path, Path]:
 
 
 def trajectory(model: Path, cells: int) -> Iterator[np.ndarray]:
-    """Positions in the cell, step by step."""
+    """The positions in the cell, step by step."""
     from torchml_driver.ase import TorchMLCalculator
 
     atoms = bulk("Si", a=LATTICE, cubic=True) * (cells, cells, cells)
@@ -106,9 +106,9 @@ def trajectory(model: Path, cells: int) -> Iterator[np.ndarray]:
 
 
 def used(device: str) -> tuple[float, float, int]:
-    """What this thread has used so far: ms of the processor, of them in the kernel, page faults.
+    """This thread's use so far: CPU time in ms, the part of it in the kernel, and page faults.
 
-    A thread that waits for a GPU may be at rest: there the first are ms by the clock.
+    A thread that waits for a GPU may sleep, so there the first is elapsed time.
     """
     usage = resource.getrusage(resource.RUSAGE_THREAD)
     clock = time.thread_time if device == "cpu" else time.perf_counter
@@ -148,11 +148,11 @@ def measure(
 def lines(folder: Path, cells: int, device: str) -> Iterator[str]:
     yield "# Steadiness"
     yield ""
-    yield f"{STEPS} steps of silicon that melts, from {TEMPERATURE:.0f} K: energy and forces, one"
-    times = "of the thread's processor" if device == "cpu" else f"on {device}, by the clock"
-    yield f"thread. Times {times}; the first {WARM_UP} steps are the warm-up."
-    yield "Page faults are those of the second half, median and mean a step, and the most of any"
-    yield "step after the warm-up; beside them the longest step, its faults and time in the kernel."
+    yield f"{STEPS} steps of melting silicon, started at {TEMPERATURE:.0f} K: energy and"
+    times = "the thread's CPU time" if device == "cpu" else f"elapsed time on {device}"
+    yield f"forces, one thread. Times are {times}; the first {WARM_UP} steps are the warm-up."
+    yield "Page faults: median and mean per step in the second half, and the most in any step after"
+    yield "the warm-up. Longest step: its number, its page faults and its time in the kernel."
     chosen = "" if device == "cpu" else f" --device {device}"
     yield f"Written by `python benchmarks/steadiness.py{chosen} --output benchmarks/STEADINESS.md`."
     yield ""
@@ -161,7 +161,7 @@ def lines(folder: Path, cells: int, device: str) -> Iterator[str]:
     yield ""
     yield (
         "| model | atoms | with images | ms, median | steps 1, 2, 3 / median | longest / median "
-        "| by the wall clock | steps above twice the median | page faults "
+        "| the same, elapsed time | steps above twice the median | page faults "
         "| longest step |"
     )
     yield "|---|---|---|---|---|---|---|---|---|---|"
@@ -177,11 +177,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table there")
     parser.add_argument(
-        "--cells", type=int, default=4, metavar="N", help="the larger system's edge"
+        "--cells", type=int, default=4, metavar="N", help="edge of the larger system, in cells"
     )
-    parser.add_argument("--device", default="cpu", help="where the models compute (cpu)")
+    parser.add_argument("--device", default="cpu", help="device of the models (default: cpu)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="torchml-bench-") as folder:

@@ -1,9 +1,9 @@
-"""One thread or several: the time of a step with either, and with what the driver chooses, on a
-quiet machine and on one whose cores other processes use, too.
+"""Measures the time of a step with one thread, with several, and as the driver chooses, on an idle
+machine and on one whose cores are busy.
 
-Silicon, TorchScript, energy, forces and virial by the driver, as simulators ask for them. Each
-number of threads runs in a process of its own; on the busy machine one more process per core spins.
-The driver's Python module has to be installed (torchml-install driver).
+Silicon, TorchScript, energy, forces and virial by the driver, as simulators request them. Each
+number of threads runs in a separate process; on the busy machine, another process per core spins.
+The driver's Python module must be installed (torchml-install driver).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PROFILE = re.compile(r"(\d+) threads?, (\S+) MB of tensors")
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """That many other processes keep cores busy."""
+    """Keeps cores busy with the given number of other processes."""
     running = [subprocess.Popen([sys.executable, "-c", _LOOP]) for _ in range(processes)]
     try:
         yield
@@ -40,7 +40,7 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def step(model: Path, atoms: int, threads: int | None, seconds: float) -> tuple[float, int, float]:
-    """Milliseconds of a step (median), how many threads the last one used, MB of its tensors."""
+    """The median time of a step, ms; the last step's number of threads; and MB of its tensors."""
     env = {**os.environ, "KIM_MODEL_PROFILE": "1"}
     for name in ("OMP_NUM_THREADS", "KIM_MODEL_NUM_THREADS"):
         env.pop(name, None)
@@ -58,7 +58,7 @@ def step(model: Path, atoms: int, threads: int | None, seconds: float) -> tuple[
 
 
 def packed(case: Case, folder: Path) -> Path:
-    """A portable-model folder with TorchScript."""
+    """A portable-model folder with a TorchScript file."""
     torch.jit.script(made(case)).save(str(folder / "model.pt"))
     kind = ["--elements", "Si", "--cutoff", str(case.cutoff), *case.options]
     command(folder, "pack", "model.pt", *kind, "--name", "Model")
@@ -69,8 +69,8 @@ def lines(seconds: float, sizes: tuple[int, ...]) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0))
     yield "# One thread or several"
     yield ""
-    yield "Milliseconds of a step (median) of silicon: with one thread, with one for each core, and"
-    yield "as the driver chooses, on a quiet machine and beside one busy process per core."
+    yield "Milliseconds per step (median) of silicon: with one thread, with one for each core, and"
+    yield "as the driver chooses, on an idle machine and beside one busy process per core."
     yield "Written by `python benchmarks/threads.py --output benchmarks/THREADS.md`."
     yield ""
     yield machine(f"{cores} used")
@@ -98,8 +98,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--output", type=Path, metavar="FILE.md", help="write the table there, too")
-    parser.add_argument("--seconds", type=float, default=1.5, help="for each of them")
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the table there")
+    parser.add_argument("--seconds", type=float, default=1.5, help="time for each measurement")
     parser.add_argument("--atoms", default="4,32,108,256,864", help="sizes of the systems")
     options = parser.parse_args()
     sizes = tuple(int(word) for word in options.atoms.split(","))
