@@ -1,4 +1,4 @@
-# `make` lists the targets: what stands after ## beside each of them.
+# `make` lists the targets, each with the text after ##.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,9 +21,9 @@ help:  ## list the targets
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
-##@ In a minute: pinned tools in .venv-dev and .venv-docs, and nothing installed outside them
+##@ In a minute, with pinned tools in .venv-dev and .venv-docs and nothing installed elsewhere
 
-lint: tools  ## what CI checks: ruff, mypy, clang-format, shellcheck
+lint: tools  ## run CI's checks: ruff, mypy, clang-format, shellcheck
 	$(TOOL)/ruff check
 	$(TOOL)/ruff format --check
 	$(TOOL)/mypy
@@ -35,17 +35,17 @@ format: tools  ## format Python and C++, and fix what ruff can
 	$(TOOL)/ruff format
 	$(TOOL)/clang-format -i $(CXX_SOURCES)
 
-test-installer: tools  ## the installer's fast tests; TESTS="tests/installer/test_pack.py -x"
+test-installer: tools  ## run the installer's fast tests; TESTS="tests/installer/test_pack.py -x"
 	$(TOOL)/python -m pytest --numprocesses auto -m "not slow" $(or $(TESTS),tests/installer)
 
-tools: $(TOOLS)/ready  ## only install the tools
+tools: $(TOOLS)/ready  ## install only the tools
 
-docs: $(DOCS)/ready  ## the site, into build/docs; a warning is an error
+docs: $(DOCS)/ready  ## build the site in build/docs; a warning is an error
 	$(DOCS)/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
 		--jobs auto --doctree-dir build/doctrees docs build/docs
 	@echo "Read it: build/docs/index.html"
 
-# Made anew when the lock file changes; an interrupted one is not ready, and made anew, too.
+# Recreated when the lock file changes, or when it was interrupted.
 $(TOOLS)/ready: $(LOCK)
 $(DOCS)/ready: $(DOCS_LOCK)
 $(TOOLS)/ready $(DOCS)/ready:
@@ -56,16 +56,16 @@ $(TOOLS)/ready $(DOCS)/ready:
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-lock: tools  ## move the tools to the newest versions that pyproject.toml allows
+lock: tools  ## update the tools to the newest versions that pyproject.toml allows
 	$(call compile,--extra lint --extra test-installer,$(LOCK))
 	$(call compile,--extra docs,$(DOCS_LOCK))
 
 compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(TOOL)/uv pip compile --quiet --upgrade \
 	--universal --python-version 3.10 --no-python-downloads $(1) --output-file $(2) pyproject.toml
 
-##@ With torch, KIM-API and LAMMPS: apt packages, and gigabytes in .venv
+##@ With torch, KIM-API and LAMMPS: installs apt packages, and gigabytes into .venv
 
-demo: provision  ## from a bare machine to silicon in LAMMPS and in ASE
+demo: provision  ## build the driver and run silicon in LAMMPS and in ASE
 	$(BIN)/torchml-install quickstart
 
 # The tests build the driver with warnings as errors.
@@ -75,8 +75,8 @@ test sanitize: PURPOSE = --for test
 test-all: PURPOSE = --for test-all
 fuzz: PURPOSE = --for fuzz
 
-# The installer's tests start program after program, and run on all cores at once; what computes has
-# the machine to itself. Both run to the end whatever the first one says.
+# The installer's tests mostly start programs, and run on all cores at once; tests that compute have the
+# machine to themselves. Both groups run to the end, even if the first one fails.
 ifeq ($(strip $(TESTS)),)
 RUN_TESTS = failed=0; \
 	$(BIN)/python -m pytest --numprocesses auto $(1) tests/installer || failed=1; \
@@ -87,24 +87,24 @@ else
 RUN_TESTS = $(BIN)/python -m pytest $(1) $(TESTS)
 endif
 
-test: provision  ## all tests but the slow ones; TESTS="tests/kim -x" for some of them
+test: provision  ## run all tests except slow ones; TESTS="tests/kim -x" for some of them
 	@$(call RUN_TESTS,-m "not slow")
 
-# With sanitizers those that touch memory in all ways: faults, broken models, each kind of input.
-test-all: provision  ## the slow tests, too, and some with sanitizers; also with TESTS=
+# Repeats with sanitizers the tests that use memory in all ways: faults, broken models, each input.
+test-all: provision  ## run slow tests, too, and some with sanitizers; also with TESTS=
 	@$(call RUN_TESTS,,$(BIN)/python -m tests.sanitize -m sanitize || failed=1;)
 
-sanitize: provision  ## the driver's tests with address and undefined-behaviour sanitizers; TESTS=
+sanitize: provision  ## run driver tests with address and undefined-behaviour sanitizers; TESTS=
 	$(BIN)/python -m tests.sanitize $(TESTS)
 
-fuzz: provision  ## the fuzzers, ten minutes each; FUZZ_SECONDS=60
+fuzz: provision  ## run the fuzzers, ten minutes each; FUZZ_SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 # benchmarks/NAME.py writes benchmarks/NAME.md, with NAME in capitals.
 measure = $(BIN)/python benchmarks/$(1).py $(2) --output benchmarks/$(shell echo $(1) | tr a-z A-Z).md
 BENCH_FILES := build/bench
 
-bench: provision  ## write the tables of benchmarks/, on a quiet machine; OTHER=FOLDER, too
+bench: provision  ## write the tables of benchmarks/, on a quiet machine; also OTHER=FOLDER
 	$(BIN)/torchml-install quickstart
 	$(call measure,evaluation)
 	$(call measure,graphs)
@@ -122,8 +122,8 @@ bench: provision  ## write the tables of benchmarks/, on a quiet machine; OTHER=
 	$(call measure,bispectrum,--lammps $(BENCH_FILES)/lammps)
 	$(if $(OTHER),$(call measure,against,$(OTHER)))
 
-release: provision  ## the files of a release into dist/; RELEASE_OPTIONS=--draft for a try
+release: provision  ## make a release's files in dist/; RELEASE_OPTIONS=--draft to try it out
 	$(BIN)/python -m ci.release $(RELEASE_OPTIONS)
 
-provision:  ## only install what these need; PYTHON=python3.12, TORCHML_TORCH=torch==2.7.0
+provision:  ## install only what these need; PYTHON=python3.12, TORCHML_TORCH=torch==2.7.0
 	@PYTHON=$(PYTHON) ci/setup.sh --no-driver $(PURPOSE)
