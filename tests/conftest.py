@@ -1,4 +1,4 @@
-"""What the tests share: the driver and the example model, installed the way a user does it."""
+"""Fixtures that all tests share: the driver and the example model, installed as by a user."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from torchml_installer.errors import LibdescriptorUnusableError
 
 
 def pytest_configure() -> None:
-    """What a shell runs in the background ignores SIGINT, and so would all that tests interrupt."""
+    """Restores SIGINT: background programs ignore it, and so would those that tests start."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _receipts_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the tests install is not what `torchml-install uninstall` lists for their user."""
+    """Keeps what tests install out of the user's receipts for `torchml-install uninstall`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         yield
@@ -38,7 +38,7 @@ def _receipts_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(autouse=True)
 def _default_type_is_left_as_it_was() -> Iterator[None]:
-    """Tests share a process, and what one leaves behind would fail others far from it."""
+    """Checks that a test restores torch's default type, since other tests share the process."""
     yield
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_default_dtype() != torch.float32:
@@ -68,7 +68,7 @@ def driver_environment(tmp_path_factory: pytest.TempPathFactory) -> DriverEnviro
 
 @pytest.fixture(scope="session")
 def libdescriptor_root() -> Path:
-    """libdescriptor as our command installs it; kept for the next run."""
+    """libdescriptor, installed by our command and kept for the next run."""
     command = [sys.executable, "-m", "torchml_installer", "deps", "--with", "libdescriptor"]
     done = subprocess.run(
         [*command, "--prefix", str(KEPT), "--json"], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Machines without this or that, see ``machines.py``."""
+"""Fixtures: machines that lack something (see ``machines.py``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.installer.synthetic_machines import Machine
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python environment that machines have, made once."""
+    """The Python environment of all machines, made once."""
     return seed(tmp_path_factory.mktemp("environment") / "python")
 
 
@@ -34,7 +34,7 @@ def equipped(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Ite
 
 
 class DriverRuns(DriverMachine):
-    """The stand-in for the driver's sources, built on a clean machine."""
+    """A small substitute for the driver's sources, built on a clean machine."""
 
     def __init__(self, clean: CleanMachine, folder: Path) -> None:
         self.clean = clean
@@ -47,7 +47,7 @@ class DriverRuns(DriverMachine):
         super().__init__(Machine(work, {**kept, **caches}))
 
     def words(self, *arguments: str) -> list[str]:
-        """The command, with the stand-in."""
+        """The command, with the substitute."""
         return [f"{ENVIRONMENT}/bin/python", str(self.script), *arguments]
 
     def run(self, *arguments: str, **settings: str) -> Outcome:

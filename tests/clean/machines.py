@@ -1,9 +1,9 @@
-"""Machines without this or that: the running system seen through an overlay, in namespaces.
+"""Machines that lack something: the running system seen through an overlay, in namespaces.
 
-A machine is a process that holds namespaces of its own; in them the whole root lies under an
-overlay in memory, in which programs, libraries and headers are hidden. Commands run there by
-``chroot``, as root or as a user who is in no list of users. What they write is gone with the
-machine; nothing outside is changed.
+A machine is a process that holds separate namespaces. In them, an overlay in memory covers the
+whole root and hides programs, libraries and headers. Commands run there by ``chroot``, as root or
+as a user without an entry in the list of users. Their files vanish with the machine; nothing
+outside changes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from tests.support import ROOT
 ENVIRONMENT = "/opt/environment"
 REPOSITORY = "/opt/torchml"
 HOME = "/home/someone"
-#: A user of no name: containers and batch systems have them.
+#: A user without a name, as in containers and batch systems.
 USER = 12345
 
-#: Where the system keeps what a bare one has not.
+#: The folders with everything that a bare system lacks.
 _LIBRARIES = "usr/lib/*-linux-gnu*"
 _NOT_BARE = (
     *(f"{_LIBRARIES}/{name}" for name in ("libtorch*", "libc10*", "*kim-api*", "libmpi*")),
@@ -79,7 +79,7 @@ read -r _ || true
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did."""
+    """The outcome of a command."""
 
     code: int
     out: str
@@ -90,7 +90,7 @@ class Outcome:
         return self.out + self.err
 
     def plain(self) -> Outcome:
-        """Itself; whatever happened was told in words."""
+        """Returns itself, after checking that the command printed no traceback."""
         assert "Traceback" not in self.said
         assert "bug in torchml-install" not in self.said
         assert "Exception ignored" not in self.said
@@ -99,7 +99,7 @@ class Outcome:
 
 @dataclass
 class CleanMachine:
-    """One machine; ``environment`` is of all commands that are given no other."""
+    """One machine; ``environment`` is the default environment of commands."""
 
     memory: Path
     holder: subprocess.Popen[str]
@@ -107,7 +107,7 @@ class CleanMachine:
     environment: dict[str, str] = field(default_factory=dict)
 
     def path(self, place: str | Path) -> Path:
-        """A place in the machine, as this process reaches it."""
+        """The path by which this process reaches a place in the machine."""
         relative = str(place).lstrip("/")
         return Path(f"/proc/{self.holder.pid}/root{self.memory}/root") / relative
 
@@ -119,17 +119,17 @@ class CleanMachine:
         cwd: str = "/",
         **options: Any,
     ) -> subprocess.Popen[Any]:
-        """Starts a program in there; its process is the one that is returned."""
+        """Starts a program in the machine and returns its process."""
         enter = [shutil.which("nsenter"), "--target", self.holder.pid, *self.namespaces]
         change = [shutil.which("chroot"), f"--userspec={user}:{user}", "--groups="]
-        # Whoever runs the tests in the background ignores Ctrl-C, and all that is started then.
+        # If the tests run in the background, they and all their children ignore Ctrl-C.
         plain = ["/usr/bin/env", "--default-signal"]
         words = [*enter, *change, f"{self.memory}/root", *plain, "-C", cwd, *command]
         chosen = self.environment if environment is None else environment
         return subprocess.Popen([str(word) for word in words], env=chosen, **options)
 
     def run(self, *command: str | Path, timeout: float = 60.0, **options: Any) -> Outcome:
-        """Runs a program in there to its end; a timeout is a failure of the test."""
+        """Runs a program in the machine to its end; a timeout fails the test."""
         streams = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,
@@ -145,7 +145,7 @@ class CleanMachine:
         return Outcome(process.returncode, *shown)
 
     def install(self, *arguments: str | Path, **options: Any) -> Outcome:
-        """``torchml-install`` with these arguments."""
+        """Runs ``torchml-install`` with these arguments."""
         return self.run(*self.command(*arguments), **options)
 
     @staticmethod
@@ -155,7 +155,7 @@ class CleanMachine:
     def on_terminal(
         self, *arguments: str | Path, width: int, settings: dict[str, str] | None = None
     ) -> Outcome:
-        """``torchml-install`` as somebody without root sees it on a terminal of that width."""
+        """Runs ``torchml-install`` without root, on a terminal of the given width."""
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
         process = self.start(
@@ -176,12 +176,12 @@ class CleanMachine:
         return Outcome(process.wait(timeout=60), shown.decode().replace("\r\n", "\n"), "")
 
     def shell(self, script: str, **options: Any) -> Outcome:
-        """A shell script, in which ``torchml-install`` is the command."""
+        """Runs a shell script that can call ``torchml-install``."""
         alias = f'torchml_install() {{ {ENVIRONMENT}/bin/python -m torchml_installer "$@"; }}\n'
         return self.run("/bin/sh", "-c", alias + textwrap.dedent(script), **options)
 
     def share_tools(self) -> None:
-        """Has the CMake and ninja that pip brought to the Python that runs the tests, if any."""
+        """Makes CMake and ninja from the packages of this Python available, if there are any."""
         spec = importlib.util.find_spec("cmake")
         if spec is not None and spec.origin is not None:
             folder = self.share(Path(spec.origin).parent)
@@ -191,7 +191,7 @@ class CleanMachine:
             shutil.copy(ninja, self.path("/usr/local/bin/ninja"))
 
     def administer(self, script: str) -> str:
-        """As root, outside of the overlay but in its namespaces: mounts; ``$root`` is its root."""
+        """Runs a script as root in the namespaces, outside the overlay, whose root is ``$root``."""
         enter = [shutil.which("nsenter"), "--target", self.holder.pid, *self.namespaces]
         words = [*enter, "/bin/sh", "-ec", f"root={self.memory}/root\n{script}"]
         done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
@@ -199,13 +199,13 @@ class CleanMachine:
         return done.stdout
 
     def memory_disk(self, place: str, size: str, *, user: int = 0, options: str = "") -> None:
-        """Mounts a small file system of its own at a place."""
+        """Mounts a small separate file system at a place."""
         self.path(place).mkdir(parents=True, exist_ok=True)
         flags = f"size={size},uid={user},gid={user},mode=755{options}"
         self.administer(f"mount -t tmpfs -o {flags} small $root{place}")
 
     def forget_package(self, name: str) -> None:
-        """Has dpkg believe that a package is not installed; its files are hidden already."""
+        """Makes dpkg report a package as not installed; its files are already hidden."""
         status = self.path("/var/lib/dpkg/status")
         paragraphs = status.read_text(encoding="utf-8").split("\n\n")
         kept = [text for text in paragraphs if not text.startswith(f"Package: {name}\n")]
@@ -213,7 +213,7 @@ class CleanMachine:
         status.write_text("\n\n".join(kept), encoding="utf-8")
 
     def give(self, place: str, user: int = USER, mode: int = 0o755) -> Path:
-        """A folder that belongs to a user."""
+        """Makes a folder that belongs to a user."""
         path = self.path(place)
         path.mkdir(parents=True, exist_ok=True)
         os.chown(path, user, user)
@@ -221,14 +221,14 @@ class CleanMachine:
         return path
 
     def share(self, folder: Path) -> Path:
-        """Shows a folder of this process's in there, at the same place."""
+        """Shows a folder of this process at the same place in the machine."""
         self.path(folder).mkdir(parents=True, exist_ok=True)
         self.administer(f"mount --bind {shlex.quote(str(folder))} $root{shlex.quote(str(folder))}")
         return folder
 
 
 def obstacle() -> str:
-    """Why no machine can be made here, "" if they can."""
+    """The reason why no machine can be made here; "" if there is none."""
     if os.geteuid() != 0:
         return "needs root"
     for program in ("unshare", "nsenter", "chroot"):
@@ -270,7 +270,7 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 def _bare_programs() -> set[str]:
-    """What a bare Debian has, and Python."""
+    """The programs of a bare Debian, and Python."""
     kept: set[str] = set()
     listed = Path("/var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace")
     for paragraph in listed.split("\n\n"):
@@ -307,7 +307,7 @@ def _whiteouts(bare: bool) -> Iterator[str]:
 
 
 def _hide(upper: Path, place: str) -> None:
-    """An overlay takes such a device for the absence of a file."""
+    """Hides a place: an overlay treats such a device as the absence of a file."""
     target = upper / place.lstrip("/")
     for parent in reversed(target.relative_to(upper).parents):
         below, original = upper / parent, Path("/") / parent
@@ -323,10 +323,10 @@ def _hide(upper: Path, place: str) -> None:
 def machine(
     folder: Path, environment: Path, *, bare: bool = True, network: bool = False
 ) -> Iterator[CleanMachine]:
-    """A machine, as long as the block runs.
+    """A machine, for the duration of the block.
 
-    bare: with nothing but the system's essential packages and Python; otherwise only what the
-    person who runs the tests has put there is hidden. network: with this machine's.
+    bare: with only the system's essential packages and Python; otherwise only what the user of the
+    tests has installed is hidden. network: with access to this machine's network.
     """
     if reason := obstacle():
         pytest.skip(reason)
@@ -356,7 +356,7 @@ def machine(
             "PYTHONPATH": REPOSITORY,
         }
         made.give(HOME)
-        # The interpreter may lie in a folder of root's own, which a user may pass through here.
+        # The interpreter may be in a folder of root's, which a user may traverse here.
         for parent in Path(sys.base_prefix).resolve().parents:
             place = made.path(parent)
             place.chmod(stat.S_IMODE(place.stat().st_mode) | 0o011)

@@ -1,4 +1,4 @@
-"""The smallest Debian, fetched by debootstrap, with this machine's ways into its networks."""
+"""The smallest Debian, fetched by debootstrap, with this machine's network settings."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _NETWORK = re.compile(r"(?i)(pip_|ssl_cert|curl_ca|requests_ca|https?_proxy|no_p
 
 
 def network_settings() -> dict[str, str]:
-    """The environment variables that a user would have set there, too."""
+    """The environment variables for the network that a user would set there."""
     return {name: value for name, value in os.environ.items() if _NETWORK.match(name)}
 
 
 @contextlib.contextmanager
 def smallest_debian(root: Path, *packages: str) -> Iterator[Path]:
-    """Debian 12 in a new folder ``root``, with these packages; removed in the end."""
+    """Debian 12 in a new folder ``root``, with these packages; removed at the end."""
     options = ["--variant=minbase", f"--include={','.join(packages)}"]
     try:
-        # In mounts of its own: it leaves /proc mounted.
+        # In a separate mount namespace, since debootstrap leaves /proc mounted.
         run(["unshare", "--mount", "debootstrap", *options, "bookworm", root, _MIRROR])
         for name in _SYSTEM:
             if Path("/", name).is_file():
                 shutil.copy(Path("/", name), root / name)
-        # Certificates of this machine's own: what is written from them may be written anew there.
+        # This machine's own certificates, from which tools there may write others again.
         folders = (
             "etc/apt/apt.conf.d",
             "etc/apt/sources.list.d",
@@ -46,7 +46,7 @@ def smallest_debian(root: Path, *packages: str) -> Iterator[Path]:
             (root / "etc/apt/sources.list").unlink()
         settings, _ = pip_settings()
         (root / "etc/pip.conf").write_text(settings)
-        # Such as constraints, which stand in a file of their own.
+        # Such as constraints, which are in a separate file.
         for file in (Path(word) for word in re.findall(r"(?<=\s)/\S+", settings)):
             if file.is_file() and not (root / file.relative_to("/")).exists():
                 (root / file.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def smallest_debian(root: Path, *packages: str) -> Iterator[Path]:
 
 
 def pip_settings() -> tuple[str, list[Path]]:
-    """What a file pip.conf has to say for pip's index here, and the folders that it names."""
+    """The contents of a pip.conf for this machine's index, and the folders that it names."""
     lines = ["[global]"]
     folders = set()
     for line in run([sys.executable, "-m", "pip", "config", "list"]).splitlines():

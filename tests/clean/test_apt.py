@@ -1,4 +1,4 @@
-"""apt-get itself, in a machine that is thrown away: packages come, also after an interruption."""
+"""The real apt-get, in a disposable machine: it installs packages, also after an interruption."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def clean(tmp_path: Path, environment: Path) -> Iterator[CleanMachine]:
-    """A bare machine with a network, whose package manager does not know of pkg-config and xxd."""
+    """A bare machine with a network, without the packages pkg-config and xxd."""
     with machine(tmp_path / "machine", environment, network=True) as made:
         for name in ("pkg-config", "xxd"):
             made.forget_package(name)
@@ -50,7 +50,7 @@ def test_an_interrupted_package_manager_is_put_right_by_the_next_run(
         process = clean.start(*words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         assert process.stderr is not None
         if process.stderr.readline().startswith("apt: "):
-            time.sleep(delay)  # otherwise a killed run's apt has gone on, and all is there
+            time.sleep(delay)  # otherwise a killed run's apt may have finished
         process.send_signal(wish)
         said = process.stderr.read()
         assert process.wait(timeout=60) in (130, -wish, 0), said
@@ -60,7 +60,7 @@ def test_an_interrupted_package_manager_is_put_right_by_the_next_run(
 
 
 def test_a_package_that_dpkg_was_killed_over_is_finished_first(clean: CleanMachine) -> None:
-    """What apt refuses to go on from: dpkg has left a note of what it was doing."""
+    """apt refuses to continue if dpkg was interrupted, which dpkg has recorded."""
     status = clean.path("/var/lib/dpkg/status").read_text(encoding="utf-8").split("\n\n")
     hurt = next(text for text in status if text.startswith("Package: adduser\n"))
     note = hurt.replace("install ok installed", "install ok half-configured")
@@ -88,7 +88,7 @@ def test_a_user_without_root_installs_through_a_sudo_that_asks_nothing(clean: Cl
     outcome = clean.install(*words, user=12345, timeout=300).plain()
     assert outcome.code == 0, outcome.err
     assert clean.run("xxd", "--version").code == 0
-    # Ended in the middle, it does not wait for what it may not end.
+    # If it is interrupted, it does not wait for a process that it must not end.
     clean.forget_package("xxd")
     clean.path("/usr/bin/xxd").unlink()
     clean.path("/etc/apt/apt.conf.d/slowly").write_text('DPkg::Pre-Invoke {"sleep 5";};\n')

@@ -1,4 +1,4 @@
-"""On a machine with nothing, every command says what is missing and what to type next."""
+"""On a bare machine, every command says what is missing and what to type next."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_without_a_network_it_says_what_was_wanted_and_how_to_bring_it(
     assert outcome.code == code
     for text in expected:
         assert text in outcome.err
-    # pip's own account of each attempt is in the log, and only there.
+    # Only the log has pip's output of each attempt.
     assert "Retrying" not in outcome.err
 
 
@@ -118,7 +118,7 @@ def test_apt_without_a_network_names_package_and_server(bare: CleanMachine) -> N
     assert "apt-get install --download-only xxd" in outcome.err
 
 
-#: Variables that lead detection to a place; what is there may be anything.
+#: Variables that name a place for detection, which may contain anything.
 VARIABLES = (
     *("TORCH_ROOT", "KIM_API_CMAKE_PREFIX_DIR", "CONDA_PREFIX", "CXX", "LIBDESCRIPTOR_ROOT"),
     *("TorchScatter_ROOT", "CUDNN_ROOT", "ROCM_PATH", "CUDA_HOME", "EBROOTPYTORCH", "LMOD_CMD"),

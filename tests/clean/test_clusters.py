@@ -1,4 +1,4 @@
-"""What clusters are like: file servers without locks, no programs in /tmp, conda for everything."""
+"""Properties of clusters: file servers without locks, noexec on /tmp, conda for everything."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_private_files_stay_private_and_links_are_followed(driver: DriverRuns) -
 
 @pytest.fixture(scope="module")
 def conda(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Iterator[CleanMachine]:
-    """A bare machine with an active conda environment; Python and all else are in it."""
+    """A bare machine with an active conda environment that contains Python and everything else."""
     with machine(tmp_path_factory.mktemp("conda"), environment) as made:
         prefix = f"{HOME}/conda envs/my env"
         inside = made.path(prefix)

@@ -60,7 +60,7 @@ test "$code" = 0
 
 @pytest.fixture
 def debian(tmp_path: Path) -> Iterator[Path]:
-    """The smallest Debian with Python's venv, removed in the end: it grows to gigabytes."""
+    """The smallest Debian with Python's venv; removed at the end, as it grows to gigabytes."""
     if reason := obstacle():
         pytest.skip(reason)
     if shutil.which("debootstrap") is None:

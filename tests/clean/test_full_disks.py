@@ -1,4 +1,4 @@
-"""A full disk is named, with what is free and how to move away; nothing stays half installed."""
+"""Messages name a full disk, its free space and a way around it; nothing stays half installed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ endforeach()
 
 @pytest.fixture
 def large(driver: DriverRuns) -> DriverRuns:
-    """The stand-in, of which an earlier and smaller version is installed."""
+    """The substitute, of which an earlier and smaller version is installed."""
     driver.environment["KIM_API_MODEL_DRIVERS_DIR"] = "/small/collection"
     driver.clean.memory_disk("/small", "400k")
     assert driver.run(*driver.command()).code == 0
@@ -62,7 +62,7 @@ def test_a_full_cache_is_named_with_the_variable_that_moves_it(large: DriverRuns
     assert outcome.code == FULL, outcome.err
     assert "no space left on /cache (builds in /cache/torchml-install): " in outcome.err
     assert "set XDG_CACHE_HOME to a folder on another disk" in outcome.err
-    # With room the same command goes on.
+    # With enough space, the same command continues.
     settings = {"XDG_CACHE_HOME": "/cache", "KIM_API_MODEL_DRIVERS_DIR": "/roomy"}
     large.clean.administer("mount -o remount,size=8m $root/cache")
     assert large.run(*large.command(), **settings).code == 0
@@ -119,7 +119,7 @@ def test_a_libtorch_that_does_not_fit_is_not_begun(driver: DriverRuns, archive: 
     assert outcome.code == FULL, outcome.err
     assert "(builds in /small/torchml-install): 6 MB are free; 9 MB are needed" in outcome.err
     driver.clean.administer("mount -o remount,size=20m $root/small")
-    # What pip would have to fetch besides is another matter.
+    # pip would also fetch other packages, which does not matter here.
     driver.run(*command, "--prefix", "/small/deps", PIP_NO_INDEX="1").plain()
     assert driver.clean.path("/small/deps/libtorch/lib/libtorch_cpu.so").is_file()
 
@@ -135,7 +135,7 @@ def test_a_download_that_does_not_fit_leaves_nothing(driver: DriverRuns, archive
 
 
 def test_a_python_environment_that_is_full_is_named(driver: DriverRuns) -> None:
-    """pip is real; the package is our own, as large as others."""
+    """With the real pip and a synthetic package of a usual size."""
     clean = driver.clean
     clean.memory_disk("/srv/environment", "70m")
     clean.administer(f'cp -a "$root{ENVIRONMENT}/." $root/srv/environment')
@@ -155,7 +155,7 @@ def test_a_python_environment_that_is_full_is_named(driver: DriverRuns) -> None:
     assert "no space left on /srv/environment (Python packages in /srv/environment)" in outcome.err
     assert "use a Python environment on another disk" in outcome.err
     assert "deps-packages.log" in outcome.err
-    # pip leaves what it has unpacked, and does not take it for a package.
+    # pip leaves its unpacked files behind, but does not treat them as a package.
     assert not [name for name in files(clean, "/srv/environment") if "vesin-" in name]
     clean.administer("mount -o remount,size=200m $root/srv/environment")
     assert clean.run(*words, environment=settings).plain().code == 0
@@ -198,7 +198,7 @@ def test_quotas_inodes_and_what_nobody_named_are_told_apart(
     assert error.message.endswith("\n  log: /log")
     assert "quota -s" in error.remedy
     assert "set XDG_CACHE_HOME" in error.remedy
-    # Many file systems of clusters limit how many files there are.
+    # Many file systems on clusters limit the number of files.
     driver.clean.memory_disk("/few", "8m", options=",nr_inodes=12")
     outcome = driver.run(*driver.command(), XDG_CACHE_HOME="/few").plain()
     assert outcome.code == FULL, outcome.err

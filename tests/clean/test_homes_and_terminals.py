@@ -1,4 +1,4 @@
-"""Homes, languages, streams and terminals of every kind: commands answer in full."""
+"""With all kinds of homes, languages, streams and terminals, commands print complete answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_user_without_home_or_name_works_in_a_temporary_folder(bare: CleanMach
         assert outcome.code == (0 if words == "uninstall" else 3)
     folder = bare.path(f"/tmp/torchml-install-{USER}")
     assert (folder.stat().st_uid, folder.stat().st_mode & 0o777) == (USER, 0o700)
-    # Its name can be guessed: one that somebody else has made is not used.
+    # Its name can be guessed, so one that another user has made is not used.
     shutil.rmtree(folder)
     bare.give(f"/tmp/torchml-install-{USER}", user=4242, mode=0o777)
     outcome = bare.install("doctor", user=USER, environment=settings).plain()
@@ -70,7 +70,7 @@ def test_a_home_that_cannot_be_written_to_is_no_obstacle_to_looking(bare: CleanM
     assert outcome.code == 0
 
 
-#: Settings → what standard output can take.
+#: Settings → the encoding of standard output.
 LANGUAGES = (
     {"LC_ALL": "POSIX"},
     {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -92,7 +92,7 @@ def test_no_language_is_a_problem(bare: CleanMachine) -> None:
 
 
 def test_closed_and_full_streams_are_no_fault(bare: CleanMachine) -> None:
-    """Of a closed stream's number the next file that is opened must not get hold."""
+    """The next file that is opened must not get the number of a closed stream."""
     script = """\
         for command in "doctor" "--version"; do
             torchml_install $command <&- > /tmp/out; echo "stdin $?"
@@ -138,7 +138,7 @@ def test_on_a_narrow_terminal_everything_is_still_there(
     text = narrow.out
     assert "\x1b" not in text
     for line in text.splitlines():
-        # What is to be copied stays whole: a command, a path.
+        # Commands and paths, which users copy, are not broken.
         whole = COMMAND.sub("", line)
         longest = max(map(len, whole.split()), default=0)
         assert len(line) <= 40 or whole.strip() in ("", *",.;") or longest > 36, line
@@ -180,7 +180,7 @@ def test_a_wide_terminal_gets_a_table(bare: CleanMachine, width: int) -> None:
 
 
 def test_the_command_starts_from_odd_places(bare: CleanMachine) -> None:
-    """A Python environment in a folder with spaces, no PATH, a current folder that is gone."""
+    """A Python environment in a folder with spaces, no PATH, a current folder that was removed."""
     bare.path("/srv/my env").mkdir(parents=True)
     bare.administer('cp -a "$root' + ENVIRONMENT + '/." "$root/srv/my env"')
     for path in (None, "/nowhere"):

@@ -1,6 +1,6 @@
-"""Ended at any moment, by whatever signal, the next run goes on; two at once do not disturb.
+"""After any signal at any moment, the next run continues; runs at once do not disturb each other.
 
-The signals come when the command says that a step begins, and some time into it.
+The signals come when the command announces a step, and some time into it.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from tests.installer.driver_machine import DEFAULT
 from tests.installer.synthetic_machines import make_torch, make_wheel
 from torchml_installer.errors import InterruptedByUserError
 
-#: SIGINT and SIGHUP end in the same function as SIGTERM.
+#: The same function handles SIGINT, SIGHUP and SIGTERM.
 WISHES = (
     pytest.param(signal.SIGTERM, id="SIGTERM"),
     pytest.param(signal.SIGKILL, id="SIGKILL"),
     pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow),
     pytest.param(signal.SIGHUP, id="SIGHUP", marks=pytest.mark.slow),
 )
-#: Words of the driver's steps, and seconds into them.
+#: Words that announce the driver's steps, and seconds into these steps.
 MOMENTS = (("configuring", 0.0), ("compiling", 0.1), ("collecting", 0.0))
 
 
 def end_at(
     process: subprocess.Popen[str], word: str, delay: float, wish: signal.Signals
 ) -> tuple[int, str]:
-    """Sends the signal when the process says the word; returns its code and what it said."""
+    """Sends the signal when the process prints the word; returns its code and its output."""
     assert process.stderr is not None
     said = ""
     for line in process.stderr:
@@ -52,7 +52,7 @@ def end_at(
 
 
 def one_of(parent: int, word: bytes) -> int:
-    """The process, started by another, that has a word on its command line."""
+    """The child process with a word on its command line."""
     while True:
         for status in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):  # it has ended
@@ -155,7 +155,7 @@ HEADERS = 2500
 
 
 class Libtorch:
-    """The command that brings a libtorch of many files, from an address."""
+    """The command that installs a libtorch with many files from an address."""
 
     def __init__(self, driver: DriverRuns) -> None:
         self.driver = driver
@@ -184,7 +184,7 @@ class Libtorch:
         return len(headers) == HEADERS and (root / "lib/libtorch_cpu.so").is_file()
 
     def leftovers(self) -> list[str]:
-        """What lies beside libtorch and the kept download."""
+        """The files beside libtorch and the kept download."""
         places = (self.prefix, Path(self.driver.environment["XDG_CACHE_HOME"]) / "torchml-install")
         names = [path.name for place in places for path in place.rglob(".*")]
         return [name for name in names if not name.endswith(".lock")]
@@ -222,7 +222,7 @@ def test_two_that_bring_a_libtorch_at_once_leave_it_whole(driver: DriverRuns) ->
 
 
 class Packages:
-    """A Python environment in a clean machine, and a package that pip needs a second for."""
+    """A Python environment in a clean machine, and a package that pip takes a second to install."""
 
     def __init__(self, driver: DriverRuns) -> None:
         self.clean = driver.clean
@@ -276,7 +276,7 @@ def test_the_next_run_waits_for_a_pip_whose_parent_was_killed(packages: Packages
         if line.startswith("pip: installing"):
             break
     pip = one_of(first.pid, b"install")
-    os.kill(pip, signal.SIGSTOP)  # for it may be done before the next run looks
+    os.kill(pip, signal.SIGSTOP)  # otherwise it may finish before the next run looks
     try:
         first.kill()
         assert first.wait(timeout=30) == -signal.SIGKILL
@@ -296,7 +296,7 @@ def test_what_pip_brings_after_its_parent_was_killed_is_removed(
     packages: Packages, then: str
 ) -> None:
     first = packages.start()
-    # Before that, pip would end where it prints what it does.
+    # Before that, pip would end when it prints.
     while not list(packages.clean.path("/srv/env").glob("lib/*/site-packages/vesin")):
         assert first.poll() is None
         time.sleep(0.01)

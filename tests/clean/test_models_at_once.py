@@ -1,4 +1,4 @@
-"""``model install`` ended at any moment, and two of them at once."""
+"""``model install`` interrupted at any moment, and two runs of it at once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ModelRuns:
         return process.returncode, said
 
     def installed(self) -> dict[str, bytes]:
-        """The model's files; there is none of a folder that is half made."""
+        """The model's files; an incomplete folder counts as none."""
         return {path.name: path.read_bytes() for path in self.collection.glob("Model/*")}
 
     def staged(self) -> list[Path]:

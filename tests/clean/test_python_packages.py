@@ -1,4 +1,4 @@
-"""What pip brought, it takes away again, wherever it put it: a user's own site, for one."""
+"""Packages that pip installed are removed again, wherever they are, such as in a user's site."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.installer.driver_machine import DEFAULT
 from tests.installer.synthetic_machines import make_program, make_wheel, write
 from torchml_installer.errors import PythonModuleError
 
-#: What `driver` adds to the stand-in for its Python module.
+#: What `driver` adds to the substitute for its Python module.
 MODULE = """\
 if(TORCHML_PYTHON)
   install(FILES __init__.py COMPONENT python DESTINATION torchml_driver)
 endif()
 """
-#: Computes the one energy that it is asked for.
+#: Computes only the known energy.
 STAND_IN = """\
 import math
 class Potential:
@@ -39,8 +39,10 @@ class Potential:
 
 
 def pack_installed(folder: Path, name: str) -> set[str]:
-    """Makes wheels of a package that is installed here, and of what it needs; returns their names
-    as folders have them."""
+    """Makes wheels of a package that is installed here, and of its requirements.
+
+    Returns their names in the form of folders.
+    """
     made = set()
     todo = [name]
     for name in todo:  # grows as it goes
@@ -69,8 +71,8 @@ def pack_installed(folder: Path, name: str) -> set[str]:
 
 
 class Cluster:
-    """A Python of an administrator's, as `module load python` gives it: nobody else may write to
-    its packages, and there is no virtual environment."""
+    """An administrator's Python, as from `module load python`: users may not write to its packages,
+    and there is no virtual environment."""
 
     def __init__(self, clean: CleanMachine, folder: Path) -> None:
         self.clean = clean
@@ -98,7 +100,7 @@ class Cluster:
         return told.plain()
 
     def packages(self) -> set[str]:
-        """Names in the user's own site."""
+        """The names in the user's site."""
         sites = self.clean.path(HOME).glob(".local/lib/python3*/site-packages/*.dist-info")
         return {path.name.partition("-")[0] for path in sites}
 
@@ -151,7 +153,7 @@ def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) 
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == 0, outcome.err
     assert "torchml_driver" in cluster.packages()
-    # Another module that gives wrong results does not replace it; the driver is in place.
+    # A module with wrong results does not replace it; the driver is installed.
     write(module, STAND_IN.format(energy="1.0"))
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == PythonModuleError.exit_code, outcome.err
@@ -174,7 +176,7 @@ def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) 
 
 
 def test_an_old_cmake_is_replaced_without_touching_any_python(cluster: Cluster) -> None:
-    """Also where pip may not install anything: PEP 668."""
+    """Even if pip may not install anything (PEP 668)."""
     make_program(cluster.clean.path("/usr/local/bin/cmake"), "cmake version 3.16.3")
     real = next(cluster.wheels.glob("cmake-*"))
     with_data = {"cmake/data/bin/cmake": "#!/bin/sh\necho cmake version 9.0\n"}
@@ -195,7 +197,7 @@ class TestReceipts:
 
     @pytest.fixture
     def venv(self, driver: DriverRuns) -> DriverRuns:
-        """With packages of the user's own."""
+        """With the user's own packages."""
         driver.clean.administer(f'rm -rf $root/srv/env; cp -a "$root{ENVIRONMENT}/." $root/srv/env')
         wheels = driver.folder / "wheels"
         make_wheel(wheels, "vesin", "0.9", {"vesin/__init__.py": ""}, requires=["helper", "theirs"])

@@ -1,4 +1,4 @@
-"""The offline channel, our packages built against it, and an environment made of both."""
+"""Fixtures: the offline channel, our packages built with it, and an environment of both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.structures import EXAMPLE_MODEL
 #: conda replaces prefixes of up to 255 characters; this is about as long as paths get in practice.
 LONG_NAME = "a-prefix-that-is-as-long-as-they-get-on-shared-file-systems-" + 4 * "of-clusters-"
 
-#: Prints the energy of the example model in displaced silicon.
+#: Prints the energy of the example model in rattled silicon.
 ENERGY_PROGRAM = f"""\
 from ase.build import bulk
 from ase.calculators.kim import KIM
@@ -41,7 +41,7 @@ print(repr(float(atoms.get_potential_energy())))
 
 @pytest.fixture(scope="session")
 def channel(tmp_path_factory: pytest.TempPathFactory) -> MetadataChannel:
-    """conda-forge's metadata and ours; not to be changed."""
+    """conda-forge's metadata and ours; tests must not change it."""
     made = MetadataChannel(tmp_path_factory.mktemp("metadata"))
     made.add_our_recipes()
     return made
@@ -49,7 +49,7 @@ def channel(tmp_path_factory: pytest.TempPathFactory) -> MetadataChannel:
 
 @dataclass(frozen=True)
 class Channels:
-    """Of packages: ours, and those of the offline channel, which ours need."""
+    """Channels with our packages, and with those of the offline channel, which ours require."""
 
     ours: Path
     offline: Path
@@ -60,9 +60,9 @@ class Channels:
     def solve(
         self, *specs: str, without: Sequence[str] = (), cuda: str | None = None
     ) -> list[rattler.RepoDataRecord]:
-        """What a conda environment of these specifications would hold.
+        """The contents of a conda environment with these specifications.
 
-        cuda: of the machine that it is for, if it has some.
+        cuda: the CUDA version of the target machine, if any.
         """
         overrides = rattler.VirtualPackageOverrides(cuda=cuda and rattler.Override.string(cuda))
         virtual = rattler.VirtualPackage.detect(overrides)
@@ -80,7 +80,7 @@ def offline_channel() -> Path:
 
 @pytest.fixture(scope="session")
 def channels(offline_channel: Path) -> Channels:
-    """Our recipes are built, and their tests run, once for each state of the sources."""
+    """Builds our recipes and runs their tests, once for each state of the sources."""
     digest = sources_digest(offline_channel)
     ours = KEPT / "conda-packages"
     stamp = ours / "stamp"
@@ -91,7 +91,7 @@ def channels(offline_channel: Path) -> Channels:
         channel = (offline_channel / "channel").as_uri()
         command = [sys.executable, "-m", "ci.conda_packages", ours]
         run([*command, "--channel", channel, "--variants", variants], cwd=ROOT)
-        # Another torch's driver, and another Python's; torch, to test that with, is not there.
+        # Drivers for another torch and another Python; there is no torch to test the latter with.
         only = ["--only", "torchml-driver"]
         cuda = {**os.environ, "CONDA_OVERRIDE_CUDA": "12.9"}
         options = ["--variants", offline_channel / "variants-cuda.yaml", *only]
@@ -108,7 +108,7 @@ def channels(offline_channel: Path) -> Channels:
 
 @dataclass(frozen=True)
 class CondaEnvironment:
-    """An installed prefix. Its programs are run with an empty environment, not activated."""
+    """An installed prefix. Its programs run with an empty environment, without activation."""
 
     prefix: Path
     work: Path
@@ -119,10 +119,10 @@ class CondaEnvironment:
         asked: Sequence[str] = (),
         again: Sequence[str] = (),
     ) -> None:
-        """Makes the prefix hold these packages and no others.
+        """Installs exactly these packages into the prefix.
 
-        asked: what the user named, which conda writes into its history and asks for again.
-        again: packages whose files are put there anew.
+        asked: the user's specifications, which conda records in its history and requests again.
+        again: packages to reinstall.
         """
         asyncio.run(
             rattler.install(
@@ -137,16 +137,16 @@ class CondaEnvironment:
             history.write_text(f"# update specs: {json.dumps(list(asked))}\n")
 
     def run(self, program: str, *arguments: str | Path, **variables: str) -> str:
-        """Runs one of its programs with no environment but these variables."""
+        """Runs one of its programs with only these environment variables."""
         return run([self.prefix / "bin" / program, *arguments], cwd=self.work, env=variables)
 
     def contents(self) -> set[Path]:
-        """Every file, link and folder below the prefix, but for what conda itself keeps."""
+        """Every file, link and folder below the prefix, except conda's own records."""
         found = (path.relative_to(self.prefix) for path in self.prefix.rglob("*"))
         return {path for path in found if path.parts[0] != "conda-meta"}
 
     def left_over(self, before: Set[Path]) -> set[Path]:
-        """What was not there before, but for the bytecode of modules that were."""
+        """New files, except the bytecode of modules that existed before."""
 
         def is_theirs(path: Path) -> bool:
             if path.name == "__pycache__":
@@ -161,7 +161,7 @@ class CondaEnvironment:
 def make_environment(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], CondaEnvironment]:
-    """Makes an empty environment in a folder of that name."""
+    """Makes empty environments in folders of given names."""
 
     def make(name: str) -> CondaEnvironment:
         folder = tmp_path_factory.mktemp("conda")

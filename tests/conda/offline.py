@@ -1,7 +1,7 @@
-"""The channel that this machine's packages are made into, and what our packages are made of.
+"""The channel made of this machine's packages, and the sources of our packages.
 
-Whoever builds our recipes without a network takes both from here: made with other options, the
-channel would be thrown away by the next one, and with it everything that was built.
+All tests that build our recipes without a network use these: with other options, the next test
+would discard the channel and everything built with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from tests.support import KEPT, ROOT, run
 from tests.support.keeping import in_use
 
-#: What decides over our packages' contents: the recipes' source is the whole checkout.
+#: The files that determine the contents of our packages; the recipes' source is the whole checkout.
 SOURCES = (
     "LICENSE",
     "README.md",
@@ -36,14 +36,14 @@ SYSTEM_PYTHON = (
     "dist-packages, where no conda environment has any. With one in a folder of its own (pyenv, "
     "python.org) this runs: make test PYTHON=/path/to/python3.12"
 )
-#: Python's minor versions that there are recipes for, by the folders that installers give them.
+#: The minor versions of Python with recipes, by the folders that installers use.
 _PYTHON = re.compile(r"3\.(1[0-4])(\.\d+)?")
 
 
 def other_python(
     base: Path = Path(sys.base_prefix), minor: int = sys.version_info.minor
 ) -> tuple[str, Path] | None:
-    """Another Python beside the one in that folder, if there is one: ("3.12", its program)."""
+    """Another Python beside the one in a folder, if any: ("3.12", its program)."""
     found = []
     for folder in base.parent.iterdir():
         version = _PYTHON.fullmatch(folder.name)
@@ -57,7 +57,7 @@ def other_python(
 
 
 def offline_folder() -> Path:
-    """Made once, and kept: a folder with channel/ and variants.yaml. Skips where it cannot be."""
+    """A folder with channel/ and variants.yaml, made once and kept; without it, skips the test."""
     if Path(sys.base_prefix) == Path("/usr"):
         pytest.skip(SYSTEM_PYTHON)
     if shutil.which("mpichversion") is None:
@@ -70,7 +70,7 @@ def offline_folder() -> Path:
 
 
 def installer_folder() -> Path:
-    """Made once, and kept: one with all that torchml-installer needs. Skips where it cannot be."""
+    """The same with torchml-installer's needs, made once and kept; without it, skips the test."""
     if Path(sys.base_prefix) == Path("/usr"):
         pytest.skip(SYSTEM_PYTHON)
     folder = KEPT / "conda-installer"
@@ -79,7 +79,7 @@ def installer_folder() -> Path:
 
 
 def _make_channel(folder: Path, *options: str | Path) -> None:
-    """Makes the channel unless it is there, and keeps other runs from making another of it."""
+    """Makes the channel unless it exists, and keeps other runs from replacing it."""
     command = [sys.executable, "-m", "tests.conda.channel", folder, *options]
 
     def is_right() -> bool:
@@ -90,7 +90,7 @@ def _make_channel(folder: Path, *options: str | Path) -> None:
 
 
 def sources_digest(channel: Path, root: Path = ROOT) -> str:
-    """Changes with what our packages are made of. channel: the folder with the channel's stamp."""
+    """A digest of our packages' sources. channel: the folder with the channel's stamp."""
     digest = hashlib.sha256((channel / "stamp").read_bytes())
     for name in SOURCES:
         source = root / name

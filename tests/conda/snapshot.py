@@ -1,5 +1,7 @@
-"""A channel of metadata alone: conda-forge's packages as a snapshot has them, and ours as the
-recipes say. It can be solved, not installed."""
+"""A channel of metadata only: a snapshot of conda-forge's packages, and ours from the recipes.
+
+It can be solved, but not installed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ PLATFORMS = ("linux-64", "noarch")
 
 
 def virtual_packages(cuda: str | None = None) -> list[rattler.GenericVirtualPackage]:
-    """Of a Linux machine, with the given CUDA or without a GPU."""
+    """The virtual packages of a Linux machine, with the given CUDA or without a GPU."""
     versions = {"__unix": "0", "__linux": "6.1", "__glibc": "2.28"}
     if cuda is not None:
         versions["__cuda"] = cuda
@@ -46,7 +48,7 @@ class MetadataChannel:
             self._write()
 
     def leave_out(self, *names: str) -> None:
-        """Takes packages away."""
+        """Removes packages."""
         self.records = [record for record in self.records if record["name"] not in names]
         self._write()
 
@@ -66,7 +68,7 @@ class MetadataChannel:
         return {record.name.normalized: record for record in found}
 
     def _as_built(self, recipe: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
-        """A recipe's record: pins filled in and run exports added, as rattler-build does."""
+        """A recipe's record, with pins resolved and run exports added, as rattler-build does."""
         wanted = recipe["requirements"]
         in_host = [
             f"{spec} {_any_of(chosen[spec])}" if spec in chosen else spec
@@ -146,7 +148,7 @@ class MetadataChannel:
 
 
 def _any_of(version: str) -> str:
-    """As rattler-build reads a variant's version: "5" is any of 5."""
+    """A variant's version as rattler-build interprets it: "5" is any 5.x."""
     return version if "*" in version else f"{version}.*"
 
 

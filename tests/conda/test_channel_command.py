@@ -1,4 +1,4 @@
-"""What ``python -m tests.conda.channel`` says where it cannot make a channel."""
+"""The messages of ``python -m tests.conda.channel`` if it cannot make a channel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conda.offline import SOURCES, other_python, sources_digest
 
 
 def refused(folder: Path, before: Sequence[str | Path] = (), isolated: bool = False) -> str:
-    """What it says, in one line, started by `before`; isolated: by a Python without packages."""
+    """Its message, in one line. before: words before the command. isolated: by a bare Python."""
     python = [sys.executable, *(["-S"] if isolated else [])]
     done = subprocess.run(
         [*before, *python, "-m", "tests.conda.channel", folder],
@@ -78,7 +78,7 @@ def test_another_version_of_a_debian_package_makes_another_channel(
 
 
 def test_another_python_is_one_that_was_released(tmp_path: Path) -> None:
-    """pyenv has folders such as 3.14-dev and 3.13t-dev, and links without a version behind them."""
+    """pyenv has folders such as 3.14-dev and 3.13t-dev, and dangling links."""
     for name in ("2.7.18", "3.14-dev", "3.13t-dev", "3.9.18", "3.12.1", "3.11.7", "miniforge3"):
         (tmp_path / name / "bin").mkdir(parents=True)
         (tmp_path / name / "bin/python").write_text("")
@@ -103,7 +103,7 @@ def test_packages_are_built_anew_when_what_they_are_made_of_changes(
 
 
 def test_the_sources_of_the_packages_are_what_the_build_takes() -> None:
-    """What pyproject.toml names besides itself, and what the recipes' scripts look into."""
+    """The files that pyproject.toml names, and those that the recipes' scripts read."""
     tomllib = pytest.importorskip("tomllib", reason="this Python reads no TOML")
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = build["tool"]["hatch"]["build"]["targets"]["wheel"]

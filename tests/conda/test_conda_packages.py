@@ -28,7 +28,7 @@ REFERENCE_ENERGY = -261.3538177342696
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment, and what it was made of; before: what was in it before ours was."""
+    """An environment and its packages. before: its contents before ours were installed."""
 
     environment: CondaEnvironment
     others: Sequence[rattler.RepoDataRecord]
@@ -37,7 +37,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(channels: Channels, make_environment: Callable[[str], CondaEnvironment]) -> Installed:
-    """Everything of ours with all that building another driver takes, in a long prefix."""
+    """All our packages, with everything to build another driver, in a long prefix."""
     made = make_environment(LONG_NAME)
     tools = ("cxx-compiler", "cmake", "ninja", "pip", "pybind11", "scikit-build-core", "pytorch")
     everything = channels.solve(*NAMES, *tools, "kimpy", "ase", "lammps")
@@ -158,7 +158,7 @@ def test_removing_our_packages_leaves_nothing(installed: Installed) -> None:
 def test_building_the_packages_downloads_nothing(
     channels: Channels, offline_channel: Path, tmp_path: Path
 ) -> None:
-    """In a network of nothing; the one source that is fetched, libdescriptor's wheel, is there."""
+    """Without a network; the only downloaded source, libdescriptor's wheel, is already there."""
     words = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
     if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to leave the network")

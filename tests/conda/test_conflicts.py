@@ -1,6 +1,6 @@
-"""What does not go together is refused, named, and followed by a command that solves it.
+"""Conflicts are refused and named, with a command that solves them.
 
-The solver's words are the real ones, on metadata like conda-forge's.
+The solver's messages are real, for metadata like conda-forge's.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def refused(channel: MetadataChannel, specs: list[str], cuda: str | None) -> Con
 
 
 def commands(remedy: str) -> list[tuple[list[str], str | None]]:
-    """What each `conda install` of a remedy asks for, and the CUDA that it says there is."""
+    """The specifications of each `conda install` in a remedy, and the CUDA that it states."""
     found = []
     for command in re.findall(r"`([^`]*conda install[^`]*)`", remedy):
         words = shlex.split(command)
@@ -102,7 +102,7 @@ def test_our_packages_are_not_on_conda_forge_and_have_to_be_built(tmp_path: Path
 
 
 def conda_packages(output: Path, *options: str | Path, code: int = 1) -> str:
-    """Runs the command, which has to fail; returns its complaint."""
+    """Runs the command, which must fail; returns its message."""
     command = [sys.executable, "-m", "ci.conda_packages", output, *options]
     done = subprocess.run(
         [str(word) for word in command], cwd=ROOT, capture_output=True, text=True, check=False
@@ -114,7 +114,7 @@ def conda_packages(output: Path, *options: str | Path, code: int = 1) -> str:
 def test_why_a_build_was_refused_is_asked_for_the_machine_that_was_said(
     channel: MetadataChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CONDA_OVERRIDE_CUDA, which a remedy names, counts where the refusal is explained, too."""
+    """CONDA_OVERRIDE_CUDA, which a remedy names, also counts for the explanation of a refusal."""
     said = "Specs:\n - torchml-driver * cuda_*\nFailed to resolve dependencies"
     channels = [channel.folder.as_uri()]
     monkeypatch.setenv("CONDA_OVERRIDE_CUDA", "")
@@ -135,14 +135,14 @@ def test_a_build_without_a_network_says_which_channel_was_not_reached(tmp_path: 
 
 def test_a_build_in_a_folder_with_spaces_is_told_to_go_elsewhere(tmp_path: Path) -> None:
     said = conda_packages(tmp_path / "my packages", "--only", "torchml-installer")
-    assert f"{tmp_path / 'my packages'}: packages are built below it" in said
+    assert f"{tmp_path / 'my packages'} has a space in its path" in said
     assert "python -m ci.conda_packages /tmp/packages" in said
     assert not (tmp_path / "my packages").exists()
 
 
 def test_a_build_with_a_channel_that_is_none_says_so(tmp_path: Path) -> None:
     said = conda_packages(tmp_path / "packages", "--channel", (tmp_path / "x").as_uri())
-    assert f"{(tmp_path / 'x').as_uri()}: no channel is there" in said
+    assert f"{(tmp_path / 'x').as_uri()}: not a channel" in said
     assert "python -m tests.conda.channel" in said
 
 
@@ -168,7 +168,7 @@ def test_variants_that_cannot_be_read_are_named(
 
 
 def mirror_of(channels: Sequence[Path], folder: Path, *left_out: str) -> Path:
-    """One channel of several, but for packages whose files' names start so."""
+    """Combines several channels into one, without packages whose file names start so."""
     for channel in channels:
         for package in channel.glob("*/*.conda"):
             if package.parent.name in PLATFORMS and not package.name.startswith(left_out):
@@ -191,8 +191,8 @@ def test_a_build_with_a_channel_without_pytorch_says_so(
     assert "conda-forge has it" in said
 
 
-#: conda, as far as `deps` asks it, over the solver and installer that pixi has. conda itself is on
-#: no package index but its own.
+#: A substitute for conda, as far as `deps` uses it, with pixi's solver and installer: only conda's
+#: own channels have conda itself.
 CONDA = """\
 #!{python}
 import argparse, asyncio, json, os, sys
@@ -232,7 +232,7 @@ class Deps:
     programs: Path
 
     def run(self, alias: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """`deps` with a mirror in place of conda-forge."""
+        """Runs `deps` with a mirror instead of conda-forge."""
         return subprocess.run(
             [self.environment.prefix / "bin/torchml-install", "deps", "--provider=conda", *words],
             env={
@@ -251,7 +251,7 @@ class Deps:
 def with_conda(
     channels: Channels, make_environment: Callable[[str], CondaEnvironment], tmp_path: Path
 ) -> Callable[..., Deps]:
-    """Makes an environment of what a user asked for, torchml-install among it."""
+    """Makes an environment with a user's packages, including torchml-install."""
 
     def make(*asked: str) -> Deps:
         made = make_environment("environment")

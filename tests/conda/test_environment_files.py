@@ -20,7 +20,7 @@ from torchml_installer.deps.needs import NEEDS as DEPS
 from torchml_installer.detect import cmake, kim_api
 
 TEMPLATES = ROOT / "env_templates"
-#: Of a machine that the environment is for: its CUDA.
+#: The CUDA version of the machine for each environment.
 FILES = {"environment-cpu.yml": None, "environment-cuda.yml": "12.9", "environment-mpi.yml": None}
 #: pixi's name for the same environment.
 PIXI = {
@@ -31,7 +31,7 @@ PIXI = {
 
 
 def dependencies(path: Path) -> list[str]:
-    """The list of an environment file, in the form that solvers take ("name version build")."""
+    """The list in an environment file, in the form for solvers ("name version build")."""
     text = path.read_text().partition("\ndependencies:\n")[2]
     found = re.findall(r"^  - (.+)$", text, re.MULTILINE)
     return [re.sub(r"^([^= ]+)=([^=]+)=(.+)$", r"\1 \2 \3", spec) for spec in found]
@@ -57,7 +57,7 @@ def pixi_dependencies(environment: str) -> list[str]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_environment_file_says_where_the_channel_of_our_packages_goes(name: str) -> None:
-    """The line that is to be filled in stands before conda-forge, which has none of them."""
+    """The line to fill in comes before conda-forge, which has none of our packages."""
     text = (TEMPLATES / name).read_text()
     assert "python -m ci.conda_packages output" in text
     filled_in = text.replace("  # - file:///path/to/output\n", "  - file:///srv/output\n")
@@ -99,7 +99,7 @@ def test_there_is_a_driver_for_every_python(channel: MetadataChannel, python: st
 def test_a_driver_never_meets_another_torch_mpi_or_kim_api(
     channel: MetadataChannel, torch: str, mpi: str
 ) -> None:
-    """Each variant, as it would be built, with each thing that it was not built with."""
+    """Each variant, together with everything that it was not built with."""
     driver = f"torchml-driver * {torch}_py312_{mpi}_*"
     solved = channel.solve([driver], "12.9")
     assert str(solved["libtorch"].version).startswith("2.13.")
@@ -119,7 +119,7 @@ def test_a_driver_never_meets_another_torch_mpi_or_kim_api(
 def test_who_names_no_build_gets_the_one_for_the_machine(
     channel: MetadataChannel, cuda: str | None, build: str
 ) -> None:
-    """Without a GPU, or with an old one, nobody is made to download CUDA's libraries."""
+    """Without a GPU, or with an old one, users do not download CUDA's libraries."""
     solved = channel.solve(["torchml-driver"], cuda)
     assert str(solved["torchml-driver"].build).startswith(build)
     assert "_nompi_" in str(solved["torchml-driver"].build)
@@ -198,7 +198,7 @@ def stated(project: Path, pattern: str) -> str:
     return found[1]
 
 
-#: The lowest versions that the project itself says it works with, by conda's names.
+#: The lowest versions that the project itself states, by conda's names.
 BOUNDS = {
     "cmake": dotted(cmake.MINIMUM),
     "pybind11": stated(ROOT / "driver_src", r'"pybind11>=([\d.]+)"'),
@@ -208,7 +208,7 @@ BOUNDS = {
 
 @pytest.mark.parametrize("name", [*FILES, "pixi.toml", *NAMES])
 def test_lowest_versions_are_those_of_the_project(name: str) -> None:
-    """In environment files and recipes: what names a lowest version names the project's."""
+    """Environment files and recipes state the same lowest versions as the project."""
     if name in NAMES:
         text = (RECIPES / name / "recipe.yaml").read_text()
     else:
@@ -223,7 +223,7 @@ def test_lowest_versions_are_those_of_the_project(name: str) -> None:
 
 
 def test_variants_are_what_the_project_takes_by_itself() -> None:
-    """The lowest Python, a KIM-API that it works with, and the torch that CI installs."""
+    """The lowest Python, a supported KIM-API, and the torch that CI installs."""
     variants = variant_config({}, "linux-64")
     for project in (ROOT, ROOT / "driver_src"):
         assert variants["python_min"] == [stated(project, r'^requires-python = ">=([\d.]+)"$')]
@@ -239,7 +239,7 @@ def test_variants_are_what_the_project_takes_by_itself() -> None:
 
 @pytest.mark.parametrize("name", ["environment-cpu.yml", "environment-cuda.yml"])
 def test_an_environment_has_what_deps_would_install_for_the_driver(name: str) -> None:
-    """By the same names; what a package of ours brings is not listed again."""
+    """By the same names; requirements of our packages are not listed again."""
     listed = {spec.split()[0] for spec in dependencies(TEMPLATES / name)}
     brought = {"kim-api", "numpy", "vesin", "python-headers"}
     for need in DEPS.values():

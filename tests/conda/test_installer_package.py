@@ -1,7 +1,7 @@
 """torchml-installer's conda package, for real: built, tested, solved, installed, used and removed.
 
-It needs no compiler and no torch, so that this is done on every change; the other packages have
-their turn in test_conda_packages.py.
+It needs neither a compiler nor torch, so this runs for every change; test_conda_packages.py tests
+the other packages.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.support import ROOT, run
 
 @pytest.fixture(scope="module")
 def channels(tmp_path_factory: pytest.TempPathFactory) -> Channels:
-    """The recipe is built, and its own tests are run."""
+    """Builds the recipe and runs its tests."""
     folder = installer_folder()
     output = tmp_path_factory.mktemp("built")
     command = [sys.executable, "-m", "ci.conda_packages", output, "--only", "torchml-installer"]

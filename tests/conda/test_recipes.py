@@ -1,4 +1,4 @@
-"""The recipes by themselves: what every tool that builds them makes of them."""
+"""The recipes by themselves, as every tool that builds them reads them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ README = RECIPES / "README.md"
 
 
 def command(program: str) -> list[str]:
-    """The words of the command in the README that starts so."""
+    """The words of the command in the README that starts with this program."""
     text = README.read_text().replace("\\\n", " ")
     (line,) = re.findall(rf"^{program} .+$", text, re.MULTILINE)
     return shlex.split(line, comments=True)
 
 
 def test_conda_build_is_given_every_recipe_in_the_order_of_their_needs() -> None:
-    """It looks for recipe.yaml in each folder that it is given, and not below it."""
+    """It looks for recipe.yaml in each folder on its command line, and not below it."""
     words = command("conda build")
     folders = [word for word in words if word.startswith("recipes/") and word[-5:] != ".yaml"]
     assert all((ROOT / folder / "recipe.yaml").is_file() for folder in folders)
@@ -51,7 +51,7 @@ def test_conda_build_is_given_options_that_it_has_for_recipes_of_this_format() -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_conda_build_renders_what_our_command_renders(name: str) -> None:
-    """conda-build reads the file of variants, and calls the engine, another way than we do."""
+    """conda-build reads the file of variants, and calls the engine, in its own way."""
     words = command("conda build")
     variants = VariantConfig.from_file(ROOT / words[words.index("-m") + 1])
     platform = PlatformConfig(
@@ -67,7 +67,7 @@ def test_conda_build_renders_what_our_command_renders(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_package_carries_its_licence(name: str) -> None:
-    """Searched for, as rattler-build does, in the sources (the whole checkout) and the recipe."""
+    """In the sources (the whole checkout) or the recipe, where rattler-build searches."""
     for variant in rendered(name, {}, "linux-64"):
         about = variant.recipe.to_dict()["about"]
         files = about["license_file"]
@@ -93,7 +93,7 @@ def test_libdescriptor_s_recipe_takes_the_wheel_that_the_installer_takes() -> No
 
 @pytest.mark.parametrize("platform", ["osx-arm64", "win-64", "linux-aarch64", "linux-64"])
 def test_nothing_is_built_where_it_could_not_be(platform: str) -> None:
-    """Compilers are named for Linux alone; libdescriptor's library is for x86_64."""
+    """Compilers are named only for Linux; libdescriptor's library is for x86_64."""
     built = {name for name in NAMES if rendered(name, {}, platform)}
     on_linux = {"torchml-installer", "torchml-driver", "torchml-example-models"}
     assert (
@@ -127,7 +127,7 @@ def test_a_condition_may_be_of_a_variant() -> None:
 
 
 def test_there_is_a_driver_for_each_python_mpi_and_torch() -> None:
-    """By the build strings that conda-forge's Python has: from 3.13 on not cpython."""
+    """By the build strings of conda-forge's Python, which are not cpython from 3.13 on."""
     made = {
         (str(variant.variant["python"]), variant.variant["mpi"], variant.variant["torch_build"])
         for variant in rendered("torchml-driver", {}, "linux-64")
@@ -139,7 +139,7 @@ def test_there_is_a_driver_for_each_python_mpi_and_torch() -> None:
 
 @pytest.mark.parametrize(("mpi", "major"), [("openmpi", "5"), ("mpich", "4")])
 def test_a_driver_is_built_with_one_major_version_of_its_mpi(mpi: str, major: str) -> None:
-    """Which conda-forge's other packages are built with; by itself the newest would be taken."""
+    """The one of conda-forge's other packages; by default, the newest would be used."""
     for variant in rendered("torchml-driver", {"mpi": [mpi]}, "linux-64"):
         assert mpi in variant.recipe.to_dict()["requirements"]["host"]
         assert variant.variant[mpi] == major
@@ -157,7 +157,7 @@ def test_a_recipe_says_what_conda_forge_s_linter_asks_for(name: str) -> None:
     assert recipe["build"]["number"] is not None
     for source in recipe["source"]:
         assert "sha256" in source or not source.get("url"), "what is fetched has its hash stated"
-    # No address or person but those that are known.
+    # Only known addresses and persons.
     addresses = {
         key: about[key] for key in about.keys() & {"homepage", "repository", "documentation"}
     }
@@ -167,7 +167,7 @@ def test_a_recipe_says_what_conda_forge_s_linter_asks_for(name: str) -> None:
 
 
 def specifications(listed: Iterable[Any]) -> Iterator[str]:
-    """Of a list of requirements, with those that are so under a condition."""
+    """The specifications in a list of requirements, including conditional ones."""
     for entry in listed:
         if isinstance(entry, str):
             yield entry
@@ -194,7 +194,7 @@ _SPECIFICATION = r"[a-z0-9_.-]+( [^ ]+( [^ ]+)?)?"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_is_written_as_conda_forge_s_linter_wants_it(name: str) -> None:
-    """conda-smithy, which it is in, is on no package index but conda's: its rules, by number."""
+    """The rules of conda-smithy's linter, by number; only conda's index has conda-smithy."""
     path = RECIPES / name / "recipe.yaml"
     text = path.read_text()
     recipe = YAML(typ="safe").load(text)

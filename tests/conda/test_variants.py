@@ -1,4 +1,4 @@
-"""The driver's variants: each MPI on two ranks, another Python, and what they refuse to meet."""
+"""The driver's variants: each MPI on two ranks, another Python, and the conflicts they refuse."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 REFERENCE_ENERGY = -261.3538177342696
 
-#: What a CI job has to tell Open MPI: it runs as root, on few cores, and without ssh.
+#: Settings of Open MPI for a CI job: it runs as root, on few cores, and without ssh.
 IN_CI = {
     "PATH": "/usr/bin:/bin",
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -136,7 +136,7 @@ def test_a_driver_never_meets_another_kim_api(channels: Channels) -> None:
 
 
 def test_a_package_built_with_the_driver_is_pinned_to_it(channels: Channels) -> None:
-    """By run exports, which the package carries for those who build with it."""
+    """By the package's run exports."""
     for path in channels.ours.glob("linux-64/torchml-driver-*.conda"):
         exported = rattler.RunExportsJson.from_package_archive(path)
         assert exported.weak == ["torchml-driver >=0.1,<1.0a0"]
@@ -145,7 +145,7 @@ def test_a_package_built_with_the_driver_is_pinned_to_it(channels: Channels) -> 
 def test_where_there_is_a_gpu_the_driver_for_cuda_is_taken_with_its_torch(
     channels: Channels, make_environment: Callable[[str], CondaEnvironment]
 ) -> None:
-    """Built and tested with a libtorch that is for CUDA by name; on processors it computes."""
+    """Built and tested with a libtorch that is for CUDA in name only, on the CPU."""
     solved = channels.solve("torchml-driver", "torchml-example-models", "kimpy", "ase", cuda="12.9")
     builds = {record.name.normalized: str(record.build) for record in solved}
     assert builds["torchml-driver"].startswith("cuda_")

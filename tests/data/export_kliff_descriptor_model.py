@@ -1,13 +1,13 @@
 """Trains and exports small models on descriptors with KLIFF; made tests/data/kliff_descriptor/.
 
-Runs in an environment of its own, with Python 3.8 to 3.10, for which libdescriptor is published:
+Runs in a separate environment with Python 3.8 to 3.10, for which libdescriptor is published:
 
     python3.10 -m venv kliff && kliff/bin/pip install kliff==1.0.1 libdescriptor==0.2.3 torch
     kliff/bin/python tests/data/export_kliff_descriptor_model.py --output FOLDER
 
 KLIFF writes FOLDER/NAME with CMakeLists.txt, descriptor.dat, kim_model.param, model.pt and a record
 of the Python environment; this script adds reference.json: what KLIFF's own descriptors, and the
-network on them, give for a structure. What the network learns is of no interest.
+network on them, give for a structure. The quality of the network does not matter.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ KINDS = {
 
 
 def accept_numbers() -> None:
-    """KLIFF 1.0.1 hands over numpy's arrays, libdescriptor 0.2.3 takes numbers and lists.
+    """Converts arguments: KLIFF 1.0.1 passes arrays, libdescriptor 0.2.3 takes numbers and lists.
 
-    One cutoff for all pairs is what KLIFF knows, so a matrix of cutoffs is a number.
+    KLIFF supports only one cutoff for all pairs, so a matrix of cutoffs becomes a number.
     """
     original = libdescriptor.DescriptorKind.init_descriptor
 

@@ -1,13 +1,13 @@
 """Trains and exports a small graph model with KLIFF; made tests/data/kliff_graph.param.
 
-Runs in an environment of its own, with KLIFF 1.0.1 and what its graph trainer imports:
+Runs in a separate environment with KLIFF 1.0.1 and the packages that its graph trainer imports:
 
     python -m venv kliff && kliff/bin/pip install kliff==1.0.1 torch torch_geometric \
         pytorch_lightning tensorboard torch_scatter
     kliff/bin/python tests/data/export_kliff_model.py --output FOLDER
 
 KLIFF writes FOLDER/NAME with CMakeLists.txt, kliff_graph.param, model.pt and a record of the
-Python environment. What it learns is of no interest: two epochs on a Lennard-Jones crystal.
+Python environment. Its quality does not matter: two epochs on a Lennard-Jones crystal.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class TestOtherSystem:
     def test_cmake_says_what_the_driver_is_for(self, tmp_path: Path) -> None:
         code, printed = configure(tmp_path, CMAKE_SYSTEM_NAME="FreeBSD")
         assert code != 0
-        assert "torchml: the driver is for Linux" in printed
+        assert "torchml: the driver needs Linux" in printed
         assert "this is FreeBSD" in printed
 
 
@@ -200,7 +200,7 @@ class TestOldCMake:
     def test_cmake_itself_says_where_to_get_a_newer_one(self, tmp_path: Path) -> None:
         code, printed = configure(tmp_path, fetched_cmake("3.16.8") / "cmake")
         assert code != 0
-        assert "torchml: this is CMake 3.16.8; 3.18 or newer is needed." in printed
+        assert "torchml: CMake 3.16.8 is too old; 3.18 or newer is needed." in printed
         assert "'python3 -m pip install cmake'" in printed
 
     def test_kims_own_command_shows_it(self, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ class TestFlagsAndVariables:
         monkeypatch.setenv("CPATH", f"/nowhere:{other}")
         code, printed = configure(tmp_path, TORCH_ROOT=active_torch())
         assert code != 0
-        assert f"CPATH leads to another torch's in {other}. Unset CPATH" in printed
+        assert f"CPATH leads to another torch's headers in {other}. Unset CPATH" in printed
 
     @pytest.mark.slow
     def test_the_torch_that_is_built_for_may_be_named_twice(

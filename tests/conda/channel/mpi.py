@@ -1,6 +1,6 @@
 """The two MPIs: Debian's Open MPI and MPICH, moved into packages that exclude each other.
 
-What they need of the network (UCX, libfabric, PMIx) stays the system's.
+Their network libraries (UCX, libfabric, PMIx) are still the system's.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from tests.conda.channel.debian import debian_version, lay_out
 from tests.conda.channel.files import files_in, write_program
 from tests.conda.channel.package import PREFIX_MARK, Package
 
-#: What nothing here uses: Java, Fortran, OpenSHMEM, static libraries, profilers.
+#: Unused parts: Java, Fortran, OpenSHMEM, static libraries, profilers.
 _LEFT_OUT = re.compile(
     r"(^|/)(fortran|jni|libmpi_java|libmpi_usempi|libmpi_mpifh|libmpichfort|liboshmem|libompitrace"
     r"|mpijavac|mpif|osh|shmem|aggregate_profile|profile2mat|hydra_persist)|\.(a|la|mod|jar)$"
 )
 _WRAPPERS = ("mpicc", "mpicxx")
 _STARTERS = ("mpiexec", "mpirun")
-#: By these Open MPI finds its files where it was not configured for.
+#: Variables by which Open MPI finds its files in another place.
 _PLACES = f'export OPAL_PREFIX="{PREFIX_MARK}" OPAL_SYSCONFDIR="{PREFIX_MARK}/etc/openmpi"\n'
 
 
@@ -36,7 +36,7 @@ def _package(name: str, version: str, stage: Path) -> Package:
 
 
 def openmpi(work: Path, patchelf: Path) -> Package:
-    """Open MPI, whose programs say where it lies before they start."""
+    """Open MPI, whose programs set these variables before they start."""
     stage = work / "openmpi"
     packages = ["libopenmpi3", "libopenmpi-dev", "openmpi-bin", "openmpi-common"]
     lay_out(packages, stage, patchelf, _LEFT_OUT, ("etc/", "share/openmpi/"))
@@ -72,15 +72,15 @@ def mpich(work: Path, patchelf: Path) -> Package:
         path = stage / "bin" / name
         text = path.read_text(encoding="utf-8")
         path.write_text(re.sub(r'(?<==)"?/usr\b', PREFIX_MARK, text), encoding="utf-8")
-    # The name that MPICH's own releases give it, and that programs built elsewhere ask for.
+    # The name in MPICH's own releases, on which programs built elsewhere depend.
     (stage / "lib/libmpi.so.12").symlink_to("libmpich.so.12")
     return _package("mpich", debian_version("mpich"), stage)
 
 
 def mpi_packages(work: Path, patchelf: Path) -> list[Package]:
-    """``openmpi`` and ``mpich``, and the package ``mpi`` of which an environment has one.
+    """``openmpi`` and ``mpich``, and the package ``mpi``, of which an environment has one.
 
-    Raises ChannelError where Debian's are not installed.
+    Raises ChannelError if Debian's packages are not installed.
     """
     return [
         Package("mpi", "1.0", "openmpi", noarch=True),

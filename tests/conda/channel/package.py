@@ -1,4 +1,4 @@
-"""A package of the channel: files that were laid out in a folder, and what conda has to know."""
+"""A package of the channel: files laid out in a folder, and metadata for conda."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rattler_build import Stage0Recipe, ToolConfiguration
 
-#: Stands in laid-out text files where the environment's prefix belongs.
+#: The placeholder for the environment's prefix in laid-out text files.
 PREFIX_MARK = "@CONDA_CHANNEL_PREFIX@"
 
 _SCRIPT = f"""\
@@ -25,10 +25,10 @@ class ChannelError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """One package. ``stage``: its files, as they lie below a prefix; None for a metapackage.
+    """One package. ``stage``: its files, laid out as below a prefix; None for a metapackage.
 
-    run_exports: what packages built with this one need, by strength ("weak", "strong"). number: of
-    the builds of one version, solvers take the one with the highest.
+    run_exports: the requirements of packages built with this one, by strength ("weak", "strong").
+    number: the build number; among builds of a version, solvers prefer the highest.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Package:
         build: dict[str, object] = {
             "string": self.build,
             "number": self.number,
-            # The files were made relocatable when they were laid out.
+            # Laying out the files has made them relocatable.
             "dynamic_linking": {"binary_relocation": False},
             "prefix_detection": {"ignore_binary_files": True},
             "python": {"skip_pyc_compilation": ["**/*.py"]},
@@ -72,7 +72,7 @@ class Package:
         return json.dumps(recipe, indent=1)
 
     def pack(self, channel: Path, work: Path) -> None:
-        """Writes the package into the channel; the laid-out files are used up."""
+        """Writes the package into the channel; this consumes the laid-out files."""
         folder = work / "recipes" / self.name
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "recipe.yaml"

@@ -1,4 +1,4 @@
-"""The package ``python``: an interpreter, without what is installed into it."""
+"""The package ``python``: an interpreter without installed packages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from tests.conda.channel.files import copy, replace_in_texts, set_run_paths
 from tests.conda.channel.package import PREFIX_MARK, ChannelError, Package
 
-#: Of the standard library: what takes much room and what nothing in a channel for tests needs.
+#: Large parts of the standard library that a channel for tests does not need.
 _LEFT_OUT = {"__pycache__", "idlelib", "site-packages", "test", "tests", "tkinter", "turtledemo"}
 _FACTS = "import json, sys; print(json.dumps([sys.base_prefix, *sys.version_info[:3]]))"
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python. base: the folder that it was installed into. release: such as "3.11.7"."""
+    """A Python. base: the folder of its installation. release: for example "3.11.7"."""
 
     executable: str
     base: Path
@@ -27,7 +27,7 @@ class Interpreter:
 
     @classmethod
     def of(cls, executable: str) -> Interpreter:
-        """Asks the program. Raises ChannelError if it is no Python."""
+        """Gets the facts from the program. Raises ChannelError if it is not a Python."""
         command = [executable, "-c", _FACTS]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -42,12 +42,12 @@ class Interpreter:
 
     @property
     def version(self) -> str:
-        """Such as "3.11"."""
+        """The version, for example "3.11"."""
         return self.release.rpartition(".")[0]
 
     @property
     def tag(self) -> str:
-        """Such as "311"."""
+        """The tag, for example "311"."""
         return self.version.replace(".", "")
 
     @property
@@ -57,12 +57,12 @@ class Interpreter:
 
     @property
     def site_packages(self) -> Path:
-        """Below a prefix."""
+        """The folder of packages below a prefix."""
         return Path("lib", f"python{self.version}", "site-packages")
 
 
 def python_packages(python: Interpreter, work: Path, patchelf: Path) -> list[Package]:
-    """``python`` and ``python_abi``. Raises ChannelError where the interpreter cannot be moved."""
+    """``python`` and ``python_abi``. Raises ChannelError if the interpreter cannot be moved."""
     base = python.base
     name = f"python{python.version}"
     library = base / "lib" / name

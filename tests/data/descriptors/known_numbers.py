@@ -1,6 +1,6 @@
-"""Prints what the driver expects of libdescriptor before it trusts it.
+"""Prints the results that the driver requires of libdescriptor before it trusts the library.
 
-It is compared in driver_src/src/descriptors/libdescriptor.cpp.
+driver_src/src/descriptors/libdescriptor.cpp compares them.
 
     python tests/data/descriptors/known_numbers.py SITE-PACKAGES-WITH-LIBDESCRIPTOR-0.2.3
 """

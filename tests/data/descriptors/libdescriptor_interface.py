@@ -1,9 +1,9 @@
 """libdescriptor's shared library, called from any Python through ctypes.
 
-libdescriptor's own Python module imports on Python 3.8 to 3.10 only and hands over one cutoff for
+libdescriptor's own Python module imports only on Python 3.8 to 3.10, and passes a single cutoff for
 all pairs of species; its reader of ``.dat`` files does not reach all pairs either. The C++
-functions underneath take them all, so they are called here as the C++ compiler would call them:
-libstdc++'s std::string and std::vector are laid out by hand, names are mangled.
+functions below it accept all cutoffs. This module calls them as a C++ compiler would: it lays out
+libstdc++'s std::string and std::vector by hand, and uses mangled names.
 """
 
 import ctypes
@@ -54,7 +54,7 @@ class Library:
 
     def __init__(self, path):
         self.functions = ctypes.CDLL(str(path))
-        self.alive = []  # what C++ objects point at
+        self.alive = []  # objects that C++ objects point to
 
     def function(self, name, result=None):
         found = getattr(self.functions, name)
@@ -186,7 +186,7 @@ class Library:
         return found
 
     def product(self, kind, species, coordinates, weights):
-        """Product of weights (width) with the derivative by each atom's position: (n, 3)."""
+        """The vector-Jacobian product of weights (width) for each atom's position, (n, 3)."""
         species = np.ascontiguousarray(species, dtype=np.int32)
         coordinates = np.ascontiguousarray(coordinates, dtype=np.float64)
         neighbours = np.arange(1, len(species), dtype=np.int32)

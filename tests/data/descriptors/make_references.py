@@ -23,8 +23,8 @@ references.npz has, for each structure S and descriptor D of CASES:
     case/D@S/jacobian          (width, n, 3)  derivative of the first atom's values; only for
                                               the structures JACOBIANS
 
-Nothing has been corrected: where libdescriptor's derivative is not a number (SOAP with a
-neighbour exactly above or below the centre), so is the reference's.
+Nothing has been corrected: where libdescriptor's derivative is nan (SOAP with a neighbour exactly
+above or below the centre), so is the reference's.
 """
 
 import itertools
@@ -94,7 +94,7 @@ def silicon():
     return ["Si"], [0] * 8, rattled(positions, 0.15, 1), cell
 
 
-# Sheared cells: no image of an atom stands exactly above it, where SOAP's reference is no number.
+# Sheared cells, so that no image of an atom is exactly above it, where SOAP's reference is nan.
 SHEAR = np.array([[1.0, 0.06, 0.0], [0.0, 0.97, 0.1], [0.03, 0.0, 1.02]])
 
 
@@ -118,7 +118,7 @@ def dense():
 
 
 def sparse():
-    """Atoms that see two, one or no others."""
+    """Atoms with two, one or no neighbours."""
     positions = [
         [0, 0, 0],
         [2.3, 0.4, -0.3],
@@ -326,7 +326,7 @@ def neighbourhoods(species, positions, cell, cutoffs):
 
 
 def compute(library, settings, structure, seed, jacobian):
-    """What references.npz keeps of one case."""
+    """The data of one case in references.npz."""
     _, species, positions, cell = structure
     species = np.array(species)
     kind = build(library, settings)
@@ -403,8 +403,8 @@ def kliff_file(elements, settings):
 def libdescriptor_file(elements, settings):
     """The layout that libdescriptor 0.2.3 reads, for one species.
 
-    What it makes of it is another matter: of several kinds of symmetry functions it gives all
-    the parameters of the first, and it refuses every SOAP file.
+    It misreads some files: with several kinds of symmetry functions, it gives all of them the
+    parameters of the first, and it rejects every SOAP file.
     """
     pairs = list(pair_lines(elements, settings["cutoffs"], all_pairs=False))
     lines = ["# cutoff type", "cos", "", "# number of species", f"{len(elements)}", "", *pairs, ""]
