@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._core import Error
+from ._progress import report
 from ._requests import RefusedError, is_request, serve
 from .potential import Potential
 from .structures import PARTICLES_PER_CELL, Structure, rattled_crystal
@@ -186,7 +187,11 @@ def answered(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         potential = Potential(request["model"])
         structures = _structures(potential, request["atoms"], None if file is None else Path(file))
-        found = [measure(potential, structure, request["seconds"]) for structure in structures]
+        sizes = len(request["atoms"]) if file is None else 1
+        found = []
+        for number, structure in enumerate(structures):
+            report(number, sizes, f"{len(structure.species)} atoms")
+            found.append(measure(potential, structure, request["seconds"]))
     except ValueError as error:
         raise RefusedError("model", str(error)) from error
     return _as_json(potential, found)

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from ._core import Error
+from ._progress import report
 from ._requests import is_request, serve
 from .potential import Potential, Result
 from .species_codes import find
@@ -116,7 +117,8 @@ def verify(potential: Potential) -> list[Check]:
             for words, run in (*_AMONG_RANKS, *_NEXT_TO_NOTHING)
         ),
     )
-    for name, unit, explanation, deviations in asked:
+    for number, (name, unit, explanation, deviations) in enumerate(asked):
+        report(number, len(asked), name)
         deviation, tolerance = deviations(potential)
         checks.append(_check(name, unit, explanation, deviation, tolerance))
     return checks

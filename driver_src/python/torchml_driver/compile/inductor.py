@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from .._progress import report
 from . import trace
 from .failure import ModelError, one_line, sentence
 
@@ -58,10 +59,16 @@ def general_settings() -> dict[str, Any]:
 
 def compiled(jobs: dict[str, Job]) -> dict[str, Any]:
     """Compiles each of the named programs, one on each core; returns _compile's results by name."""
+    report(0, len(jobs), "machine code")
     context = multiprocessing.get_context("fork")  # children inherit the programs
     cores = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(min(cores, len(jobs)), context, _receive, (jobs,)) as pool:
-        answers = dict(zip(jobs, pool.map(_compile_job, jobs), strict=True))
+        answers = {}
+        for number, (name, answer) in enumerate(
+            zip(jobs, pool.map(_compile_job, jobs), strict=True)
+        ):
+            answers[name] = answer
+            report(number + 1, len(jobs), "machine code")
     for answer in answers.values():
         if isinstance(answer, dict):
             raise ModelError(**answer)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from .._progress import report
 from . import blocks, checks, cpu, inductor, machine, package, source, systems, timing, trace
 from .failure import ModelError
 from .plan import Plan
@@ -56,6 +57,7 @@ def make(request: Request, work: Path) -> dict[str, Any]:
     capability = machine.require_device(request.device)
     compiler = machine.require_compiler()
     level = request.cpu or cpu.default_level()
+    report(0, 0, "evaluating the original")
     model = _model(request)
     settings = {**inductor.general_settings(), **cpu.inductor_settings(level)}
     with torch._inductor.config.patch(settings):
@@ -74,6 +76,7 @@ def make(request: Request, work: Path) -> dict[str, Any]:
         difference = _check(request, model, made)
     quickest = _quickest(request, model, made)
     usual = model.maker.usual()
+    report(0, 0, "measuring the speed-up")
     speed_up = timing.speed_up(model.module, quickest, model.called, usual, request.returns_forces)
     shutil.copyfile(made.path, request.output)
     return {
@@ -131,6 +134,7 @@ def _package(
     jobs: dict[str, inductor.Job] = {}
     plans: dict[str, Plan] = {}
     for name, function in model.functions.items():
+        report(0, 0, f"exporting {name}")
         program = trace.export(function, model.called, model.maker.example())
         # On a GPU, blocks would be too small; energies alone are rarely requested.
         worthwhile = request.device == "cpu" and name != "energies"
@@ -164,6 +168,7 @@ def _check(request: Request, model: _Model, made: _Made) -> float:
 
     Raises ModelError if that is more than rounding.
     """
+    report(0, 0, "comparing with the original")
     difference = 0.0
     for name in sorted(model.functions):  # energies, energies_and_...
         expected = model.expected[name]
