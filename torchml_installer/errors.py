@@ -1,9 +1,9 @@
 """Every failure a user can meet: one class each, with its own exit code.
 
-An error says what is wrong (``message``) and what to do about it (``remedy``). ``cli.main``
-prints both and ends with ``exit_code``. Codes are part of the interface: scripts and CI jobs test
-them, so a code is never given to another failure. ``torchml-install exit-codes`` lists them, with
-the first sentence of each docstring; what is said of ranges in ``--help`` is made from ``kind``.
+An error says what is wrong (``message``) and what to do about it (``remedy``). ``cli.main`` prints
+both and ends with ``exit_code``. Exit codes are part of the interface: scripts and CI jobs test
+them, so a code is never reused for another failure. ``torchml-install exit-codes`` lists the codes
+with the first sentence of each docstring; ``--help`` summarises ranges by ``kind``.
 
 >>> error = NoTorchError("No libtorch found.")
 >>> error.exit_code
@@ -17,13 +17,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
+#: What to do about a bug in this program, after "please" and the like.
+REPORT = (
+    "report it to whoever you got this program from, with the output of "
+    "`torchml-install doctor --markdown`."
+)
+
 
 class TorchMLError(Exception):
     """Base class.
 
     ``message``: what is wrong, a full sentence that names the file, tool or value.
-    ``remedy``: the next thing to do; the class's ``default_remedy`` where none is given.
-    ``kind``: what failures of its kind have in common, for the summary of exit codes.
+    ``remedy``: what to do next; by default the class's ``default_remedy``.
+    ``kind``: what such failures have in common, for the summary of exit codes.
     """
 
     exit_code: ClassVar[int] = 1
@@ -36,27 +42,27 @@ class TorchMLError(Exception):
         self.remedy = self.default_remedy if remedy is None else remedy
 
 
-# --- what is needed to build the driver -----------------------------------------------------
+# --- prerequisites of the build -------------------------------------------------------------
 
 
 class PrerequisiteError(TorchMLError):
-    """Something that the build or a run needs is missing or unusable."""
+    """The build or a run lacks something, or cannot use it."""
 
-    kind = "something needed is missing or unusable"
+    kind = "a prerequisite is missing or unusable"
 
 
 class NoTorchError(PrerequisiteError):
-    """No libtorch was found, or the folder that was given holds none."""
+    """No libtorch was found, or the given folder contains none."""
 
     exit_code = 3
     default_remedy = (
         "Install it with `python -m pip install torch` (or unpack a libtorch archive) and run "
-        "again; name another place with --torch-root DIR or TORCH_ROOT."
+        "again. If you have one elsewhere, name it with --torch-root DIR or TORCH_ROOT."
     )
 
 
 class OldAbiTorchError(PrerequisiteError):
-    """The libtorch uses the old C++ ABI, in which std::string differs from the KIM-API's."""
+    """The libtorch uses the old C++ ABI, whose std::string differs from the KIM-API's."""
 
     exit_code = 4
     default_remedy = (
@@ -70,18 +76,18 @@ class IncompleteTorchError(PrerequisiteError):
 
     exit_code = 5
     default_remedy = (
-        "Reinstall torch (`python -m pip install --force-reinstall torch`), or name a complete "
+        "Reinstall torch with `python -m pip install --force-reinstall torch`, or name a complete "
         "one with --torch-root DIR."
     )
 
 
 class NoKimApiError(PrerequisiteError):
-    """No KIM-API was found, or it lacks the files needed to build items."""
+    """No KIM-API was found, or it lacks the files to build drivers and models."""
 
     exit_code = 6
     default_remedy = (
         "Install it with `sudo apt install libkim-api-dev` or `conda install -c conda-forge "
-        "kim-api`; name another place with --kim-root DIR."
+        "kim-api`. If you have one elsewhere, name it with --kim-root DIR."
     )
 
 
@@ -96,12 +102,12 @@ class NoCompilerError(PrerequisiteError):
 
 
 class CompilerTooOldError(PrerequisiteError):
-    """The C++ compiler is too old for the C++ standard that torch's headers need."""
+    """The C++ compiler does not support the C++ standard of torch's headers."""
 
     exit_code = 8
     default_remedy = (
         "Install a newer one (`conda install -c conda-forge cxx-compiler`, or a newer g++ package "
-        "of your system) and name it with --cxx PATH."
+        "of your system), and name it with --cxx PATH."
     )
 
 
@@ -120,18 +126,18 @@ class CMakeTooOldError(PrerequisiteError):
 
 
 class MissingToolError(PrerequisiteError):
-    """A build tool is not installed (ninja or make)."""
+    """Neither ninja nor make is installed."""
 
     exit_code = 11
 
 
 class SourcesMissingError(PrerequisiteError):
-    """The driver's sources, templates or examples are missing from this installation."""
+    """This installation lacks the driver's sources, the templates or the examples."""
 
     exit_code = 12
     default_remedy = (
-        "Reinstall torchml-installer from its sources: `python -m pip install --force-reinstall .` "
-        "in the folder that holds them."
+        "Reinstall torchml-install from its sources: run `python -m pip install "
+        "--force-reinstall .` in their folder."
     )
 
 
@@ -146,19 +152,19 @@ class TorchTooOldError(PrerequisiteError):
 
 
 class ExtensionMissingError(PrerequisiteError):
-    """The folder given for torch_scatter or torch_sparse holds no library for this torch."""
+    """The folder given for torch_scatter or torch_sparse has no library for this torch."""
 
     exit_code = 14
 
 
 class NoDeviceError(PrerequisiteError):
-    """This machine has no such GPU, or torch was built without support for it."""
+    """This machine does not have the requested GPU, or torch was built without support for it."""
 
     exit_code = 15
 
 
 class LibdescriptorUnusableError(PrerequisiteError):
-    """The libdescriptor is not in the folder given, cannot be loaded, or gives wrong results."""
+    """The libdescriptor is missing, cannot be loaded, or gives wrong results."""
 
     exit_code = 16
 
@@ -173,7 +179,7 @@ class KnownProblemError(PrerequisiteError):
 
 
 class InstallationError(TorchMLError):
-    """Building, installing or removing something failed."""
+    """A build, an installation or a removal failed."""
 
     kind = "building, installing or removing failed"
 
@@ -182,22 +188,22 @@ class BuildFailedError(InstallationError):
     """Configuring, compiling or linking failed; the message shows the first error of the log."""
 
     exit_code = 20
-    default_remedy = "Read the log named above; `torchml-install doctor` checks the tools."
+    default_remedy = "Read the log named above, and check the tools with `torchml-install doctor`."
 
 
 class ConfigureLoopError(InstallationError):
-    """CMake configured the project over and over again, and was stopped."""
+    """CMake kept reconfiguring the project and was stopped."""
 
     exit_code = 18
 
 
 class WrongEnergyError(InstallationError):
-    """The driver that was built computes a wrong energy; nothing was installed."""
+    """The newly built driver computes a wrong energy; nothing was installed."""
 
     exit_code = 19
     default_remedy = (
-        "The installed driver, if any, was kept. Try another torch (--torch-root DIR) or compiler "
-        "(--cxx PATH). `torchml-install doctor --markdown` prints what a bug report needs."
+        "A driver installed before is still in place. Try another torch (--torch-root DIR) or "
+        f"another compiler (--cxx PATH). If the energy is still wrong, {REPORT}"
     )
 
 
@@ -209,23 +215,23 @@ class CollectionNotWritableError(InstallationError):
 
 
 class CollectionUnsetError(InstallationError):
-    """The KIM collection has no folder (its environment variable is not set)."""
+    """The KIM collection has no folder: its environment variable is not set."""
 
     exit_code = 22
 
 
 class LibraryNotLoadableError(InstallationError):
-    """The driver was built, but cannot be loaded; nothing was installed."""
+    """The newly built driver cannot be loaded; nothing was installed."""
 
     exit_code = 23
     default_remedy = (
-        "A library named above is missing or has another version: reinstall torch, or name "
+        "A library named above is missing or has another version. Reinstall torch, or name "
         "another one with --torch-root DIR."
     )
 
 
 class PythonModuleError(InstallationError):
-    """The Python module cannot be built for, or installed into, the active Python."""
+    """The Python module cannot be built for the active Python or installed into it."""
 
     exit_code = 24
 
@@ -234,14 +240,14 @@ class DiskFullError(InstallationError):
     """The disk is full."""
 
     exit_code = 25
-    default_remedy = "Free some space and run again."
+    default_remedy = "Free some space, and run the command again."
 
 
 class NotPermittedError(InstallationError):
-    """A file or folder may not be read or written."""
+    """You are not permitted to read or write a file or folder."""
 
     exit_code = 26
-    default_remedy = "Check the owner and the permissions of that path, or name another one."
+    default_remedy = "Check the owner and permissions of that path, or name another one."
 
 
 class DownloadFailedError(InstallationError):
@@ -254,7 +260,7 @@ class DownloadFailedError(InstallationError):
 
 
 class NoProviderError(InstallationError):
-    """No package manager that works here can install what is missing."""
+    """No package manager on this machine can install what is missing."""
 
     exit_code = 28
 
@@ -264,8 +270,8 @@ class PackageInstallError(InstallationError):
 
     exit_code = 29
     default_remedy = (
-        "Check the network connection and the package manager's own settings; the log has all of "
-        "its output. The same command continues where this one stopped."
+        "Check the network connection and the package manager's settings; the log has its whole "
+        "output. Run the same command again to continue."
     )
 
 
@@ -279,7 +285,7 @@ class NotInstalledError(InstallationError):
 
 
 class ModelError(TorchMLError):
-    """A model, or what was asked for, cannot be accepted."""
+    """A model or an option is unacceptable."""
 
     kind = "a model or an option was refused"
 
@@ -288,23 +294,24 @@ class ModelFileMissingError(ModelError):
     """The model file does not exist, or is a folder."""
 
     exit_code = 30
-    default_remedy = "Check the path; a model is one TorchScript file, for example SW_Si.pt."
+    default_remedy = "Check the path. A model is one file, such as SW_Si.pt (TorchScript)."
 
 
 class ModelFileDamagedError(ModelError):
     """The model file is empty, truncated or otherwise damaged."""
 
     exit_code = 31
-    default_remedy = "Copy or save the file again: this one is incomplete."
+    default_remedy = "Copy or save the file again."
 
 
 class NotTorchScriptError(ModelError):
-    """The model file is something other than TorchScript."""
+    """The model file is not TorchScript."""
 
     exit_code = 32
     default_remedy = (
-        "Load the model in Python and save it as TorchScript: torch.jit.script(model).save(FILE); "
-        "for a model built on e3nn (MACE, NequIP, SevenNet) e3nn.util.jit.script(model).save(FILE)."
+        "Load the model in Python and save it as TorchScript with "
+        "`torch.jit.script(model).save(FILE)`, or for a model built on e3nn (MACE, NequIP, "
+        "SevenNet) with `e3nn.util.jit.script(model).save(FILE)`."
     )
 
 
@@ -327,7 +334,7 @@ class BadOptionError(ModelError):
 
 
 class OutputExistsError(ModelError):
-    """The output exists already."""
+    """The output already exists."""
 
     exit_code = 36
     default_remedy = "Add --force to replace it, or choose another name."
@@ -337,7 +344,7 @@ class NotAModelFolderError(ModelError):
     """The folder is not a portable model that KIM can install."""
 
     exit_code = 37
-    default_remedy = "Make one from a TorchScript file with `torchml-install model pack`."
+    default_remedy = "Make a portable model with `torchml-install model pack`."
 
 
 class BadParameterFileError(ModelError):
@@ -347,21 +354,19 @@ class BadParameterFileError(ModelError):
 
 
 class UnphysicalModelError(ModelError):
-    """The model breaks a physical law that every potential obeys."""
+    """The model breaks a physical law that every potential must obey."""
 
     exit_code = 43
-    default_remedy = (
-        "The explanations above say what to look for in the model; ignore what it does on purpose."
-    )
+    default_remedy = "Look for the causes named above in the model. Ignore those that are intended."
 
 
 class UnsoundModelError(ModelError):
-    """The model fails, or would make a simulation wrong; nothing was packed."""
+    """The model fails or would give wrong simulations; nothing was packed."""
 
     exit_code = 46
     default_remedy = (
-        "Correct the model: README.md says what it has to return. To pack it anyway, add "
-        "--unchecked; `torchml-install model verify` then shows all checks."
+        "Correct the model: the documentation lists what it must return. To pack it anyway, add "
+        "--unchecked; then run all checks with `torchml-install model verify`."
     )
 
 
@@ -369,19 +374,19 @@ class UnsoundModelError(ModelError):
 
 
 class RunError(TorchMLError):
-    """Running a model failed, or gave results other than those expected."""
+    """Running a model failed or gave wrong results."""
 
     kind = "running a model failed or gave wrong results"
 
 
 class MissingForQuickstartError(RunError):
-    """Something that the quickstart runs is not installed (LAMMPS, ASE, kimpy, ...)."""
+    """The quickstart needs a program or package that is not installed (LAMMPS, ASE, kimpy, ...)."""
 
     exit_code = 40
 
 
 class RunFailedError(RunError):
-    """A program that was started, such as LAMMPS or Python, failed."""
+    """A program that this command started, such as LAMMPS or Python, failed."""
 
     exit_code = 41
 
@@ -391,8 +396,7 @@ class ResultsDifferError(RunError):
 
     exit_code = 42
     default_remedy = (
-        "Rebuild the driver with `torchml-install driver`. If the results still differ, "
-        "`torchml-install doctor --markdown` prints what a bug report needs."
+        f"Rebuild the driver with `torchml-install driver`. If the results still differ, {REPORT}"
     )
 
 
@@ -400,20 +404,20 @@ class ResultsDifferError(RunError):
 
 
 class NotCompilableError(ModelError):
-    """Torch cannot compile this model for systems of all sizes."""
+    """Torch cannot compile this model for systems of every size."""
 
     exit_code = 44
     default_remedy = (
-        "Pack the model as TorchScript instead: `torchml-install model pack my_model.pt`."
+        "Save the model as TorchScript instead, and pack that with `torchml-install model pack`."
     )
 
 
 class CompiledModelDiffersError(ModelError):
-    """The compiled model gives results different from those of the original."""
+    """The compiled model's results differ from the original's."""
 
     exit_code = 45
     default_remedy = (
-        "Nothing was written. Pack the model as TorchScript instead, or try another torch."
+        "Nothing was written. Save the model as TorchScript instead, or try another torch."
     )
 
 
@@ -421,41 +425,41 @@ class CompiledModelDiffersError(ModelError):
 
 
 class UnexpectedError(TorchMLError):
-    """Internal error; the traceback was written to a file."""
+    """Internal error; the traceback is in a file."""
 
     exit_code = 70
     kind = "internal error"
 
 
 class OutputNotWrittenError(TorchMLError):
-    """The output could not be written (a full disk behind "> FILE", for example)."""
+    """The output could not be written, for example to a full disk."""
 
     exit_code = 71
     kind = "the output could not be written"
 
 
 class InterruptedByUserError(TorchMLError):
-    """Interrupted by Ctrl-C or a signal; earlier installations are still in place."""
+    """Interrupted by Ctrl-C or a signal; earlier installations are intact."""
 
     exit_code = 130
     kind = "interrupted"
-    default_remedy = "Nothing was left half installed; run the same command again to continue."
+    default_remedy = "Nothing is half installed. Run the same command again to continue."
 
 
 # --- the list of exit codes -----------------------------------------------------------------
 
-#: What ``| head`` leaves behind: as a shell tells that SIGPIPE ended a program.
+#: After ``| head`` has ended: how a shell reports a program that SIGPIPE ended.
 BROKEN_PIPE = 141
-#: Exit codes that belong to no failure of this program, with what they mean.
+#: Exit codes that are no failures of this program, and their meaning.
 OTHER_CODES = {
     0: "success",
     2: "wrong usage",
-    BROKEN_PIPE: "the program that reads the output ended early",
+    BROKEN_PIPE: "the reader of the output ended early",
 }
 
 
 def failures() -> list[type[TorchMLError]]:
-    """Every class that has an exit code of its own, in the order of the codes."""
+    """Every class with its own exit code, sorted by code."""
     return sorted(_leaves(TorchMLError), key=lambda cls: cls.exit_code)
 
 
@@ -468,7 +472,7 @@ def _leaves(cls: type[TorchMLError]) -> Iterator[type[TorchMLError]]:
 
 
 def exit_codes() -> dict[int, str]:
-    """What each exit code means, in a sentence: the first one of the class's docstring."""
+    """The meaning of each exit code: the first sentence of the class's docstring."""
     codes = {code: f"{text[0].upper()}{text[1:]}." for code, text in OTHER_CODES.items()}
     for cls in failures():
         sentence, _, _ = " ".join((cls.__doc__ or "").split()).partition(". ")
@@ -477,7 +481,7 @@ def exit_codes() -> dict[int, str]:
 
 
 def exit_code_ranges() -> str:
-    """All exit codes in one sentence: "0 success; 2 wrong usage; 3-17 something needed ..."."""
+    """All exit codes in one sentence: "0 success; 2 wrong usage; 3-17 a prerequisite ..."."""
     kinds: dict[str, list[int]] = {}
     named = {cls.exit_code: cls.kind for cls in failures()} | OTHER_CODES
     for code in sorted(named):

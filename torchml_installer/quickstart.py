@@ -1,4 +1,4 @@
-"""``quickstart``: from a finished installation to a first energy, beside KIM's own potential."""
+"""``quickstart``: installs everything, and compares a first energy with KIM's own potential."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -43,16 +44,16 @@ _NEEDED = (
     *("torch", "kim-api", "compiler", "cmake", "build-tool"),
     *(*_RUN_WITH, "openkim-models"),
 )
-#: What brings the Python module, which is not run here.
+#: For the Python module, which the quickstart does not run.
 _FOR_MODULE = ("vesin", "pybind11", "scikit-build-core")
-#: The examples' folder may belong to someone else; Python is not to write into it.
+#: The folder of the examples may belong to another user: Python must not write into it.
 _NO_LITTER = {"PYTHONDONTWRITEBYTECODE": "1"}
 _RESULT = re.compile(r"^torchml-result energy (\S+) fmax (\S+)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class QuickstartOptions:
-    """What ``quickstart`` was asked for.
+    """The options of ``quickstart``.
 
     yes: install what is missing without asking. fix: as for the driver.
     """
@@ -76,8 +77,8 @@ class RunResult:
 
 
 def quickstart(options: QuickstartOptions) -> list[RunResult]:
-    """Installs what is missing, builds and installs driver and example model, runs them and the
-    reference, and compares.
+    """Installs what is missing, builds and installs the driver and the example model, runs the
+    model and the reference, and compares the results.
 
     Raises what the steps raise, MissingForQuickstartError, RunFailedError, ResultsDifferError.
     """
@@ -108,7 +109,7 @@ def quickstart(options: QuickstartOptions) -> list[RunResult]:
 
 
 def _with_dependencies(facts: Survey, options: QuickstartOptions) -> Survey:
-    """Has package managers install what is missing, if allowed; returns the survey after it."""
+    """Installs what is missing, with permission; returns the survey afterwards."""
     missing = packages.missing(_NEEDED, facts)
     if not missing:
         return facts
@@ -135,8 +136,8 @@ def _require_simulators(facts: Survey) -> None:
         raise first.problem
     raise MissingForQuickstartError(
         f"Not installed: {', '.join(finding.title for finding in missing)}.",
-        f"`torchml-install deps --with {','.join(finding.name for finding in missing)}`, or have "
-        "this command install it with --yes.",
+        f"Run `torchml-install deps --with {','.join(finding.name for finding in missing)}`, or "
+        "add --yes to this command.",
     )
 
 
@@ -148,7 +149,7 @@ def _reference(facts: Survey, collections: Collections) -> str:
         missing = name or f"{published_models.REFERENCE}_005"
         raise MissingForQuickstartError(
             f"KIM's reference potential {missing} is not installed.",
-            "`torchml-install deps --with openkim-models`, or "
+            "Run `torchml-install deps --with openkim-models`, or "
             f"`kim-api-collections-management install user {missing}`.",
         )
     return name
@@ -188,7 +189,8 @@ def _run_all(
     results = []
     for program in ("LAMMPS", "ASE"):
         for model in (MODEL_NAME, reference):
-            # In a copy: LAMMPS takes no paths with spaces, and writes its log beside its input.
+            # In a copy: LAMMPS cannot handle paths with spaces, and writes its log beside its
+            # input.
             folder = scratch / f"{program}-{model}"
             shutil.copytree(examples, folder)
             command: Sequence[str | Path] = (
@@ -224,7 +226,7 @@ def parse_result(output: str, program: str, model: str) -> RunResult:
         energy, fmax = map(float, found[-1])
     except ValueError as error:
         raise RunFailedError(
-            f"{program} with {model} printed '{' '.join(found[-1])}', which are not numbers.",
+            f"{program} with {model} printed '{' '.join(found[-1])}' instead of two numbers.",
             f"Read its output in {_log()}.",
         ) from error
     return RunResult(program, model, energy, fmax)
@@ -238,22 +240,32 @@ def _pairs(results: Sequence[RunResult]) -> Mapping[str, tuple[RunResult, RunRes
 
 
 def as_table(results: Sequence[RunResult]) -> str:
-    """Energies and forces side by side, with their differences."""
+    """Energies and forces side by side, with their differences; narrow ones below one another."""
     pairs = _pairs(results)
+    is_narrow = 0 < console.columns(sys.stdout) < 80
     (reference,) = {theirs.model for _, theirs in pairs.values()}
     lines = [
         "",
         f"  this driver: {MODEL_NAME}",
         f"  reference:   {reference}",
         "",
-        f"  {'':8}{'':18}{'this driver':>22}{'reference':>22}{'difference':>14}",
     ]
+    if not is_narrow:
+        lines.append(f"  {'':7}{'':17}{'this driver':>20}{'reference':>20}{'difference':>13}")
     for program, (ours, theirs) in pairs.items():
         for label, one, other in (
             ("energy (eV)", ours.energy, theirs.energy),
             ("max force (eV/Å)", ours.fmax, theirs.fmax),
         ):
-            lines.append(f"  {program:8}{label:18}{one:22.12f}{other:22.12f}{one - other:14.1e}")
+            if is_narrow:
+                lines += [
+                    f"  {program}: {label}",
+                    f"    {'this driver':12}{one:22.12f}",
+                    f"    {'reference':12}{other:22.12f}",
+                    f"    {'difference':12}{one - other:22.1e}",
+                ]
+                continue
+            lines.append(f"  {program:7}{label:17}{one:20.12f}{other:20.12f}{one - other:13.1e}")
     return "\n".join(lines)
 
 
@@ -264,9 +276,9 @@ def compare(results: Sequence[RunResult]) -> None:
             ("energies", ours.energy, theirs.energy, ENERGY_TOLERANCE),
             ("forces", ours.fmax, theirs.fmax, FORCE_TOLERANCE),
         ):
-            # Written so that a NaN counts as a difference.
+            # Not `>`: a NaN counts as a difference.
             if not (math.isfinite(one) and abs(one - other) <= tolerance):
                 raise ResultsDifferError(
-                    f"In {program} the {what} differ: {one!r} and {other!r} (expected "
-                    f"within {tolerance})."
+                    f"In {program}, the {what} differ by more than {tolerance}: {one!r} with this "
+                    f"driver, {other!r} with KIM's potential."
                 )

@@ -22,8 +22,8 @@ from torchml_installer.support.receipts import Receipt
 class Removal:
     """What happens, or would happen, to one installed item.
 
-    removed: files and folders to delete; for Python packages, names and versions. kept: those that
-    are not removed, each with the reason.
+    removed: files and folders to delete; for Python packages, names and versions. kept: what stays,
+    with the reason.
     """
 
     receipt: Receipt
@@ -42,22 +42,23 @@ class Removal:
 
 
 def installed(names: Sequence[str] = ()) -> list[Receipt]:
-    """The receipts of these names, or all. Raises NotInstalledError for a name without one."""
+    """The receipts with these names, or all. Raises NotInstalledError for a name without one."""
     pip.claim_interrupted()
     known = receipts.read_all()
     missing = sorted(set(names) - {receipt.name for receipt in known})
     if missing:
-        have = ", ".join(dict.fromkeys(receipt.name for receipt in known)) or "nothing"
+        have = ", ".join(dict.fromkeys(receipt.name for receipt in known))
+        listed = f"It has installed: {have}." if have else "It has not installed anything."
         raise NotInstalledError(
-            f"{', '.join(missing)}: not installed by torchml-install, according to its receipts.",
-            f"It has installed: {have}. To remove what KIM's own commands installed: "
-            "`kim-api-collections-management remove NAME` removes.",
+            f"torchml-install has no record of installing {', '.join(missing)}.",
+            f"{listed} Remove what KIM's own commands installed with "
+            "`kim-api-collections-management remove NAME`.",
         )
     return [receipt for receipt in known if not names or receipt.name in names]
 
 
 def in_place(chosen: Sequence[Receipt]) -> list[Receipt]:
-    """Those of which something is left: folders may have been deleted by hand."""
+    """Those that are still installed, at least in part: a user may have deleted folders."""
     return [
         receipt
         for receipt in chosen
@@ -71,8 +72,8 @@ def uninstall(
 ) -> list[Removal]:
     """Removes items and their receipts.
 
-    Keeps a file that is no longer the one that was installed, unless ``force``: somebody else put
-    it there. Removes models before the drivers that they need. Raises NotPermittedError.
+    Keeps a file that has changed since its installation, unless ``force``. Removes models before
+    their drivers. Raises NotPermittedError.
     """
     order = {"model": 0, "driver": 1, "python-module": 2, "library": 3, pip.KIND: 4}
     ordered = sorted(chosen, key=lambda receipt: order.get(receipt.kind, len(order)))
@@ -86,7 +87,7 @@ def uninstall(
 
 
 def caches() -> list[Path]:
-    """The folders of builds, logs and temporary files; none that is inside another one."""
+    """The folders of builds, logs and temporary files; none is inside another one."""
     # Builds may be elsewhere, see ``build_folder.default_parent``.
     cache, builds = cache_folder(), build_folder.default_parent()
     found: list[Path] = []
@@ -103,7 +104,7 @@ def remove_caches() -> list[Path]:
     """
     present = caches()
     with contextlib.ExitStack() as held:
-        # Each only once: the second time, this process would wait for itself.
+        # Each only once: this process would wait for itself.
         patterns = ("*.lock", "*/*.lock")
         found = (lock for folder in present for name in patterns for lock in folder.glob(name))
         locks = {lock.resolve() for lock in found}
@@ -149,14 +150,14 @@ def _forget(receipt: Receipt) -> None:
 
 
 def _remove_packages(receipt: Receipt, gone: Container[str], *, dry_run: bool) -> Removal:
-    """Has pip remove what it installed for us, except what other packages need by now.
+    """Removes with pip what it installed for us, except what other packages need now.
 
-    gone: packages that no longer count as needing others.
+    gone: packages whose requirements no longer count.
     """
     names, kept = _packages(receipt, gone)
     if not dry_run:
         if names and not _uninstall_with_pip(receipt, names):
-            kept += [(name, "could not be removed by pip") for name in names]
+            kept += [(name, "could not be removed with pip") for name in names]
             names = []
         else:
             _forget(receipt)
@@ -167,15 +168,15 @@ def _remove_packages(receipt: Receipt, gone: Container[str], *, dry_run: bool) -
 def _packages(
     receipt: Receipt, gone: Container[str] = ()
 ) -> tuple[list[str], list[tuple[Path | str, str]]]:
-    """(names that can be removed, those that stay with the reason)."""
+    """(names to remove, those that stay with the reason)."""
     present = pip.installed(receipt.made_from.get("python", "")) or {}
     own = {name for name, then in receipt.packages.items() if present.get(name, ("",))[0] == then}
     kept: list[tuple[Path | str, str]] = [
-        (name, f"is version {present[name][0]} by now; {then} was installed")
+        (name, f"is version {present[name][0]} now; version {then} was installed")
         for name, then in receipt.packages.items()
         if name in present and name not in own
     ]
-    # Packages that are kept need others, which in turn need others.
+    # Packages that stay need others, which in turn need others.
     staying = [name for name in present if name not in own and name not in gone]
     for name in staying:
         for needed in present[name][1]:
@@ -194,11 +195,11 @@ def _reason_to_keep(receipt: Receipt, place: Path) -> str | None:
         same = receipts.sha256(place) == recorded
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return None if same else "is not the file that was installed; --force removes it"
+    return None if same else "has changed since its installation; remove it with --force"
 
 
 def _remove_python_module(receipt: Receipt) -> None:
-    """Uninstalls with the pip of the Python that has it; deletes the files in any case."""
+    """Uninstalls with the pip of its Python; the caller deletes the files in any case."""
     if Path(receipt.made_from.get("python", "")).exists():
         _uninstall_with_pip(receipt, [receipt.name])
 

@@ -153,26 +153,26 @@ def test_a_user_s_own_site_is_found_at_once_and_emptied_again(cluster: Cluster) 
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == 0, outcome.err
     assert "torchml_driver" in cluster.packages()
-    # A module with wrong results does not replace it; the driver is installed.
+    # Another module that gave wrong results does not replace it; the driver is in place.
     write(module, STAND_IN.format(energy="1.0"))
     outcome = cluster.run("driver", "--python", "--collection", "environment")
     assert outcome.code == PythonModuleError.exit_code, outcome.err
-    assert "it gives wrong results: 1.0 eV instead of 0.22" in outcome.err
-    assert f"The driver itself is installed: {HOME}/collection/{DEFAULT}" in outcome.err
+    assert "it gave wrong results: 1.0 eV instead of 0.22" in outcome.err
+    assert f"The driver itself is installed in {HOME}/collection/{DEFAULT}" in outcome.err
     (place,) = cluster.clean.path(HOME).glob(".local/lib/*/site-packages/torchml_driver")
     assert "math.exp" in (place / "__init__.py").read_text()
     listed = cluster.run("uninstall")
-    assert f"has installed the driver {DEFAULT}" in listed.out
-    assert "has installed the python-module torchml-driver" in listed.out
+    assert f"installed: driver {DEFAULT}" in listed.out
+    assert "installed: python-module torchml-driver" in listed.out
     assert "  helper 1.0\n" in listed.out
 
     outcome = cluster.run("uninstall", "--all")
     assert outcome.code == 0, outcome.err
-    assert "stays" not in outcome.err
+    assert "kept" not in outcome.err
     assert cluster.packages() == set()
     assert not list(cluster.clean.path(HOME).glob(".local/lib/python3*/site-packages/*"))
     assert not cluster.clean.path(f"{HOME}/.local/bin/cmake").exists()
-    assert cluster.run("uninstall").out == "Nothing was installed.\n"
+    assert cluster.run("uninstall").out == "torchml-install has not installed anything.\n"
 
 
 def test_an_old_cmake_is_replaced_without_touching_any_python(cluster: Cluster) -> None:
@@ -236,7 +236,8 @@ class TestReceipts:
         assert "theirs" in left
         assert "helper" not in left
         assert "vesin" not in left
-        assert self.install(venv, "uninstall").out == "Nothing was installed.\n"
+        nothing = "torchml-install has not installed anything.\n"
+        assert self.install(venv, "uninstall").out == nothing
 
     def test_what_others_need_or_have_changed_stays(self, venv: DriverRuns) -> None:
         assert self.install(venv, "deps", "--with", "vesin", "--provider", "pip").code == 0
@@ -245,6 +246,6 @@ class TestReceipts:
         self.pip(venv, "install", "--upgrade", "vesin")
         outcome = self.install(venv, "uninstall", "--all")
         assert outcome.code == 0, outcome.err
-        assert "vesin stays: it is version 1.0 by now; 0.9 was installed" in outcome.err
-        assert "helper stays: it is needed by later" in outcome.err
+        assert "kept vesin: it is version 1.0 now; version 0.9 was installed" in outcome.err
+        assert "kept helper: it is needed by later" in outcome.err
         assert {"helper", "later", "vesin"} <= set(self.pip(venv, "list").split())

@@ -36,7 +36,7 @@ def test_a_driver_that_computes_something_else_is_refused(
     driver_environment: DriverEnvironment, project: CMakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(known_energy, "ENERGY", 1.0)
-    with pytest.raises(WrongEnergyError, match="gives wrong results"):
+    with pytest.raises(WrongEnergyError, match="gave wrong results"):
         require_known_energy(project, driver_environment.folder / DRIVER)
 
 

@@ -88,5 +88,5 @@ def test_packing_records_the_type_of_the_inputs(
         check=False,
     )
     assert done.returncode == BadOptionError.exit_code
-    assert "it works with float32" in done.stderr
+    assert "works with float32" in done.stderr
     assert not (tmp_path / "Wrong").exists()

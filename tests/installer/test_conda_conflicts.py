@@ -64,9 +64,13 @@ critical libmamba Could not solve for environment specs
 @pytest.mark.parametrize(
     ("said", "message", "remedy"),
     [
-        (TWO_MPIS, "Both Open MPI and MPICH are requested", "'torchml-driver=*=*nompi*'"),
+        (TWO_MPIS, "Open MPI and MPICH are both requested", "'torchml-driver=*=*nompi*'"),
         (TWO_TORCHES, "libtorch >=2.13.0,<2.14.0a0", "'libtorch>=2.13.0,<2.14.0a0'"),
-        (NO_LIBTORCH, "the channels have no such one", "`torchml-install driver`"),
+        (
+            NO_LIBTORCH,
+            "The channels lack it, or another one is requested",
+            "`torchml-install driver`",
+        ),
         (NO_GPU, "an NVIDIA GPU, but none", "CONDA_OVERRIDE_CUDA=12.9 conda install"),
         (OLD_KIM, "kim-api >=2.4,<3.0a0", "'kim-api>=2.4,<3.0a0'"),
         (NOT_FOUND, "no packages pytorch, kim-api", "-c conda-forge pytorch kim-api"),

@@ -65,7 +65,7 @@ class TestConda:
         assert outcome.code == 0, outcome.err
         expected = ["install", "-y", "-p", sys.prefix, "-c", "conda-forge", "vim"]
         assert bare.called() == ["conda", *expected]
-        assert "Installed xxd by conda" in outcome.out
+        assert "Installed xxd with conda" in outcome.out
 
     def test_the_program_that_shells_hide_is_found(self, bare: PackagesMachine) -> None:
         bare.conda()
@@ -101,7 +101,7 @@ class TestConda:
         bare.conda("")
         outcome = bare.install("deps", "--with", "xxd")
         assert outcome.code == PackageInstallError.exit_code
-        assert "still cannot be found" in outcome.err
+        assert "but cannot be found" in outcome.err
 
 
 class TestApt:
@@ -170,7 +170,7 @@ class TestApt:
 
         step.run("installing xxd", execute)
         assert tries == [step.command] * 3
-        assert "another apt is running" in capsys.readouterr().err
+        assert "waiting for another apt" in capsys.readouterr().err
 
     def test_any_other_failure_is_final(self, step: packages.Step) -> None:
         def execute(command: Sequence[str], title: str) -> None:
@@ -203,7 +203,7 @@ class TestChoice:
     def test_nobody_who_can_is_an_error_with_every_reason(self, bare: PackagesMachine) -> None:
         outcome = bare.install("deps", "--with", "xxd")
         assert outcome.code == NoProviderError.exit_code
-        assert "apt: there is no apt-get" in outcome.err
+        assert "apt: this system has no apt-get" in outcome.err
         assert "conda: no conda environment is active" in outcome.err
 
     def test_pip_is_not_asked_for_what_it_has_not(self, bare: PackagesMachine) -> None:
@@ -352,12 +352,12 @@ class TestSettingsOfPip:
             "module.install_dependencies(module.ProjectFacts('1', ('vesin',)), Path('log'))"
         )
         outcome = self.run(home, "-c", program, PIP_DRY_RUN="1")
-        assert "vesin: installed without an error, but " in outcome.err
+        assert "pip installed vesin without an error, but " in outcome.err
         outcome = self.run(home, "-m", "torchml_installer", "deps", "--with", "vesin", "--provider",
                            "pip", PIP_DRY_RUN="1")  # fmt: skip
         assert outcome.code == PackageInstallError.exit_code
-        assert "vesin: installed without an error, but " in outcome.err
-        assert "pip's settings may lead elsewhere: PIP_DRY_RUN" in outcome.err
+        assert "pip installed vesin without an error, but " in outcome.err
+        assert "Unset what makes pip install elsewhere: PIP_DRY_RUN" in outcome.err
 
 
 class TestWithoutPip:
@@ -492,7 +492,7 @@ class TestLibtorch:
         for more in ([], ["--dry-run"]):
             outcome = bare.install(*words, *more)
             assert outcome.code == OutputExistsError.exit_code
-            assert f"error: {prefix}/libtorch exists already" in outcome.err
+            assert f"error: {prefix}/libtorch already exists" in outcome.err
             assert "--force" in outcome.err
             assert f"--torch-root {prefix}/libtorch" in outcome.err
         assert theirs.exists()
@@ -572,7 +572,7 @@ class TestLibtorch:
                 outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
                 answered.result()
         assert outcome.code == DownloadFailedError.exit_code, outcome.err
-        assert f"{url} cannot be fetched: IncompleteRead" in outcome.err
+        assert f"Cannot download {url}: IncompleteRead" in outcome.err
         assert "--libtorch FILE" in outcome.err
 
     @pytest.mark.parametrize(
@@ -589,7 +589,7 @@ class TestLibtorch:
     ) -> None:
         outcome = bare.install("deps", "--libtorch", url, "--sha256", "0" * 64)
         assert outcome.code == DownloadFailedError.exit_code, outcome.err
-        assert f"{url} cannot be fetched: " in outcome.err
+        assert f"Cannot download {url}: " in outcome.err
         assert expected in outcome.err
 
     def test_a_server_that_speaks_no_tls_is_told(self, bare: PackagesMachine) -> None:

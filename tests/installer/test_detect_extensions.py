@@ -138,7 +138,7 @@ def test_a_python_package_is_no_installation_for_cxx(
     monkeypatch.setenv("TorchScatter_ROOT", str(folder))
     found = torch_extension.detect(SCATTER, new)
     assert found.problem is not None
-    assert "a Python package, and not an installation for C++" in found.problem.message
+    assert "a Python package and not an installation for C++" in found.problem.message
 
 
 def test_it_is_said_how_models_can_use_a_python_package(
@@ -146,7 +146,7 @@ def test_it_is_said_how_models_can_use_a_python_package(
 ) -> None:
     folder = python_package(packages, built)
     advice = torch_extension.detect(SCATTER, new).next_step
-    assert "for every program that runs with KIM_MODEL_OPERATORS=extension" in advice
+    assert "in any program, set KIM_MODEL_OPERATORS=extension" in advice
     setting = advice[advice.index("KIM_MODEL_TORCH_EXTENSIONS=") :].rstrip(".")
     done = subprocess.run(
         ["/bin/sh", "-c", f'{setting}; printf %s "$KIM_MODEL_TORCH_EXTENSIONS"'],
@@ -164,7 +164,7 @@ def test_it_is_said_how_models_can_use_a_python_package(
         "-Wl,--no-as-needed",
         str(folder / "libtorch_python.so"),
     )
-    assert "for programs in Python" in torch_extension.detect(SCATTER, new).next_step
+    assert "in Python programs" in torch_extension.detect(SCATTER, new).next_step
 
 
 def test_a_python_package_for_another_torch_is_told(

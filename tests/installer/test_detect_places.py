@@ -88,8 +88,8 @@ def test_places_that_lead_to_no_torch_are_listed_in_order(tmp_path: Path) -> Non
         ("CONDA_PREFIX", "not set"),
         (
             "modules",
-            "not set, nor is any of PY_TORCH_ROOT, PYTORCH_ROOT, PYTORCH_HOME, LIBTORCH_ROOT, "
-            "LIBTORCH_HOME, LIBTORCH, CMAKE_PREFIX_PATH",
+            "not set, and neither is any of PY_TORCH_ROOT, PYTORCH_ROOT, PYTORCH_HOME, "
+            "LIBTORCH_ROOT, LIBTORCH_HOME, LIBTORCH, CMAKE_PREFIX_PATH",
         ),
     ]
     looked = torch.detect(make_torch(tmp_path)).looked
@@ -130,7 +130,7 @@ def test_a_kim_api_without_its_development_files_is_listed_before_the_one_taken(
     monkeypatch.setenv("PATH", str(whole / "bin"))
     looked = kim_api.detect(None).looked
     assert looked[0].refused == "not set"
-    assert "lacks the files needed to build" in looked[1].refused
+    assert "lacks the files to build" in looked[1].refused
     assert [(place.where, place.refused) for place in looked if place.how == "PATH"] == [
         (whole, "")
     ]
@@ -170,7 +170,7 @@ def test_compilers_and_cmakes_that_do_not_run_are_listed(bare: Path) -> None:
     assert second == ""
     make_program(bare / "cmake", "cmake version 3.16.3")
     ((_, reason),) = refused(cmake.detect())
-    assert "3.18 or newer is needed" in reason
+    assert "the driver needs 3.18 or newer" in reason
 
 
 def test_a_stub_of_libcuda_is_no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_a_stub_of_libcuda_is_no_driver(tmp_path: Path, monkeypatch: pytest.Monk
     found = cuda.detect_driver()
     assert not found.usable
     assert found.details == {"libcuda": "only a stub"}
-    assert "for linking only" in found.looked[0].refused
+    assert "only for linking" in found.looked[0].refused
     monkeypatch.setenv("LD_LIBRARY_PATH", f"{stub.parent}:{tmp_path}:{real.parent}")
     found = cuda.detect_driver()
     assert (found.where, found.details) == (real, {"libcuda": "real"})
@@ -220,7 +220,7 @@ def test_a_script_that_starts_an_nvcc_elsewhere_is_no_toolkit(bare: Path) -> Non
     make_program(bare / "nvcc", "Cuda compilation tools, release 12.4, V12.4.131")
     found = cuda.detect_toolkit()
     assert found.where != bare.parent
-    assert ("PATH", "it has bin/nvcc and nothing else") in refused(found)
+    assert ("PATH", "it has bin/nvcc but nothing else") in refused(found)
 
 
 def test_cudnn_and_rocm_are_found_with_their_versions(
@@ -555,7 +555,7 @@ def test_a_half_removed_package_is_missing(packages: Path) -> None:
 def test_the_python_module_comes_from_the_driver_and_not_from_pip(packages: Path) -> None:
     found = python_packages.detect("torchml_driver")
     assert not found.usable
-    assert found.next_step.startswith("`torchml-install driver` (")
+    assert found.next_step.endswith(": `torchml-install driver`.")
     write(packages / "torchml_driver/__init__.py")
     write(packages / "torchml_driver-0.1.0.dist-info/METADATA", "Version: 0.1.0\n")
     found = python_packages.detect("torchml_driver")

@@ -83,7 +83,7 @@ def test_a_compiler_too_old_for_torchs_headers_is_told(bare: Path) -> None:
     make_program(bare / "g++", GCC_8)
     found = compiler.detect(None, 20)
     assert isinstance(found.problem, CompilerTooOldError)
-    assert "C++20 and needs gcc 11" in found.problem.message
+    assert "C++20, that is gcc 11" in found.problem.message
 
 
 def test_a_compiler_that_does_not_run_is_passed_over(bare: Path) -> None:
@@ -110,7 +110,7 @@ def test_the_compiler_that_was_named_is_the_one(
     assert flags is not None
     assert flags.message == (
         "The C++ compiler g++ -O2 given by --cxx does not exist: "
-        "--cxx takes one program; put flags into CXXFLAGS."
+        "--cxx takes a program without flags; put flags into CXXFLAGS."
     )
     folder = compiler.detect(str(tmp_path)).problem
     assert folder is not None
@@ -208,7 +208,7 @@ def test_a_compiler_whose_releases_are_not_known_is_asked_what_it_reaches(
         assert (found.usable, found.family, found.newest_standard) == (True, family, 17)
         found = compiler.detect(None, 20)
         assert isinstance(found.problem, CompilerTooOldError)
-        assert "C++20 and needs a compiler that supports it" in found.problem.message
+        assert "C++20, that is a compiler that supports it" in found.problem.message
 
 
 def test_compilers_of_an_activated_conda_environment_come_first(
@@ -325,7 +325,7 @@ def test_no_kim_where_it_was_named_is_told(tmp_path: Path) -> None:
 def test_kim_without_its_development_files_is_told(tmp_path: Path) -> None:
     found = kim_api.detect(make_kim(tmp_path, development=False))
     assert isinstance(found.problem, NoKimApiError)
-    assert "lacks the files needed to build" in found.problem.message
+    assert "lacks the files to build" in found.problem.message
 
 
 def test_kim_older_than_2_2_is_told(tmp_path: Path) -> None:
@@ -381,4 +381,4 @@ def test_a_kim_api_that_does_not_answer_is_told(
 
 def test_without_a_kim_api_there_are_no_collections() -> None:
     none = kim_api.KimFinding("kim-api", "KIM-API", needed=True)
-    assert kim_collections.detect(none).next_step == "They come with the KIM-API."
+    assert kim_collections.detect(none).next_step == "Install the KIM-API first."

@@ -54,7 +54,7 @@ def complete(machine: Machine) -> Machine:
 def test_a_complete_machine_ends_with_0(complete: Machine) -> None:
     outcome = complete.install("doctor")
     assert outcome.code == 0, outcome.out
-    assert "Everything needed to build the driver is here" in outcome.out
+    assert "Everything needed to build the driver is there" in outcome.out
     assert "\x1b[" not in outcome.out
 
 
@@ -70,13 +70,14 @@ def test_what_nobody_needs_is_not_called_missing(complete: Machine) -> None:
 
 
 def test_the_next_command_is_another_one_once_the_driver_is_there(complete: Machine) -> None:
-    assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
+    assert complete.install("doctor").out.endswith("\nBuild it with `torchml-install driver`.\n")
     collection = complete.folder / "collection"
     (collection / DEFAULT_DRIVER_NAME).mkdir(parents=True)
     complete.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(collection)
-    assert complete.install("doctor").out.splitlines()[-1] == (
-        "The driver is installed: `torchml-install quickstart` runs a first model with it."
-    )
+    assert complete.install("doctor").out.splitlines()[-2:] == [
+        "Everything is there.",
+        "Run a first model with `torchml-install quickstart`.",
+    ]
 
 
 def test_a_driver_whose_torch_has_gone_or_changed_is_told(
@@ -107,10 +108,10 @@ def test_a_driver_whose_torch_has_gone_or_changed_is_told(
     make_torch(torch, "2.13.0")
     told = f"The driver in {library.parent} was built with torch 2.7.1 in {torch}, "
     assert driver()["problem"] == f"{told}which is 2.13.0 now."
-    assert driver()["next_step"] == "`torchml-install driver` rebuilds it."
+    assert driver()["next_step"] == "Rebuild it with `torchml-install driver`."
     shutil.rmtree(torch)
     assert driver()["problem"] == f"{told}which no longer exists."
-    assert complete.install("doctor").out.endswith("`torchml-install driver` builds it.\n")
+    assert complete.install("doctor").out.endswith("\nBuild it with `torchml-install driver`.\n")
     library.write_text("one that KIM's own command has built")
     assert (driver()["usable"], driver()["details"]) == (True, {})
 
@@ -161,15 +162,15 @@ def test_the_schema_is_printed_without_looking_for_anything(machine: Machine) ->
 def test_places_are_shown_in_order_with_what_was_taken(complete: Machine) -> None:
     outcome = complete.install("doctor", "--places", "--torch-root", "/nowhere")
     assert outcome.code == errors.NoTorchError.exit_code
-    shown = outcome.out[outcome.out.index("libtorch was searched for in:\n") :].splitlines()
-    assert shown[1].startswith("  /nowhere (--torch-root): There is no libtorch in /nowhere")
+    shown = outcome.out[outcome.out.index("Searched for libtorch in:\n") :].splitlines()
+    assert shown[1] == "  /nowhere (--torch-root): the folder does not exist"
     root = complete.environment["TORCH_ROOT"]
     assert shown[2] == f"  {root} (TORCH_ROOT): 2.13.0+cpu: an earlier one is used"
-    assert shown[3] == "  $Torch_ROOT (Torch_ROOT): not set"
+    assert shown[3] == "  $Torch_ROOT: not set"
     cmake = complete.folder / ODD_NAME / "bin/cmake"
-    assert f"CMake was searched for in:\n  {cmake} (PATH): taken\n" in outcome.out
+    assert f"Searched for CMake in:\n  {cmake} (PATH): used\n" in outcome.out
     for finding in json.loads(complete.install("doctor", "--json").out)["findings"]:
-        assert f"\n{finding['title']} was searched for in:\n" in outcome.out
+        assert f"\nSearched for {finding['title']} in:\n" in outcome.out
 
 
 def test_the_first_problem_gives_the_exit_code(complete: Machine) -> None:
@@ -223,29 +224,29 @@ def test_a_wrong_place_that_was_named_is_taken_back_and_not_installed_for(
     quoted = shlex.quote(torch)
     outcome = complete.install("doctor", "--torch-root", "/nowhere")
     assert outcome.code == errors.NoTorchError.exit_code
-    wanted = f"Leave out --torch-root, or name another one; usable here: --torch-root {quoted}\n"
+    wanted = f"Leave out --torch-root, or name another one. This one works: --torch-root {quoted}\n"
     assert f"  what to do: {wanted}" in outcome.out
     assert "deps" not in outcome.out.splitlines()[-1]
     kim = complete.environment["KIM_API_CMAKE_PREFIX_DIR"]
     complete.environment |= {"CONDA_PREFIX": kim, "KIM_API_CMAKE_PREFIX_DIR": "/nowhere"}
     outcome = complete.install("doctor")
     assert outcome.code == errors.NoKimApiError.exit_code
-    wanted = f"usable here: --kim-root {shlex.quote(kim)}\n"
-    assert f"  what to do: Unset KIM_API_CMAKE_PREFIX_DIR, or name another one; {wanted}" in (
+    wanted = f"This one works: --kim-root {shlex.quote(kim)}\n"
+    assert f"  what to do: Unset KIM_API_CMAKE_PREFIX_DIR, or name another one. {wanted}" in (
         outcome.out
     )
     complete.environment |= {"KIM_API_CMAKE_PREFIX_DIR": kim, "CXX": "/nowhere/g++"}
     outcome = complete.install("deps", "--dry-run")
     assert outcome.code == errors.NoCompilerError.exit_code
     cxx = shlex.quote(str(complete.folder / ODD_NAME / "bin/c++"))
-    assert f"Unset CXX, or name another one; usable here: --cxx {cxx}\n" in outcome.err
+    assert f"Unset CXX, or name another one. This one works: --cxx {cxx}\n" in outcome.err
 
 
 def test_a_torch_that_was_named_is_not_replaced_by_the_repair(complete: Machine) -> None:
     torch = make_torch(complete.folder / "old", "2.4.0", config=OLD_ABI)
     outcome = complete.install("doctor", "--fix", "--torch-root", torch)
     assert outcome.code == errors.OldAbiTorchError.exit_code
-    assert "libtorch: The torch 2.4.0" in outcome.out
+    assert "libtorch: torch 2.4.0" in outcome.out
     assert "known problem old-cxx-abi" in outcome.out
     assert "repair:" not in outcome.out
     outcome = complete.install("driver", "--no-python", "--fix", "--torch-root", torch)
@@ -291,7 +292,7 @@ def test_the_active_python_s_torch_is_upgraded_where_that_is_possible(
     assert run("pip", "install", "torch==2.4.0").returncode == 0
     before = run("torchml_installer", "doctor")
     assert before.returncode == errors.OldAbiTorchError.exit_code
-    assert "(or torchml-install doctor --fix)" in before.stdout
+    assert "(or `torchml-install doctor --fix`)" in before.stdout
     done = run("torchml_installer", "doctor", "--fix")
     if newer:
         assert done.returncode == 0, done.stderr
@@ -300,14 +301,14 @@ def test_the_active_python_s_torch_is_upgraded_where_that_is_possible(
     else:
         # The report comes all the same, and behind it what could not be done.
         assert done.returncode == errors.OldAbiTorchError.exit_code
-        assert "libtorch          PROBLEM     2.4.0" in done.stdout
-        assert "error: old-cxx-abi could not be repaired: upgrading torch failed" in done.stderr
+        assert "libtorch           PROBLEM     2.4.0" in done.stdout
+        assert "error: Cannot repair old-cxx-abi: upgrading torch failed" in done.stderr
 
 
 def test_two_formats_at_once_are_wrong_usage(complete: Machine) -> None:
     outcome = complete.install("doctor", "--json", "--markdown")
     assert outcome.code == 2
-    assert "--json and --markdown" in outcome.err
+    assert "either --json or --markdown" in outcome.err
     assert outcome.out == ""
 
 
@@ -350,11 +351,11 @@ def test_a_detector_that_fails_is_a_finding_and_the_others_are_shown(
     for name in ("mpi", "kim-api", "compiler"):
         found = facts.get(name)
         assert isinstance(found.problem, errors.UnexpectedError)
-        assert f"Looking for {name} failed" in found.problem.message
+        assert f"Searching for {name} failed" in found.problem.message
         assert "ZeroDivisionError: of all things (test_doctor.py, line " in found.problem.message
         assert "doctor --markdown" in found.next_step
     assert facts.get("python-headers").title == "Python's headers"
-    assert "Looking for mpi failed" in report.markdown(facts)
+    assert "Searching for mpi failed" in report.markdown(facts)
     require_documented(doctor.as_json(facts))
 
 

@@ -42,7 +42,7 @@ def make_driver(folder: Path, source: str) -> Path:
 
 def test_a_driver_that_kim_cannot_use_is_refused(project: CMakeProject, tmp_path: Path) -> None:
     driver = make_driver(tmp_path, "int nothing;\n")
-    with pytest.raises(WrongEnergyError, match="with a model of two particles it fails"):
+    with pytest.raises(WrongEnergyError, match="in a test with two particles it failed"):
         require_known_energy(project, driver)
 
 
@@ -67,7 +67,7 @@ def test_what_is_no_number_is_wrong_wherever_it_stands(place: int) -> None:
     assert driver_check.difference(answer) == ""
     numbers[place] = math.nan
     answer = {"energy": numbers[0], "forces": [numbers[1:4], numbers[4:]]}
-    assert "gives wrong results" in driver_check.difference(answer)
+    assert "gave wrong results" in driver_check.difference(answer)
 
 
 def test_without_libkim_nothing_is_tried(
@@ -97,6 +97,6 @@ def test_the_command_keeps_the_driver_in_place_when_a_new_one_computes_nothing(
     sources.write_text(text.replace("RENAME library.so", "RENAME libkim-api-model-driver.so"))
     outcome = driver.install(*driver.command(), script=driver.script)
     assert outcome.code == WrongEnergyError.exit_code, outcome.err
-    assert "a model of two particles" in outcome.err
+    assert "a test with two particles" in outcome.err
     assert before.read_text() == "the one before"
     assert driver.installed() == [NAME]

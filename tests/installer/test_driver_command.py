@@ -51,7 +51,9 @@ def test_a_driver_is_installed_through_paths_with_blanks_and_quotes(driver: Driv
     assert outcome.code == 0, outcome.err
     assert driver.installed() == [DEFAULT]
     assert f"Installed the driver {DEFAULT}" in outcome.out
-    assert outcome.out.splitlines()[-1].startswith("  next: torchml-install quickstart")
+    assert outcome.out.splitlines()[-1].startswith(
+        "  next: run a first model with `torchml-install quickstart`"
+    )
     torch_root, compiler = (driver.collection / DEFAULT / "library.so").read_text().split("\n")
     assert torch_root == driver.environment["TORCH_ROOT"]
     assert Path(compiler).name == "c++"
@@ -309,7 +311,7 @@ def test_a_folder_with_something_else_in_it_is_not_built_in(
     outcome = driver.install(*driver.command("--build-dir", str(chosen)), script=driver.script)
     assert all(file.is_file() for file in mine)
     assert outcome.code == errors.OutputExistsError.exit_code
-    assert f"error: {chosen} holds something else than a build of the driver.\n" in outcome.err
+    assert f"error: {chosen} contains files that are not from a build of the driver" in outcome.err
     assert "--build-dir" in outcome.err
     assert sorted(path.name for path in chosen.iterdir()) == ["build", "source", "stage"]
     chosen = tmp_path / "empty"

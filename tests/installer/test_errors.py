@@ -58,7 +58,7 @@ def test_help_tells_the_codes_of_every_failure_and_no_others(machine: Machine) -
 
 def test_exit_codes_are_listed_with_what_they_mean(machine: Machine) -> None:
     lines = machine.install("exit-codes").out.splitlines()
-    assert "  3  No libtorch was found, or the folder that was given holds none." in lines
+    assert "  3  No libtorch was found, or the given folder contains none." in lines
     listed = json.loads(machine.install("exit-codes", "--json").out)
     codes = [entry["code"] for entry in listed]
     assert codes == [int(line.split()[0]) for line in lines]
@@ -115,7 +115,7 @@ def test_what_is_empty_names_nothing(machine: Machine, words: tuple[str, ...]) -
     before = sorted(machine.folder.iterdir())
     outcome = machine.install(*words)
     assert outcome.code == 2
-    assert outcome.err.splitlines()[-1].endswith("it is empty.")
+    assert outcome.err.splitlines()[-1].endswith("the value is empty.")
     assert sorted(machine.folder.iterdir()) == before
 
 
@@ -151,7 +151,7 @@ def test_a_fault_of_the_program_asks_for_a_report_with_the_traceback(machine: Ma
     outcome = _run_with(machine, "raise RuntimeError('surprise')")
     assert outcome.code == errors.UnexpectedError.exit_code
     assert "Traceback" not in outcome.err
-    report = Path(outcome.err.partition(" and the file ")[2].split()[0].rstrip("."))
+    report = Path(outcome.err.partition("Attach the file ")[2].split()[0].rstrip("."))
     assert "RuntimeError: surprise" in report.read_text()
     report.unlink()
 

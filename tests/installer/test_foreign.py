@@ -41,7 +41,7 @@ def archive_of(path: Path, **contents: str) -> Path:
 def test_a_program_of_torch_export_is_to_be_compiled(saved: Path, tmp_path: Path) -> None:
     error = refusals(saved / "exported.pt2", tmp_path)
     version = importlib.metadata.version("torch").partition("+")[0]
-    assert f"what torch.export.save wrote with torch {version}" in error.message
+    assert f"an exported program (torch.export.save of torch {version}" in error.message
     assert f"torchml-install model compile {saved}/exported.pt2" in error.remedy
 
 
@@ -50,20 +50,22 @@ def test_a_program_of_an_older_torch_is_recognised_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("serialized_exported_program.json", '{"torch_version": "2.5.1"}')
         archive.writestr("version", "8.2")
-    assert "what torch.export.save wrote with torch 2.5.1" in refusals(file, tmp_path).message
+    assert (
+        "an exported program (torch.export.save of torch 2.5.1" in refusals(file, tmp_path).message
+    )
 
 
 def test_the_same_under_the_name_of_torchscript_is_recognised(saved: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.pt"
     file.write_bytes((saved / "exported.pt2").read_bytes())
-    assert "what torch.export.save wrote" in refusals(file, tmp_path).message
+    assert "an exported program (torch.export.save" in refusals(file, tmp_path).message
 
 
 def test_a_checkpoint_is_told_with_its_keys_and_how_to_get_at_the_weights(
     saved: Path, tmp_path: Path
 ) -> None:
     error = refusals(saved / "checkpoint.pt", tmp_path)
-    assert "is a checkpoint, a pickle of a dictionary with epoch, model, optimizer" in error.message
+    assert "is a checkpoint, a pickled dictionary with epoch, model, optimizer" in error.message
     assert "weights_only=False)['model'], 'checkpoint_weights.pt')" in error.remedy
     assert "--weights checkpoint_weights.pt" in error.remedy
 
@@ -71,7 +73,7 @@ def test_a_checkpoint_is_told_with_its_keys_and_how_to_get_at_the_weights(
 @pytest.mark.parametrize("name", ["pickled.pt", "pickled.model"])
 def test_a_pickled_module_is_told_with_its_class(saved: Path, tmp_path: Path, name: str) -> None:
     error = refusals(saved / name, tmp_path)
-    assert "the pickled module Net of __main__" in error.message
+    assert "class, __main__.Net" in error.message
     assert "`torch.jit.script(model.eval()).save('pickled_script.pt')`" in error.remedy
 
 
@@ -83,7 +85,7 @@ def test_a_pickled_module_of_an_e3nn_library_gets_a_way_that_works(tmp_path: Pat
         archive.writestr("archive/data.pkl", data)
         archive.writestr("archive/version", "3\n")
     error = refusals(file, tmp_path)
-    assert "the pickled module ScaleShiftMACE of mace.modules.models" in error.message
+    assert "class, mace.modules.models.ScaleShiftMACE" in error.message
     assert "e3nn.util.jit.script(wrapper.eval())" in error.remedy
     assert "torchml-install model compile" in error.remedy
     assert "`torch.jit.script" not in error.remedy
@@ -94,7 +96,7 @@ def test_a_pickle_of_something_else_is_told(tmp_path: Path) -> None:
     file.write_bytes(pickle.dumps([1, 2, 3]))
     error = refusals(file, tmp_path)
     assert isinstance(error, NotTorchScriptError)
-    assert "a pickle (torch.save or Python's own) of a list, not a model" in error.message
+    assert "a pickled list (torch.save or pickle), not a model" in error.message
 
 
 def test_a_package_of_nequip_is_told_with_its_elements_and_cutoff(tmp_path: Path) -> None:
@@ -129,10 +131,10 @@ def test_a_device_in_the_code_is_named_by_inspect_and_by_pack(
 ) -> None:
     found = inspect(str(saved / "gpu.pt")).as_json()
     assert found["code_devices"] == ["cuda:0"]
-    assert any("cuda:0 is written into the model's code" in note for note in found["notes"])
+    assert any("The model's code names the device cuda:0" in note for note in found["notes"])
     words = ("--elements", "Si", "--cutoff", "3.0", "--name", "Gpu")
     outcome = machine.install("model", "pack", saved / "gpu.pt", *words)
-    assert "The device cuda:0 is written into the model's code" in outcome.err
+    assert "The model's code names the device cuda:0" in outcome.err
 
 
 def test_classes_of_a_library_are_listed_and_those_of_torch_are_not(

@@ -218,7 +218,7 @@ def test_torchscript_of_a_newer_torch_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words", "remedy"),
     [
-        ("pickled.pt", "the pickled module Net", "torch.load"),
+        ("pickled.pt", "a pickled module", "torch.load"),
         ("weights.pt", "a state dict", "load_state_dict"),
     ],
 )

@@ -54,8 +54,8 @@ def test_the_library_is_installed_once_and_found(machine: Machine, wheels: Path)
     assert "torchml-install driver" not in outcome.out
     for path in Path(machine.environment["XDG_DATA_HOME"]).glob("*/receipts/*"):
         path.unlink()  # as if the run had been killed before it wrote that
-    assert "is there already" in machine.install(*command).out
-    assert "has installed the library libdescriptor" in machine.install("uninstall").out
+    assert "Already installed: " in machine.install(*command).out
+    assert "installed: library libdescriptor" in machine.install("uninstall").out
     found = finding(machine)
     assert (found["usable"], found["version"]) == (True, "0.2.3")
     assert found["how"] == "torchml-install deps"

@@ -118,7 +118,7 @@ class TestTorch:
         monkeypatch.setenv("LD_LIBRARY_PATH", f"/nowhere::{other}")
         problems = computer.problems()
         assert list(problems) == ([] if first else ["another-torch"])
-        assert first or f"another one in {other}" in problems["another-torch"]
+        assert first or f"another one from {other}" in problems["another-torch"]
         monkeypatch.setenv("LD_LIBRARY_PATH", str(computer.torch / "lib"))
         assert computer.problems() == {}
         # Debian's libraries carry the release in their names.
@@ -139,7 +139,7 @@ class TestTorch:
             write(package / "__init__.py")
             monkeypatch.syspath_prepend(package.parent)
             explanation = computer.problems().get("another-torch", "")
-            assert (f"imports torch {version} in {package}" in explanation) == told
+            assert (f"imports torch {version} from {package}" in explanation) == told
 
 
 class TestKimApi:
@@ -156,7 +156,7 @@ class TestKimApi:
         assert str(second) in explanation
         assert f"the one in {computer.kim} (2.3.0)" in explanation
         assert f"--kim-root {tmp_path / 'second'}" in explanation
-        assert ("out of LD_LIBRARY_PATH" in explanation) == (way == "LD_LIBRARY_PATH")
+        assert ("from LD_LIBRARY_PATH" in explanation) == (way == "LD_LIBRARY_PATH")
 
     def test_a_lammps_that_is_a_library_is_looked_into(
         self, computer: Computer, tmp_path: Path
@@ -186,8 +186,8 @@ class TestKimApi:
 @pytest.mark.parametrize(
     ("name", "source", "effect"),
     [
-        ("libblas.so.3", 'extern "C" void dgemm_() {}', "multiplies torch's matrices"),
-        ("libiomp5.so", 'extern "C" void omp_get_thread_num() {}', "runs torch's threads"),
+        ("libblas.so.3", 'extern "C" void dgemm_() {}', "replaces torch's matrix multiplication"),
+        ("libiomp5.so", 'extern "C" void omp_get_thread_num() {}', "replaces torch's OpenMP"),
         ("libtorch_cpu.so", "int torch;", "is a torch"),
         ("libjemalloc.so", 'extern "C" void malloc_stats() {}', ""),
     ],

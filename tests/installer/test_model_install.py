@@ -145,7 +145,7 @@ def test_memory_that_runs_out_while_files_are_embedded_is_told(
     outcome = machine.install(*command)
     assert outcome.code == errors.BuildFailedError.exit_code
     assert "memory ran out" in outcome.err
-    assert "GB to put the 3 MB of this model into a library" in outcome.err
+    assert "GB of memory for the 3 MB of this model" in outcome.err
     assert "--jobs" not in outcome.err
 
 

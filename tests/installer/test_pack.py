@@ -103,13 +103,13 @@ def test_a_name_that_kim_refuses_is_told_with_a_legal_one(
 @pytest.mark.parametrize(
     ("elements", "message", "remedy"),
     [
-        (("si",), "no element 'si'", "Did you mean 'Si'?"),
-        (("SI",), "no element 'SI'", "Did you mean 'Si'?"),
-        (("14",), "no element '14'", "Did you mean 'Si'?"),
-        (("silicon",), "no element 'silicon'", "Did you mean 'Si'?"),
-        (("Xx",), "no element 'Xx'", "chemical symbols"),
-        (("Si", "Si"), "named twice", "once"),
-        ((), "No element", "--elements"),
+        (("si",), "'si' is not a chemical element", "Did you mean 'Si'?"),
+        (("SI",), "'SI' is not a chemical element", "Did you mean 'Si'?"),
+        (("14",), "'14' is not a chemical element", "Did you mean 'Si'?"),
+        (("silicon",), "'silicon' is not a chemical element", "Did you mean 'Si'?"),
+        (("Xx",), "'Xx' is not a chemical element", "chemical symbols"),
+        (("Si", "Si"), "has Si twice", "once"),
+        ((), "no elements", "--elements"),
     ],
 )
 def test_elements_are_checked_and_the_near_miss_is_suggested(
@@ -186,7 +186,7 @@ def test_a_package_by_torch_alone_is_told_how_to_be_made(tmp_path: Path) -> None
     package = _zip(tmp_path / "m.pt2", "m/data/aotinductor/model/x.so")
     with pytest.raises(NotTorchScriptError) as caught:
         pack_in(tmp_path, package)
-    assert "does not say which arguments its model takes" in caught.value.message
+    assert "lacks the description of its arguments" in caught.value.message
     assert "torchml-install model compile" in caught.value.remedy
 
 
@@ -195,12 +195,12 @@ def test_a_forward_with_other_arguments_is_refused_with_both_lists(tmp_path: Pat
     with pytest.raises(WrongForwardError) as caught:
         pack_in(tmp_path, make_torchscript(tmp_path / "a.pt", code))
     assert "takes 4 arguments (species, coords, n_neigh, contributing)" in caught.value.message
-    assert "takes 5 (species, coordinates, n_neigh, nlist, contributing)" in caught.value.message
+    assert "needs 5 (species, coordinates, n_neigh, nlist, contributing)" in caught.value.message
 
 
 def test_returned_forces_are_only_promised_when_there_are_any(tmp_path: Path) -> None:
     file = make_torchscript(tmp_path / "energy.pt")
-    with pytest.raises(WrongForwardError, match="without forces"):
+    with pytest.raises(WrongForwardError, match="not energies and forces"):
         pack_in(tmp_path, file, returns_forces=True)
     both = make_torchscript(
         tmp_path / "both.pt", NEIGHBOUR_FORWARD.replace("-> Tensor", "-> Tuple[Tensor, Tensor]")
@@ -218,7 +218,7 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
     assert parameter_file.read(packed.folder / "SW_demo.param").n_layers == 2
     with pytest.raises(WrongForwardError, match="graph_layer3"):
         pack_in(tmp_path, file, n_layers=3, force=True, **graph)
-    with pytest.raises(BadOptionError, match="number of message-passing layers"):
+    with pytest.raises(BadOptionError, match="number of its message-passing layers"):
         pack_in(tmp_path, file, pattern=CallingConvention.GRAPH)
     with pytest.raises(BadOptionError, match="only for graph models"):
         pack_in(tmp_path, file, n_layers=2)
@@ -232,7 +232,7 @@ def test_what_is_not_known_of_a_model_is_told(
     packed = pack_in(tmp_path / "out", file)
     assert (packed.checked, packed.parameters.atomic_numbers) == (False, None)
     told = capsys.readouterr().err
-    assert "The model was not checked: " in told
+    assert "The model was packed unchecked: " in told
     assert "KIM_MODEL_ELEMENTS_MAP decides" in told
     for chosen in (True, False):
         pack_in(tmp_path / "out", file, atomic_numbers=chosen, force=True)
@@ -244,7 +244,7 @@ def test_what_is_not_known_of_a_model_is_told(
 def test_a_model_on_descriptors_has_no_species_codes(tmp_path: Path) -> None:
     file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
     described = DESCRIPTORS / "set51.kliff.dat"
-    with pytest.raises(BadOptionError, match="gets no species codes"):
+    with pytest.raises(BadOptionError, match="takes no species codes"):
         pack_in(
             tmp_path,
             file,
@@ -298,7 +298,7 @@ def test_a_model_that_cannot_be_loaded_here_is_packed_and_that_is_told(
     answer = {"not_loaded": "there is no GPU here."}
     monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
     assert not pack_in(tmp_path, make_torchscript(tmp_path / "a.pt")).checked
-    assert "cannot be run here (there is no GPU here)" in capsys.readouterr().err
+    assert "does not run here (there is no GPU here)" in capsys.readouterr().err
 
 
 DESCRIPTORS = ROOT / "tests" / "data" / "descriptors"
@@ -371,9 +371,9 @@ def test_nothing_waits_for_a_pipe_that_nobody_writes_to(
 def test_a_model_on_descriptors_wants_a_descriptor_file_that_is_one(tmp_path: Path) -> None:
     file = make_torchscript(tmp_path / "net.pt", DESCRIPTOR_FORWARD)
     good = DESCRIPTORS / "set51.kliff.dat"
-    with pytest.raises(BadOptionError, match="needs the file that describes them"):
+    with pytest.raises(BadOptionError, match="needs the file that describes its descriptors"):
         pack_in(tmp_path, file, pattern=CallingConvention.DESCRIPTOR)
-    with pytest.raises(BadOptionError, match="only for models on descriptors"):
+    with pytest.raises(BadOptionError, match="only for descriptor models"):
         pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"), descriptor=good)
     options = {"pattern": CallingConvention.DESCRIPTOR, "descriptor": good}
     with pytest.raises(BadOptionError, match="cannot return forces"):
@@ -388,7 +388,7 @@ def test_a_model_on_descriptors_wants_a_descriptor_file_that_is_one(tmp_path: Pa
     with pytest.raises(BadParameterFileError, match="not a text file"):
         pack_in(tmp_path, file, pattern=CallingConvention.DESCRIPTOR, descriptor=file)
     other = make_torchscript(tmp_path / "a.pt")
-    with pytest.raises(WrongForwardError, match="takes 1"):
+    with pytest.raises(WrongForwardError, match="needs 1"):
         pack_in(tmp_path, other, **options)
 
 

@@ -162,7 +162,7 @@ def test_a_pybind11_that_is_too_old_is_named_before_anything_is_compiled(
     asks, least = "NumPy 2.0.0", "2.12"
     if sys.version_info >= (3, 13):
         asks, least = pybind11_wanted()[1], pybind11_wanted()[0]
-    assert f"is 2.10.3, and {asks} needs {least} or newer" in obstacle.message
+    assert f"has pybind11 2.10.3, but {asks} needs {least} or newer" in obstacle.message
     assert f"'pybind11>={least}'" in obstacle.remedy
     assert "--no-python" in obstacle.remedy
 
@@ -178,7 +178,7 @@ def test_a_scikit_build_core_that_is_too_old_is_named_before_anything_is_compile
     importlib.invalidate_caches()
     obstacle = python_module.obstacle()
     assert obstacle is not None
-    assert "is 0.5.1, and" in obstacle.message
+    assert "has scikit-build-core 0.5.1, but" in obstacle.message
     least = python_module.BACKEND_LEAST
     assert f"'scikit-build-core>={least}'" in obstacle.remedy
     stated = (REPOSITORY / "driver_src/pyproject.toml").read_text(encoding="utf-8")

@@ -56,7 +56,7 @@ def test_a_run_without_a_result_is_a_failure(output: str) -> None:
 def test_equal_numbers_pass_and_are_shown_side_by_side() -> None:
     compare(results(-261.353817734))
     table = as_table(results(-261.353817734))
-    assert "LAMMPS  energy (eV)" in table
+    assert "LAMMPS energy (eV)" in table
     assert table.count("-261.353817734000") == 4
 
 

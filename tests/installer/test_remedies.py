@@ -150,8 +150,8 @@ def test_a_driver_is_not_built_with_a_wrapper_that_drops_pthread_unless_repaired
     options = ("--cxx", str(wrapper(tmp_path / "wrapper", _NO_THREADS)))
     outcome = driver.install(*driver.command(*options), script=driver.script)
     assert outcome.code == errors.KnownProblemError.exit_code
-    assert "finds no threads" in outcome.err
-    assert "With --fix, this command would build with " in outcome.err
+    assert "cannot link a program with threads" in outcome.err
+    assert "With --fix, this command will build with " in outcome.err
     assert driver.installed() == []
     outcome = driver.install(*driver.command("--fix", *options), script=driver.script)
     assert outcome.code == 0, outcome.err
@@ -169,7 +169,7 @@ def test_cmake_is_told_of_threads_that_its_tests_miss(
     assert outcome.code == errors.KnownProblemError.exit_code
     outcome = driver.install(*driver.command("--fix", *options), script=driver.script)
     assert outcome.code == 0, outcome.err
-    assert "CMake is told that threads are in the C library" in outcome.err
+    assert "CMake uses the threads in the C library" in outcome.err
 
 
 def test_threads_missing_in_the_log_are_explained(places: Places, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_read_only_collection_is_told_and_ones_own_taken_instead(driver: Drive
     outcome = install_with_mount(driver, driver.collection, "ro", driver.command())
     assert outcome.code == errors.CollectionNotWritableError.exit_code
     assert "is on a read-only file system" in outcome.err
-    assert "With --fix, this command would install into your own collection." in outcome.err
+    assert "With --fix, this command will install into your own collection." in outcome.err
     outcome = install_with_mount(driver, driver.collection, "ro", driver.command("--fix"))
     assert outcome.code == 0, outcome.err
     own = Path(driver.environment["KIM_API_CMAKE_PREFIX_DIR"]) / "user/model_drivers"
@@ -259,7 +259,7 @@ def test_a_folder_that_somebody_else_has_made_is_not_used(
     monkeypatch.setattr(no_space_for_temporaries, "_roomy", lambda _plan: tmp_path)
     plan = with_compiler(places, Path("c++"))
     for remedy in (NoSpaceForTemporaries(), LibcudaMissing()):
-        with pytest.raises(errors.NotPermittedError, match="somebody else has made it"):
+        with pytest.raises(errors.NotPermittedError, match="belongs to another user"):
             remedy.fix(plan)
     assert list(theirs.iterdir()) == []
     assert temporary_caches() == []
@@ -297,7 +297,7 @@ def test_a_build_that_configures_itself_for_ever_is_stopped_and_repaired(
         pytest.skip("make does not care for time stamps in the future")
     outcome = driver.install(*driver.command(), script=driver.script)
     assert outcome.code == errors.ConfigureLoopError.exit_code
-    assert "configures the project over and over again, and was stopped" in outcome.err
+    assert "keeps reconfiguring the project and was stopped" in outcome.err
     assert "time stamp is in the future" in outcome.err
     assert driver.installed() == []
     outcome = driver.install(*driver.command("--fix"), script=driver.script)
@@ -349,8 +349,8 @@ def test_a_newer_cmake_is_fetched_where_the_machines_begins_anew_for_ever(
     }
     outcome = driver.install(*driver.command(), script=driver.script)
     assert outcome.code == errors.ConfigureLoopError.exit_code, outcome.err
-    assert "CMake begins anew" in outcome.err
-    assert "With --fix, this command would build with a CMake of its own" in outcome.err
+    assert "CMake starts over" in outcome.err
+    assert "With --fix, this command will build with a private CMake" in outcome.err
     assert driver.installed() == []
     outcome = driver.install(*driver.command("--fix"), script=driver.script)
     assert outcome.code == 0, outcome.err
@@ -478,7 +478,7 @@ def test_a_compiler_with_a_newer_libstdcxx_is_recognised_and_the_systems_taken(
     outcome = driver.install(*driver.command(*options), script=driver.script)
     assert outcome.code == errors.LibraryNotLoadableError.exit_code
     assert f"version `{NEW_SYMBOL}' not found" in outcome.err
-    assert "Take KIM-API, simulator and compiler from one place" in outcome.err
+    assert "Use KIM-API, simulator and compiler from the same place" in outcome.err
     assert driver.installed() == []
     outcome = driver.install(*driver.command("--fix", *options), script=driver.script)
     assert outcome.code == 0, outcome.err
@@ -521,8 +521,8 @@ def test_a_compiler_too_old_for_torch_is_replaced_by_a_newer_one(driver: DriverM
     newer = with_one_newer_compiler(driver, "9.4.0")
     outcome = driver.install(*driver.command(), script=driver.script)
     assert outcome.code == errors.CompilerTooOldError.exit_code
-    assert "Torch's headers are written in C++20" in outcome.err
-    assert f"With --fix, this command would build with {newer}." in outcome.err
+    assert "Torch's headers need C++20" in outcome.err
+    assert f"With --fix, this command will build with {newer}." in outcome.err
     assert driver.installed() == []
     outcome = driver.install(*driver.command("--fix"), script=driver.script)
     assert outcome.code == 0, outcome.err
@@ -563,7 +563,7 @@ def mixed(driver: DriverMachine, tmp_path: Path) -> DriverMachine:
 def test_a_driver_that_asks_another_mpi_than_lammps_has_is_not_built(mixed: DriverMachine) -> None:
     outcome = mixed.install(*mixed.command("--mpi"), script=mixed.script)
     assert outcome.code == errors.KnownProblemError.exit_code
-    assert "was built with Open MPI, and" in outcome.err
+    assert "was built with Open MPI, but" in outcome.err
     assert mixed.install(*mixed.command("--no-mpi"), script=mixed.script).code == 0
 
 
@@ -582,7 +582,7 @@ def test_the_mpi_of_lammps_is_taken_where_there_is_one(
 def test_doctor_tells_of_an_mpirun_that_is_not_lammpss(mixed: DriverMachine) -> None:
     answer = json.loads(mixed.install("doctor", "--json").out)
     (problem,) = (item for item in answer["known_problems"] if item["name"] == "mixed-mpi")
-    assert "every process runs the whole simulation by itself" in problem["explanation"]
+    assert "each process runs the whole simulation alone" in problem["explanation"]
     assert not problem["fatal"]
 
 
@@ -624,8 +624,8 @@ def test_torch_s_own_cmake_code_is_recognised_where_a_project_calls_it(
     write(driver.sources / "CMakeLists.txt", project)
     outcome = driver.install(*driver.command("--fix"), script=driver.script)
     assert outcome.code == errors.BuildFailedError.exit_code
-    assert "known problem torch-cmake-traps: `" in outcome.err
-    assert "needs no CUDA toolkit and no MKL" in outcome.err
+    assert "known problem torch-cmake-traps: The message '" in outcome.err
+    assert "needs neither a CUDA toolkit nor MKL" in outcome.err
     assert driver.installed() == []
 
 
@@ -641,7 +641,7 @@ def test_torch_s_own_cmake_code_is_recognised_where_a_project_calls_it(
 def test_messages_of_torchs_own_cmake_code_are_explained(places: Places, text: str) -> None:
     symptom = TorchCMakeTraps().in_log(text, with_compiler(places, Path("c++")))
     assert symptom is not None
-    assert "needs no CUDA toolkit" in symptom.explanation
+    assert "needs neither a CUDA toolkit nor MKL" in symptom.explanation
     assert symptom.repair == ""
 
 

@@ -116,7 +116,7 @@ class TestReceipts:
         library.write_text("built by somebody else")
         (removal,) = uninstall.uninstall(uninstall.installed())
         assert removal.removed == ()
-        assert "not the file that was installed" in removal.kept[0][1]
+        assert "has changed since its installation" in removal.kept[0][1]
         assert library.exists()
         uninstall.uninstall(uninstall.installed(), force=True)
         assert not library.exists()
@@ -221,7 +221,7 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
     assert outcome.code == 0, outcome.err
 
     listed = machine.install("uninstall")
-    assert f"has installed the model {NAME}" in listed.out
+    assert f"installed: model {NAME}" in listed.out
     assert place.exists()
     (answer,) = json.loads(machine.install("uninstall", "--json").out)
     assert answer["state"] == "present"
@@ -230,16 +230,16 @@ def test_an_installed_model_is_removed_for_kim_too(machine: Machine, tmp_path: P
     assert place.exists()
 
     outcome = machine.install("uninstall", NAME)
-    assert f"removed the model {NAME}" in outcome.out
+    assert f"removed model {NAME}" in outcome.out
     assert not place.exists()
     assert machine.install("uninstall", NAME).code == NotInstalledError.exit_code
     caches = tmp_path / "cache/torchml-install"
     told = machine.install("uninstall", "--all", "--dry-run").out
-    assert f"would remove the caches in {caches}\n" in told
+    assert f"would remove caches in {caches}\n" in told
     assert caches.exists()
     outcome = machine.install("uninstall", "--all")
     assert outcome.code == 0
-    assert f"removed the caches in {caches}\n" in outcome.out
+    assert f"removed caches in {caches}\n" in outcome.out
     assert not caches.exists()
 
 

@@ -94,10 +94,9 @@ def test_the_active_environment_s_torch_and_packages_are_found(tool: Tool) -> No
     assert (python["where"], python["usable"]) == (str(tool.python), True)
     assert python["how"] == "VIRTUAL_ENV, not torchml-install's own"
     (name,) = {name for name, file in RECEIPTS.items() if (tool.home / file).exists()}
-    assert f"{tool.home}, which {name} made for it alone" in python["looked"][-1]["how"]
-    assert found["vesin"]["next_step"].startswith(
-        f"`{shlex.quote(str(tool.python))} -m pip install vesin`"
-    )
+    assert f"{tool.home}, which {name} created for it alone" in python["looked"][-1]["how"]
+    install = f"`{shlex.quote(str(tool.python))} -m pip install vesin`."
+    assert found["vesin"]["next_step"].endswith(install)
 
 
 def test_packages_are_installed_where_the_user_s_programs_find_them(one_tool: Tool) -> None:
@@ -117,11 +116,11 @@ def test_without_an_active_environment_it_says_what_to_activate(one_tool: Tool) 
     del one_tool.environment["VIRTUAL_ENV"]
     outcome = one_tool.run("doctor")
     words = " ".join(outcome.out.split())
-    assert "Python: torchml-install runs in an environment that uv made for it alone" in words
-    assert "Activate the environment whose torch you use (`conda activate NAME`" in words
+    assert "Python: torchml-install runs in an environment that uv created for it alone" in words
+    assert "Activate the environment that has your torch (`conda activate NAME`" in words
     outcome = one_tool.run("deps", "--with", "vesin", "--provider", "pip")
     assert outcome.code == errors.NoProviderError.exit_code
-    assert "activate the environment whose torch you use" in outcome.err
+    assert "activate the environment that has your torch" in outcome.err
 
 
 def test_a_torch_that_was_put_beside_the_tool_is_used(one_tool: Tool) -> None:
@@ -152,7 +151,7 @@ def test_models_are_verified_by_the_active_python(one_tool: Tool) -> None:
     assert str(one_tool.active) in outcome.out, outcome.err
     shutil.rmtree(module)
     outcome = one_tool.run("model", "verify", model)
-    assert f"is not installed for {one_tool.python}" in outcome.err
+    assert f"{one_tool.python} does not have the driver's Python module" in outcome.err
 
 
 COMPILE = ("model", "compile", "model.py:Model", "--elements", "Si", "--cutoff", "4.0")
@@ -175,16 +174,19 @@ def test_compiling_asks_for_torch_first_and_then_for_the_module(one_tool: Tool) 
     packages = packages_of(one_tool.active)
     outcome = one_tool.run(*COMPILE)
     assert outcome.code == errors.NoTorchError.exit_code
-    assert f"There is no torch for {one_tool.python}" in outcome.err
+    assert f"{one_tool.python} has no torch" in outcome.err
     write(packages / "torch/__init__.py")
     notes = write(packages / "torch-2.6.0.dist-info/METADATA", "Name: torch\nVersion: 2.6.0\n")
     outcome = one_tool.run(*COMPILE)
     assert outcome.code == errors.TorchTooOldError.exit_code
-    assert "torch 2.6.0 cannot compile models for the driver; 2.7 or newer can." in outcome.err
+    assert (
+        "torch 2.6.0 is too old to compile models for the driver: that takes 2.7 or newer."
+        in outcome.err
+    )
     notes.write_text("Name: torch\nVersion: 2.13.0\n")
     outcome = one_tool.run(*COMPILE)
     assert outcome.code == errors.PythonModuleError.exit_code
-    assert "torchml_driver, which runs the model, is not installed" in outcome.err
+    assert "Python module torchml_driver, which runs the model." in outcome.err
     assert "Install it with `torchml-install driver`." in outcome.err
 
 
@@ -200,7 +202,7 @@ def test_a_module_of_an_older_release_is_told(one_tool: Tool) -> None:
         outcome = one_tool.run(*command)
         assert outcome.code == errors.PythonModuleError.exit_code, outcome.err
         assert "is older than this command" in outcome.err
-        assert "`torchml-install driver` installs the one that belongs to it" in outcome.err
+        assert "Update it with `torchml-install driver`" in outcome.err
 
 
 class TestChoice:

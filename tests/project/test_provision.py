@@ -226,7 +226,7 @@ def test_a_full_disk_is_noticed_before_anything_is_downloaded(
         (
             "Failed to establish a new connection: [Errno -3] Temporary failure in name resolution",
             PackageInstallError,
-            "torch cannot be fetched from",
+            "cannot fetch torch from",
         ),
         (
             "ERROR: No matching distribution found for torch==99",

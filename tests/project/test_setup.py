@@ -147,7 +147,7 @@ def test_setup_makes_a_minimal_system_ready(tmp_path: Path) -> None:
     said = run([ROOT / "ci/clean_root.sh", *options], env={**os.environ, "TMPDIR": str(tmp_path)})
     assert f"Installed the driver {DRIVER} in /root/.kim-api/" in said
     assert re.search(r"^libdescriptor +ok ", said, re.MULTILINE)
-    assert "Everything needed to build the driver is here" in said
+    assert "Everything needed to build the driver is there" in said
     for simulator in ("LAMMPS", "ASE"):
         energies = re.search(rf"^ *{simulator} +energy \(eV\) +(\S+) +(\S+) ", said, re.MULTILINE)
         assert energies is not None

@@ -126,7 +126,7 @@ class TestOldTorch:
         old = torch_folder(tmp_path / "torch", "1.12.1")
         code, printed = torchml_driver(tmp_path, "--torch-root", old)
         assert code == errors.TorchTooOldError.exit_code
-        assert "is 1.12.1; 1.13 or newer is needed" in printed
+        assert "is version 1.12.1; the driver needs 1.13 or newer" in printed
         assert "what to do: " in printed
         assert not (tmp_path / "cache/torchml-install/build").exists()
 

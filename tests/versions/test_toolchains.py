@@ -241,7 +241,7 @@ def test_a_compiled_model_runs_with_its_torch_or_is_told_that_this_one_cannot(
         cwd=tmp_path,
     )
     version = built.toolchain.torch_version()
-    assert f"needs: torch {version}, and a driver built for it" in printed
+    assert f"needs: torch {version} and a driver built for it" in printed
     folders = []
     for name, file in (("TorchML_Scripted_Si", "model.pt"), ("TorchML_Compiled_Si", "model.pt2")):
         options = ("--descriptor", DESCRIPTORS / "set51.kliff.dat", "--name", name)

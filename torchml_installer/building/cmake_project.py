@@ -16,7 +16,7 @@ from torchml_installer.support.process import FEWER_JOBS, run_logged
 
 @dataclass(frozen=True)
 class CMakeProject:
-    """A source folder, its build folder and the log of everything that is run."""
+    """A source folder, its build folder and the log of every command."""
 
     plan: BuildPlan
     source: Path
@@ -50,7 +50,7 @@ class CMakeProject:
         )
 
     def install(self, title: str, component: str | None = None) -> None:
-        """Installs to wherever the project was configured to: all of it, or one component."""
+        """Installs the whole project, or one component, to its configured prefix."""
         run_logged(
             self.install_command(component),
             title=title,
@@ -86,8 +86,8 @@ class CMakeProject:
         return behind(self.plan.tools.cmake.where)
 
     def _compilers(self) -> dict[str, Path]:
-        """KIM's packages choose the compiler that KIM itself was built with, which may not exist
-        here (conda) or be too old; its own variables are how to say otherwise."""
+        """KIM's CMake packages select the compiler that built KIM, which may not exist here (conda)
+        or be too old. KIM's own variables override it."""
         cxx = self.plan.tools.compiler.where
         if cxx is None:
             return {}
@@ -100,8 +100,8 @@ class CMakeProject:
         return LoopWatch((self.source, self.build)).see
 
     def environment(self) -> dict[str, str]:
-        """The plan's variables, and KIM's prefix as a search path, in the one that takes several
-        with any character."""
+        """The plan's variables, and KIM's prefix in CMAKE_PREFIX_PATH, which takes several prefixes
+        with any characters."""
         environment = dict(self.plan.environment)
         if (prefix := self.plan.tools.kim.where) is not None:
             paths = filter(None, (str(prefix), self.plan.variable("CMAKE_PREFIX_PATH")))

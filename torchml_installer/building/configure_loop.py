@@ -1,9 +1,9 @@
-"""Recognises, while it happens, that CMake configures a project over and over again.
+"""Notices while it happens that CMake keeps reconfiguring a project.
 
-A build re-configures itself when a file that CMake read is newer than what CMake wrote. With a time
-stamp in the future (a skewed clock, a network file system), or a project that touches the files it
-reads, that never ends: ninja gives up after a hundred times, make never. A configuration can also
-restart itself, when the compiler requested is not the one that the project chooses.
+A build runs CMake again when a file that CMake read is newer than what CMake wrote. With a time
+stamp in the future (a skewed clock, a network file system), or in a project that touches the files
+it reads, that never ends: ninja gives up after a hundred rounds, make never. A configuration can
+also restart itself, if the project selects another compiler than the requested one.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torchml_installer.errors import ConfigureLoopError
 
 _RERUN = re.compile(r"^\[\d+/\d+\] Re-running CMake|^Re-run cmake |^-- Configuring done")
 _RESTART = "You have changed variables that require your cache to be deleted"
-#: What the build itself prints: re-configuring once, then compiling, is not a loop.
+#: Lines of the build itself: configuring again once, then compiling, is not a loop.
 _WORK = re.compile(r"^\[[ \d]+(/\d+|%)\] (?!Re-running CMake)")
 #: Each round of a loop prints one or two of these lines.
 _ROUNDS = 4
-#: Parts of the messages, by which the remedy tells the two loops apart.
-AGAIN = "configures the project over and over again"
-ANEW = "restarts its configuration for ever"
+#: Parts of the messages that tell the remedy which of the two loops it was.
+AGAIN = "keeps reconfiguring the project"
+ANEW = "keeps restarting its configuration"
 
 
 class LoopWatch:
     """Watches the output of one run of CMake, or of the build that it wrote."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
-        """folders: where to look for files with a time stamp in the future."""
+        """folders: may contain files with a time stamp in the future."""
         self._folders = folders
         self._reruns = 0
         self._restarts = 0
@@ -45,9 +45,9 @@ class LoopWatch:
             # ninja prints the start and CMake the end of each round.
             self._reruns += 1
         if self._restarts >= _ROUNDS:
-            raise ConfigureLoopError(f"CMake {ANEW}, and was stopped: {_RESTART}.")
+            raise ConfigureLoopError(f"CMake {ANEW} and was stopped. It printed: {_RESTART}.")
         if self._reruns >= 2 * _ROUNDS:
-            raise ConfigureLoopError(f"CMake {AGAIN}, and was stopped.{self._reason()}")
+            raise ConfigureLoopError(f"CMake {AGAIN} and was stopped.{self._reason()}")
 
     def _reason(self) -> str:
         now = time.time()

@@ -1,7 +1,7 @@
-"""What a build uses, resolved: the one description that all of its steps read.
+"""The resolved description of a build, which all of its steps read.
 
-A plan is made once, from what the user asked for. Only remedies change it, by copies, and whoever
-builds takes the latest one: nothing is handed back, and no variable of this process is set.
+A plan is made once, from the user's options. Only remedies change it, by copying: the build uses
+the latest copy, and no variable of this process is set.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from torchml_installer.support.process import available_cores
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """A build that is about to start, or that ``doctor`` imagines.
+    """A build that is about to start, or that ``doctor`` examines.
 
-    What it uses. tools: what was found; places: where the user says they are.
-    environment: variables of the programs that it runs, beside those of this process.
-    variables: of CMake, set by remedies; they win over a project's own.
+    Input. tools: what was found; places: where the user says they are.
+    environment: variables for the programs it runs, in addition to those of this process.
+    variables: CMake variables set by remedies; they override the project's own.
 
-    What it makes. names: of the drivers. collection: of KIM, that they go into.
-    graph: runs models that want staged graphs. mpi: asks MPI itself for a process's rank.
-    python: makes the Python module; None: if the user's Python has what that takes.
+    Output. names: of the drivers. collection: the KIM collection to install into.
+    graph: supports staged graphs. mpi: asks MPI itself for a process's rank.
+    python: builds the Python module; None: if the user's Python can.
     settings: further CMake variables of the project.
-    roots: of optional libraries: variable of the environment → folder that the user named.
+    roots: optional libraries that the user named: environment variable → folder.
 
-    How it works. folder: where; None: the usual one. jobs: how many compilers at once.
-    verbose: shows what programs print.
+    Procedure. folder: build folder; None: the usual one. jobs: number of compilers at once.
+    verbose: show the output of programs.
 
-    others: what else was looked for already.
+    others: findings that are known already.
     """
 
     tools: Toolchain
@@ -59,22 +59,22 @@ class BuildPlan:
 
     @classmethod
     def of(cls, survey: Survey) -> BuildPlan:
-        """What ``doctor`` found: as for a driver with no further options."""
+        """The plan for what ``doctor`` found: a driver with default options."""
         return cls(survey.toolchain, others=survey.others)
 
     def finding(self, name: str) -> Finding:
-        """Something optional, one of ``detect.DETECTORS``; looked for now if it was not yet."""
+        """An optional finding, one of ``detect.DETECTORS``; searched for now if necessary."""
         for found in self.others:
             if found.name == name:
                 return found
         return DETECTORS[name]()
 
     def variable(self, name: str) -> str:
-        """A variable of the environment as the programs of the build see it, "" if it is unset."""
+        """An environment variable as the build's programs see it, "" if it is unset."""
         return self.environment.get(name, os.environ.get(name, ""))
 
     def with_places(self, places: Places | None = None) -> BuildPlan:
-        """The build with tools that were looked for anew, in other places or in the same."""
+        """The build after searching for the tools again, in other places or in the same."""
         places = places or self.places
         return dataclasses.replace(self, places=places, tools=toolchain(places), others=())
 
@@ -83,23 +83,23 @@ class BuildPlan:
         return self.with_places(dataclasses.replace(self.places, cxx=str(cxx)))
 
     def with_variables(self, variables: Mapping[str, str]) -> BuildPlan:
-        """The build with further variables of CMake."""
+        """The build with additional CMake variables."""
         return dataclasses.replace(self, variables={**self.variables, **variables})
 
     def with_environment(self, variables: Mapping[str, str]) -> BuildPlan:
-        """The build with further variables for the programs that it runs."""
+        """The build with additional environment variables for its programs."""
         return dataclasses.replace(self, environment={**self.environment, **variables})
 
     @property
     def fix_log(self) -> Path:
-        """Where a remedy that runs programs writes what they print."""
+        """The log of programs that a remedy runs."""
         return (self.folder or cache_folder() / "logs") / "fix.log"
 
 
 def checked_jobs(jobs: int | None) -> int:
-    """How many compilers at once: as asked for, or one for each core. Raises BadOptionError."""
+    """The requested number of compilers at once, or one per core. Raises BadOptionError."""
     if jobs is not None and jobs < 1:
         raise BadOptionError(
-            f"--jobs has to be at least 1, not {jobs}.", "Leave it out to use all cores."
+            f"--jobs must be at least 1, not {jobs}.", "Leave it out to use all cores."
         )
     return jobs or available_cores()

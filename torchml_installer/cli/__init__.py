@@ -1,7 +1,7 @@
 """The command ``torchml-install``: parses options, calls one function, prints the result.
 
-Each verb has a module of its own, which is imported when the verb is used, and which imports what
-does the work when it is called: so ``--help`` is quick.
+Each verb has its own module, imported when the verb is used; that module imports the code that does
+the work when the verb runs. So ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from torchml_installer.errors import (
 from torchml_installer.support import streams
 
 _EPILOG = f"""\
-Exit codes: {exit_code_ranges()}. `torchml-install exit-codes` lists them one by one.
+Exit codes: {exit_code_ranges()}. `torchml-install exit-codes` lists all of them.
 
-Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS choose what to build
+Environment: TORCH_ROOT, KIM_API_CMAKE_PREFIX_DIR, CXX, CXXFLAGS and LDFLAGS select what to build
 with; TorchScatter_ROOT, TorchSparse_ROOT and LIBDESCRIPTOR_ROOT locate optional libraries;
 KIM_MODEL_MPI_AWARE and KIM_MODEL_DISABLE_GRAPH set --mpi and --no-graph; XDG_CACHE_HOME,
-XDG_DATA_HOME and TMPDIR choose where builds, receipts and temporary files go.
+XDG_DATA_HOME and TMPDIR set the folders for builds, receipts and temporary files; NO_COLOR turns
+colours off.
 """
 
 #: In the order of use.
@@ -54,11 +55,11 @@ _VERBS = (
 )
 @click.version_option(__version__, prog_name="torchml-install")
 def cli() -> None:
-    """Runs machine-learned potentials (TorchScript files and compiled PyTorch models) in LAMMPS,
-    ASE and every other simulator that supports the KIM-API.
+    """Run machine-learned potentials (TorchScript or compiled PyTorch models) in LAMMPS, ASE and
+    every other simulator that supports the KIM-API.
 
     \b
-    Example: see what is missing here
+    Example: see what is installed and what is missing
       torchml-install doctor
     """
 
@@ -85,7 +86,7 @@ def _run() -> int:
         return fail(error)
     except Exception as error:
         if isinstance(error, OSError) and (failed := streams.finish(0)):
-            return failed  # it was the output that could not be written
+            return failed  # writing the output failed
         from torchml_installer.support.system_errors import known
 
         return fail(known(error) or unexpected(error))
@@ -93,7 +94,7 @@ def _run() -> int:
 
 
 def _narrow_width() -> int | None:
-    """Of a terminal with fewer columns than click's help takes at least; None for others."""
+    """The width of a terminal that is narrower than click's narrowest help, else None."""
     from torchml_installer.support.console import columns
 
     width = columns(sys.stdout)
@@ -101,19 +102,19 @@ def _narrow_width() -> int | None:
 
 
 def _end_in_order() -> None:
-    """Lets what asks this program to end have it clean up as after Ctrl-C, and only once.
+    """Makes SIGTERM and SIGHUP clean up like Ctrl-C, and only once.
 
-    SIGTERM comes from batch systems and `timeout`, SIGHUP from a terminal or connection that is
-    gone; whoever ignores one of them (`nohup`) wants that to stay so.
+    Batch systems and `timeout` send SIGTERM; a terminal or connection that closes sends SIGHUP. A
+    signal that is ignored already (`nohup`) stays ignored.
     """
 
     def end(_signal: int, _frame: object) -> NoReturn:
-        # An impatient second Ctrl-C would stop the cleaning up, and leave programs running.
-        for wish in wishes:
-            signal.signal(wish, signal.SIG_IGN)
+        # A second Ctrl-C would interrupt the clean-up and leave programs running.
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     candidates = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    wishes = [wish for wish in candidates if signal.getsignal(wish) != signal.SIG_IGN]
-    for wish in wishes:
-        signal.signal(wish, end)
+    signals = [number for number in candidates if signal.getsignal(number) != signal.SIG_IGN]
+    for number in signals:
+        signal.signal(number, end)

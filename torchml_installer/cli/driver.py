@@ -32,22 +32,26 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="NAME",
-    help=f"KIM name; repeatable (default: {DEFAULT_DRIVER_NAME}).",
+    help=f"KIM name of the driver; repeatable (default: {DEFAULT_DRIVER_NAME}).",
 )
 @collection_option
 @places_options
 @jobs_option
-@click.option("--python/--no-python", default=None, help="Build the Python module torchml_driver.")
-@click.option("--no-graph", is_flag=True, help="Leave out staged graphs (message-passing models).")
-@click.option("--mpi/--no-mpi", default=None, help="Use MPI to assign a node's GPUs to ranks.")
 @click.option(
-    "--scatter-root", type=FOLDER, metavar="DIR", help="C++ installation of torch_scatter to use."
+    "--python/--no-python",
+    default=None,
+    help="Build the Python module torchml_driver (default: if this Python can).",
+)
+@click.option("--no-graph", is_flag=True, help="Leave out support for message-passing models.")
+@click.option("--mpi/--no-mpi", default=None, help="Link MPI, to share a node's GPUs among ranks.")
+@click.option(
+    "--scatter-root", type=FOLDER, metavar="DIR", help="Use this C++ installation of torch_scatter."
 )
 @click.option(
-    "--sparse-root", type=FOLDER, metavar="DIR", help="C++ installation of torch_sparse to use."
+    "--sparse-root", type=FOLDER, metavar="DIR", help="Use this C++ installation of torch_sparse."
 )
-@click.option("--libdescriptor-root", type=FOLDER, metavar="DIR", help="libdescriptor to use.")
-@click.option("--build-dir", type=FOLDER, metavar="DIR", help="Folder to build in; it is kept.")
+@click.option("--libdescriptor-root", type=FOLDER, metavar="DIR", help="Use this libdescriptor.")
+@click.option("--build-dir", type=FOLDER, metavar="DIR", help="Build in this folder, and keep it.")
 @fix_option
 @yes_option
 @json_option
@@ -69,15 +73,16 @@ def driver(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Builds and installs the KIM model driver and its Python module.
+    """Build the KIM model driver and its Python module, test them, and install them.
 
     \b
-    Example:
+    Example: install it under the name that KLIFF's models use
       torchml-install driver --name TorchML__MD_173118614730_000
     """
     from torchml_installer.detect.known_extensions import EXTENSIONS
     from torchml_installer.detect.known_libdescriptor import VARIABLE
     from torchml_installer.driver.build import DriverOptions, install_driver
+    from torchml_installer.support import console
 
     given = {
         EXTENSIONS["scatter"].variable: scatter_root,
@@ -103,9 +108,10 @@ def driver(
         print_json(installed.as_json())
         return
     for folder in installed.folders:
-        click.echo(f"Installed the driver {folder.name} in {folder}")
+        console.result(f"Installed the driver {folder.name} in {folder}")
     if installed.python_module:
-        click.echo(f"Installed the Python module torchml_driver for {installed.python}")
-    click.echo(
-        "  next: torchml-install quickstart, or torchml-install model pack with your own model"
+        console.result(f"Installed the Python module torchml_driver for {installed.python}")
+    console.result(
+        "  next: run a first model with `torchml-install quickstart`, or pack your own with "
+        "`torchml-install model pack`"
     )

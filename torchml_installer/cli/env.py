@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from torchml_installer.detect import Places
 
 
-@click.command(cls=Verb, short_help="Write env.sh (or for fish, csh, Lmod), for your own builds.")
+@click.command(cls=Verb, short_help="Write env.sh (or fish, csh, Lmod) for your own builds.")
 @click.option(
     "-o",
     "--output",
     type=FILE,
     metavar="FILE",
-    help="File to write (default: env.sh, env.fish, env.csh, torchml.lua or env.json);"
-    " - is standard output.",
+    help="File to write, - for standard output (default: env.sh, env.fish, env.csh, torchml.lua or "
+    "env.json).",
 )
 @click.option(
     "--format",
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(["sh", "fish", "csh", "lmod", "json"]),
     default="sh",
     show_default=True,
-    help="Shell to write for, or json.",
+    help="Shell or format to write for.",
 )
 @click.option("--force", is_flag=True, help="Replace a file that torchml-install did not write.")
 @places_options
@@ -38,7 +38,7 @@ def env(
     force: bool,
     places: Places,
 ) -> None:
-    """Writes env.sh, which sets TORCH_ROOT and similar variables for your own builds.
+    """Write a file that sets TORCH_ROOT and similar variables for your own builds.
 
     Installed drivers and models do not need it.
 
@@ -50,6 +50,7 @@ def env(
 
     from torchml_installer.environment import writing as environment
     from torchml_installer.environment.formats import FORMATS
+    from torchml_installer.support import console
 
     text, path = environment.write(kind, output, places, force=force)
     if path is None:
@@ -61,5 +62,5 @@ def env(
         parts = {"path": str(path), "folder": str(path.parent), "stem": path.stem}
         quoted = {key: shlex.quote(value) for key, value in parts.items()}
         use, undo = language.use.format(**quoted), language.undo.format(**quoted)
-        line += f" Use it with `{use}`, undo it with `{undo}`."
-    click.echo(line)
+        line += f" Load it with `{use}`; undo it with `{undo}`."
+    console.result(line)

@@ -30,42 +30,51 @@ if TYPE_CHECKING:
 
 @click.group(cls=VerbGroup, short_help="Pack, install, check and measure models.")
 def model() -> None:
-    """Packs TorchScript files and compiled models as portable models, and installs them for KIM.
+    """Pack TorchScript and compiled models for KIM, install, check and measure them.
 
     \b
     Example:
-      torchml-install model pack SW_Si.pt --elements Si --cutoff 3.77118 --name SW_Si
+      torchml-install model pack SW_Si.pt --elements Si --cutoff 3.77118
       torchml-install model install SW_Si
     """
 
 
-@model.command("pack", short_help="Make a portable model that KIM can install.")
+@model.command("pack", short_help="Pack a model file as a folder that KIM can install.")
 @click.argument("file", type=FOLDER)
 @model_options
-@click.option("--descriptor", type=FOLDER, metavar="FILE", help="Descriptor file (*.dat).")
+@click.option(
+    "--descriptor",
+    type=FOLDER,
+    metavar="FILE",
+    help="Descriptor file (*.dat), for descriptor models.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["float64", "float32", "float16", "bfloat16"]),
     metavar="TYPE",
-    help="Type of the model's inputs, for example float32.",
+    help="Type of the model's inputs, such as float32 (default: find out).",
 )
-@click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's name).")
-@click.option("--driver", "driver_name", metavar="NAME", help="KIM name of the driver.")
+@click.option(
+    "--name", metavar="NAME", help="KIM name of the model (default: from the file's name)."
+)
+@click.option(
+    "--driver", "driver_name", metavar="NAME", help="KIM name of the driver that runs it."
+)
 @click.option(
     "--output",
     type=FOLDER,
     default=Path(),
     metavar="DIR",
-    help="Parent folder of the portable model.",
+    help="Folder to create the model's folder in.",
 )
 @click.option("--force", is_flag=True, help="Replace the folder if it exists.")
-@click.option("--all-edges", is_flag=True, help="Keep all edges; do not try with fewer.")
+@click.option("--all-edges", is_flag=True, help="Give a graph model all edges; do not test fewer.")
 @click.option(
     "--atomic-numbers/--species-codes",
     default=None,
-    help="Species codes are atomic numbers, or 0, 1, … (default: try both).",
+    help="What the model takes as species: atomic numbers, or 0, 1, … (default: test both).",
 )
-@click.option("--unchecked", is_flag=True, help="Pack without evaluating the model first.")
+@click.option("--unchecked", is_flag=True, help="Pack the model without evaluating it.")
 @json_option
 def model_pack(
     file: Path,
@@ -85,18 +94,19 @@ def model_pack(
     unchecked: bool,
     as_json: bool,
 ) -> None:
-    """Packs FILE, TorchScript (.pt) or compiled (.pt2), as a folder for KIM.
+    """Pack FILE, TorchScript (.pt) or compiled (.pt2), as a folder that KIM can install.
 
-    Evaluates the model on a few atoms first, and refuses one that would make a simulation wrong.
+    Evaluates the model on a few atoms first, and refuses one that would give wrong simulations.
 
-    torch.jit.script(model).save(FILE) writes TorchScript; a model built on e3nn (MACE, NequIP,
-    SevenNet) needs e3nn.util.jit.script(model).save(FILE).
+    Save TorchScript with torch.jit.script(model).save(FILE), or for models built on e3nn (MACE,
+    NequIP, SevenNet) with e3nn.util.jit.script(model).save(FILE).
 
     \b
     Example:
-      torchml-install model pack SiC.pt --elements Si,C --cutoff 3.77 --name SiC_demo
+      torchml-install model pack SiC.pt --elements Si,C --cutoff 3.77
     """
     from torchml_installer.models.pack import PackOptions, pack
+    from torchml_installer.support import console
 
     packed = pack(
         PackOptions(
@@ -122,21 +132,23 @@ def model_pack(
     else:
         import shlex
 
-        click.echo(f"Packed the model {packed.name} into {packed.folder}")
+        console.result(f"Packed the model {packed.name} into {packed.folder}")
         if (numbers := packed.parameters.atomic_numbers) is not None:
-            click.echo(f"  species codes: {'atomic numbers' if numbers else '0, 1, …'}")
+            console.result(f"  species codes: {'atomic numbers' if numbers else '0, 1, …'}")
         for setting in packed.parameters.graph.lines():
-            click.echo(f"  same results, less work: {setting}")
-        click.echo(f"  next: torchml-install model install {shlex.quote(str(packed.folder))}")
+            console.result(f"  same results with less work: {setting}")
+        console.result(f"  next: `torchml-install model install {shlex.quote(str(packed.folder))}`")
 
 
 @model.command("compile", short_help="Compile a Python model to machine code.")
 @click.argument("source", type=FILE, metavar="SOURCE")
 @model_options
-@click.option("--width", type=int, metavar="N", help="Descriptors per atom (descriptor models).")
-@click.option("--weights", type=FOLDER, metavar="FILE", help="State dict saved by torch.save.")
+@click.option(
+    "--width", type=int, metavar="N", help="Number of descriptors per atom (descriptor models)."
+)
+@click.option("--weights", type=FOLDER, metavar="FILE", help="Load this state dict (torch.save).")
 @click.option("--arguments", metavar="JSON", help="Constructor arguments: '{\"features\": 64}'.")
-@click.option("--atomic-numbers", is_flag=True, help="Species codes are atomic numbers.")
+@click.option("--atomic-numbers", is_flag=True, help="The model takes atomic numbers.")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
@@ -147,12 +159,13 @@ def model_pack(
 @click.option(
     "--cpu",
     type=click.Choice(["native", "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"]),
-    help="Instruction set (default: the highest level this CPU supports, else native); x86-64-v3 "
-    "also runs on machines without AVX-512.",
+    metavar="LEVEL",
+    help="Instruction set: native, x86-64, x86-64-v2, x86-64-v3 (no AVX-512) or x86-64-v4 "
+    "(default: this CPU's highest level).",
 )
 @cxx_option
-@click.option("--no-energy-only", is_flag=True, help="Smaller file, without fast energies alone.")
-# For benchmarks/compiled.py, and for whoever suspects the partitioner.
+@click.option("--no-energy-only", is_flag=True, help="Omit the fast path for energies alone.")
+# For benchmarks/compiled.py, and to rule out the partitioner when something is wrong.
 @click.option(
     "--partition", type=click.Choice(["whole", "blocks", "rings"]), default="rings", hidden=True
 )
@@ -181,25 +194,26 @@ def model_compile(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Compiles a Python model for the driver. SOURCE is FILE.py:Name, package.module:Name, or a
+    """Compile a Python model to a package (.pt2). SOURCE is FILE.py:Name, package.module:Name, or a
     FILE.pt2 written by torch.export.save.
 
-    The gradient is compiled in, and the results are compared with the original's before the package
-    (.pt2) is written. It runs with the same torch series and on the same kind of CPU or GPU only.
-    Needs the Python module that `torchml-install driver` installs.
+    Compiles the gradient in, and compares results with the original. The package runs only with the
+    same torch series and on the same kind of CPU or GPU. Needs the Python module that
+    `torchml-install driver` installs.
 
     \b
     Example:
-      torchml-install model compile my_model.py:MyModel --weights w.pt --elements Si --cutoff 4.5
+      torchml-install model compile my_model.py:MyModel --elements Si --cutoff 4.5
     """
     from torchml_installer.models.compile import CompileOptions, compile_model, compiled_name
+    from torchml_installer.support import console
 
     try:
         given = json.loads(arguments) if arguments is not None else {}
     except ValueError as error:
-        raise click.BadParameter(f"not JSON: {error}", param_hint="--arguments") from error
+        raise click.BadParameter(f"this is not JSON: {error}", param_hint="--arguments") from error
     if not isinstance(given, dict):
-        raise click.BadParameter("not a JSON object, {...}", param_hint="--arguments")
+        raise click.BadParameter("this is not a JSON object, {...}", param_hint="--arguments")
     made = compile_model(
         CompileOptions(
             source=source,
@@ -225,19 +239,19 @@ def model_compile(
     if as_json:
         print_json(made.as_json())
     else:
-        click.echo(f"Compiled the model into {made.path}")
-        click.echo(
+        console.result(f"Compiled the model into {made.path}")
+        console.result(
             f"  largest difference from the original on {made.facts['systems']} systems: "
             f"{made.facts['largest_difference']:.1e} of the largest value"
         )
         for line in made.speed():
-            click.echo(f"  {line}")
+            console.result(f"  {line}")
         for line in made.needs():
-            click.echo(f"  needs: {line}")
-        click.echo(f"  next: {made.next_step()}")
+            console.result(f"  needs: {line}")
+        console.result(f"  next: {made.next_step()}")
 
 
-@model.command("install", short_help="Build a portable model into a KIM collection.")
+@model.command("install", short_help="Install a portable model into a KIM collection.")
 @click.argument("folder", type=FOLDER)
 @collection_option
 @kim_root_option
@@ -254,14 +268,15 @@ def model_install(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Builds a portable-model FOLDER and installs it into a KIM collection.
+    """Build the portable model in FOLDER and install it into a KIM collection.
 
     \b
     Example:
-      torchml-install model install SW_Si --collection user
+      torchml-install model install SW_Si
     """
     from torchml_installer.detect import Places
     from torchml_installer.models.install import InstallOptions, install_model
+    from torchml_installer.support import console
 
     installed = install_model(
         InstallOptions(
@@ -275,7 +290,7 @@ def model_install(
     if as_json:
         print_json(installed.as_json())
     else:
-        click.echo(f"Installed the model {installed.name} in {installed.folder}")
+        console.result(f"Installed the model {installed.name} in {installed.folder}")
 
 
 @model.command("inspect", short_help="Show what a model file or folder contains.")
@@ -283,10 +298,10 @@ def model_install(
 @kim_root_option
 @json_option
 def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
-    """Shows what a model file, a portable-model folder or an installed model contains.
+    """Show what a model file, a portable-model folder or an installed model contains.
 
     Lists forward's arguments, parameters, operators, elements, cutoff, driver, everything that the
-    driver would refuse, and the next command. No code of the model runs.
+    driver would refuse, and the next command. Runs no code of the model.
 
     \b
     Examples: a file, a folder, the name of an installed model
@@ -295,13 +310,14 @@ def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
       torchml-install model inspect My_Model
     """
     from torchml_installer.models import inspection
+    from torchml_installer.support import console
 
     found = inspection.inspect(path, kim_root)
     if as_json:
         print_json(found.as_json())
     else:
         for line in inspection.lines(found):
-            click.echo(line)
+            console.result(line)
     sys.exit(found.exit_code)
 
 
@@ -309,8 +325,8 @@ def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
 @click.argument("folder", type=FOLDER)
 @json_option
 def model_verify(folder: Path, as_json: bool) -> None:
-    """Checks a portable model's physics: forces against the energy's gradient, the virial against
-    its strain derivative, and invariance to translation, rotation, order and explicit images.
+    """Check a portable model's physics: forces against the energy's gradient, the virial against
+    the strain derivative, invariance under translation, rotation and permutation, and more.
 
     \b
     Example:
@@ -318,20 +334,23 @@ def model_verify(folder: Path, as_json: bool) -> None:
     """
     from torchml_installer.errors import UnphysicalModelError
     from torchml_installer.models.verify import verify
+    from torchml_installer.support import console
 
     checks = verify(folder)
     if as_json:
         print_json([vars(check) for check in checks])
     else:
         for check in checks:
-            found = f"{check.deviation:.1e} {check.unit} (up to {check.tolerance:.1e})"
-            click.echo(f"{check.name:18} {'ok' if check.passed else 'FAILED':7} {found}")
+            found = f"{check.deviation:.1e} {check.unit} (tolerance {check.tolerance:.1e})"
+            console.result(f"{check.name:18} {'ok' if check.passed else 'FAILED':7} {found}")
     failed = [f"{check.name}: {check.explanation}" for check in checks if not check.passed]
     if failed:
-        raise UnphysicalModelError(f"{folder} fails {len(failed)} checks: {'; '.join(failed)}.")
+        checks_failed = "a check" if len(failed) == 1 else f"{len(failed)} checks"
+        listed = "\n    ".join(failed)
+        raise UnphysicalModelError(f"{folder} fails {checks_failed}:\n    {listed}")
 
 
-@model.command("bench", short_help="Measure the time per step.")
+@model.command("bench", short_help="Measure a model's time per step.")
 @click.argument("folder", type=FOLDER)
 @click.option(
     "--atoms",
@@ -342,15 +361,17 @@ def model_verify(folder: Path, as_json: bool) -> None:
     metavar="N",
     help="Number of atoms to measure; repeatable.",
 )
-@click.option("--structure", type=FOLDER, metavar="FILE", help="Structure file to measure instead.")
 @click.option(
-    "--seconds", type=float, default=2.0, show_default=True, help="Time to measure each size."
+    "--structure", type=FOLDER, metavar="FILE", help="Measure this structure file instead."
+)
+@click.option(
+    "--seconds", type=float, default=2.0, show_default=True, help="How long to measure each size."
 )
 @json_option
 def model_bench(
     folder: Path, atoms: tuple[int, ...], structure: Path | None, seconds: float, as_json: bool
 ) -> None:
-    """Measures how long a simulation step takes with a portable model, by number of atoms.
+    """Measure the time of a simulation step with a portable model, for several numbers of atoms.
 
     OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE have the same effect as in a simulation.
 

@@ -1,4 +1,4 @@
-"""The options and types of values that several verbs share."""
+"""Options and value types that several verbs share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class _NotEmpty(click.ParamType):  # type: ignore[type-arg]  # only new releases take one
-    """An empty value is a script's variable that was not set; as a path it would mean the working
-    folder."""
+    """Refuses an empty value: it is usually an unset variable in a script, and as a path would mean
+    the working folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
-            self.fail("it is empty.", param, ctx)
+            self.fail("the value is empty.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -35,11 +35,11 @@ class _Path(_NotEmpty, click.Path):
 
 
 class _Word(_NotEmpty, click.types.StringParamType):
-    """A text that names something."""
+    """A name."""
 
 
 class _FileWord(_Word):
-    """A file, or something else that is written in its place; shells offer files."""
+    """A file, or a name in its place; shells complete files."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -48,7 +48,7 @@ class _FileWord(_Word):
 
 
 class _Elements(click.ParamType):  # type: ignore[type-arg]
-    """Symbols with commas or spaces between them, as a tuple."""
+    """Symbols separated by commas or spaces, as a tuple."""
 
     name = "elements"
 
@@ -59,10 +59,10 @@ class _Elements(click.ParamType):  # type: ignore[type-arg]
 
 
 class _ConventionWord(click.Choice):  # type: ignore[type-arg]
-    """A calling convention; LAMMPS, ASE and their users spell the first one ``neighbors``."""
+    """A calling convention. Users of LAMMPS and ASE may spell the first one ``neighbors``."""
 
     def __init__(self) -> None:
-        # The values of parameter_file.CallingConvention, which --help does not wait for.
+        # The values of parameter_file.CallingConvention, without importing it for --help.
         super().__init__(["neighbours", "descriptor", "graph"])
 
     def convert(
@@ -83,7 +83,7 @@ class _CollectionWord(click.Choice):  # type: ignore[type-arg]
     """A KIM collection."""
 
     def __init__(self) -> None:
-        # Likewise the values of kim_items.Collection.
+        # Likewise, the values of kim_items.Collection.
         super().__init__(["user", "environment", "system"])
 
     def convert(
@@ -94,9 +94,9 @@ class _CollectionWord(click.Choice):  # type: ignore[type-arg]
         return Collection(super().convert(value, param, ctx))
 
 
-cxx_option = click.option("--cxx", type=FILE, metavar="PATH", help="C++ compiler to use.")
+cxx_option = click.option("--cxx", type=FILE, metavar="PATH", help="Use this C++ compiler.")
 kim_root_option = click.option(
-    "--kim-root", type=FOLDER, metavar="DIR", help="Prefix of the KIM-API to use."
+    "--kim-root", type=FOLDER, metavar="DIR", help="Use the KIM-API under this prefix."
 )
 collection_option = click.option(
     "--collection",
@@ -106,19 +106,19 @@ collection_option = click.option(
     help="KIM collection to install into.",
 )
 jobs_option = click.option(
-    "--jobs", type=int, metavar="N", help="Parallel compile jobs (default: all cores)."
+    "--jobs", type=int, metavar="N", help="Run N compilers at once (default: one per core)."
 )
 verbose_option = click.option("--verbose", is_flag=True, help="Show the output of cmake and pip.")
 fix_option = click.option(
-    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, if on a terminal)."
+    "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
 )
 yes_option = click.option("--yes", is_flag=True, help="Answer yes to every question.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def places_options(command: Command) -> Command:
-    """The options that say where libtorch, the KIM-API and the compiler are; the command gets them
-    as ``places``, a detect.Places."""
+    """Options for the places of libtorch, the KIM-API and the compiler; the command gets them as
+    ``places``, a detect.Places."""
 
     @functools.wraps(command)
     def with_places(
@@ -133,7 +133,7 @@ def places_options(command: Command) -> Command:
             "--torch-root",
             type=FOLDER,
             metavar="DIR",
-            help="libtorch to use (contains include/ and lib/).",
+            help="Use this libtorch (it contains include/ and lib/).",
         ),
         kim_root_option,
         cxx_option,
@@ -141,33 +141,34 @@ def places_options(command: Command) -> Command:
 
 
 def model_options(command: Command) -> Command:
-    """What has to be known of a model, whatever is made of it."""
+    """Options that describe a model, for `model pack` and `model compile`."""
     return _together(
         click.option(
             "--elements",
             type=_Elements(),
             required=True,
             metavar="Si,C",
-            help="Symbols, in the model's species order.",
+            help="Element symbols, in the order of the model's species.",
         ),
         click.option(
-            "--cutoff", type=float, required=True, metavar="Å", help="Cutoff of the model."
+            "--cutoff", type=float, required=True, metavar="Å", help="The model's cutoff."
         ),
         click.option(
             "--pattern",
             type=_ConventionWord(),
             default="neighbours",
             show_default=True,
-            help="Calling convention of the model's forward.",
+            metavar="KIND",
+            help="What the model's forward takes: neighbours, descriptor or graph.",
         ),
         click.option(
             "--layers",
             type=int,
             metavar="N",
-            help="Message-passing layers (graph models).",
+            help="Number of message-passing layers (graph models).",
         ),
         click.option(
-            "--returns-forces", is_flag=True, help="The model returns (energies, forces)."
+            "--returns-forces", is_flag=True, help="The model returns energies and forces."
         ),
     )(command)
 

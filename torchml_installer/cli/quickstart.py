@@ -36,17 +36,18 @@ def quickstart(
     yes: bool,
     verbose: bool,
 ) -> None:
-    """Installs the driver and an example model, and runs it in LAMMPS and ASE.
+    """Install the driver and an example model, and run the model in LAMMPS and ASE.
 
-    Installs what is missing with --yes; on a terminal it asks first. Prints energies and forces
+    Installs what is missing after asking, or without asking with --yes. Prints energies and forces
     beside those of KIM's own Stillinger-Weber potential.
 
     \b
     Example:
-      torchml-install quickstart
+      torchml-install quickstart --yes
     """
     from torchml_installer.quickstart import QuickstartOptions
     from torchml_installer.quickstart import quickstart as run
+    from torchml_installer.support import console
 
     options = QuickstartOptions(
         collection=collection,
@@ -57,4 +58,4 @@ def quickstart(
         fix=True if yes and fix is None else fix,
     )
     run(options)
-    click.echo("\n  next, pack your own model: torchml-install model pack --help")
+    console.result("\n  next: pack your own model, see `torchml-install model pack --help`")

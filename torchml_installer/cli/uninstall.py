@@ -20,22 +20,25 @@ def _installed_names(
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-@click.command(cls=Verb, short_help="Remove what was installed, and nothing else.")
+@click.command(cls=Verb, short_help="Remove what this command installed, and nothing else.")
 @click.argument("names", nargs=-1, type=WORD, shell_complete=_installed_names)
-@click.option("--all", "everything", is_flag=True, help="Remove everything, and the caches.")
+@click.option("--all", "everything", is_flag=True, help="Remove everything, including the caches.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed.")
 @click.option("--force", is_flag=True, help="Also remove files modified since installation.")
 @json_option
 def uninstall(
     names: tuple[str, ...], everything: bool, dry_run: bool, force: bool, as_json: bool
 ) -> None:
-    """Removes drivers, models, the Python module and libraries that this command installed.
+    """Remove drivers, models, the Python module and libraries that this command installed.
+
+    Without a name, list them.
 
     \b
-    Without a name it lists them. Example:
+    Example:
       torchml-install uninstall My_Model
     """
     from torchml_installer import uninstall as removing
+    from torchml_installer.support import console
 
     chosen = removing.installed(names)
     listing = not names and not everything
@@ -49,17 +52,20 @@ def uninstall(
     if as_json:
         print_json([removal.as_json(state) for removal in removals])
         return
-    verb = {"present": "has installed", "planned": "would remove", "removed": "removed"}[state]
+    verb = {"present": "installed:", "planned": "would remove", "removed": "removed"}[state]
     for removal in removals:
         receipt = removal.receipt
-        click.echo(f"{verb} the {receipt.kind} {receipt.name} ({receipt.installed_at})")
+        console.result(f"{verb} {receipt.kind} {receipt.name} ({receipt.installed_at})")
         for place in removal.removed:
-            click.echo(f"  {place}")
+            console.result(f"  {place}")
         for place, reason in removal.kept:
-            click.echo(f"  {place} stays: it {reason}", err=True)
+            console.note(f"  kept {place}: it {reason}")
     for folder in caches:
-        click.echo(f"{verb} the caches in {folder}")
+        console.result(f"{verb} caches in {folder}")
     if not removals and not caches:
-        click.echo("Nothing was installed.")
+        console.result("torchml-install has not installed anything.")
     elif listing:
-        click.echo("`torchml-install uninstall NAME` removes one of them, `--all` all of them.")
+        console.result(
+            "Remove one with `torchml-install uninstall NAME`, all with `torchml-install uninstall "
+            "--all`."
+        )

@@ -1,9 +1,9 @@
 """``deps``: installs what is missing.
 
-Package managers install what they have (``packages.py``; listed in ``needs.NEEDS``). Each library
-that none of them has is installed by a separate module. Its function ``provide(word, options)``
-installs what a word of ``--with`` names, or lists the commands for it; ``HANDLERS`` maps words to
-these modules.
+Package managers install what they have (``packages.py``; listed in ``needs.NEEDS``). A separate
+module installs each library that none of them has: its function ``provide(word, options)`` installs
+what a word of ``--with`` names, or lists the commands for it. ``HANDLERS`` maps words to these
+functions.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ WORDS = (*HANDLERS, *NEEDS)
 class Result:
     """What was done, or with ``--dry-run`` would be done.
 
-    steps: commands of package managers. outcomes: those of the separate modules.
-    for_driver: everything that the driver's build needs was requested, not only what was named.
+    steps: commands of package managers. outcomes: of the separate modules.
+    for_driver: the request was for everything that the driver's build needs, not for named things.
     """
 
     outcomes: Sequence[Outcome]
@@ -54,8 +54,8 @@ class Result:
         """schema 1: what ``deps --json`` prints.
 
         dry_run; packages: list of objects with provider, needs (names of ``doctor``'s findings),
-        before (commands that have to be run first, as lists of words; empty once it was run) and
-        command (list of words), in the order of running; outcomes: list of objects with name,
+        before (commands to run first, as lists of words; empty after running) and command (list of
+        words), in the order of running; outcomes: list of objects with name,
         version, state (installed, present, planned), root (path), commands (list of lists of
         words; empty if present); environment: variables to set before ``torchml-install driver``.
         """
@@ -75,10 +75,10 @@ def provide(
     archive: str | None = None,
     sha256: str | None = None,
 ) -> Result:
-    """Installs what the words of ``--with`` name; without words, what the driver's build lacks.
+    """Installs what the words of ``--with`` name, or without words what the driver's build lacks.
 
-    archive: file or URL of a libtorch, with its expected sha256: it is installed first, and no
-    other torch. Raises what the providers raise.
+    archive: file or URL of a libtorch, with its expected sha256; installed first, and instead of
+    any other torch. Raises what the providers raise.
     """
     say_which()
     outcomes = []

@@ -1,4 +1,4 @@
-"""Published archives: fetched with pip, to use its mirrors, proxies and certificates."""
+"""Fetches published archives with pip, to use its mirrors, proxies and certificates."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Archive:
     """A file of a release on PyPI.
 
     package, version: of the release. file: the file's name. sha256: its checksum.
-    pip_options: options that have pip take this file of the release.
-    modules: that the user's Python needs for the download, besides pip.
+    pip_options: make pip choose this file of the release.
+    modules: what the user's Python needs for the download besides pip.
     """
 
     package: str
@@ -33,13 +33,13 @@ class Archive:
     modules: Sequence[str] = ()
 
     def is_whole(self, path: Path) -> bool:
-        """Whether the file exists and is the one that was published."""
+        """Whether the file exists and is the published one."""
         if not path.is_file():
             return False
         return hashlib.sha256(path.read_bytes()).hexdigest() == self.sha256
 
     def require_whole(self, path: Path) -> None:
-        """Raises DownloadFailedError if the file is missing or is another one."""
+        """Raises DownloadFailedError if the file is missing or is not the published one."""
         if not path.is_file():
             raise DownloadFailedError(
                 f"{path} does not exist.",
@@ -47,7 +47,7 @@ class Archive:
             )
         if not self.is_whole(path):
             raise DownloadFailedError(
-                f"{path} is not the archive that was published: its sha256 is not {self.sha256}.",
+                f"{path} is not the published archive: its sha256 is not {self.sha256}.",
                 "Delete it and download it again.",
             )
 
@@ -62,7 +62,7 @@ class Archive:
     def download(self, path: Path, log: Path, *, verbose: bool) -> None:
         """Downloads the file to ``path``, or leaves nothing and raises DownloadFailedError."""
         by_hand = (
-            f"Or get {self.file} from "
+            f"Or download {self.file} from "
             f"https://pypi.org/project/{self.package}/{self.version}/#files "
             "and name its folder with --sources DIR."
         )
@@ -70,11 +70,11 @@ class Archive:
         for module in ("pip", *self.modules):
             if not python.has(module):
                 raise DownloadFailedError(
-                    f"The Python {python.executable} has no {module}, which the download needs.",
-                    f"`{shlex.join(_bringing(module))}`. {by_hand}",
+                    f"{python.executable} has no {module}, which the download needs.",
+                    f"Run `{shlex.join(_bringing(module))}`. {by_hand}",
                 )
         with partial_beside(path) as partial:
-            # Another run may have downloaded it while this one waited.
+            # Another run may have downloaded it while this one was waiting.
             if self.is_whole(path):
                 return
             try:
@@ -82,6 +82,7 @@ class Archive:
                     self.download_command(partial),
                     title=f"downloading {self.package}-{self.version}",
                     log=log,
+                    environment=pip.environment(),
                     verbose=verbose,
                     failure=DownloadFailedError,
                 )
@@ -95,7 +96,7 @@ class Archive:
 
 
 def _bringing(module: str) -> list[str]:
-    """uv installs packages like pip, but cannot download archives."""
+    """The command that installs a module. uv installs packages, but cannot download archives."""
     if module == "pip":
         return [user_python().executable, "-m", "ensurepip"]
     return pip.install_command(module)

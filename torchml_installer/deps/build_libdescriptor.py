@@ -1,8 +1,8 @@
-"""Makes a folder for ``LIBDESCRIPTOR_ROOT`` from the wheel that libdescriptor publishes.
+"""Makes a folder for ``LIBDESCRIPTOR_ROOT`` from libdescriptor's published wheel.
 
-The wheel contains a module for three versions of Python, and beside it the C++ library, which needs
-none of them. That library is extracted; it gets a new name, and a new run path, since its own would
-search for libraries below the current folder; and it is tested before it is put in place.
+The wheel contains a module for three versions of Python, and the C++ library, which needs none of
+them. This extracts the library, renames it, replaces its run path, which would search for libraries
+below the current folder, and tests it before it is put in place.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ WHEEL = Archive(
     VERSION,
     f"libdescriptor-{VERSION}-py3-none-manylinux_2_5_x86_64.whl",
     "880abe892571856ef0c79cb05e39420763c6faf28b63582eca1bd6e778f1534d",
-    # The file's platform: other machines get our message about theirs.
+    # The file's platform: on other machines, _require_platform explains.
     ("--only-binary", ":all:", "--platform", "manylinux_2_5_x86_64"),
 )
-#: Of the libraries in the wheel, the one that needs only the system's libraries.
+#: The library in the wheel that needs only the system's libraries.
 MEMBER = "libdescriptor.libs/libdescriptor-67dcd8c6.so"
 METADATA = f"libdescriptor-{VERSION}.dist-info/METADATA"
 #: Text in that library → its replacement; both end with a zero byte.
@@ -62,9 +62,9 @@ licence: https://github.com/openkim/libdescriptor. METADATA is that of the wheel
 
 
 def provide(_word: str, options: DepsOptions) -> Outcome:
-    """Installs libdescriptor unless it is there already.
+    """Installs libdescriptor unless it is installed already.
 
-    Raises LibdescriptorUnusableError if its library cannot run or gives wrong results,
+    Raises LibdescriptorUnusableError if its library does not run or gives wrong results,
     DownloadFailedError and NotPermittedError.
     """
     prefix = (options.prefix or default_prefix()).absolute()
@@ -115,7 +115,7 @@ def provide(_word: str, options: DepsOptions) -> Outcome:
 
 
 def unpack(wheel: Path, stage: Path) -> None:
-    """Makes ``stage/lib/libdescriptor.so`` and what belongs to it."""
+    """Creates ``stage/lib/libdescriptor.so`` with its documents."""
     documents = stage / "share" / "doc" / "libdescriptor"
     documents.mkdir(parents=True)
     (stage / "lib").mkdir()
@@ -131,7 +131,7 @@ def unpack(wheel: Path, stage: Path) -> None:
 
 
 def rename(library: bytes) -> bytes:
-    """The library with its own name and run path; texts of the same length, filled with zeros."""
+    """The library with its new name and run path, padded with zeros to the old length."""
     for old, new in RENAMES.items():
         if library.count(b"\0" + old + b"\0") != 1:
             raise DownloadFailedError(
@@ -146,9 +146,10 @@ def _require_platform() -> None:
     machine = platform.machine()
     if sys.platform != "linux" or machine not in ("x86_64", "AMD64"):
         raise LibdescriptorUnusableError(
-            f"libdescriptor is published for Linux on x86_64; this is {sys.platform} on {machine}.",
+            "libdescriptor is published for Linux on x86_64 only; this machine is "
+            f"{sys.platform} on {machine}.",
             "Use the driver's own descriptors, or build libdescriptor from its sources and set "
-            f"{VARIABLE} to where it is installed.",
+            f"{VARIABLE} to its installation.",
         )
 
 
@@ -156,7 +157,7 @@ def _require_right(stage: Path) -> None:
     problem = detection.problem_of(stage / "lib" / LIBRARY)
     if problem is not None:
         raise LibdescriptorUnusableError(
-            f"The unpacked library cannot be used here: {problem}.",
+            f"The downloaded libdescriptor does not work here: {problem}.",
             "Use the driver's own descriptors: leave KIM_MODEL_DESCRIPTOR_BACKEND unset.",
         )
 

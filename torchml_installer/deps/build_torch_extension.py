@@ -1,8 +1,8 @@
 """Builds the C++ library of torch_scatter or torch_sparse from its source distribution.
 
-The sources come with a CMake project. It is built without Python and without CUDA code, against the
-libtorch that the driver uses, in a separate folder. The result is checked and renamed into place,
-so that an interrupted run leaves nothing that looks complete.
+The sources include a CMake project. This builds it without Python and CUDA code, against the
+driver's libtorch, in a separate folder. Then it checks the result and renames it into place: an
+interrupted run leaves nothing that looks complete.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from torchml_installer.support.resources import shared_folder
 
 
 def provide(word: str, options: DepsOptions) -> Outcome:
-    """Installs the library unless it is there for this torch already.
+    """Installs the library unless it is installed for this torch already.
 
     Raises the problems of libtorch, compiler, CMake and ninja or make (3 to 13), BadOptionError,
     OutputExistsError if the prefix has a folder of that name which is not ours,
@@ -58,7 +58,7 @@ def provide(word: str, options: DepsOptions) -> Outcome:
         state = "present" if work.is_present() else "planned"
         commands = [] if state == "present" else work.commands()
         return work.outcome(state, commands)
-    # The lock is that of the work folder, which two prefixes do not share.
+    # The lock belongs to the work folder: each prefix has its own.
     with build_folder.locked(work.folder):
         if work.is_present():
             receipts.write_if_missing(work.receipt())
@@ -82,7 +82,7 @@ class Work:
         self.prefix = prefix
         self.root = prefix / extension.title
         self.folder = build_folder.default_parent() / f"deps-{extension.title}-{key}"
-        # pip asks the package's setup.py for its name, and that imports torch.
+        # pip runs the package's setup.py to learn its name, which imports torch.
         self.published = Archive(
             extension.package,
             extension.version,
@@ -171,7 +171,7 @@ class Work:
 
     def _build(self) -> None:
         title = self.extension.title
-        console.note(f"{title}: this takes some minutes, once for each version of torch")
+        console.note(f"{title}: building takes some minutes, once for each version of torch")
         self.project.configure(f"configuring {title}", self._variables())
         self.project.compile(f"compiling {title}", self.plan.jobs)
         self.project.install(f"collecting {title}")
@@ -187,7 +187,7 @@ class Work:
         (staged / RECORD).write_text(record + "\n", encoding="utf-8")
 
     def _require_loadable(self, library: Path) -> None:
-        """Loads it in a separate process, so that nothing stays loaded here."""
+        """Loads it in a separate process, to keep this one clean."""
         load = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
         done = subprocess.run(
             [sys.executable, "-c", load, str(library)],
@@ -198,7 +198,7 @@ class Work:
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             reason = lines[-1] if lines else f"exit code {done.returncode}"
-            raise LibraryNotLoadableError(f"What was built cannot be loaded: {reason}")
+            raise LibraryNotLoadableError(f"The new library cannot be loaded: {reason}")
 
     def _variables(self) -> dict[str, str | Path]:
         return {
@@ -208,7 +208,7 @@ class Work:
             "Torch_DIR": Path(__file__).resolve().parent / "cmake",
             "TORCHML_FIND_LIBTORCH": shared_folder("driver_src") / "cmake/FindLibtorch.cmake",
             "TORCH_ROOT": self.plan.tools.torch.where or "",
-            # torch_scatter asks for CMake 3.0, which CMake 4 refuses to imitate.
+            # torch_scatter requires CMake 3.0 policies, which CMake 4 has dropped.
             "CMAKE_POLICY_VERSION_MINIMUM": "3.5",
             "CMAKE_INSTALL_PREFIX": self.folder / "stage",
             "CMAKE_INSTALL_LIBDIR": "lib",

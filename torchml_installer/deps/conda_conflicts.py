@@ -1,7 +1,9 @@
-"""Translates the refusal of a conda solver into what to do about it.
+"""Turns the output of a conda solver that failed into advice.
 
-conda, mamba, micromamba, pixi and rattler-build each print a tree of requirements. Our packages are
-refused for only a few reasons, each with a command that solves it.
+conda, mamba, micromamba, pixi and rattler-build each print a tree of requirements. They refuse our
+packages for only a few reasons, and for each there is a command.
+
+No public channel has our packages: every command names the user's own channel first.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _INSTALL = "conda install -c conda-forge"
-_CPU_BUILD = f"`{_INSTALL} 'torchml-driver=*=cpu_*'`"
+#: For our packages; CHANNEL is the channel that they were built into.
+_INSTALL_OURS = "conda install -c CHANNEL -c conda-forge"
+_CPU_BUILD = f"`{_INSTALL_OURS} 'torchml-driver=*=cpu_*'`"
 #: Any version specification: ">=2.13.0,<2.14.0a0", "==2.13.0 cpu_*", "* cuda*", "2.12.*".
 _LIMITS = r"(?:[<>=!~*\d][^\s,;:|└├]*(?:,[<>=!~][^\s,;:|└├]*)*(?: [\w*.]*\*)?)"
 _FAILED = re.compile(
@@ -30,14 +34,14 @@ _NO_NETWORK = re.compile(
 
 @dataclass(frozen=True)
 class Conflict:
-    """message: the requirements that conflict. remedy: the command that solves it."""
+    """message: the conflicting requirements. remedy: the command that solves it."""
 
     message: str
     remedy: str
 
 
 def explain(said: str) -> Conflict | None:
-    """The cause behind a solver's output, or a channel's silence; None if it is unknown.
+    """What made a solver fail, or a channel unreachable; None if unknown.
 
     >>> explain("No candidates were found for pytorch *.").message
     'The channels have no package pytorch.'
@@ -45,19 +49,22 @@ def explain(said: str) -> Conflict | None:
     if _NO_NETWORK.search(said):
         return Conflict(
             f"The channel could not be reached{_which_host(said)}.",
-            "Check the network and its proxy (https_proxy), or name a channel that can be reached: "
-            "`conda config --set channel_alias URL` for a mirror, `-c file:///path/to/channel` for "
-            "one on disk, `--offline` for what was downloaded before.",
+            "Check the network and its proxy (https_proxy). Or use a channel that you can reach: a "
+            "mirror (`conda config --set channel_alias URL`), one on disk (`-c "
+            "file:///path/to/channel`), or earlier downloads (`--offline`).",
         )
     return refusal(said)
 
 
 def refusal(said: str) -> Conflict | None:
-    """What the solver could not satisfy; None if it is unknown."""
+    """What the solver could not satisfy; None if unknown."""
     if not _FAILED.search(said):
         return None
     for recognise in _KNOWN:
         if conflict := recognise(said):
+            if "-c CHANNEL" in conflict.remedy:
+                explained = f"{conflict.remedy} CHANNEL is the channel that has torchml-driver."
+                return Conflict(conflict.message, explained)
             return conflict
     return None
 
@@ -71,11 +78,12 @@ def _two_mpis(said: str) -> Conflict | None:
     if not re.search(r"\bopenmpi\b", said) or not re.search(r"\bmpich\b", said):
         return None
     return Conflict(
-        "Both Open MPI and MPICH are requested, but an environment can have only one MPI.",
+        "Open MPI and MPICH are both requested, but an environment can have only one MPI.",
         "Request the same one everywhere: "
-        f"`{_INSTALL} 'torchml-driver=*=*mpi_openmpi*' 'lammps=*=*mpi_openmpi*'` (or mpi_mpich), "
-        "or take the driver that works with any: "
-        f"`{_INSTALL} 'torchml-driver=*=*nompi*' 'lammps=*=*mpi_mpich*'`.",
+        f"`{_INSTALL_OURS} 'torchml-driver=*=*mpi_openmpi*' 'lammps=*=*mpi_openmpi*'` "
+        "(or mpi_mpich), "
+        "or the driver that works with any MPI: "
+        f"`{_INSTALL_OURS} 'torchml-driver=*=*nompi*' 'lammps=*=*mpi_mpich*'`.",
     )
 
 
@@ -84,8 +92,8 @@ def _two_builds(said: str) -> Conflict | None:
         for_driver = re.search(rf"torchml-driver [=*\s]*{build}", said)
         if for_driver and re.search(rf"(?:pytorch|libtorch) [=*\s]*{other}", said):
             return Conflict(
-                "Both a CPU build and a CUDA build of torch are requested.",
-                f"Request the same one: `{_INSTALL} 'torchml-driver=*={other}_*' "
+                "A CPU build and a CUDA build of torch are both requested.",
+                f"Request the same one: `{_INSTALL_OURS} 'torchml-driver=*={other}_*' "
                 f"'libtorch=*={other}*'`, or {build} in both places.",
             )
     return None
@@ -101,7 +109,7 @@ def _old_gpu_driver(said: str) -> Conflict | None:
     return Conflict(
         f"The CUDA build needs CUDA {least[1]} or newer, but this machine's GPU driver has "
         f"{seen[1]}.",
-        f"Update that driver, or compute without the GPU: {_CPU_BUILD}.",
+        f"Update the GPU driver, or compute without the GPU: {_CPU_BUILD}.",
     )
 
 
@@ -111,24 +119,24 @@ def _no_gpu(said: str) -> Conflict | None:
     least = re.search(r"__cuda\s*>=\s*(\d+(?:\.\d+)?)", said)
     return Conflict(
         "The CUDA build needs a machine with an NVIDIA GPU, but none was detected here.",
-        "On a login node, say which CUDA its compute nodes have: "
-        f"`CONDA_OVERRIDE_CUDA={least[1] if least else '12.9'} {_INSTALL} "
-        f"'torchml-driver=*=cuda_*'`; without a GPU: {_CPU_BUILD}.",
+        "On a login node, name the CUDA version of the compute nodes: "
+        f"`CONDA_OVERRIDE_CUDA={least[1] if least else '12.9'} {_INSTALL_OURS} "
+        f"'torchml-driver=*=cuda_*'`. Without a GPU, run {_CPU_BUILD}.",
     )
 
 
 def _other_torch(said: str) -> Conflict | None:
-    """A driver whose libtorch is unavailable, or in conflict with the one requested."""
+    """A driver whose libtorch is unavailable or conflicts with the requested one."""
     wanted = list(dict.fromkeys(re.findall(rf"\blibtorch ({_LIMITS})", said)))
     if not wanted or "torchml-driver" not in said:
         return None
     # The driver names a lower and an upper limit; pytorch names one version.
     limits = next((words for words in wanted if ",<" in words), wanted[0])
     return Conflict(
-        f"This torchml-driver was built with libtorch {limits}, and there is none beside what else "
-        "is asked for or installed: another torch is, or the channels have no such one.",
-        f"Take that torch: `{_INSTALL} torchml-driver {_spec('libtorch', limits)}`, or keep the "
-        "torch that is there and build the driver with it: `torchml-install driver`.",
+        f"This torchml-driver was built with libtorch {limits}. The channels lack it, or "
+        "another one is requested or installed.",
+        f"Install that torch: `{_INSTALL_OURS} torchml-driver {_spec('libtorch', limits)}`, or "
+        "keep your torch and build the driver with it: `torchml-install driver`.",
     )
 
 
@@ -137,15 +145,15 @@ def _other_kim(said: str) -> Conflict | None:
     if found is None or "torchml-driver" not in said:
         return None
     return Conflict(
-        f"This torchml-driver was built with kim-api {found[1]}, and another one is asked for or "
+        f"This torchml-driver was built with kim-api {found[1]}, but another one is requested or "
         "installed.",
-        f"Take that one: `{_INSTALL} torchml-driver {_spec('kim-api', found[1])}`, or build the "
-        "driver with the one that is there: `torchml-install driver`.",
+        f"Install that one: `{_INSTALL_OURS} torchml-driver {_spec('kim-api', found[1])}`, or keep "
+        "yours and build the driver with it: `torchml-install driver`.",
     )
 
 
 def _spec(name: str, limits: str) -> str:
-    """A requirement as conda's command line takes it."""
+    """A requirement in the syntax of conda's command line."""
     if limits.startswith("* "):
         return f"'{name}=*={limits[2:]}'"
     return f"'{name}{limits.partition(' ')[0]}'"
@@ -169,25 +177,26 @@ def _missing(said: str) -> Conflict | None:
     ours = [name for name in names if name.startswith("torchml-")]
     if ours:
         remedy = (
-            "It is built from recipes/ of the driver's repository: `python -m ci.conda_packages "
-            f"output`, then `conda install -c file://$PWD/output -c conda-forge {' '.join(ours)}`."
+            "Build it from recipes/ in the driver's repository with `python -m ci.conda_packages "
+            "output`, then run "
+            f"`conda install -c file://$PWD/output -c conda-forge {' '.join(ours)}`."
         )
     else:
         remedy = (
-            f"conda-forge has it: `{_INSTALL} {' '.join(names)}`; where a channel is named to "
-            "build or to install from, name conda-forge (or a mirror of it) beside it."
+            f"conda-forge has it: `{_INSTALL} {' '.join(names)}`. If you name another channel, "
+            "name conda-forge (or a mirror of it) as well."
         )
     return Conflict(f"The channels have no package{plural} {listed_names}.", remedy)
 
 
-#: In this order: messages that name two things come before those that name one.
+#: In this order: messages with two names come before those with one.
 _KNOWN: tuple[Callable[[str], Conflict | None], ...] = (
     _two_mpis,
     _two_builds,
     _old_gpu_driver,
     _other_torch,
     _other_kim,
-    # Solvers also name this one when a build without CUDA is refused for another reason.
+    # Solvers also mention CUDA when they refuse a build without it for another reason.
     _no_gpu,
     _missing,
 )

@@ -1,4 +1,4 @@
-"""Unpacks a libtorch archive from pytorch.org to where ``doctor`` finds it."""
+"""Unpacks a libtorch archive from pytorch.org where ``doctor`` finds it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
     if options.prefix is not None:
         root = options.prefix.absolute() / "libtorch"
         ours = root in receipts.library_roots("libtorch")
-        instead = f"To use it as it is: `{_use(root)}`."
+        instead = f"To use what is there: `{_use(root)}`."
         require_replaceable(root, ours=ours, force=options.force, instead=instead)
     if options.dry_run:
         return _outcome("planned", root, archive, _by_hand(archive, sha256, root))
@@ -67,7 +67,7 @@ def provide(archive: str, sha256: str | None, options: DepsOptions) -> Outcome:
             finding = torch.inspect(stage, archive)
             if finding.problem is not None:
                 raise finding.problem
-            # Before it is in place: if this run is killed, the next one must recognise it as ours.
+            # Written first: if this run is killed, the next one must recognise the folder as ours.
             made_from = {"archive": archive, "sha256": sha256}
             receipts.write(receipts.Receipt("library", "libtorch", [root], made_from))
             with writing_to(root):
@@ -86,20 +86,20 @@ def _checked(archive: str, sha256: str | None) -> str | None:
     if sha256 is None:
         if _URL.match(archive):
             raise BadOptionError(
-                "A libtorch from a URL needs a checksum.",
-                "Add --sha256 with the 64 digits that its publisher gives.",
+                "Downloading a libtorch needs a checksum.",
+                "Add --sha256 with the 64 digits that its publisher lists.",
             )
     elif not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise BadOptionError(f"{sha256!r} is not a SHA-256, which has 64 hexadecimal digits.")
+        raise BadOptionError(f"{sha256!r} is not a SHA-256: that has 64 hexadecimal digits.")
     if not _URL.match(archive) and Path(archive).is_dir():
         raise DownloadFailedError(
             f"{archive} is a folder, not an archive.",
-            f"An unpacked libtorch can be used where it is: `{_use(Path(archive).absolute())}`.",
+            f"Use an unpacked libtorch where it is: `{_use(Path(archive).absolute())}`.",
         )
     if not _URL.match(archive) and not Path(archive).is_file():
         raise DownloadFailedError(
             f"There is no libtorch archive {archive}.",
-            "Check the path: it is a .zip file, from https://pytorch.org/get-started/locally/.",
+            "Check the path. The archive is a .zip file from https://pytorch.org/get-started/locally/.",
         )
     return sha256.lower() if sha256 else None
 
@@ -112,7 +112,7 @@ def _outcome(
 
 
 def _by_hand(archive: str, sha256: str | None, root: Path) -> list[list[str]]:
-    """Equivalent commands; this program runs none of them."""
+    """Equivalent commands, only to show."""
     file, commands = archive, []
     if _URL.match(archive):
         file = str(_kept(sha256 or ""))
@@ -129,7 +129,7 @@ def _kept(sha256: str) -> Path:
 def _download(url: str, sha256: str) -> Path:
     """The file at a URL, kept under its checksum; an interrupted download leaves nothing."""
     kept = _kept(sha256)
-    with partial_beside(kept) as folder, console.step("downloading libtorch") as shown:
+    with partial_beside(kept) as folder, console.step("downloading libtorch", unit="MB") as shown:
         if kept.is_file() and receipts.sha256(kept) == sha256:
             return kept
         partial = folder / "libtorch.zip"
@@ -137,18 +137,18 @@ def _download(url: str, sha256: str) -> Path:
         with partial.open("wb") as out:
             for block, total in _blocks(url):
                 done += out.write(block)
-                shown.advance(done // _BLOCK, max(total, done) // _BLOCK)
+                shown.advance(done // 10**6, max(total, done) // 10**6)
         _require_checksum(partial, sha256)
         partial.replace(kept)
     return kept
 
 
 def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
-    """The contents at a URL, with the number of bytes that it announces, 0 if it does not.
+    """The contents at a URL, with the announced number of bytes (0 if unknown).
 
-    Raises DownloadFailedError and nothing else, since writing the blocks can fail in other ways.
+    Raises only DownloadFailedError: errors of writing the blocks must stay apart.
     """
-    # Here, since most runs download nothing and importing TLS takes a moment.
+    # Imported here: most runs download nothing, and importing TLS takes a moment.
     import http.client
     import urllib.request
 
@@ -159,16 +159,16 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int]]:
             while block := answer.read(_BLOCK):
                 done += len(block)
                 yield block, total
-    # The last for invalid URLs; errors of certificates and TLS are OSError.
+    # ValueError: invalid URLs. OSError includes errors of certificates and TLS.
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = str(getattr(error, "reason", "")) or str(error) or type(error).__name__
         raise DownloadFailedError(
-            f"{url} cannot be fetched: {reason}.",
-            "Check the URL and the network, or fetch the file elsewhere and name it with "
+            f"Cannot download {url}: {reason}.",
+            "Check the URL and the network, or download the file elsewhere and name it with "
             "--libtorch FILE.",
         ) from error
     if total and done != total:
-        raise DownloadFailedError(f"{url}: {done} of {total} bytes arrived.")
+        raise DownloadFailedError(f"The download of {url} ended after {done} of {total} bytes.")
 
 
 def _require_checksum(file: Path, sha256: str | None) -> str:
@@ -177,15 +177,18 @@ def _require_checksum(file: Path, sha256: str | None) -> str:
     if sha256 is not None and found != sha256:
         raise DownloadFailedError(
             f"{file.name} is not the requested archive: its sha256 is {found}, not {sha256}.",
-            "Compare the checksum with the publisher's, and fetch the file again.",
+            "Compare the checksum with the publisher's, and download the file again.",
         )
     return found
 
 
 def _unpack(file: Path, work: Path, root: Path) -> Path:
-    """Unpacks into ``work``, after checking for room; the folder with include/ and lib/."""
+    """Unpacks into ``work`` if there is room; returns the folder with include/ and lib/."""
     try:
-        with zipfile.ZipFile(file) as archive, console.step("unpacking libtorch") as shown:
+        with (
+            zipfile.ZipFile(file) as archive,
+            console.step("unpacking libtorch", unit="files") as shown,
+        ):
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             for place in (work, root):
@@ -193,11 +196,11 @@ def _unpack(file: Path, work: Path, root: Path) -> Path:
             for number, member in enumerate(members, 1):
                 archive.extract(member, work)
                 shown.advance(number, len(members))
-    # The last two: damage inside a member, and what it needs (a password, another method).
+    # zlib.error: a damaged member. RuntimeError: it needs a password or an unknown method.
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:
         raise DownloadFailedError(
             f"{file} is not a complete .zip archive: {error}.",
-            "Fetch it again from https://pytorch.org/get-started/locally/ (LibTorch).",
+            "Download it again from https://pytorch.org/get-started/locally/ (LibTorch).",
         ) from error
     for root in (work / "libtorch", work):
         if (root / "include").is_dir() and (root / "lib").is_dir():
@@ -205,5 +208,5 @@ def _unpack(file: Path, work: Path, root: Path) -> Path:
     shutil.rmtree(work)
     raise DownloadFailedError(
         f"{file} is not a libtorch: it has no folders libtorch/include and libtorch/lib.",
-        "Fetch one from https://pytorch.org/get-started/locally/ (LibTorch).",
+        "Download one from https://pytorch.org/get-started/locally/ (LibTorch).",
     )

@@ -1,4 +1,4 @@
-"""The things that ``deps`` has package managers install, and their package names."""
+"""What ``deps`` installs with package managers, and the names of the packages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torchml_installer.detect import Survey
 class Need:
     """One thing to install, with the names of its packages.
 
-    name: of the finding (``doctor``) and word of ``deps --with``. by_default: the driver, with its
-    Python module, is not built without it. An empty tuple: that package manager has none.
+    name: of the finding (``doctor``), and for ``deps --with``. by_default: building the driver with
+    its Python module needs it. An empty tuple: that package manager has no package.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Need:
     by_default: bool = False
 
     def packages(self, provider: str) -> tuple[str, ...]:
-        """Of the provider ``conda``, ``apt`` or ``pip``."""
+        """The packages of a provider: ``conda``, ``apt`` or ``pip``."""
         return {"conda": self.conda, "apt": self.apt, "pip": self.pip}[provider]
 
     def is_met(self, facts: Survey) -> bool:

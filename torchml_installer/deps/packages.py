@@ -1,4 +1,4 @@
-"""Has package managers install what is missing: a plan of commands, which a dry run only shows."""
+"""Installs what is missing with package managers: a plan of commands, which a dry run prints."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from torchml_installer.support.user_python import look_again
 
 #: Programs come before the Python packages that compile with them.
 _ORDER = ("conda", "apt", "pip")
-#: What apt says of a mirror that has newer packages than its lists name.
+#: Messages of apt if the mirror has newer packages than apt's lists.
 _OLD_LISTS = re.compile(r"404 +Not Found|Unable to fetch some archives")
-#: Seconds that another apt is waited for, and between two tries.
+#: Seconds to wait for another apt, and between two attempts.
 _PATIENCE, _PAUSE = 600.0, 5.0
-#: Where torch's authors put its builds for CPUs.
+#: The index with torch's CPU builds.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -42,17 +42,17 @@ class Step:
     command: tuple[str, ...]
 
     def before(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """(command, purpose); each is determined after the previous one has run."""
+        """Yields (command, purpose), each determined after the previous one has run."""
         if self.provider.repair and providers.dpkg_was_interrupted():
-            yield self.provider.repair, "finishing what was interrupted"
+            yield self.provider.repair, "finishing an interrupted installation"
         if self.provider.refresh and not _would_work(self):
-            yield self.provider.refresh, "fetching the lists of packages"
+            yield self.provider.refresh, "updating the package lists"
 
     def run(self, title: str, execute: Callable[[Sequence[str], str], None]) -> None:
-        """Runs what comes before, and the command. execute: runs a command with that title.
+        """Runs the commands of ``before``, then the command. execute: runs one, with a title.
 
-        Waits for another apt, and fetches apt's lists anew where they name what is no more. Raises
-        what ``execute`` raises.
+        Waits for another apt, and updates apt's lists if they are out of date. Raises what
+        ``execute`` raises.
         """
         for command, what in self.before():
             _patiently(execute, command, what)
@@ -61,7 +61,7 @@ class Step:
         except PackageInstallError as error:
             if not self.provider.refresh or not _OLD_LISTS.search(error.message):
                 raise
-            _patiently(execute, self.provider.refresh, "fetching the lists of packages")
+            _patiently(execute, self.provider.refresh, "updating the package lists")
             _patiently(execute, self.command, title)
 
     def as_json(self, *, planned: bool) -> dict[str, Any]:
@@ -74,10 +74,9 @@ class Step:
 
 
 def missing(words: Sequence[str], facts: Survey) -> list[Need]:
-    """The unmet ones of the named needs, or of the driver's.
+    """The unmet needs among those named, or among the driver's.
 
-    Raises the problem of something unusable that the user chose, since another one beside it would
-    not be used.
+    Raises the problem of something unusable that the user named: another one would not be used.
     """
     wanted = [NEEDS[word] for word in words] if words else NEEDS.values()
     found = [need for need in wanted if not need.is_met(facts) and (words or need.by_default)]
@@ -119,28 +118,28 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
 
 
 def hints(steps: Sequence[Step], options: DepsOptions, facts: Survey) -> list[str]:
-    """Advice to give before these commands are run."""
+    """Advice to give before running these commands."""
     torch = any(step.provider.name == "pip" and "torch" in step.needs for step in steps)
     if not torch or options.torch_index is not None or facts.get("nvidia-driver").where is not None:
         return []
     return [
-        "PyPI's torch usually brings NVIDIA's libraries, some gigabytes, and there is no NVIDIA "
-        f"driver here. Without them: --torch-index {CPU_INDEX}"
+        "This machine has no NVIDIA driver, but torch from PyPI usually includes some gigabytes of "
+        f"NVIDIA's libraries. To install torch without them, add --torch-index {CPU_INDEX}"
     ]
 
 
 def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> list[Step]:
-    """Runs the commands, and checks whether they installed what was missing.
+    """Runs the commands, and checks that they installed what was missing.
 
-    Returns those that were run: another run of this program, which this one waited for, may have
-    installed the same. Raises PackageInstallError, DiskFullError, and the problem of what is still
-    not usable.
+    Returns the commands that ran: another run of this program, which this one waited for, may have
+    done the rest. Raises PackageInstallError, DiskFullError, and the problem of what is still
+    unusable.
     """
     if not steps:
         pip.claim_interrupted()
         return []
     log = cache_folder() / "logs" / "deps-packages.log"
-    # For pip; apt and conda lock by themselves.
+    # For pip; apt and conda have their own locks.
     with pip.locked() as held:
         if held.waited:
             facts = _survey_anew(options)
@@ -149,7 +148,7 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
         log.unlink(missing_ok=True)
         for step in steps:
             _run(step, log, held.number, options)
-    pip.claim_interrupted()  # those of the run that this one waited for, if it was killed
+    pip.claim_interrupted()  # of the run that this one waited for, if it was killed
     facts = _survey_anew(options)
     for need in needs:
         finding = facts.get(need.name)
@@ -157,8 +156,8 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
             raise finding.problem
         if not finding.usable:
             raise PackageInstallError(
-                f"{need.title} was installed, but still cannot be found.",
-                f"`torchml-install doctor --places` shows where it is searched for; log: {log}",
+                f"{need.title} was installed, but cannot be found.",
+                f"See where it is searched for with `torchml-install doctor --places`; log: {log}",
             )
     return list(steps)
 
@@ -175,9 +174,10 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                     command,
                     title=f"{provider.name}: {title}",
                     log=log,
+                    environment=pip.environment() if provider.name == "pip" else None,
                     verbose=options.verbose,
                     failure=PackageInstallError,
-                    # It keeps the lock if this process is killed: the next run waits for it to end.
+                    # It keeps the lock if this process is killed, so the next run waits for it.
                     keep_open=(lock,) if provider.name == "pip" else (),
                 )
         except PackageInstallError as error:
@@ -188,7 +188,7 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
                 raise
             offline.explain(error, provider.name, packages)
             if "torch" in packages:
-                error.remedy += " For torch, a libtorch archive is enough: --libtorch FILE."
+                error.remedy += " Instead of torch, a libtorch archive is enough: --libtorch FILE."
             raise
 
     titles = ", ".join(NEEDS[name].title for name in step.needs)
@@ -200,7 +200,7 @@ def _run(step: Step, log: Path, lock: int, options: DepsOptions) -> None:
 def _patiently(
     execute: Callable[[Sequence[str], str], None], command: Sequence[str], title: str
 ) -> None:
-    """Again and again while another apt is running: not every command of apt's waits for it."""
+    """Retries while another apt is running: not every command of apt waits for it."""
     latest = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -208,7 +208,7 @@ def _patiently(
         except PackageInstallError as error:
             if "Could not get lock" not in error.message or time.monotonic() > latest:
                 raise
-        console.note("another apt is running, waiting for it")
+        console.note("waiting for another apt to finish")
         time.sleep(_PAUSE)
 
 
@@ -239,12 +239,12 @@ def _no_package(need: Need, word: str) -> NoProviderError:
     names = " and ".join(name for name in _ORDER if need.packages(name))
     return NoProviderError(
         f"{need.title} is missing, and {word} has no package for it.",
-        f"Packages exist for {names}: choose with --provider.",
+        f"There are packages for {names}: choose one with --provider.",
     )
 
 
 def _no_provider(needs: Sequence[Need], asked: Sequence[Provider]) -> NoProviderError:
-    """Lists everything that cannot be installed, for one command of an administrator."""
+    """Lists everything that cannot be installed, so that an administrator needs one command."""
     titles = ", ".join(need.title for need in needs)
     candidates = [
         provider for provider in asked if any(need.packages(provider.name) for need in needs)
@@ -255,18 +255,17 @@ def _no_provider(needs: Sequence[Need], asked: Sequence[Provider]) -> NoProvider
         if provider.by_hand:
             packages = [name for need in needs for name in need.packages(provider.name)]
             command = shlex.join([*provider.by_hand, *packages])
-            by_hand = f"Ask an administrator to run `{command}`, then run this again. "
+            by_hand = f"Ask an administrator to run `{command}`, then run this command again. "
     return NoProviderError(
-        f"{titles}: missing, and no package manager can install "
+        f"Missing: {titles}. No package manager can install "
         f"{'it' if len(needs) == 1 else 'them'}: {reasons}.",
-        by_hand
-        + "Without root: in a conda environment (`conda create -n torchml -c conda-forge python`), "
-        "every dependency is a package.",
+        by_hand + "Without root, use a conda environment, where every dependency is a package: "
+        "`conda create -n torchml -c conda-forge python`.",
     )
 
 
 def _would_work(step: Step) -> bool:
-    """Whether the lists at hand have all packages; fetching new ones takes a while."""
+    """Whether apt's present lists have all packages: updating them takes a while."""
     words = [*step.command, "--simulate"]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return done.returncode == 0

@@ -1,4 +1,4 @@
-"""Packages of the user's Python: with pip, or with uv in an environment of uv without pip."""
+"""Packages of the user's Python: with pip, or with uv where there is no pip."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer.detect.programs import which
+from torchml_installer.detect.python_packages import version_of
+from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import PackageInstallError, TorchMLError
 from torchml_installer.support import build_folder, receipts, user_python
 from torchml_installer.support.paths import home_folder
 from torchml_installer.support.python_paths import python_path
 
-#: pip's options that install packages where the Python does not look, or not at all.
+#: Options of pip that install packages where the Python does not find them, or not at all.
 _ELSEWHERE = ("user", "target", "prefix", "root", "python", "dry-run")
-#: The kind of receipts for what pip installed for ``deps`` and ``driver``.
+#: The kind of receipt for packages that ``deps`` and ``driver`` install with pip.
 KIND = "python-packages"
 #: What another process is doing while this one waits.
 _WORK = "that installs packages"
@@ -42,7 +44,7 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why nothing can be installed into the user's Python. Both are clauses."""
+    """Why packages cannot be installed into the user's Python. Both are clauses."""
 
     reason: str
     remedy: str
@@ -53,8 +55,8 @@ def obstacle() -> Obstacle | None:
     python = user_python.user_python().executable
     if _is_managed_by_the_system():
         return Obstacle(
-            f"the active Python {python} belongs to the system, which forbids pip",
-            "use torchml-install from a virtual environment (`python3 -m venv DIR`)",
+            f"the active Python {python} belongs to the system, which does not permit pip",
+            "activate a virtual environment (make one with `python3 -m venv DIR`)",
         )
     if (explanation := user_python.in_tool_environment(user_python.user_python())) is not None:
         return Obstacle(
@@ -64,20 +66,20 @@ def obstacle() -> Obstacle | None:
     if not available():
         return Obstacle(
             f"the active Python {python} has no pip",
-            f"`{shlex.quote(python)} -m ensurepip` installs it",
+            f"install it with `{shlex.quote(python)} -m ensurepip`",
         )
     return None
 
 
 def available() -> bool:
-    """Whether there is a program that installs packages, possibly only into another folder."""
+    """Whether some program can install packages, possibly only into another folder."""
     return user_python.user_python().has("pip") or which("uv") is not None
 
 
 def install_command(*words: str | Path) -> list[str]:
     """The command that installs packages; words: options that pip and uv share, and packages.
 
-    Prefers pip, since users have set it up (index, proxy, certificates).
+    Prefers pip, which users have configured (index, proxy, certificates).
     """
     said = [str(word) for word in words]
     python = user_python.user_python()
@@ -89,13 +91,13 @@ def install_command(*words: str | Path) -> list[str]:
 
 
 def _into_the_python(python: user_python.Python, *, target: bool) -> Iterator[str]:
-    """Options that undo user settings by which pip would install elsewhere.
+    """Options that undo settings which make pip install elsewhere, where this Python would not find
+    our packages.
 
-    Those settings are meant for the user's packages; this Python would not find ours.
-    target: a folder was requested, with which no such setting can be combined.
+    target: the command names a folder, which cannot be combined with such settings.
     """
     found = _settings_elsewhere(python)
-    # Where only an administrator may write, the Python also searches ~/.local.
+    # If only an administrator may write there, the Python also searches ~/.local.
     if "user" in found and (target or os.access(python.folder("purelib"), os.W_OK)):
         yield "--no-user"
     if "target" in found and not target:
@@ -107,13 +109,13 @@ def _into_the_python(python: user_python.Python, *, target: bool) -> Iterator[st
 
 
 def _settings_elsewhere(python: user_python.Python) -> dict[str, str]:
-    """pip's settings that keep packages from this Python: name → where each is set."""
+    """pip's settings that keep packages out of this Python: name → where it is set."""
     found = {}
     for file in _configuration_files(python):
         parser = configparser.RawConfigParser()
         try:
             parser.read_string(file.read_text(encoding="utf-8", errors="replace"))
-        except (OSError, configparser.Error):  # pip itself reports what is wrong with it
+        except (OSError, configparser.Error):  # pip itself reports the error
             continue
         for section in ("global", "install"):
             for name in _ELSEWHERE:
@@ -127,7 +129,7 @@ def _settings_elsewhere(python: user_python.Python) -> dict[str, str]:
 
 
 def _configuration_files(python: user_python.Python) -> Iterator[Path]:
-    """Where pip may look for settings."""
+    """The files in which pip may find settings."""
     for folder in ("/etc/xdg/pip", "/etc"):
         yield Path(folder, "pip.conf")
     home = home_folder() or Path("/")
@@ -143,7 +145,7 @@ def require_installed(
 ) -> None:
     """Raises ``failure`` unless the user's Python, started anew, has all of these.
 
-    pip also succeeds if its settings made it do something else.
+    pip also succeeds if its settings make it do something else.
     """
     present = installed()
     missing = [one for one in requirements if present is not None and plain(one) not in present]
@@ -152,15 +154,22 @@ def require_installed(
     python = user_python.user_python()
     settings = ", ".join(_settings_elsewhere(python).values())
     cause = (
-        f"pip's settings may lead elsewhere: {settings}"
+        f"Unset what makes pip install elsewhere: {settings}."
         if settings
-        else ("`python -m pip config list` shows pip's settings, which may lead elsewhere")
+        else "Unset what makes pip install elsewhere; `python -m pip config list` shows it."
     )
     raise failure(
-        f"{', '.join(missing)}: installed without an error, but {python.executable} does not find "
-        f"{'it' if len(missing) == 1 else 'them'}.",
-        f"Unset what makes it install elsewhere, and run this again ({cause}).",
+        f"pip installed {', '.join(missing)} without an error, but {python.executable} does not "
+        f"find {'it' if len(missing) == 1 else 'them'}.",
+        f"{cause} Then run this command again.",
     )
+
+
+def environment() -> dict[str, str]:
+    """Variables that make pip print its progress in a form that ``process`` can read."""
+    # Older ones do not know the word, and fail.
+    known = version_tuple(version_of("pip")) >= (24, 1)
+    return {"PIP_PROGRESS_BAR": "raw"} if known and "PIP_PROGRESS_BAR" not in os.environ else {}
 
 
 def uninstall_command(python: str, names: Sequence[str]) -> list[str]:
@@ -171,8 +180,8 @@ def uninstall_command(python: str, names: Sequence[str]) -> list[str]:
 
 
 def installed(python: str | None = None) -> dict[str, tuple[str, list[str]]] | None:
-    """The packages of a Python, by default the user's: normalised name → (version, requirements);
-    None if it does not answer."""
+    """The packages of a Python, by default the user's: normalised name → (version, requirements).
+    None if that Python fails."""
     done = _run([python or user_python.user_python().executable, "-c", _LIST])
     if done.returncode != 0:
         return None
@@ -183,7 +192,7 @@ def installed(python: str | None = None) -> dict[str, tuple[str, list[str]]] | N
 @contextlib.contextmanager
 def locked() -> Iterator[build_folder.Lock]:
     """Locks the packages of the user's Python for this process and the programs that inherit the
-    lock, since two pips in one environment undo each other's work."""
+    lock: two pips in one environment would undo each other's work."""
     prefix = str(user_python.user_python().prefix)
     with build_folder.locked(_lock(prefix), _WORK) as held:
         yield held
@@ -191,10 +200,10 @@ def locked() -> Iterator[build_folder.Lock]:
 
 @contextlib.contextmanager
 def recorded(asked: Sequence[str]) -> Iterator[None]:
-    """Writes a receipt of what the block adds to the user's Python.
+    """Writes a receipt for the packages that the block adds to the user's Python.
 
-    asked: the packages, or requirements, to install. What a killed process has added is claimed by
-    the next one, or by ``claim_interrupted``. Hold ``locked``.
+    asked: the packages or requirements to install. If the process is killed, the next one or
+    ``claim_interrupted`` claims the packages. The caller holds ``locked``.
     """
     python = user_python.user_python()
     pending = receipts.pending(KIND, python.executable)
@@ -219,16 +228,16 @@ def recorded(asked: Sequence[str]) -> Iterator[None]:
 
 
 def claim_interrupted() -> None:
-    """Writes the receipts of processes that were killed before they could."""
+    """Writes the receipts for processes that were killed before they could."""
     for pending in receipts.all_pending(KIND):
         begun = receipts.read_pending(pending)
-        # Waits for a pip that goes on without its parent.
+        # Waits for a pip that outlives its parent.
         with build_folder.locked(_lock(str(begun.get("prefix", ""))), _WORK):
             _claim(pending)
 
 
 def _claim(pending: Path) -> None:
-    """Of new packages, only those asked for and their requirements: the rest is not ours."""
+    """Claims the requested new packages and their requirements; other new ones are not ours."""
     begun = receipts.read_pending(pending)
     python, before = str(begun.get("python", "")), begun.get("before")
     after = installed(python) if python else None
@@ -277,7 +286,7 @@ def _is_managed_by_the_system() -> bool:
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Runs it in the root folder, since Python with -c finds packages in the current one."""
+    """Runs it in the root folder: Python with -c would find packages in the current one."""
     try:
         return subprocess.run(
             command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Package managers: which of them work here, and the command with which each installs packages."""
+"""Package managers: which work here, and their commands to install packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchml_installer.detect.programs import which
 from torchml_installer.support import files
 from torchml_installer.support.user_python import user_python
 
-#: sudo without a password: a prompt would wait for ever in a CI job.
+#: Without a password: a prompt would block a CI job for ever.
 _SUDO = ("sudo", "-n")
 _APT_OPTIONS = ("-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600")
 
@@ -25,8 +25,9 @@ class Provider:
     """One package manager.
 
     obstacle: why it cannot be used here, "" if it can.
-    command: installs these packages. refresh: run first if lists may be old. repair: run first if
-    a run was interrupted. by_hand: what an administrator can type, followed by the packages.
+    command: installs packages. refresh: to run first if its lists may be out of date. repair: to
+    run first if an earlier run was interrupted. by_hand: for an administrator, followed by
+    packages.
     """
 
     name: str
@@ -52,7 +53,7 @@ def conda() -> Provider:
     program = _conda_program()
     if program is None:
         names = "conda, mamba, micromamba"
-        return Provider("conda", f"none of {names} is on PATH, although {prefix} is active", list)
+        return Provider("conda", f"{prefix} is active, but PATH has none of {names}", list)
     fixed = [program, "install", "-y", "-p", prefix, "-c", "conda-forge"]
     return Provider("conda", "", lambda packages: [*fixed, *packages])
 
@@ -85,10 +86,10 @@ def superuser() -> tuple[str, ...] | None:
 
 
 def apt() -> Provider:
-    """Debian's and its relatives' packages, as root or through sudo without a password."""
+    """Packages of Debian and its derivatives, as root or through sudo without a password."""
     program = shutil.which("apt-get")
     if program is None:
-        return Provider("apt", "there is no apt-get on this system", list)
+        return Provider("apt", "this system has no apt-get", list)
     prefix = superuser()
     obstacle = ""
     if prefix is None:
@@ -107,7 +108,7 @@ def apt() -> Provider:
 
 
 def dpkg_was_interrupted() -> bool:
-    """Whether dpkg was interrupted, as apt finds it out, which then refuses to install."""
+    """Whether dpkg was interrupted, with apt's own test: apt then refuses to install."""
     updates = Path("/var/lib/dpkg/updates")
     return any(path.name.isdigit() for path in files.matching(updates, "*"))
 
@@ -116,7 +117,7 @@ def pip() -> Provider:
     """The active Python's packages."""
     found = python_packages.obstacle()
     obstacle = "" if found is None else f"{found.reason}; {found.remedy}"
-    # What is requested is missing, or unusable because it is too old.
+    # --upgrade: what is requested is missing or too old.
     return Provider(
         "pip",
         obstacle,
@@ -125,6 +126,6 @@ def pip() -> Provider:
 
 
 def python_is_condas() -> bool:
-    """Whether the active Python is the active conda environment's own."""
+    """Whether the active Python belongs to the active conda environment."""
     prefix = os.environ.get("CONDA_PREFIX", "")
     return bool(prefix) and user_python().prefix.resolve() == Path(prefix).resolve()

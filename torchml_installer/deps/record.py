@@ -14,10 +14,10 @@ from torchml_installer.detect import Places
 class DepsOptions:
     """The options of ``deps``.
 
-    prefix: parent of what is installed; None: a folder in the user's home, by version of torch.
-    sources: folder with source archives, for machines that reach no package index.
-    provider: auto, conda, apt or pip. torch_index: the index that pip takes torch from.
-    force: rebuild what is there already.
+    prefix: parent folder for libraries; None: one in the user's home for each version of torch.
+    sources: folder with source archives, for machines without access to a package index.
+    provider: auto, conda, apt or pip. torch_index: index from which pip installs torch.
+    force: rebuild what is already installed.
     """
 
     prefix: Path | None = None
@@ -35,10 +35,10 @@ class DepsOptions:
 class Outcome:
     """One dependency.
 
-    state: "installed", "present" (nothing was done) or "planned" (--dry-run).
-    variable: environment variable to set to ``root``. commands: those that were or would be run.
-    switch: environment variable and its value that make models use it; None: they do anyway.
-    needs_build: only a driver that was built for it can use it.
+    state: "installed", "present" (there was nothing to do) or "planned" (--dry-run).
+    variable: environment variable to set to ``root``. commands: those that ran or would run.
+    switch: environment variable and value that make models use it; None: they use it anyway.
+    needs_build: only a driver built for it can use it.
     """
 
     name: str

@@ -6,29 +6,30 @@ import shlex
 
 from torchml_installer.deps import Result
 from torchml_installer.deps.needs import NEEDS
+from torchml_installer.support.console import command
 from torchml_installer.support.console import result as say
 
 
 def show(result: Result) -> None:
-    """Prints what was done, or with ``--dry-run`` the commands, and what comes next."""
+    """Prints what was done, or with ``--dry-run`` the commands; then what to do next."""
     for step in result.steps:
         titles = ", ".join(NEEDS[name].title for name in step.needs)
         if result.dry_run:
-            say(f"# {titles}, by {step.provider.name}:")
+            say(f"# {step.provider.name} installs {titles}:")
             for earlier, _title in step.before():
-                say(shlex.join(earlier))
-            say(shlex.join(step.command))
+                print(command(earlier))
+            print(command(step.command))
         else:
-            say(f"Installed {titles} by {step.provider.name}")
+            say(f"Installed {titles} with {step.provider.name}")
     for outcome in result.outcomes:
         title = f"{outcome.name} {outcome.version}"
         if outcome.state == "planned":
-            say(f"# {title}, to be installed in {outcome.root}:")
-            for command in outcome.commands:
-                say(shlex.join(command))
-            say("# then, if all that succeeded, renamed into place")
+            say(f"# to install {title} in {outcome.root}:")
+            for words in outcome.commands:
+                print(command(words))
+            say("# after success, the result is renamed into place")
         elif outcome.state == "present":
-            say(f"{title} is there already: {outcome.root}")
+            say(f"Already installed: {title} in {outcome.root}")
         else:
             say(f"Installed {title} in {outcome.root}")
     if not result.steps and not result.outcomes:
@@ -37,9 +38,9 @@ def show(result: Result) -> None:
         return
     build = any(outcome.needs_build for outcome in result.outcomes)
     if result.for_driver:
-        say("`torchml-install driver` builds the driver.")
+        say("  next: build the driver with `torchml-install driver`")
     if result.environment:
-        say(f"{'Build the driver for it, and have' if build else 'Have'} models use it:")
+        say("Build the driver for it and let models use it:" if build else "Let models use it:")
         for name, root in result.environment.items():
             say(f"  export {name}={shlex.quote(str(root))}")
     if build:

@@ -1,8 +1,8 @@
 """Finds what the driver, models and simulators need, and says whether it is usable.
 
-One module per dependency; each returns a ``Finding`` (``record.py``). Nothing here imports torch,
-and programs are only asked for their version, side by side in threads: ``survey`` answers within
-a second.
+One module per dependency; each returns a ``Finding`` (``record.py``). Nothing here imports torch.
+Programs only print their versions, and threads run them at the same time: ``survey`` takes less
+than a second.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from torchml_installer.detect import (
 )
 from torchml_installer.detect.known_extensions import EXTENSIONS
 from torchml_installer.detect.record import Finding, Place
-from torchml_installer.errors import TorchMLError, UnexpectedError
+from torchml_installer.errors import REPORT, TorchMLError, UnexpectedError
 
 _Found = TypeVar("_Found", bound=Finding)
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the user says things are; None means: look for it."""
+    """Where the user says things are; None: search for it."""
 
     torch_root: Path | None = None
     kim_root: Path | None = None
@@ -76,7 +76,7 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class Survey:
-    """Everything that was looked for."""
+    """The findings for everything that was searched for."""
 
     toolchain: Toolchain
     others: tuple[Finding, ...]
@@ -85,11 +85,11 @@ class Survey:
         return (*self.toolchain.findings(), *self.others)
 
     def get(self, name: str) -> Finding:
-        """The finding of that name; KeyError if nothing of that name is looked for."""
+        """The finding of that name. Raises KeyError if there is no such finding."""
         return {finding.name: finding for finding in self.findings()}[name]
 
 
-#: What models and simulators want, found without knowing of anything else.
+#: What models and simulators need, detected independently of everything else.
 DETECTORS: dict[str, Callable[[], Finding]] = {
     "python": python.detect,
     "xxd": xxd.detect,
@@ -109,15 +109,15 @@ DETECTORS: dict[str, Callable[[], Finding]] = {
 
 
 def toolchain(places: Places) -> Toolchain:
-    """What the driver's build needs, and whether it is usable."""
+    """Searches for what the driver's build needs, and checks whether it is usable."""
     with ThreadPoolExecutor() as pool:
         return _begin(places, pool, thorough=False).result()
 
 
 def survey(places: Places) -> Survey:
-    """Looks for everything."""
+    """Searches for everything."""
     with ThreadPoolExecutor() as pool:
-        # What starts programs and waits for them comes first: the rest is read meanwhile.
+        # Detectors that wait for programs start first; meanwhile, the others read files.
         begun = _begin(places, pool, thorough=True)
         collections = pool.submit(_collections, begun)
         others = [
@@ -146,7 +146,7 @@ def survey(places: Places) -> Survey:
 
 @dataclass(frozen=True)
 class _Begun:
-    """A toolchain of which all but torch may still be looked for."""
+    """A toolchain whose parts, except torch, may still be being detected."""
 
     torch: torch.TorchFinding
     kim: Future[kim_api.KimFinding]
@@ -173,7 +173,7 @@ def _begin(places: Places, pool: ThreadPoolExecutor, *, thorough: bool) -> _Begu
     kim = begin(kim_api.KimFinding, "kim-api", kim_api.detect, places.kim_root)
     make_program = begin(build_tool.BuildToolFinding, "build-tool", build_tool.detect)
     cmake_program = begin(Finding, "cmake", cmake.detect, places.cmake)
-    # Only torch tells which C++ standard the compiler has to know; it is read from files.
+    # torch, which is read from files, determines the C++ standard that the compiler needs.
     libtorch = _guarded(torch.TorchFinding, "torch", torch.detect, places.torch_root, needed=True)
     compilers = partial(compiler.detect, thorough=thorough)
     standard = libtorch.cxx_standard
@@ -192,21 +192,20 @@ def _guarded(
     *arguments: Any,
     needed: bool = False,
 ) -> _Found:
-    """What a detector finds; where it fails, a finding of that name that says so.
+    """The detector's finding; if the detector itself fails, a finding that says so.
 
-    What one detector trips over is no reason not to show what the others found.
+    A bug in one detector must not hide what the others found.
     """
     try:
         return detector(*arguments)
     except TorchMLError:
-        raise  # nothing of one detector's: a temporary folder that is not this user's, for one
+        raise  # affects all detectors, such as a temporary folder of another user
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         problem = UnexpectedError(
-            f"Looking for {name} failed, which is a bug in torchml-install: "
+            f"Searching for {name} failed because of a bug in torchml-install: "
             f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}).",
-            "`torchml-install doctor --markdown` prints what a bug report needs; everything else "
-            "was looked for.",
+            f"Please {REPORT} The other results are not affected.",
         )
     looked = (Place(Path(name), "its detector", problem.message),)
     return kind(name, name, needed, problem=problem, looked=looked)

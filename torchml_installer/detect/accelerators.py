@@ -1,4 +1,4 @@
-"""cuDNN and ROCm, for the report only: torch includes its cuDNN, and the driver needs neither."""
+"""cuDNN and ROCm, for information: torch includes its cuDNN, and the driver needs neither."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CUDNN_LIBRARIES = ("lib/libcudnn.so*", "lib64/libcudnn.so*", "lib/*-linux-gnu*/
 
 
 def detect_cudnn() -> Finding:
-    """Looks at CUDNN_ROOT, CUDNN_PATH, the active Python's nvidia-cudnn, CONDA_PREFIX, CUDA_HOME,
+    """Searches CUDNN_ROOT, CUDNN_PATH, the active Python's nvidia-cudnn, CONDA_PREFIX, CUDA_HOME,
     /usr/local/cuda and /usr."""
     found, looked = first_with(_cudnn_places(), _lacks_cudnn)
     if found is None:
@@ -29,11 +29,11 @@ def detect_cudnn() -> Finding:
 
 
 def detect_rocm() -> Finding:
-    """Looks at ROCM_PATH, ROCM_HOME, HIP_PATH and /opt/rocm."""
+    """Searches ROCM_PATH, ROCM_HOME, HIP_PATH and /opt/rocm."""
     named = [named_by(variable) for variable in ("ROCM_PATH", "ROCM_HOME", "HIP_PATH")]
     found, looked = first_with((*named, Place(Path("/opt/rocm"), "/opt")), _lacks_rocm)
     if found is None:
-        hint = "Only for models on AMD GPUs, with a ROCm build of torch."
+        hint = "Needed only for AMD GPUs, with a ROCm build of torch."
         return Finding("rocm", "ROCm", hint=hint, looked=looked)
     version = _text(found.where / ".info/version").strip()
     return Finding("rocm", "ROCm", False, found.where, found.how, version, looked=looked)

@@ -1,4 +1,4 @@
-"""ninja or make: the tool that CMake generates files for."""
+"""ninja or make: the tool that builds what CMake configures."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def detect() -> BuildToolFinding:
     if chosen is not None:
         return replace(chosen, looked=tuple(looked))
     problem = MissingToolError(
-        "Neither ninja nor make was found on PATH or beside the active Python.",
+        "Neither ninja nor make is on PATH or beside the active Python.",
         "Install one with `python -m pip install ninja` or `sudo apt install ninja-build`.",
     )
     return BuildToolFinding(

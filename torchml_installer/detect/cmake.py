@@ -22,7 +22,7 @@ MINIMUM = (3, 18)
 def detect(explicit: Path | None = None) -> Finding:
     """The first CMake that is new enough: on PATH, beside the active Python, or from a repair.
 
-    explicit: the one that a repair chose.
+    explicit: the CMake that a repair selected.
     """
     if explicit is not None:
         found = inspect(explicit, "a repair")
@@ -44,7 +44,7 @@ def detect(explicit: Path | None = None) -> Finding:
             first = finding
     if first is not None:
         return replace(first, looked=tuple(looked))
-    message = "No CMake found on PATH or beside the active Python."
+    message = "CMake is neither on PATH nor beside the active Python."
     return replace(_finding(problem=NoCMakeError(message)), looked=places("cmake"))
 
 
@@ -54,7 +54,7 @@ def private_folder() -> Path:
 
 
 def private_program() -> Path:
-    """The program itself, not the script beside it that needs the package on Python's path."""
+    """The program itself; the script beside it needs the package on Python's path."""
     return private_folder() / "cmake/data/bin/cmake"
 
 
@@ -68,7 +68,9 @@ def inspect(program: Path, how: str) -> Finding:
     if not match:
         problem = NoCMakeError(f"The CMake {program} ({how}) does not run.")
     elif version_tuple(version) < MINIMUM:
-        message = f"The CMake {program} ({how}) is {version}; {least} or newer is needed."
+        message = (
+            f"The CMake {program} ({how}) is version {version}; the driver needs {least} or newer."
+        )
         problem = CMakeTooOldError(message)
     return _finding(where=program, how=how, version=version, problem=problem)
 
@@ -76,7 +78,7 @@ def inspect(program: Path, how: str) -> Finding:
 def behind(program: Path) -> Path:
     """The program that pip's cmake script starts: calling it directly saves starting a Python.
 
-    Only for a script that the active Python runs, and which therefore works.
+    Looks behind the script only if the active Python runs it: it works then.
     """
     package = folder_of("cmake")
     if package is None or not files.is_file(package / "data/bin/cmake"):

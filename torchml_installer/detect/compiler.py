@@ -24,7 +24,7 @@ from torchml_installer.errors import CompilerTooOldError, NoCompilerError, Torch
 from torchml_installer.support import files
 from torchml_installer.support.process import quick_output
 
-#: Where the user chooses it: no other compiler is considered then.
+#: How a user chooses a compiler; no other one counts then.
 _NAMED = ("--cxx", "CXX")
 _COMPILER = re.compile(r"[gc]\+\+|clang|icpx|nvc\+\+")
 _NUMBERED = re.compile(r"(g\+\+|clang\+\+)-(\d+(?:\.\d+)?)")
@@ -32,7 +32,7 @@ _NUMBERED = re.compile(r"(g\+\+|clang\+\+)-(\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class CompilerFinding(Finding):
-    """``where`` is the compiler's program, even of one that does not run."""
+    """``where`` is the compiler's program, even if that does not run."""
 
     family: str = ""
     #: The newest C++ standard that it supports (17, 20, ...); None if unknown.
@@ -46,12 +46,12 @@ class CompilerFinding(Finding):
 def detect(
     explicit: str | None = None, cxx_standard: int = 17, *, thorough: bool = True
 ) -> CompilerFinding:
-    """Looks in order at --cxx, CXX, the compilers of CONDA_PREFIX and of the active Python's conda
-    environment, c++, g++, clang++ on PATH, those with a number (g++-13; the newest first), icpx
-    and nvc++. The first that runs is used; the others are listed, with the standard they support.
+    """Searches, in order: --cxx, CXX, the compilers of CONDA_PREFIX and of the active Python's
+    conda environment, c++, g++ and clang++ on PATH, those with a number (g++-13; the newest first),
+    icpx and nvc++. Uses the first that runs, and lists the others with the standard they support.
 
-    cxx_standard: the one that torch's headers need (17, 20, ...). thorough: also ask those after
-    a usable one what they support.
+    cxx_standard: what torch's headers need (17, 20, ...). thorough: also examine the compilers
+    after a usable one.
     """
     candidates = list(_candidates(explicit))
     programs = [_program(word) for word, _ in candidates]
@@ -59,7 +59,7 @@ def detect(
         first = inspect(programs[0], candidates[0][1], cxx_standard)
         if first.usable and first.newest_standard is not None:
             return replace(first, looked=(Place(programs[0], first.how),))
-    # c++, g++ and g++-12 are often links to one program, which is asked once.
+    # c++, g++ and g++-12 are often links to one program, which needs to run only once.
     asked = {_behind(program): program for program in reversed(programs) if program}
     with ThreadPoolExecutor() as pool:
         answers = dict(zip(asked, pool.map(_version_text, asked.values()), strict=True))
@@ -71,26 +71,26 @@ def detect(
     ]
     chosen = next((one for one in found if one.how in _NAMED or one.runs), None)
     if chosen is None:
-        # One that does not run is more informative than none.
+        # A compiler that does not run explains more than none.
         chosen = next((one for one in found if one.where is not None), None)
     looked = tuple(
         Place(one.where or Path(word), how, _refused(one, taken=one is chosen))
         for (word, how), one in zip(candidates, found, strict=True)
     )
     if chosen is None:
-        message = "No C++ compiler found: no c++, g++ or clang++ on PATH."
+        message = "No C++ compiler found: PATH has no c++, g++ or clang++."
         return replace(_finding(problem=NoCompilerError(message)), looked=looked)
     judged = _asked(chosen, cxx_standard)
     others = [one.where for one in found if one.usable and one is not chosen and one.where]
     if isinstance(judged.problem, CompilerTooOldError) and others:
-        judged.problem.remedy += f" Also usable here: --cxx {shlex.quote(str(others[0]))}"
+        judged.problem.remedy += f" This one works: --cxx {shlex.quote(str(others[0]))}"
     elif isinstance(judged.problem, NoCompilerError) and judged.how in _NAMED:
         judged.problem.remedy = correction(judged.how, "--cxx", others)
     return replace(judged, looked=looked)
 
 
 def _behind(program: Path) -> Path:
-    """The compiler that a link leads to, except where that has another kind of name (ccache)."""
+    """The compiler behind a link, unless the target is not named like a compiler (ccache)."""
     behind = files.resolved(program)
     return behind if _COMPILER.search(behind.name) else program
 
@@ -124,15 +124,15 @@ def _judged(found: CompilerFinding, newest: int | None, cxx_standard: int) -> Co
         least = first_release(found.family, cxx_standard)
         wanted = f"{found.family} {least} or newer" if least else "a compiler that supports it"
         problem = CompilerTooOldError(
-            f"The C++ compiler {found.where} ({found.version}) is too old: this torch is written "
-            f"in C++{cxx_standard} and needs {wanted}."
+            f"The C++ compiler {found.where} ({found.version}) is too old: the headers of this "
+            f"torch need C++{cxx_standard}, that is {wanted}."
         )
     details = {"newest C++ standard": str(newest)}
     return replace(found, newest_standard=newest, problem=problem, details=details)
 
 
 def _asked(found: CompilerFinding, cxx_standard: int) -> CompilerFinding:
-    """``found``; asks the compiler for the standard it supports if its release is unknown."""
+    """``found``; tests the compiler for the standard it supports if its release is unknown."""
     if found.where is None or not found.runs or found.newest_standard is not None:
         return found
     return _judged(found, newest_compiled(found.where), cxx_standard)
@@ -149,8 +149,8 @@ def _missing(word: str, how: str) -> CompilerFinding:
         there = os.sep in word and files.exists(Path(word))
         what = "is not an executable program" if there else "does not exist"
         if not there and how == "--cxx" and len(word.split()) > 1:
-            what += ": --cxx takes one program; put flags into CXXFLAGS"
-        message = f"The C++ compiler {word} given by {how} {what}."
+            what += ": --cxx takes a program without flags; put flags into CXXFLAGS"
+        message = f"The C++ compiler {word} ({how}) {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 
 
@@ -237,5 +237,5 @@ def _numbered() -> list[str]:
 
 
 def _without_parentheses(text: str) -> str:
-    # "c++ (Debian 12.2.0-14) 12.2.0": the packager's version is not the compiler's.
+    # "c++ (Debian 12.2.0-14) 12.2.0": the version in parentheses is the package's.
     return re.sub(r"\([^)]*\)", "", text)

@@ -47,7 +47,7 @@ def first_release(family: str, standard: int) -> int | None:
 
 
 def newest_standard(family: str, version: str) -> int | None:
-    """By the compiler's release: 14 if it supports none of STANDARDS, None if it is unknown."""
+    """By the compiler's release; 14 if it supports none of STANDARDS, None if unknown."""
     if first_release(family, STANDARDS[-1]) is None:
         return None
     reached = (
@@ -59,12 +59,12 @@ def newest_standard(family: str, version: str) -> int | None:
 
 
 def newest_compiled(program: Path) -> int:
-    """By asking the compiler, which takes a moment; 14 if it supports none of STANDARDS."""
+    """By compiling, which takes a moment; 14 if it supports none of STANDARDS."""
     return next((standard for standard in STANDARDS if _compiles(program, standard)), 14)
 
 
 def _compiles(program: Path, standard: int) -> bool:
-    # More than the previous standard: some accept an option long before they support it.
+    # Some compilers accept an option long before they support the standard.
     before = {23: 202002, 20: 201703, 17: 201402}[standard]
     source = f"#if __cplusplus <= {before}L\n#error too old\n#endif\nint main() {{ return 0; }}\n"
     return probe.links(program, source, [f"-std=c++{standard}"])

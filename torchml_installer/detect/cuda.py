@@ -1,6 +1,6 @@
 """CUDA: the driver's library libcuda (real, or a toolkit's stub), and the toolkit.
 
-The TorchML driver needs neither to be built; models run on NVIDIA GPUs where the real libcuda is.
+Building the TorchML driver needs neither. Running models on NVIDIA GPUs needs the real libcuda.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SYSTEM = (
     "/usr/lib/wsl/lib",
     "/run/opengl-driver/lib",
 )
-#: What toolkits contain besides programs: NVIDIA's, conda-forge's, Debian's.
+#: Files and folders of toolkits besides programs: NVIDIA's, conda-forge's, Debian's.
 _OWN = ("nvvm", "targets", "include/cuda.h", "lib/nvidia-cuda-toolkit")
 _STUBS = ("lib64/stubs", "lib/stubs", "targets/*/lib/stubs")
 
@@ -32,8 +32,8 @@ _STUBS = ("lib64/stubs", "lib/stubs", "targets/*/lib/stubs")
 def detect_driver() -> Finding:
     """libcuda, as the system's loader finds it: LD_LIBRARY_PATH, its cache, its usual folders.
 
-    A stub has the names of the functions but not their code: programs can be linked with it, but
-    find no GPU when they run with it.
+    A stub has the functions' names but not their code: programs link with it, but find no GPU when
+    they run with it.
     """
     looked: list[Place] = []
     for folder, how in _loader_folders():
@@ -42,7 +42,7 @@ def detect_driver() -> Finding:
             looked.append(Place(folder, how, f"no {LIBRARY}"))
             continue
         if is_stub(library):
-            looked.append(Place(folder, how, f"its {LIBRARY} is a stub, for linking only"))
+            looked.append(Place(folder, how, f"its {LIBRARY} is a stub, only for linking"))
             continue
         looked.append(Place(folder, how))
         return _driver(library, how, tuple(looked))
@@ -50,7 +50,7 @@ def detect_driver() -> Finding:
 
 
 def detect_toolkit() -> Finding:
-    """Looks at CUDA_HOME, CUDA_PATH, CUDAToolkit_ROOT, CONDA_PREFIX, nvcc on PATH (modules set it),
+    """Searches CUDA_HOME, CUDA_PATH, CUDAToolkit_ROOT, CONDA_PREFIX, nvcc on PATH (modules set it),
     and /usr/local/cuda."""
     found, looked = first_with(_toolkits(), _lacks_nvcc)
     if found is None:
@@ -81,12 +81,12 @@ def _lacks_nvcc(root: Path) -> str:
     return (
         ""
         if any(files.exists(root / name) for name in _OWN)
-        else "it has bin/nvcc and nothing else"
+        else "it has bin/nvcc but nothing else"
     )
 
 
 def is_stub(library: Path) -> bool:
-    """Whether a libcuda is a toolkit's stub: it is in a folder of that name, links resolved."""
+    """Whether a libcuda is a toolkit's stub: after resolving links, it is in a folder stubs/."""
     return "stubs" in library.parts or "stubs" in library.resolve().parts
 
 
@@ -123,7 +123,7 @@ def _driver(library: Path | None, how: str, looked: tuple[Place, ...]) -> Findin
         where=library,
         how=how,
         version=match[1] if match else "",
-        hint="Only needed to run models on NVIDIA GPUs; machines with such a GPU have it.",
+        hint="Needed only to run models on NVIDIA GPUs; a machine with such a GPU has it.",
         details=details,
         looked=looked,
     )
@@ -142,7 +142,7 @@ def _loader_folders() -> Iterator[tuple[Path, str]]:
 
 @cache
 def _cached_library() -> Path | None:
-    """Where ldconfig found it. Reads its cache, since the program is not on every PATH."""
+    """Where ldconfig found it. Reads its cache, since the program may not be on PATH."""
     try:
         data = Path("/etc/ld.so.cache").read_bytes()
     except OSError:

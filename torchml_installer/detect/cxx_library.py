@@ -16,15 +16,15 @@ _FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib64", "lib64", "lib/*-linux-gnu", "usr
 
 
 def of_compiler(cxx: Path) -> Path | None:
-    """The libstdc++ that the compiler links with; None if it does not say (clang with libc++)."""
+    """The libstdc++ that the compiler links with; None if unknown (clang with libc++)."""
     text = quick_output([cxx, f"-print-file-name={NAME}"], timeout=3.0)
     path = Path(text or NAME)
     return path if path.is_absolute() and files.is_file(path) else None
 
 
 def at_run_time(kim_prefix: Path | None) -> Path | None:
-    """The one that a simulator with that KIM-API loads: LD_LIBRARY_PATH's, the conda environment's
-    if the KIM-API is there, or the system's."""
+    """The libstdc++ that a simulator with that KIM-API loads: from LD_LIBRARY_PATH, from the conda
+    environment if the KIM-API is in one, or the system's."""
     for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep):
         if folder and files.is_file(Path(folder) / NAME):
             return Path(folder) / NAME

@@ -1,9 +1,8 @@
-"""Reads which libraries a Linux program or library loads, its run path, and the symbols that it
-takes from others.
+"""Reads the dependencies, run path and undefined symbols of a Linux program or library.
 
-Reads the tables that the loader uses (System V ABI, "Dynamic Section"; the hash table is GNU's),
-and so only a few pages of a file, however large that is. pyelftools takes a hundred times as long
-for the symbols of torch's libraries, and longer than all of ``doctor`` may.
+Reads only the tables that the loader uses (System V ABI, "Dynamic Section"; GNU's hash table): a
+few pages, however large the file is. pyelftools takes a hundred times as long for the symbols of
+torch's libraries, longer than all of ``doctor`` may take.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRINGS, _SYMBOLS, _RPATH, _RUNPATH, _GNU_HASH = 1, 5, 6, 15, 29, 0x6FFFFEF5
 _WEAK = 2
-#: What reading raises for another kind of file, or a damaged one.
+#: Exceptions for other kinds of files and damaged ones.
 _UNREADABLE = (OSError, ValueError, LookupError, struct.error)
 
 
@@ -36,7 +35,7 @@ class Facts:
 
 
 def facts(path: Path) -> Facts | None:
-    """None for another kind of file (a script, another system's library), or if unreadable."""
+    """None for another kind of file (a script, another system's library) or an unreadable one."""
     try:
         with _opened(path) as tables:
             first, later = list(tables.texts(_RPATH)), list(tables.texts(_RUNPATH))
@@ -54,7 +53,7 @@ def facts(path: Path) -> Facts | None:
 def missing(symbols: Iterable[str], libraries: Iterable[Path]) -> list[str]:
     """The symbols that none of the libraries defines, in their order.
 
-    Empty if none of the libraries can be read, since nothing is known then.
+    Empty if none of the libraries can be read: nothing is known then.
     """
     left, read = list(symbols), False
     for path in libraries:
@@ -120,7 +119,7 @@ class _Tables:
                 yield os.fsdecode(self._text(value))
 
     def undefined(self) -> Iterator[str]:
-        # They are not in the hash table, and come before all others.
+        # Undefined symbols are not in the hash table, and precede all others.
         (first_hashed,) = struct.unpack_from("<I", self.data, self.hash + 4)
         for number in range(1, first_hashed):
             name, info, _, section = struct.unpack_from("<IBBH", self.data, self._symbol(number))
@@ -156,7 +155,7 @@ class _Tables:
         return self.data[start:end]
 
     def _place(self, address: int) -> int:
-        """The offset in the file of what is loaded at that address."""
+        """The offset in the file of the data at that address."""
         for start, length, offset in self.loaded:
             if start <= address < start + length:
                 return address - start + offset

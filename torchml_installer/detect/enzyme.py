@@ -1,4 +1,4 @@
-"""Enzyme: differentiates C++ for libdescriptor; needed only to build that from source."""
+"""Enzyme differentiates C++ code; needed only to build libdescriptor from source."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LIBRARIES = ("lib/ClangEnzyme-*.*", "lib/LLVMEnzyme-*.*", "lib64/*Enzyme-*.*", 
 
 
 def detect() -> Finding:
-    """Looks at ENZYME_ROOT, Enzyme_ROOT, Enzyme_DIR, CONDA_PREFIX, /usr/local, and Debian's LLVM.
+    """Searches ENZYME_ROOT, Enzyme_ROOT, Enzyme_DIR, CONDA_PREFIX, /usr/local, and Debian's LLVM.
 
-    version: that of the LLVM that it is a plug-in for.
+    version: of the LLVM that it is a plug-in for.
     """
     found, looked = first_with(_candidates(), _lacks)
     library = _library(found.where) if found else None
@@ -24,7 +24,7 @@ def detect() -> Finding:
         return Finding(
             name="enzyme",
             title="Enzyme",
-            hint="Only needed to build libdescriptor from source; the driver does not need it.",
+            hint="Needed only to build libdescriptor from source; the driver does not need it.",
             looked=looked,
         )
     match = re.search(r"Enzyme-(\d+)", library.name)

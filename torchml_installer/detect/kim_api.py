@@ -1,4 +1,4 @@
-"""KIM-API: its CMake packages for building items, and the program that lists its collections."""
+"""KIM-API: its CMake packages for drivers and models, and the program that lists collections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class KimFinding(Finding):
 
 
 def detect(explicit: Path | None = None) -> KimFinding:
-    """Looks in order at --kim-root, KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, the active Python's
+    """Searches, in order: --kim-root, KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, the active Python's
     conda environment, pkg-config, the prefixes of the programs on PATH, /usr/local and /usr.
     """
     chosen: KimFinding | None = None
@@ -41,7 +41,7 @@ def detect(explicit: Path | None = None) -> KimFinding:
             looked.append(place)
             continue
         finding = inspect(place.where, place.how)
-        # A place that the user named is never skipped for another one.
+        # Never replace a place that the user named by another one.
         named = place.how in ("--kim-root", _VARIABLE)
         if finding is None:
             refused = "no KIM-API there"
@@ -67,7 +67,7 @@ def detect(explicit: Path | None = None) -> KimFinding:
     chosen = chosen or incomplete
     if chosen is None:
         places = "KIM_API_CMAKE_PREFIX_DIR, CONDA_PREFIX, pkg-config, PATH, /usr/local and /usr"
-        chosen = _finding(problem=NoKimApiError(f"No KIM-API found: searched {places}."))
+        chosen = _finding(problem=NoKimApiError(f"No KIM-API found. Searched {places}."))
     return replace(chosen, looked=tuple(looked))
 
 
@@ -82,7 +82,7 @@ def inspect(prefix: Path, how: str) -> KimFinding | None:
     problem: TorchMLError | None = None
     if config is None or items is None:
         problem = NoKimApiError(
-            f"The KIM-API in {prefix} lacks the files needed to build drivers and models "
+            f"The KIM-API in {prefix} lacks the files to build drivers and models "
             "(cmake/kim-api-items)."
         )
     elif info is None:
@@ -90,7 +90,9 @@ def inspect(prefix: Path, how: str) -> KimFinding | None:
             f"The KIM-API in {prefix} lacks the program kim-api-collections-info."
         )
     elif version and version_tuple(version) < MINIMUM:
-        problem = NoKimApiError(f"The KIM-API in {prefix} is {version}; 2.2 or newer is needed.")
+        problem = NoKimApiError(
+            f"The KIM-API in {prefix} is version {version}; the driver needs 2.2 or newer."
+        )
     return _finding(where=prefix, how=how, version=version, problem=problem, info=info)
 
 
@@ -144,7 +146,7 @@ def _by_pkg_config() -> Place:
     value = quick_output([found[0], "--variable=prefix", "libkim-api"], timeout=3)
     if not value:
         return Place(found[0], "pkg-config", "it knows no libkim-api")
-    # Debian's file says /usr/lib/x86_64-linux-gnu/pkgconfig/../../../
+    # Debian's file has /usr/lib/x86_64-linux-gnu/pkgconfig/../../../
     return Place(Path(os.path.normpath(value)), "pkg-config")
 
 

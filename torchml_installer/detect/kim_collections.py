@@ -31,14 +31,14 @@ _ITEMS = {ItemKind.DRIVER: "drivers", ItemKind.MODEL: "models"}
 
 
 def detect(kim: KimFinding) -> Finding:
-    """Each collection's folders, as the KIM-API itself gives them, and whether items can be
-    installed there; where the driver is, under the name that published models use."""
+    """Lists each collection's folders, from the KIM-API itself, and whether the user can install
+    there; finds the driver under the name that published models use."""
     if kim.collections_info is None:
         nothing = Place(Path("kim-api-collections-info"), "the KIM-API", "there is none")
-        return _finding(hint="They come with the KIM-API.", looked=(nothing,))
+        return _finding(hint="Install the KIM-API first.", looked=(nothing,))
     collections = Collections(kim.collections_info, PATIENCE)
     asked = [(collection, kind) for collection in Collection for kind in _ITEMS]
-    # All at once, even on few cores: if they hang, all of them do so in the same ten seconds.
+    # All at once, even on few cores: if all of them hang, that takes ten seconds only once.
     with ThreadPoolExecutor(len(asked) + 1) as pool:
         found = pool.submit(collections.find, ItemKind.DRIVER, DEFAULT_DRIVER_NAME)
         places = [pool.submit(_place, collections, *pair) for pair in asked]
@@ -50,16 +50,16 @@ def detect(kim: KimFinding) -> Finding:
             return _finding(problem=error, looked=(asked_for,))
     if driver is None:
         return _finding(
-            looked=looked, hint="None has the driver: `torchml-install driver` installs it."
+            looked=looked, hint="Not installed yet: `torchml-install driver` installs it."
         )
-    how = f"the driver is there: {driver.name}"
+    how = driver.name
     built_with, problem = _torch_of(driver)
     details = {"built with torch": built_with} if built_with else {}
     return _finding(where=driver.folder, how=how, problem=problem, looked=looked, details=details)
 
 
 def _torch_of(driver: InstalledItem) -> tuple[str, TorchMLError | None]:
-    """The torch that the driver was built with, if known, and why that no longer fits.
+    """The torch that the driver was built with, if known, and why it no longer fits.
 
     Torch keeps its binary interface within a series (2.7.0, 2.7.1), but not between series.
     """
@@ -76,7 +76,7 @@ def _torch_of(driver: InstalledItem) -> tuple[str, TorchMLError | None]:
     else:
         return built_with, None
     message = f"The driver in {place} was built with torch {built_with}, {changed}."
-    return built_with, LibraryNotLoadableError(message, "`torchml-install driver` rebuilds it.")
+    return built_with, LibraryNotLoadableError(message, "Rebuild it with `torchml-install driver`.")
 
 
 def _place(collections: Collections, collection: Collection, kind: ItemKind) -> Place:
@@ -87,7 +87,7 @@ def _place(collections: Collections, collection: Collection, kind: ItemKind) -> 
         return Place(Path(f"${VARIABLES[kind]}"), how, "not set")
     if not files.exists(folder):
         return Place(folder, how, "does not exist yet")
-    return Place(folder, how, "" if os.access(folder, os.W_OK) else "not writable by you")
+    return Place(folder, how, "" if os.access(folder, os.W_OK) else "you cannot write there")
 
 
 def _finding(

@@ -1,8 +1,8 @@
 """torch_scatter and torch_sparse as C++ libraries: their names and places.
 
-Both are optional: the driver has the operators that models call. The originals are used if the
-driver was built with ``TorchScatter_ROOT`` or ``TorchSparse_ROOT`` set, and
-``KIM_MODEL_OPERATORS=extension`` selects them.
+Both are optional: the driver has the operators that models call. It uses the originals if it was
+built with ``TorchScatter_ROOT`` or ``TorchSparse_ROOT`` set and ``KIM_MODEL_OPERATORS=extension``
+selects them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from torchml_installer.support import files
 from torchml_installer.support.paths import data_folder
 
-#: Written into an installation of ours: what it was built from.
+#: The file in our installations that records what they were built from.
 RECORD = "torchml-install.json"
 
 
@@ -22,8 +22,8 @@ RECORD = "torchml-install.json"
 class TorchExtension:
     """One of the libraries.
 
-    name: word for ``deps --with``. package: the name on PyPI. version: the release we build.
-    sha256: its source archive's. variable: the environment variable that names its root.
+    name: its name for ``deps --with``. package: its name on PyPI. version: the release we build.
+    sha256: of the source archive. variable: the environment variable that names its root.
     library: the library's name, without ``lib`` and suffix.
     """
 
@@ -36,7 +36,7 @@ class TorchExtension:
 
     @property
     def title(self) -> str:
-        """As a folder and an archive are called, for example ``torch_scatter-2.1.2``."""
+        """The name of its folder and archive, for example ``torch_scatter-2.1.2``."""
         return f"{self.package}-{self.version}"
 
     @property
@@ -88,12 +88,12 @@ EXTENSIONS = {
 
 
 def default_prefix(torch_version: str) -> Path:
-    """Where libraries built for a version of torch go, unless the user names a place."""
+    """The default parent folder of libraries built for a version of torch."""
     return data_folder() / "deps" / f"torch-{torch_version or 'unknown'}"
 
 
 def read_record(root: Path) -> dict[str, str]:
-    """What an installation of ours was built from; empty if it is not ours, or unreadable."""
+    """What one of our installations was built from; empty if it is not ours or unreadable."""
     try:
         record = json.loads((root / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):

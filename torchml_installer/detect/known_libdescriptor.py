@@ -1,6 +1,6 @@
 """libdescriptor's shared library: its names and places.
 
-It is optional: the driver has its own descriptors. It is opened at run time if
+It is optional: the driver has its own descriptors. The driver opens it at run time if
 ``KIM_MODEL_DESCRIPTOR_BACKEND=libdescriptor`` selects it.
 """
 
@@ -31,5 +31,5 @@ def library_in(root: Path) -> Path | None:
 
 
 def default_prefix() -> Path:
-    """Where ``deps`` puts it, unless the user names a place."""
+    """The folder into which ``deps`` puts it by default."""
     return data_folder() / "deps"

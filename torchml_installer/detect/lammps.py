@@ -1,7 +1,7 @@
 """LAMMPS with its KIM package.
 
-``lmp -h`` lists what is built in, but takes half a second to start MPI; the text inside the
-libraries says the same at once.
+``lmp -h`` lists its packages, but takes half a second to start MPI. Searching the libraries for the
+same text is faster.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import MissingForQuickstartError, TorchMLError
 from torchml_installer.support import files
 
-_HINT = "`sudo apt install lammps` or `conda install -c conda-forge lammps`, to run LAMMPS."
-#: Patterns for a whole library begin with plain text, which is quick to find.
+_HINT = "To run LAMMPS: `sudo apt install lammps` or `conda install -c conda-forge lammps`."
+#: Patterns for a whole library begin with plain text, which is fast to find.
 _YEAR = re.compile(rb" 20\d\d\x00")
 _DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00\Z")
 #: The KIM-API's library, and a class of LAMMPS's KIM package: the library may be built in.
@@ -48,7 +48,7 @@ def detect() -> Finding:
     if seen.has_kim is False:
         problem = MissingForQuickstartError(
             f"The LAMMPS {program} was built without its KIM package.",
-            "Install one with it: `sudo apt install lammps` or "
+            "Install one that has it: `sudo apt install lammps` or "
             "`conda install -c conda-forge lammps`.",
         )
     looked[0] = Place(program, how, "" if problem is None else problem.message)
@@ -67,7 +67,7 @@ def detect() -> Finding:
 
 
 def compared(found: Finding, mpi: Finding) -> Finding:
-    """``found``, with whether the available mpirun belongs to LAMMPS's MPI."""
+    """``found``, and whether the available mpirun belongs to LAMMPS's MPI."""
     family = found.details.get("MPI", "")
     launcher = launcher_family(mpi.version)
     if not family or not launcher:
@@ -89,7 +89,7 @@ class _Seen:
 
 
 def _look_into(program: Path) -> _Seen:
-    """Looks into a program and the library that it loads."""
+    """Examines a program and the library that it loads."""
     seen = _scan(program)
     if seen.has_kim:
         return seen
@@ -119,7 +119,7 @@ def _library_folders(program: Path) -> Iterator[Path]:
 
 def _scan(binary: Path) -> _Seen:
     facts = elf.facts(binary)
-    # Faster than a search of the whole file, and without libraries that it merely mentions.
+    # Faster than searching the whole file, and without libraries that it only mentions.
     needed = "\0".join(facts.needed).encode() if facts else b""
     try:
         with (

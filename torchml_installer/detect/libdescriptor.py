@@ -22,21 +22,21 @@ from torchml_installer.detect.record import Finding, Place
 from torchml_installer.errors import LibdescriptorUnusableError
 from torchml_installer.support import receipts
 
-_INSTALL = "`torchml-install deps --with libdescriptor` installs one that works"
+_INSTALL = "install a working one with `torchml-install deps --with libdescriptor`"
 
-#: How a user names one → how to undo that.
+#: How a user names a libdescriptor → how to undo that.
 _UNDO = {OPTION: f"Leave out {OPTION}", VARIABLE: f"Unset {VARIABLE}"}
 
 
 def detect(explicit: Path | None = None, environment: Mapping[str, str] | None = None) -> Finding:
-    """Looks at LIBDESCRIPTOR_ROOT, CONDA_PREFIX, the active Python's conda environment, and where
+    """Searches LIBDESCRIPTOR_ROOT, CONDA_PREFIX, the active Python's conda environment, and where
     ``deps`` puts it.
 
-    The library is tested with a value and a derivative, in a separate process.
+    Tests the library with a value and a derivative, in a separate process.
 
-    A folder that the variable names is the only one considered, as in the driver's build.
-    explicit: the one that ``driver``'s option names. environment: variables that the process gets
-    which is asked, beside those of this one.
+    If the variable is set, only its folder counts, as in the driver's build. explicit: the folder
+    that ``driver``'s option names. environment: variables for that process, in addition to those of
+    this one.
     """
     looked: list[Place] = []
     if explicit is not None:
@@ -57,14 +57,14 @@ def detect(explicit: Path | None = None, environment: Mapping[str, str] | None =
         if how in _UNDO:
             problem = LibdescriptorUnusableError(
                 f"{how} is {root}, which has no lib/libdescriptor.so.",
-                f"{_UNDO[how]}; {_INSTALL}.",
+                f"{_UNDO[how]}, or {_INSTALL}.",
             )
             return replace(_finding(root, how, problem=problem), looked=tuple(looked))
     return replace(_finding(), looked=tuple(looked))
 
 
 def problem_of(library: Path, environment: Mapping[str, str] | None = None) -> str | None:
-    """Why the library cannot be used, None if a value and a derivative of its are right.
+    """Why the library cannot be used; None if it computes a value and a derivative correctly.
 
     environment: as in ``detect``.
     """
@@ -81,11 +81,11 @@ def problem_of(library: Path, environment: Mapping[str, str] | None = None) -> s
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "it does not answer"
+        return "it did not answer within ten seconds"
     if done.returncode == 0:
         return None
     if done.returncode < 0:
-        return f"it crashes (signal {-done.returncode})"
+        return f"it crashed (signal {-done.returncode})"
     lines = done.stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else f"exit code {done.returncode}"
 
@@ -95,7 +95,9 @@ def _judged(root: Path, how: str, library: Path, environment: Mapping[str, str] 
     version = read_record(root).get("version", "")
     if problem is None:
         return _finding(root, how, version)
-    remedy = f"{_UNDO[how]}; {_INSTALL}." if how in _UNDO else f"{_INSTALL}."
+    remedy = (
+        f"{_UNDO[how]}, or {_INSTALL}." if how in _UNDO else f"{_INSTALL[0].upper()}{_INSTALL[1:]}."
+    )
     return _finding(
         root,
         how,
@@ -117,6 +119,6 @@ def _finding(
         how=how,
         version=version,
         problem=problem,
-        hint="The driver has its own descriptors; `torchml-install deps --with libdescriptor` "
-        "installs the original.",
+        hint="Not needed: the driver has its own descriptors. Install the original with "
+        "`torchml-install deps --with libdescriptor`.",
     )

@@ -2,8 +2,8 @@
 
     python -m torchml_installer.detect.libdescriptor_probe LIBRARY
 
-Ends with 0 if they are right, with 1 and a line on stderr if they are not. Another kind of library
-can end the process in any way, so this runs in a separate process.
+Exits with 0 if they are right, else with 1 and a line on stderr. Runs in a separate process, since
+an unsuitable library can crash it.
 
 The symmetry function g2 of two particles at a distance r (J. Behler and M. Parrinello, Phys. Rev.
 Lett. 98, 146401 (2007)): exp(-eta (r - shift)^2) (cos(pi r / cutoff) + 1) / 2.
@@ -50,7 +50,7 @@ class _String(ctypes.Structure):
 
 
 def known() -> tuple[float, float]:
-    """The value, and its derivative by the distance (1/angstrom)."""
+    """The value, and its derivative with respect to the distance (1/Å)."""
     gauss = math.exp(-ETA * (DISTANCE - SHIFT) ** 2)
     cutoff = (math.cos(math.pi * DISTANCE / CUTOFF) + 1) / 2
     slope = -math.pi / (2 * CUTOFF) * math.sin(math.pi * DISTANCE / CUTOFF)
@@ -84,7 +84,7 @@ def main(library: str) -> int:
         ("a value", "a derivative"), known(), computed(library), strict=True
     ):
         if not abs(found - right) < 1e-12:
-            print(f"it computes {what} as {found!r}, which is {right!r}", file=sys.stderr)
+            print(f"it computes {what} as {found!r} instead of {right!r}", file=sys.stderr)
             return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Which file Linux's loader (ld.so(8)) finds for a library, without starting the program."""
+"""Finds the file that Linux's loader (ld.so(8)) would load, without starting the program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LDCONFIG = "/sbin/ldconfig"
 
 
 def library(name: str, wanted_by: Path) -> Path | None:
-    """The file that a program or library gets for a name it was linked with, if any."""
+    """The file that the loader finds for a library name in a program or library, if any."""
     facts = elf.facts(wanted_by)
     run_path = facts.run_path if facts else ()
     first = facts is not None and facts.run_path_first
@@ -33,7 +33,7 @@ def library_path() -> list[Path]:
 
 
 def preloaded() -> Iterator[Path]:
-    """The libraries that LD_PRELOAD puts into every program, those that exist."""
+    """The existing libraries that LD_PRELOAD loads into every program."""
     for part in re.split(r"[:\s]+", os.environ.get("LD_PRELOAD", "")):
         if not part:
             continue
@@ -53,7 +53,7 @@ def _found(name: str, folders: list[Path]) -> Path | None:
 
 @cache
 def _system_libraries() -> dict[str, Path]:
-    """What ldconfig has put into the loader's cache, the first of each name."""
+    """The loader's cache, from ldconfig: the first file for each name."""
     program = shutil.which("ldconfig") or _LDCONFIG
     text = quick_output([Path(program), "-p"], timeout=3) if Path(program).exists() else None
     found: dict[str, Path] = {}

@@ -1,4 +1,4 @@
-"""Environment modules (Lmod, Tcl modules) of clusters, which decide what is found."""
+"""Environment modules of clusters (Lmod, Tcl modules), which affect what is found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torchml_installer.support import files
 
 
 def detect() -> Finding:
-    """Looks at LMOD_CMD and MODULESHOME; LOADEDMODULES lists what is loaded."""
+    """Checks LMOD_CMD and MODULESHOME; LOADEDMODULES lists what is loaded."""
     looked: list[Place] = []
     for name, family in (("LMOD_CMD", "Lmod"), ("MODULESHOME", "modules")):
         value = os.environ.get(name)
@@ -35,6 +35,6 @@ def detect() -> Finding:
     return Finding(
         name="modules",
         title="modules",
-        hint="Nothing to do: this machine, or this shell, has no environment modules.",
+        hint="Not needed: environment modules are for clusters.",
         looked=tuple(looked),
     )

@@ -1,4 +1,4 @@
-"""MPI: runs LAMMPS on several processes. Its family decides what it works with."""
+"""MPI, which runs LAMMPS on several processes. Programs work only with their own MPI family."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchml_installer.detect.record import Finding, Place
 from torchml_installer.support import files
 from torchml_installer.support.process import quick_output
 
-_HINT = "`sudo apt install openmpi-bin libopenmpi-dev`, to run LAMMPS in parallel."
+_HINT = "To run LAMMPS in parallel: `sudo apt install openmpi-bin libopenmpi-dev`."
 _WRAPPERS = ("mpicxx", "mpic++", "mpiicpx", "mpiicpc")
 _MPICH = re.compile(
     rb"libmpich(?:_\w+)?\.so|libmpi(?:cxx|fort)?\.so\.12\b"
@@ -55,20 +55,20 @@ def detect() -> Finding:
 
 
 def _compiler_wrappers(looked: list[Place]) -> list[str]:
-    """Each one once, with its family; adds the places searched to ``looked``."""
+    """Each wrapper once, with its family; adds the searched places to ``looked``."""
     found: dict[Path, str] = {}
     for name in _WRAPPERS:
         programs = which_all(name)
         if not programs:
             looked.append(Place(Path(name), "PATH", "no such program"))
         for program, how in programs:
-            # Open MPI has one program with many names.
+            # Open MPI has one program under many names.
             again = files.resolved(program) in found
             looked.append(Place(program, how, "the same as an earlier one" if again else ""))
             if not again:
                 text = f"{wrapper_family(program)} {program}".strip()
                 found[files.resolved(program)] = text
-    # Cray's compilers take MPI from a module, without a wrapper.
+    # Cray's compilers get MPI from a module, without a wrapper.
     cray = which("CC") if "CRAYPE_VERSION" in os.environ else None
     if cray is not None:
         loaded = "CRAY_MPICH_VERSION" in os.environ
@@ -95,7 +95,7 @@ def launcher_family(text: str) -> str:
 
 
 def wrapper_family(program: Path) -> str:
-    """The family of a compiler wrapper, by the command it would run; "" if unknown."""
+    """The family of a compiler wrapper, from the command it would run; "" if unknown."""
     text = quick_output([program, "-show"], timeout=3.0) or ""
     if re.search(r"-lmpich|mpich", text):
         return "MPICH"
@@ -111,8 +111,8 @@ def wrapper_family(program: Path) -> str:
 def library_family(binary: bytes | mmap.mmap) -> str:
     """The family of the MPI library that a program or library names; "" if there is none.
 
-    MPICH and its descendants share one binary interface, libmpi.so.12, Intel's among them; Cray's
-    is named after the compiler, libmpi_gnu_103.so.12.
+    MPICH and its descendants, including Intel's, share the binary interface libmpi.so.12; Cray
+    names its library after the compiler, such as libmpi_gnu_103.so.12.
     """
     if _MPICH.search(binary):
         return "MPICH"
@@ -120,6 +120,6 @@ def library_family(binary: bytes | mmap.mmap) -> str:
 
 
 def compatible(one: str, other: str) -> bool:
-    """Whether a program of one family runs with the other's; unknown ones may."""
+    """Whether a program of one family runs with the other; True if one is unknown."""
     mpich = ("MPICH", "Intel MPI")
     return not one or not other or one == other or (one in mpich and other in mpich)

@@ -17,5 +17,5 @@ def detect() -> Finding:
         how=found[1] if found else "",
         version=version or "",
         looked=places("pkg-config"),
-        hint="`sudo apt install pkg-config` (it only helps to find the KIM-API).",
+        hint="Helps to find a KIM-API in an unusual place: `sudo apt install pkg-config`.",
     )

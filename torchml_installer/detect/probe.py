@@ -1,6 +1,6 @@
-"""Has a compiler build a small program: what a build would do, in a fraction of a second.
+"""Builds a small program with a compiler, to predict the result of a build in an instant.
 
-Success is remembered for that compiler and those options, so that ``doctor`` asks only once.
+Success is remembered for that compiler and those options, so that ``doctor`` tests only once.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def links(
 ) -> bool:
     """Whether the compiler makes a program of this C++ source.
 
-    CXXFLAGS and LDFLAGS count as in a build. options: behind them, where libraries belong.
-    environment: variables that the compiler gets beside those of this process.
-    True also where it cannot be told, for want of room for temporary files.
+    Uses CXXFLAGS and LDFLAGS as a build does. options: go last, where libraries belong.
+    environment: variables for the compiler, in addition to those of this process.
+    Also True if there was no room for temporary files to find out.
     """
     try:
         before = shlex.split(os.environ.get("CXXFLAGS", ""))
         after = [*shlex.split(os.environ.get("LDFLAGS", "")), *options]
-    except ValueError:  # an unclosed quote: the build will say so
+    except ValueError:  # an unclosed quote: the build will report it
         return True
     facts = [compiler, _stamp(compiler), source, before, after]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:20]
@@ -86,7 +86,7 @@ def _known() -> list[str]:
 
 
 def _remember(keys: Sequence[str]) -> None:
-    # Only time is lost if it cannot be written, or if another process writes at once.
+    # If writing fails, or another process writes at the same time, only time is lost.
     try:
         _file().parent.mkdir(parents=True, exist_ok=True)
         partial = _file().with_suffix(f".{os.getpid()}.partial")

@@ -17,14 +17,14 @@ from torchml_installer.support.user_python import user_python
 def python_program_folder() -> Path:
     """Where pip puts programs of the active Python (a virtual environment's ``bin``).
 
-    It is searched even if the environment is not activated, so that
-    ``.venv/bin/torchml-install`` finds the cmake and ninja of ``.venv``.
+    Searched even if the environment is not activated: ``.venv/bin/torchml-install`` must find the
+    cmake and ninja of ``.venv``.
     """
     return user_python().program_folder
 
 
 def python_program_folders() -> tuple[Path, ...]:
-    """That folder, and the one that pip uses if it cannot write there (~/.local/bin)."""
+    """That folder, and the one that pip falls back on (~/.local/bin)."""
     folders = [python_program_folder()]
     if user_python().has_user_site:
         folders.append(user_path("scripts"))
@@ -38,7 +38,7 @@ def conda_environment() -> Path | None:
 
 
 def conda_environments() -> list[tuple[Path, str]]:
-    """The activated one and the active Python's: (folder, how it was found), without repeats."""
+    """The activated one and the active Python's: (folder, how it was found), without duplicates."""
     found = {}
     if value := os.environ.get("CONDA_PREFIX"):
         found[Path(value)] = "CONDA_PREFIX"
@@ -48,7 +48,7 @@ def conda_environments() -> list[tuple[Path, str]]:
 
 
 def search_path() -> list[tuple[Path, str]]:
-    """The folders searched for programs: (folder, how it was found), without repeats.
+    """The folders searched for programs: (folder, how it was found), without duplicates.
 
     On many systems /bin is a link to /usr/bin, and both are on PATH.
     """

@@ -1,5 +1,5 @@
-"""The potentials that OpenKIM publishes, as a package installs them; the quickstart compares its
-model with one of them."""
+"""OpenKIM's published potentials, as packages install them. The quickstart compares its model with
+one of them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torchml_installer.detect.record import Finding, Place, first_with
 from torchml_installer.support import files
 from torchml_installer.support.paths import home_folder
 
-#: The potential's name without its version, since all versions give the same results: Debian 12
-#: has 005, the testing one (forky) 006.
+#: The potential's name without its version: all versions give the same results. Debian 12 has 005,
+#: Debian testing (forky) has 006.
 REFERENCE = "SW_StillingerWeber_1985_Si__MO_405512056662"
 _VARIABLE = "KIM_API_PORTABLE_MODELS_DIR"
 _FOLDERS = ("lib*/openkim-models", "lib*/kim-api", "lib/*/kim-api")
 
 
 def detect() -> Finding:
-    """Looks for one potential on behalf of all, beside the KIM-API and then in the user's
+    """Searches for one potential to represent all, beside the KIM-API and in the user's
     collections."""
     found, looked = first_with(_folders(), _lacks)
     return Finding(
@@ -28,13 +28,13 @@ def detect() -> Finding:
         title="KIM's models",
         where=found.where if found else None,
         how=found.how if found else "",
-        hint="`torchml-install deps --with openkim-models` (for the quickstart).",
+        hint="For the quickstart: `torchml-install deps --with openkim-models`.",
         looked=looked,
     )
 
 
 def reference_in(folder: Path) -> str | None:
-    """The full name of the newest version in a folder that `detect` looks at."""
+    """The full name of the newest version in a folder that ``detect`` searches."""
     pattern = f"{REFERENCE}_[0-9][0-9][0-9]"
     found = [
         place.name

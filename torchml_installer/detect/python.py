@@ -1,4 +1,4 @@
-"""The user's Python: the one whose torch, packages and headers are used, and why."""
+"""The user's Python, whose torch, packages and headers are used, and the reason for the choice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python's C headers, which are needed to compile the Python module torchml_driver."""
+"""Python's C headers, needed to compile the Python module torchml_driver."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torchml_installer.support.user_python import user_python
 
 
 def detect() -> Finding:
-    """Those of the active Python. Debian and its relatives package them separately."""
+    """Finds the active Python's. Debian and its derivatives package them separately."""
     python = user_python()
     folder = python_path("include")
     found = files.is_file(folder / "Python.h")
     version = ".".join(map(str, python.version[:2]))
-    hint = f"`sudo apt install python{version}-dev`"
+    hint = f"run `sudo apt install python{version}-dev`"
     if python.base_prefix != Path("/usr"):
-        hint = f"Reinstall Python {version} in {python.base_prefix} with its development files"
+        hint = f"reinstall Python {version} in {python.base_prefix} with its development files"
     return Finding(
         name="python-headers",
         title="Python's headers",
@@ -26,5 +26,5 @@ def detect() -> Finding:
         how="the active Python" if found else "",
         version=python.release if found else "",
         looked=(Place(folder, "the active Python", "" if found else "no Python.h"),),
-        hint=f"{hint} (to build the Python module torchml_driver).",
+        hint=f"To build the Python module torchml_driver, {hint}.",
     )

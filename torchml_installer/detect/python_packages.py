@@ -12,7 +12,7 @@ from torchml_installer.support import files
 from torchml_installer.support.user_python import in_tool_environment, user_python
 
 _VERSION = re.compile(r"^Version:\s*(\S+)", re.MULTILINE)
-#: The package that this program builds, and that PyPI does not have.
+#: The package that this program builds, and that no index has.
 _OURS = "torchml_driver"
 #: Package → its purpose.
 PACKAGES = {
@@ -22,10 +22,10 @@ PACKAGES = {
     "pybind11": "to build the Python module torchml_driver",
     "scikit-build-core": "to build the Python module torchml_driver",
     "ase": "to run models in ASE",
-    "kimpy": "to run KIM models in ASE; takes some minutes to compile",
+    "kimpy": "to run KIM models in ASE (takes some minutes to compile)",
 }
-#: The oldest pybind11 that the module compiles with; and, by pybind11's own releases, the first one
-#: for a release of Python or NumPy, the oldest before newer ones. CheckPybind11.cmake has the same.
+#: The oldest pybind11 that compiles the module; and the first pybind11 for each release of Python
+#: or NumPy, oldest first. CheckPybind11.cmake has the same.
 _PYBIND11_LEAST = "2.7"
 _PYBIND11_FOR = (
     ("Python", "3.12", "2.11"),
@@ -36,7 +36,7 @@ _PYBIND11_FOR = (
 
 
 def detect(name: str) -> Finding:
-    """Finds one of PACKAGES: the one that the active Python would import, whatever pip recorded."""
+    """Finds one of PACKAGES as the active Python would import it, whatever pip recorded."""
     folder = folder_of(name)
     if folder is not None:
         return Finding(
@@ -49,24 +49,28 @@ def detect(name: str) -> Finding:
         )
     install = f"{shlex.quote(user_python().executable)} -m pip install {name}"
     if (notes := _notes(name)) is not None:
-        # pip would take its records for the package, and install nothing.
+        # pip would trust its records and install nothing.
         install = f"{install} --ignore-installed"
-        why = f"half removed: pip's records are there, but the package {name} is not"
+        why = f"half removed: pip's records exist, but the package {name} does not"
         looked = (*places(name, None), Place(notes, "the active Python", why))
     else:
         looked = places(name, None)
     if name == _OURS:
         install = "torchml-install driver"
-    hint = f"`{install}` ({PACKAGES[name]})."
+    hint = f"{_capitalised(PACKAGES[name])}: `{install}`."
     if in_tool_environment(user_python()) is not None:
-        hint = f"Activate the environment to install it into ({PACKAGES[name]})."
+        hint = f"{_capitalised(PACKAGES[name])}; activate the environment to install it into."
     return Finding(name=name, title=name, hint=hint, looked=looked)
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def folder_of(name: str) -> Path | None:
     """The folder of a package of the active Python.
 
-    None if there is none, or only folders that a removal left behind.
+    None if there is none, or only what an uninstallation left behind.
     """
     try:
         spec = user_python().find_spec(module_of(name))
@@ -80,11 +84,11 @@ def folder_of(name: str) -> Path | None:
 def version_of(name: str) -> str:
     """The version that pip recorded; "" if none.
 
-    Read as text, since importing importlib.metadata takes longer than everything else here.
+    Read as text: importing importlib.metadata would take longer than everything else here.
     """
     if (notes := _notes(name)) is None:
         return ""
-    # One folder, or one file for old installations; half removed packages can lack that file.
+    # A folder, or a file for old installations; half removed packages can lack the file in it.
     for file in (notes / "METADATA", notes / "PKG-INFO", notes):
         try:
             text = file.read_text(encoding="utf-8", errors="replace")
@@ -100,7 +104,7 @@ def places(name: str, found: Path | None) -> tuple[Place, ...]:
     looked = tuple(_searched(name, found))
     if found is None or any(not place.refused for place in looked):
         return looked
-    # Not below a folder of the list: an editable installation.
+    # In none of these folders: an editable installation.
     return (*looked, Place(found, "the active Python"))
 
 
@@ -115,7 +119,7 @@ def pybind11_cmake_folder() -> Path | None:
 
 def pybind11_wanted() -> tuple[str, str]:
     """The oldest pybind11 that works here, and what needs it, for example "NumPy 2.4.6"."""
-    # Without a NumPy, pip installs a new one.
+    # If there is no NumPy, pip installs a new one.
     here = {"Python": user_python().release, "NumPy": version_of("numpy") or "2"}
     least, asks = _PYBIND11_LEAST, "the Python module torchml_driver"
     for what, since, knows in _PYBIND11_FOR:
@@ -125,7 +129,7 @@ def pybind11_wanted() -> tuple[str, str]:
 
 
 def module_of(name: str) -> str:
-    """What is imported of a package, and what the folder of pip's notes is called after."""
+    """The module's name, which is also the beginning of the name of pip's records."""
     return name.replace("-", "_")
 
 

@@ -17,7 +17,7 @@ from torchml_installer.errors import TorchMLError
 class Place:
     """One place that was searched.
 
-    how: why it was. refused: why what is there, if anything, was not used; "": it was used.
+    how: why it was searched. refused: why its contents were not used; "" if they were.
     """
 
     where: Path
@@ -39,7 +39,7 @@ def named_by(variable: str) -> Place:
 def first_with(
     places: Iterable[Place], lacks: Callable[[Path], str]
 ) -> tuple[Place | None, tuple[Place, ...]]:
-    """The first place that lacks nothing, if any; and all places, with their verdicts.
+    """The first place that lacks nothing, or None; and all places, with their verdicts.
 
     lacks: returns what a folder lacks, "" if nothing.
     """
@@ -56,7 +56,7 @@ def first_with(
 
 
 def once(places: Iterable[Place]) -> Iterator[Place]:
-    """The places; one that is named a second time, in another way, is refused."""
+    """The places; refuses one that was named before in another way."""
     seen = set()
     for place in places:
         again = not place.refused and place.where in seen
@@ -65,18 +65,18 @@ def once(places: Iterable[Place]) -> Iterator[Place]:
 
 
 def correction(how: str, option: str, others: Sequence[Path]) -> str:
-    """The remedy if a place that the user named, by an option or a variable, has nothing usable.
+    """The remedy if the place that an option or variable names has nothing usable.
 
-    Installing one elsewhere would not help, since only the place that was named is searched.
+    Only that place is searched: installing one elsewhere would not help.
 
-    option: the one that names another place. others: places that could be used, the best first.
+    option: names another place. others: usable places, the best first.
     """
     undo = f"Leave out {how}" if how.startswith("--") else f"Unset {how}"
     if others:
         best = shlex.quote(str(others[0]))
-        return f"{undo}, or name another one; usable here: {option} {best}"
+        return f"{undo}, or name another one. This one works: {option} {best}"
     return (
-        f"{undo}, or name another one with {option}; without, `torchml-install deps` installs one."
+        f"{undo} and run `torchml-install deps` to install one, or name another one with {option}."
     )
 
 
@@ -86,11 +86,11 @@ class Finding:
 
     name: key in the JSON output; title: what a user calls it.
     needed: the driver cannot be built without it.
-    where: file or folder that was found, None if nothing was; how: why it was searched for there.
-    problem: why it is not usable (with its remedy and exit code), None if it is usable.
-    hint: the one next command for something optional that is missing.
+    where: the file or folder found, None if nothing was; how: why this place was searched.
+    problem: why it is unusable (with remedy and exit code), None if it is usable.
+    hint: for something optional that is missing, what it is for and the next command.
     details: further facts for the reader, in the order to show them.
-    looked: every place that was searched, in that order.
+    looked: every searched place, in order.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Finding:
 
     @property
     def absent(self) -> bool:
-        """Whether it is simply not there, which is not a failure."""
+        """Whether it is just not installed, which is not a failure."""
         return self.where is None and self.problem is None
 
     @property
@@ -124,13 +124,13 @@ class Finding:
 
     @property
     def named(self) -> bool:
-        """Whether the user said where it is, by an option or by its own variable."""
+        """Whether the user named it, by an option or by its variable."""
         found_by = ("PATH", "CONDA_PREFIX")
         return self.how.startswith("--") or (self.how in os.environ and self.how not in found_by)
 
     @property
     def next_step(self) -> str:
-        """What to do about it; empty when there is nothing to do."""
+        """What to do about it; empty if there is nothing to do."""
         if self.problem is not None:
             return self.problem.remedy
         return "" if self.usable else self.hint
@@ -156,9 +156,9 @@ class Finding:
 def version_tuple(text: str) -> tuple[int, ...]:
     """``"3.25.1-rc2"`` → (3, 25, 1): the leading numbers, for comparisons.
 
-    Most of these versions are not Python's (``12.2.0-14+deb12u1``), and the pre-releases of torch
-    that vendors ship (``2.1.0a0+29c30b1``) count as the release: packaging.version would refuse the
-    former and put the latter before it.
+    packaging.version does not fit: most of these are not Python versions (``12.2.0-14+deb12u1``),
+    which it refuses, and it sorts the pre-releases of torch that vendors ship (``2.1.0a0+29c30b1``)
+    before the release, although they count as the release.
     """
     numbers = re.match(r"[0-9]+(?:\.[0-9]+)*", text)
     return tuple(map(int, numbers[0].split("."))) if numbers else ()

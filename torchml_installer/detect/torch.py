@@ -1,4 +1,4 @@
-"""libtorch: PyTorch's C++ libraries and headers. Never imports torch: it reads its files."""
+"""libtorch: PyTorch's C++ libraries and headers. Reads torch's files, and never imports torch."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from torchml_installer.support import files, receipts
 from torchml_installer.support.paths import data_folder
 from torchml_installer.support.user_python import in_tool_environment, user_python
 
-# What follows up to SYSTEM, and the order of the search, stand in LibtorchPlaces.cmake,
-# too; a test compares them.
+# LibtorchPlaces.cmake repeats everything up to SYSTEM, and the order of the search; a test compares
+# the two.
 MINIMUM = (1, 13)
-#: The newest release with which the driver was built and tested.
+#: The newest release that the driver was built and tested with.
 NEWEST = (2, 15)
-#: Of modules. EasyBuild's come first, then Spack's and those written by hand.
+#: Variables that modules set: EasyBuild's first, then Spack's and those of hand-written modules.
 MODULES = (
     *("EBROOTPYTORCH", "PY_TORCH_ROOT", "PYTORCH_ROOT", "PYTORCH_HOME", "LIBTORCH_ROOT"),
     *("LIBTORCH_HOME", "LIBTORCH", "CMAKE_PREFIX_PATH"),
@@ -50,7 +50,7 @@ _PLACES = (
     "the active Python, CONDA_PREFIX, modules, what `torchml-install deps` installed, /usr, "
     "/usr/local and /opt/libtorch"
 )
-#: Where the user says it: nothing else is considered then.
+#: How a user names a libtorch; no other place counts then.
 _NAMED = ("--torch-root", "TORCH_ROOT", "Torch_ROOT")
 _CMAKE_FOLDERS = ("share/cmake/Torch", "lib/cmake/Torch", "lib/*/cmake/Torch")
 _LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
@@ -73,14 +73,14 @@ class TorchFinding(Finding):
 
 
 def detect(explicit: Path | None = None) -> TorchFinding:
-    """Looks in order at --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX, what
-    modules set, what ``deps --libtorch`` unpacked, /usr (Debian), /usr/local and /opt/libtorch. The
-    first installation counts, usable or not: a silent second choice would build against another
-    torch than the one the user runs.
+    """Searches, in order: --torch-root, TORCH_ROOT, Torch_ROOT, the active Python, CONDA_PREFIX,
+    the variables of modules, what ``deps --libtorch`` unpacked, /usr (Debian), /usr/local and
+    /opt/libtorch. Takes the first installation, usable or not: silently taking a second one would
+    build against another torch than the user runs.
 
-    KIM's own command and pip look in the same order, see LibtorchPlaces.cmake. They know of less:
-    no option, not which environment is active although another Python is first on PATH, and not
-    where ``deps --prefix`` has put a libtorch.
+    Builds with KIM's own command and with pip search in the same order, see LibtorchPlaces.cmake.
+    They do not know the options, an active environment behind another Python on PATH, or the
+    libtorch of ``deps --prefix``.
     """
     first: TorchFinding | None = None
     alternatives: list[Path] = []
@@ -92,6 +92,8 @@ def detect(explicit: Path | None = None) -> TorchFinding:
         finding = inspect(place.where, place.how)
         named = place.how in _NAMED
         refused = "" if finding.problem is None else finding.problem.message
+        if isinstance(finding.problem, NoTorchError):
+            refused = refused.rpartition(f"({place.how}): ")[2].rstrip(".")
         if first is not None and not refused:
             refused = f"{finding.version or 'a torch'}: an earlier one is used"
         looked.append(dataclasses.replace(place, refused=refused))
@@ -100,26 +102,26 @@ def detect(explicit: Path | None = None) -> TorchFinding:
         elif finding.usable:
             alternatives.append(place.where)
     if first is None:
-        problem = NoTorchError(f"No libtorch found: looked at {_PLACES}.")
+        problem = NoTorchError(f"No libtorch found. Searched {_PLACES}.")
         if (explanation := in_tool_environment(user_python())) is not None:
-            problem.remedy = f"{explanation[1]} Without one: {problem.remedy}"
+            problem.remedy = f"{explanation[1]} If there is none: {problem.remedy}"
         return dataclasses.replace(_finding(problem=problem), looked=tuple(looked))
     if first.how in _NAMED and isinstance(first.problem, NoTorchError):
         first.problem.remedy = correction(first.how, "--torch-root", alternatives)
     elif alternatives and first.problem is not None:
         other = shlex.quote(str(alternatives[0]))
-        first.problem.remedy += f" Also usable here: --torch-root {other}"
+        first.problem.remedy += f" This one works: --torch-root {other}"
     return dataclasses.replace(first, alternatives=tuple(alternatives), looked=tuple(looked))
 
 
 def inspect(root: Path, how: str) -> TorchFinding:
-    """What is known about the libtorch in ``root``."""
+    """Examines the libtorch in ``root``."""
     library = _library(root, "libtorch_cpu.so")
     header = root / "include/ATen/ATen.h"
     if library is None and not files.is_file(header):
-        lacks = "it has neither include/ATen nor lib/"
+        lacks = "the folder has neither include/ATen nor lib/"
         if not files.exists(root):
-            lacks = "there is no such folder"
+            lacks = "the folder does not exist"
         reason = files.obstacle(root) or lacks
         message = f"There is no libtorch in {root} ({how}): {reason}."
         return _finding(how=how, problem=NoTorchError(message))
@@ -134,10 +136,12 @@ def inspect(root: Path, how: str) -> TorchFinding:
             f"The torch in {root} lacks its C++ headers (include/torch/script.h)."
         )
     elif version and version_tuple(version) < MINIMUM:
-        problem = TorchTooOldError(f"The torch in {root} is {version}; 1.13 or newer is needed.")
+        problem = TorchTooOldError(
+            f"The torch in {root} is version {version}; the driver needs 1.13 or newer."
+        )
     elif old_abi:
         problem = OldAbiTorchError(
-            f"The torch {version} in {root} uses the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0) and "
+            f"torch {version} in {root} uses the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0), and "
             "cannot be linked with the KIM-API."
         )
     standard = _cxx_standard(root)
@@ -182,7 +186,7 @@ def _finding(
 
 
 def _candidates(explicit: Path | None) -> Iterator[Place]:
-    """Folders to look at, and places that lead to none, which say why."""
+    """Folders to search, and places that lead to none, with the reason."""
     if explicit is not None:
         yield Place(explicit.absolute(), "--torch-root")
     for variable in ("TORCH_ROOT", "Torch_ROOT"):
@@ -202,8 +206,8 @@ def _candidates(explicit: Path | None) -> Iterator[Place]:
 def _root_of_package(package: Path) -> Path:
     """The installation that a Python package belongs to.
 
-    conda-forge and Debian split torch: libraries and headers lie in the environment's, or the
-    system's, own lib/ and include/, and the package has links to the libraries at most.
+    conda-forge and Debian split torch: its libraries and headers are in the lib/ and include/ of
+    the environment or the system, and the package contains at most links to the libraries.
     """
     if files.is_dir(package / "include/ATen"):
         return package
@@ -217,7 +221,7 @@ def _root_of_package(package: Path) -> Path:
 
 
 def _of_modules() -> Iterator[Place]:
-    """What modules of clusters set: EasyBuild's, Spack's and those written by hand."""
+    """Places from the variables of a cluster's modules: EasyBuild's, Spack's, hand-written ones."""
     named = [
         (Path(part), variable)
         for variable in MODULES
@@ -225,7 +229,7 @@ def _of_modules() -> Iterator[Place]:
         if part
     ]
     if not named:
-        others = f"not set, nor is any of {', '.join(MODULES[1:])}"
+        others = f"not set, and neither is any of {', '.join(MODULES[1:])}"
         yield Place(Path(f"${MODULES[0]}"), "modules", others)
     for folder, variable in named:
         how = f"the module {variable}"
@@ -237,7 +241,7 @@ def _of_modules() -> Iterator[Place]:
 
 
 def deps_folder() -> Path:
-    """Where ``deps --libtorch`` unpacks one."""
+    """The folder into which ``deps --libtorch`` unpacks an archive."""
     return data_folder() / "deps" / "libtorch"
 
 
@@ -265,7 +269,7 @@ def _library(root: Path, name: str) -> Path | None:
 
 
 def shared_libraries(root: Path) -> list[Path]:
-    """Every library of a libtorch, the small one with the most wanted symbols first."""
+    """Every library of a libtorch; first libc10, which is small and has the most common symbols."""
     found = [
         library
         for pattern in _LIBRARY_FOLDERS
@@ -294,7 +298,7 @@ def _cmake_text(root: Path, name: str) -> str:
 
 
 def _has_old_abi(root: Path) -> bool:
-    # Recent releases say nothing, and mean the new one.
+    # Recent releases have the new ABI and do not mention it.
     return "_GLIBCXX_USE_CXX11_ABI=0" in _cmake_text(root, "TorchConfig.cmake")
 
 
@@ -332,8 +336,8 @@ def _build(root: Path) -> str:
 def _cxx_standard(root: Path) -> int:
     """The C++ standard (17, 20, ...) that this torch demands of code that includes it.
 
-    Taken from the headers' own guards and from TorchConfig.cmake, whichever says more. Releases
-    from 2.8 on use C++20 in their headers, though some of them say 17 in both places.
+    The highest of those in the headers' guards and TorchConfig.cmake. The headers use C++20 since
+    2.8, though some releases state 17 in both places.
     """
     standards = [17]
     if version_tuple(_version(root)) >= (2, 8):

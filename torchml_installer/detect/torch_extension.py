@@ -18,11 +18,11 @@ from torchml_installer.support import files, receipts
 
 
 def detect(extension: TorchExtension, torch: TorchFinding, explicit: Path | None = None) -> Finding:
-    """Looks at the environment variable, where ``deps`` puts what it builds, and the active Python:
-    whose package is mentioned, although it is not an installation for C++.
+    """Searches the environment variable, the folders of ``deps``, and the active Python; mentions
+    its package, although C++ cannot link that.
 
-    A folder that the variable names is the only one considered, as in the driver's build.
-    explicit: the one that ``driver``'s option names.
+    If the variable is set, only its folder counts, as in the driver's build. explicit: the folder
+    that ``driver``'s option names.
     """
     if explicit is not None:
         return _inspect(extension, explicit.absolute(), extension.option, torch)
@@ -51,25 +51,25 @@ def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFindin
     library = extension.library_in(root)
     record = read_record(root)
     built_for = record.get("torch_version", "")
-    rebuild = f"`torchml-install deps --with {extension.name}` builds it"
+    rebuild = f"build it with `torchml-install deps --with {extension.name}`"
     undo = f"Leave out {how}" if how == extension.option else f"Unset {extension.variable}"
     if library is None:
-        kind = "a Python package, and " if _libraries(root) else ""
+        kind = "a Python package and " if _libraries(root) else ""
         problem = ExtensionMissingError(
             f"{how} is {root}, which is {kind}not an installation for C++: it has no "
             f"lib/lib{extension.library}.so.",
-            f"{undo}, or name an installation for C++ with it; {rebuild}.",
+            f"{undo}, name an installation for C++ instead, or {rebuild}.",
         )
     elif built_for and torch.version and built_for != torch.version:
         problem = ExtensionMissingError(
             f"The {extension.package} in {root} was built for torch {built_for}, "
             f"not for {torch.version}.",
-            f"{undo}; {rebuild} for this torch.",
+            f"{undo}, and {rebuild}.",
         )
     elif reason := mismatch([library], "", torch):
         problem = ExtensionMissingError(
             f"The {extension.package} in {root} does not fit: {reason}.",
-            f"{undo}; {rebuild} for this torch.",
+            f"{undo}, and {rebuild}.",
         )
     place = Place(root, how, "" if problem is None else problem.message)
     found = _finding(extension, root, how, record.get("version", ""), problem)
@@ -79,7 +79,7 @@ def _inspect(extension: TorchExtension, root: Path, how: str, torch: TorchFindin
 def _python_package(
     extension: TorchExtension, torch: TorchFinding, looked: Sequence[Place]
 ) -> Finding:
-    """The finding without a C++ library: what the Python package, if any, can be used for."""
+    """The finding if there is no C++ library: what the Python package, if any, is good for."""
     package = python_packages.folder_of(extension.package)
     if package is None:
         places = (*looked, *python_packages.places(extension.package, None))
@@ -101,15 +101,15 @@ def _python_package(
     kind = libraries[0].stem.rpartition("_")[2]
     return replace(
         found,
-        hint="The driver has its own operators; the Python package's are for "
-        f"{'programs in Python' if wants_python else 'every program'} that runs with "
+        hint="Not needed: the driver has its own operators. To use the Python package's in "
+        f"{'Python programs' if wants_python else 'any program'}, set "
         "KIM_MODEL_OPERATORS=extension and "
         f'KIM_MODEL_TORCH_EXTENSIONS="$(printf %s: {shlex.quote(str(package))}/*_{kind}.so)".',
     )
 
 
 def _libraries(package: Path) -> list[Path]:
-    """The libraries that the package itself would open: those for CUDA if it has them."""
+    """The libraries that the package itself would load: those for CUDA if it has them."""
     return files.matching(package, "_*_cuda.so") or files.matching(package, "_*_cpu.so")
 
 
@@ -132,6 +132,6 @@ def _finding(
         how=how,
         version=version,
         problem=problem,
-        hint=f"The driver has its own operators; `torchml-install deps --with {extension.name}` "
-        "builds the original.",
+        hint="Not needed: the driver has its own operators. Build the original with "
+        f"`torchml-install deps --with {extension.name}`.",
     )

@@ -1,7 +1,7 @@
 """Whether a library of torch operators was built for the libtorch in use.
 
-Such a library loads only with the torch that it was compiled against: a symbol that it needs and
-torch lacks would end in "undefined symbol".
+Such a library loads only with the torch it was compiled against. If torch lacks a symbol that it
+needs, loading ends with "undefined symbol".
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torchml_installer.detect import elf
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.detect.torch import TorchFinding, shared_libraries
 
-#: Names in torch's own namespaces, including its classes' type information and virtual tables.
+#: Symbols in torch's own namespaces, including type information and virtual tables of its classes.
 _TORCHS_OWN = re.compile(r"_Z(?:T[ISV])?N?K?(?:3c10|2at|5torch|6caffe2)")
-#: "2.1.2+pt213cu128": PyG's wheels name the torch that they were built for.
+#: "2.1.2+pt213cu128": PyG's wheels name the torch they were built for.
 _FOR_TORCH = re.compile(r"\+pt(\d)(\d+)(?:cpu|cu|$)")
 
 
@@ -37,6 +37,6 @@ def mismatch(libraries: Sequence[Path], version: str, torch: TorchFinding) -> st
         if lacking := elf.missing(wanted, brought):
             return (
                 f"it was not built for torch {torch.version} in {torch.where}, which lacks "
-                f"{lacking[0]} and {len(lacking) - 1} more of what {library.name} wants"
+                f"{lacking[0]} and {len(lacking) - 1} other symbols that {library.name} needs"
             )
     return ""

@@ -1,5 +1,5 @@
-"""xxd, with which KIM's build turns a model's files into C sources; without it CMake does so
-itself, which is slow for large models. KIM-API 2.4 and newer have their own program for that."""
+"""xxd, with which KIM's build turns a model's files into C sources. Without it, CMake does the
+work, slowly for large models. KIM-API 2.4 and newer have their own program for it."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def detect() -> Finding:
         where=found[0] if found else None,
         how=found[1] if found else "",
         looked=places("xxd"),
-        hint="KIM-API before 2.4 installs large models slowly without it: `sudo apt install xxd`.",
+        hint="KIM-API before 2.4 installs large models faster with it: `sudo apt install xxd`.",
     )

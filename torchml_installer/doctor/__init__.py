@@ -1,1 +1,1 @@
-"""Says what is on this machine, and what is wrong with it."""
+"""Shows what is installed on this machine, and its problems."""

@@ -1,4 +1,4 @@
-"""``doctor --markdown``: what was found, for a bug report, without the names of users."""
+"""``doctor --markdown``: the findings for a bug report, without user names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchml_installer.detect import Survey
 from torchml_installer.detect.record import Finding
 from torchml_installer.support.paths import home_folder
 
-#: Variables that change what is found or how models run.
+#: Variables that affect what is found or how models run.
 VARIABLES = (
     "TORCH_ROOT",
     "Torch_ROOT",
@@ -42,13 +42,13 @@ VARIABLES = (
     "OMP_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
 )
-#: Another user's home, such as that of a colleague whose libraries are used.
+#: Another user's home, such as that of a colleague who shares libraries.
 _HOMES = re.compile(r"(/(?:home|Users)/)[^/\s:;,`|\"']+")
 _PREFIXES = ("KIM_MODEL_", "TORCHML_")
 
 
 def markdown(survey: Survey) -> str:
-    """The report: system, a table of all findings, problems, and variables that are set."""
+    """The report: the system, all findings, problems, and environment variables."""
     lines = [
         f"torchml-install {__version__}, Python {platform.python_version()}, {_system()}",
         "",
@@ -81,12 +81,12 @@ def markdown(survey: Survey) -> str:
 
 
 def blanked(text: str) -> str:
-    """``text`` with the home folder as ~, and names of users as USER."""
+    """``text`` with ~ for the home folder and USER for user names."""
     home = home_folder()
     if home is not None and home != Path("/"):
         text = text.replace(str(home), "~")
     for name in {_user(), home.name if home is not None else ""} - {"", "root"}:
-        # Also in "jane_env" and "jane-2", but not in the middle of a word.
+        # Also in "jane_env" and "jane-2", but not within a word.
         text = re.sub(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", "USER", text)
     return _HOMES.sub(r"\1USER", text)
 

@@ -39,7 +39,7 @@ __all__ = ["DriverOptions", "InstalledDriver", "install_driver"]
 
 @dataclass(frozen=True)
 class InstalledDriver:
-    """What is in place now. python: the user's."""
+    """What is installed now. python: the user's Python."""
 
     folders: tuple[Path, ...]
     python_module: bool
@@ -50,9 +50,8 @@ class InstalledDriver:
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``driver --json`` prints.
 
-        drivers: list of objects with name and folder; python_module: the Python that the module
-        was installed for, null if it was not; torch: object with version and root; log: of the
-        build.
+        drivers: list of objects with name and folder; python_module: the Python that has the
+        module, null if it was not installed; torch: object with version and root; log: the build's.
         """
         torch = self.toolchain.torch
         return {
@@ -67,9 +66,9 @@ class InstalledDriver:
 def install_driver(options: DriverOptions) -> InstalledDriver:
     """Builds and installs the driver under every name.
 
-    Refuses before it compiles anything when something is missing (errors 3 to 13), the collection
-    cannot be written to (21, 22) or a name is illegal (34). Raises BuildFailedError and
-    PythonModuleError. The collection changes by renames only, after everything was built.
+    Before it compiles anything, refuses if something is missing (errors 3 to 13), if the collection
+    is not writable (21, 22) or if a name is illegal (34). Raises BuildFailedError and
+    PythonModuleError. Changes the collection by renames only, after everything was built.
     """
     return with_remedies(_install, planned(options), _log, options.fix)
 
@@ -100,7 +99,7 @@ def _install(plan: BuildPlan) -> InstalledDriver:
                 items.append(item)
                 for library in sorted(item.glob("*.so")):
                     collections.require_loadable(library)
-            # The names are one driver: what the first computes, so do the others.
+            # All names are the same driver: testing one tests them all.
             require_known_energy(built, items[0])
             files = [
                 folder / item.name / path.relative_to(item)
@@ -117,7 +116,7 @@ def _install(plan: BuildPlan) -> InstalledDriver:
                 try:
                     _install_python_module(plan, sources, built)
                 except TorchMLError as error:
-                    error.message += f"\n  The driver itself is installed: {folder / names[0]}"
+                    error.message += f"\n  The driver itself is installed in {folder / names[0]}"
                     raise
     if plan.folder is None:
         build_folder.prune(build.parent, keep=build)
@@ -131,7 +130,7 @@ def _install(plan: BuildPlan) -> InstalledDriver:
 
 
 def _require_build_dir(folder: Path) -> None:
-    """Makes the folder that was chosen for the build, before anything else is made beside it."""
+    """Creates the chosen build folder, before anything is put beside it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,17 +138,18 @@ def _require_build_dir(folder: Path) -> None:
             raise
         raise NotPermittedError(
             f"Cannot build in {folder}: {error.strerror}.",
-            "Name another folder with --build-dir, or leave it out.",
+            "Name another folder with --build-dir, or leave the option out.",
         ) from error
     if not build_folder.is_ours(folder) and any(folder.iterdir()):
         raise OutputExistsError(
-            f"{folder} holds something else than a build of the driver.",
-            "Name an empty or a new one with --build-dir: a build removes what lies in its way.",
+            f"{folder} contains files that are not from a build of the driver, and a build would "
+            "delete them.",
+            "Name an empty or a new folder with --build-dir.",
         )
 
 
 def _require_roots(plan: BuildPlan) -> None:
-    """Raises the problem of a library that was named and cannot be used."""
+    """Raises the problem of a library that the user named but cannot use."""
     extensions = {extension.variable: extension for extension in EXTENSIONS.values()}
     for name, root in plan.roots.items():
         if name in extensions:
@@ -161,7 +161,7 @@ def _require_roots(plan: BuildPlan) -> None:
 
 
 def _with_python(wanted: bool | None) -> bool:
-    """Whether the Python module is built; says why not, unless the user decided so."""
+    """Whether to build the Python module; says why not, unless the user decided."""
     if wanted is False:
         return False
     obstacle = python_module.obstacle()
@@ -169,8 +169,8 @@ def _with_python(wanted: bool | None) -> bool:
         return True
     if wanted:
         raise obstacle
-    console.note(f"The Python module torchml_driver is left out: {obstacle.message}")
-    console.note(f"  to have it: {obstacle.remedy}")
+    console.note(f"Building without the Python module torchml_driver. {obstacle.message}")
+    console.note(f"  to build it: {obstacle.remedy}")
     return False
 
 
@@ -194,11 +194,11 @@ def _install_python_module(plan: BuildPlan, sources: Path, made: CMakeProject) -
 
 
 def _warn_if_hidden(collections: Collections, folder: Path, names: tuple[str, ...]) -> None:
-    """KIM takes the first item of a name: one in an earlier collection hides ours."""
+    """KIM uses the first item of a name: one in an earlier collection hides ours."""
     for name in names:
         found = collections.find(ItemKind.DRIVER, name)
         if found is not None and found.folder.resolve() != folder.resolve():
             console.warn(
-                f"KIM will use another {name}, the one in {found.folder} ({found.collection} "
-                "collection), which it looks at first."
+                f"KIM uses another {name}: the one in {found.folder}, since it searches the "
+                f"{found.collection} collection first."
             )

@@ -1,7 +1,7 @@
-"""Has a newly built driver compute a known energy before it replaces the installed one.
+"""Tests a newly built driver with a known energy before it replaces the installed one.
 
-A model of a few lines is written without torch, built as KIM builds models, and evaluated by the
-KIM-API in a separate process (``known_energy.py``), all in private folders.
+In private folders, this writes a model of a few lines without torch, builds it as KIM builds
+models, and has the KIM-API evaluate it in a separate process (``known_energy.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.driver import known_energy
-from torchml_installer.errors import PythonModuleError, WrongEnergyError
+from torchml_installer.errors import REPORT, PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support import console
 from torchml_installer.support.paths import plain_temporary_parent
@@ -82,15 +82,15 @@ def write_model(path: Path) -> None:
 
 
 def require_known_energy(project: CMakeProject, driver: Path) -> None:
-    """Raises WrongEnergyError when the driver in that folder does not compute what is known.
+    """Raises WrongEnergyError if the driver in that folder computes another energy.
 
-    project: the driver's, for its plan and log. BuildFailedError: no model at
-    all can be built here.
+    project: the driver's, for its plan and log. Raises BuildFailedError if no model can be built
+    here at all.
     """
     prefix = project.plan.tools.kim.where
     library = None if prefix is None else _library(prefix)
     if library is None:
-        console.warn(f"libkim-api was not found in {prefix}: the driver is installed untested")
+        console.warn(f"the driver is installed untested: there is no libkim-api in {prefix}")
         return
     work = _work_folder(project.plan)
     try:
@@ -101,9 +101,9 @@ def require_known_energy(project: CMakeProject, driver: Path) -> None:
 
 
 def require_known_energy_of_module(folder: Path, plan: BuildPlan) -> None:
-    """Raises PythonModuleError when the Python module in that folder does not compute it, either.
+    """Raises PythonModuleError if the Python module in that folder computes another energy.
 
-    What it imports is there: torch, and what pip has installed.
+    Everything it imports is installed by now.
     """
     work = _work_folder(plan)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -120,16 +120,14 @@ def require_known_energy_of_module(folder: Path, plan: BuildPlan) -> None:
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        message = f"{_BUILT_MODULE} does not answer within two minutes."
+        message = f"{_BUILT_MODULE} did not answer within two minutes."
         raise PythonModuleError(message, _WITHOUT) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise PythonModuleError(
-            f"{_BUILT_MODULE} {_how(done.returncode)}: {said[-1] if said else 'it said nothing'}",
-            _WITHOUT,
-        )
+        reason = said[-1] if said else "it printed nothing"
+        raise PythonModuleError(f"{_BUILT_MODULE} {_how(done.returncode)}: {reason}", _WITHOUT)
     if wrong := difference(json.loads(done.stdout)):
         raise PythonModuleError(f"{_BUILT_MODULE} {wrong}", _WITHOUT)
 
@@ -140,13 +138,13 @@ def _work_folder(plan: BuildPlan) -> Path:
 
 
 def _environment(plan: BuildPlan) -> dict[str, str]:
-    """Of programs that compute the energy: as the driver behaves unless it is told otherwise."""
-    told = {**os.environ, **plan.environment}
-    return {name: value for name, value in told.items() if not name.startswith("KIM_MODEL_")}
+    """For programs that compute the energy: the driver's default behaviour."""
+    variables = {**os.environ, **plan.environment}
+    return {name: value for name, value in variables.items() if not name.startswith("KIM_MODEL_")}
 
 
 def _write_files(folder: Path) -> None:
-    """Writes the model's files, without those that KIM needs."""
+    """Writes the model's files, except the one that only KIM's build needs."""
     write_model(folder / f"{_MODEL}.pt")
     parameters = Parameters(
         elements=(known_energy.ELEMENT,),
@@ -182,7 +180,7 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
     (drivers / driver.name).symlink_to(driver)
     folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # No other package is imported: any Python works, and this one has torchml_installer.
+    # It imports no other package, so any Python works; this one has torchml_installer.
     command = [sys.executable, "-m", "torchml_installer.driver.known_energy", str(library), _MODEL]
     try:
         done = subprocess.run(
@@ -200,7 +198,7 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise WrongEnergyError(f"{_BUILT} does not answer within two minutes.") from None
+        raise WrongEnergyError(f"{_BUILT} did not answer within two minutes.") from None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode == known_energy.NOT_ASKED:
         console.warn(f"the driver is installed untested: {said[-1] if said else ''}")
@@ -212,29 +210,29 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
 
 
 def _how(code: int) -> str:
-    return f"crashes (signal {-code})" if code < 0 else "fails"
+    return f"crashed (signal {-code})" if code < 0 else "failed"
 
 
 def difference(answer: dict[str, Any]) -> str:
-    """What is wrong with energy and forces, "" if they are the known ones."""
+    """What is wrong with energy and forces, "" if they are right."""
     wanted = [known_energy.ENERGY, *(x for row in known_energy.FORCES for x in row)]
     found = [answer["energy"], *(x for row in answer["forces"] for x in row)]
     apart = [abs(a - b) for a, b in zip(wanted, found, strict=True)]
-    # One by one: a NaN is not within the tolerance, and is not a maximum either.
+    # Compared one by one, since max() may miss a NaN.
     if all(value <= known_energy.TOLERANCE for value in apart):
         return ""
     return (
-        f"gives wrong results: {answer['energy']!r} eV instead of {known_energy.ENERGY!r} eV, and "
-        f"forces that are off by up to {max(apart[1:]):.1e} eV/Å."
+        f"gave wrong results: {answer['energy']!r} eV instead of {known_energy.ENERGY!r} eV, and "
+        f"forces off by up to {max(apart[1:]):.1e} eV/Å."
     )
 
 
-_BUILT = "The driver was built, but with a model of two particles it"
+_BUILT = "The driver was built, but in a test with two particles it"
 _WITHOUT = (
-    "The installed module, if any, was kept. Leave it out with --no-python; "
-    "`torchml-install doctor --markdown` prints what a bug report needs."
+    "A module installed before is still in place. To build without the module, add --no-python; "
+    f"and please {REPORT}"
 )
-_BUILT_MODULE = "The Python module was built but not installed: with a model of two particles it"
+_BUILT_MODULE = "The Python module was built but not installed: in a test with two particles it"
 
 
 def _reason(work: Path, said: list[str]) -> str:

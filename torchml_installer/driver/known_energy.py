@@ -1,9 +1,8 @@
-"""Has the KIM-API compute two particles whose energy is known: ``python -m ... LIBRARY MODEL``.
+"""Evaluates two particles of known energy through the KIM-API: ``python -m ... LIBRARY MODEL``.
 
-A separate process, in case the driver crashes. Uses libkim-api's C interface through ctypes, as any
-simulator does, and so needs neither kimpy nor a compiler. Prints a JSON
-object with ``energy`` (eV) and ``forces`` ((2, 3), eV/Å); without one, the last line of stderr says
-what went wrong.
+Runs as a separate process, in case the driver crashes. Calls libkim-api's C interface through
+ctypes, and so needs neither kimpy nor a compiler. Prints a JSON object with ``energy`` (eV) and
+``forces`` ((2, 3), eV/Å); otherwise the last line of stderr says what went wrong.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from typing import Any
 DISTANCE = 1.5
 CUTOFF = 3.0
 ELEMENT = "Si"
-#: eV and eV/Å, of the model that ``known_energy_model`` writes: exp(-distance).
+#: eV and eV/Å, of the model in ``driver_check.py``: exp(-distance).
 ENERGY = math.exp(-DISTANCE)
 FORCES = ((-ENERGY, 0.0, 0.0), (ENERGY, 0.0, 0.0))
 TOLERANCE = 1e-10
 
-#: The exit code if libkim-api cannot be used, which is not the driver's fault.
+#: The exit code if libkim-api is unusable, for which the driver is not to blame.
 NOT_ASKED = 3
 
 
@@ -47,7 +46,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 class Kim:
-    """The parts of libkim-api that are needed. Raises OSError if it cannot be loaded."""
+    """The needed parts of libkim-api. Raises OSError if it cannot be loaded."""
 
     def __init__(self, library: str) -> None:
         self._library = ctypes.CDLL(library)
@@ -56,10 +55,10 @@ class Kim:
         return _Enumeration.in_dll(self._library, f"KIM_{name}")
 
     def call(self, name: str, *arguments: Any) -> None:
-        """Raises RuntimeError if the routine reports a failure."""
+        """Raises RuntimeError if the routine fails."""
         routine: Callable[..., int] = getattr(self._library, f"KIM_{name}")
         if routine(*arguments) != 0:
-            raise RuntimeError(f"KIM_{name} reports a failure; details are in kim.log")
+            raise RuntimeError(f"KIM_{name} failed; see kim.log")
 
 
 def compute(library: str, model_name: str) -> tuple[float, list[list[float]]]:

@@ -1,4 +1,4 @@
-"""What ``driver`` is asked for, by options and by variables, and the plan that is made of it."""
+"""What the user asks ``driver`` for, by options and variables, and the resulting plan."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from torchml_installer.support.user_python import say_which
 
 @dataclass(frozen=True)
 class DriverOptions:
-    """What ``driver`` was asked for.
+    """The options of ``driver``.
 
-    python: build the Python module; None: if the user's Python has what that takes.
+    python: build the Python module; None: if the user's Python can.
     graph: with staged graphs, unless the environment has KIM_MODEL_DISABLE_GRAPH.
-    mpi: asks MPI itself for a process's rank on its node; None: if the environment has
-        KIM_MODEL_MPI_AWARE=yes.
+    mpi: ask MPI itself for a process's rank on its node; None: if KIM_MODEL_MPI_AWARE=yes is set.
     roots: of optional libraries: variable of the environment → folder.
-    build_dir: None: a folder of the cache that is kept for the next run.
+    build_dir: None: a folder in the cache, kept for the next run.
     fix: repair known problems (``remedies``); None: ask, if there is a terminal.
     """
 
@@ -41,7 +40,7 @@ class DriverOptions:
 
 
 def planned(options: DriverOptions) -> BuildPlan:
-    """The build as it was asked for, with the tools of this machine, usable or not.
+    """The requested build, with the tools of this machine, usable or not.
 
     Raises BadNameError and BadOptionError.
     """
@@ -72,17 +71,17 @@ def planned(options: DriverOptions) -> BuildPlan:
 
 
 def graph_disabled() -> bool:
-    """Whether the environment asks for a driver without staged graphs.
+    """Whether the environment disables staged graphs.
 
-    As ``driver_src/cmake/EnvironmentSwitches.cmake`` reads it; so does ``mpi_aware``.
+    ``driver_src/cmake/EnvironmentSwitches.cmake`` has the same rules, also those of ``mpi_aware``.
     """
-    # The second spelling stands in print; both count, whatever their value.
+    # The second spelling was published; both count, whatever their value.
     names = ("KIM_MODEL_DISABLE_GRAPH", "KIM_MODEL_DISBALE_GRAPH")
     return any(name in os.environ for name in names)
 
 
 def mpi_aware() -> bool:
-    """Whether the environment asks for a driver that asks MPI itself for a process's rank."""
+    """Whether the environment wants the driver to ask MPI itself for a process's rank."""
     return os.environ.get("KIM_MODEL_MPI_AWARE", "").lower() in ("yes", "on", "true", "1")
 
 

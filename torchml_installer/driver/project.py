@@ -1,4 +1,4 @@
-"""The driver's CMake project: where it is built, with which variables, and what comes out."""
+"""The driver's CMake project: its build folder, its variables and its results."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ ENVIRONMENT = (
 
 
 def build_place(plan: BuildPlan, sources: Path) -> Path:
-    """The folder that it is built in: for each combination of what it depends on another one."""
+    """The build folder: a separate one for each combination of dependencies."""
     if plan.folder is not None:
         return plan.folder
     tools, python = plan.tools, user_python()
-    # The names are left out: another name needs a link, not another build.
+    # Not the names: a new name needs only a link, not another build.
     facts = [
         *(f"{item.where} {item.version}" for item in (tools.torch, tools.kim, tools.compiler)),
         tools.build_tool.generator,
-        f"{python.prefix} {python.full_version}",  # whether it was called python or python3
+        f"{python.prefix} {python.full_version}",  # however it was called: python or python3
         *(f"{name}={plan.variable(name)}" for name in ENVIRONMENT),
         *(f"{name}={value}" for name, value in _settings(plan).items()),
         *(f"{name}={value}" for name, value in sorted(plan.variables.items())),
@@ -49,22 +49,22 @@ def build_place(plan: BuildPlan, sources: Path) -> Path:
 
 
 def _settings(plan: BuildPlan) -> dict[str, str]:
-    """CMake variables of the driver that say what it can do, and how it is compiled."""
+    """CMake variables for the driver's features and for how it is compiled."""
     switches = {"TORCHML_GRAPH": plan.graph, "TORCHML_MPI": plan.mpi}
     return {**{name: _switch(on) for name, on in switches.items()}, **plan.settings}
 
 
 def log_of(build: Path) -> Path:
-    """Of what is built in that folder."""
+    """The log of builds in that folder."""
     return build / "build.log"
 
 
 def build(plan: BuildPlan, sources: Path, folder: Path, with_python: bool) -> CMakeProject:
-    """Leaves the driver in ``folder/stage/kim/NAME``, and the module compiled."""
+    """Builds the driver to ``folder/stage/kim/NAME``, and compiles the module."""
     source_copy = folder / "source"
     build_folder.copy_sources(sources, source_copy)
     if not (source_copy / "CMakeLists.txt").is_file():
-        raise SourcesMissingError(f"{sources} holds no CMakeLists.txt.")
+        raise SourcesMissingError(f"{sources} has no CMakeLists.txt.")
     stage = folder / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     log = log_of(folder)
@@ -91,32 +91,32 @@ def build(plan: BuildPlan, sources: Path, folder: Path, with_python: bool) -> CM
         if tools.torch.newer_than_tested:
             error.remedy = _newer_torch_remedy(tools)
         raise
-    # KIM's items are of CMake's component without a name; the module becomes a wheel.
+    # KIM's items belong to CMake's unnamed component; the module becomes a wheel.
     project.install("collecting what was built", "Unspecified")
     for name in plan.names:
         if not (stage / "kim" / name).is_dir():
-            raise BuildFailedError(f"The build did not make the driver {name}.\n  log: {log}")
+            raise BuildFailedError(f"The build did not produce the driver {name}.\n  log: {log}")
     return project
 
 
 def _newer_torch_remedy(tools: Toolchain) -> str:
     newest = ".".join(map(str, NEWEST_TORCH))
     return (
-        f"torch {tools.torch.version} is newer than {newest}, the newest that this driver was "
-        "tested with: take a newer driver (`python -m pip install .` in a newer checkout), "
-        f'or torch {newest} (`python -m pip install "torch=={newest}.*"`, or name one with '
+        f"torch {tools.torch.version} is newer than {newest}, the newest version tested with this "
+        "driver. Use a newer driver (`python -m pip install .` in a newer checkout), or torch "
+        f'{newest} (`python -m pip install "torch=={newest}.*"`, or name one with '
         "--torch-root DIR)."
     )
 
 
 def _libdescriptor_root(plan: BuildPlan) -> Path | str:
-    """The driver can open libdescriptor at run time; it is told of one that works."""
+    """A working libdescriptor, which the driver can open at run time; "" if there is none."""
     found = libdescriptor.detect(plan.roots.get(LIBDESCRIPTOR), plan.environment)
     return found.where if found.usable and found.where is not None else ""
 
 
 def made_from(plan: BuildPlan, sources: Path) -> dict[str, str]:
-    """What a receipt says of it."""
+    """The versions and settings that a receipt records."""
     tools = plan.tools
     named = (tools.torch, tools.kim, tools.compiler, tools.cmake)
     return {

@@ -1,7 +1,7 @@
 """Installs the built Python module ``torchml_driver`` into the user's Python, as a wheel.
 
-A wheel, because pip then knows the module: ``pip uninstall torchml-driver`` removes it, ``pip
-list`` shows it, and an interrupted installation is rolled back.
+From a wheel, pip knows the module: ``pip uninstall torchml-driver`` removes it, ``pip list`` shows
+it, and pip rolls back an interrupted installation.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from torchml_installer.support.user_python import look_again, user_python
 
 DISTRIBUTION = "torchml-driver"
 PACKAGE = "torchml_driver"
-#: What builds the wheel, and the oldest that will do, as in ``driver_src/pyproject.toml``.
+#: The wheel's build backend and its oldest version, as in ``driver_src/pyproject.toml``.
 BACKEND = "scikit-build-core"
 BACKEND_LEAST = "0.11"
-#: Calls the build backend as pip does (PEP 517); without the current folder, which -c adds: there
-#: is a folder cmake/.
+#: Calls the build backend as pip does (PEP 517), but without the current folder, which -c adds to
+#: the path: it contains a folder cmake/.
 _BUILD = """\
 import json, sys
 sys.path = [entry for entry in sys.path if entry]
@@ -43,7 +43,7 @@ build_wheel(sys.argv[1], json.loads(sys.argv[2]))
 
 @dataclass(frozen=True)
 class ProjectFacts:
-    """What the driver's own pyproject.toml says."""
+    """Facts from the driver's pyproject.toml."""
 
     version: str
     dependencies: tuple[str, ...]
@@ -57,7 +57,7 @@ class ProjectFacts:
 def project_facts(sources: Path) -> ProjectFacts:
     """Reads ``driver_src/pyproject.toml``.
 
-    With regular expressions: Python 3.10 has no TOML reader, and the file is our own.
+    Uses regular expressions: Python 3.10 has no TOML reader, and the file is ours.
     """
     path = sources / "pyproject.toml"
     try:
@@ -67,49 +67,48 @@ def project_facts(sources: Path) -> ProjectFacts:
     version = re.search(r'^version\s*=\s*"([^"]+)"', text, re.MULTILINE)
     dependencies = re.search(r"^dependencies\s*=\s*\[(.*?)\]", text, re.MULTILINE | re.DOTALL)
     if version is None or dependencies is None:
-        raise SourcesMissingError(f"{path} names no version or no dependencies.")
+        raise SourcesMissingError(f"{path} lacks the version or the dependencies.")
     return ProjectFacts(version[1], tuple(re.findall(r'"([^"]+)"', dependencies[1])))
 
 
 def obstacle() -> PythonModuleError | None:
-    """Why the module cannot be built for and installed into the user's Python, None if it can."""
+    """Why the user's Python cannot have the module; None if it can."""
     python = user_python()
     if python.too_old:
         return PythonModuleError(
             f"The Python module cannot be built: {python.too_old}",
-            "Activate an environment with a newer Python; or leave the module out with "
-            "--no-python.",
+            "Activate an environment with a newer Python, or build without the module "
+            "(--no-python).",
         )
     if (found := pip.obstacle()) is not None:
         return PythonModuleError(
             f"The Python module cannot be installed: {found.reason}.",
-            f"{found.remedy[0].upper()}{found.remedy[1:]}; or leave the module out with "
-            "--no-python.",
+            f"{found.remedy[0].upper()}{found.remedy[1:]}, or build without the module "
+            "(--no-python).",
         )
     wanted = {"pybind11": pybind11_wanted(), BACKEND: (BACKEND_LEAST, "the Python module")}
     missing = [name for name in wanted if not python.has(module_of(name))]
     if missing:
         return PythonModuleError(
-            f"The Python {python.executable} has no {' and no '.join(missing)}, which the Python "
-            "module is built with.",
-            f"`{shlex.join(pip.install_command(*missing))}`, or leave the module out with "
-            "--no-python.",
+            f"{python.executable} has no {' and no '.join(missing)}, which the build of the Python "
+            "module needs.",
+            f"Run `{shlex.join(pip.install_command(*missing))}`, or build without the module "
+            "(--no-python).",
         )
     for name, (least, asks) in wanted.items():
         version = version_of(name)
         if version and version_tuple(version) < version_tuple(least):
             command = shlex.join(pip.install_command("--upgrade", f"{name}>={least}"))
             return PythonModuleError(
-                f"The {name} of {python.executable} is {version}, and {asks} needs {least} or "
-                "newer.",
-                f"`{command}`, or leave the module out with --no-python.",
+                f"{python.executable} has {name} {version}, but {asks} needs {least} or newer.",
+                f"Run `{command}`, or build without the module (--no-python).",
             )
     headers = python_headers.detect()
     if not headers.usable:
         return PythonModuleError(
-            f"The Python {python.executable} has no headers (Python.h), which the Python module is "
-            "compiled with.",
-            f"{headers.hint} Or leave the module out with --no-python.",
+            f"{python.executable} has no headers (Python.h), which the Python module is compiled "
+            "with.",
+            f"{headers.hint} Or build without the module (--no-python).",
         )
     return None
 
@@ -117,20 +116,19 @@ def obstacle() -> PythonModuleError | None:
 def build_wheel(project: CMakeProject, folder: Path) -> Path:
     """Makes a wheel of the module that ``project`` has compiled. Raises PythonModuleError.
 
-    scikit-build-core makes it, as for ``pip wheel driver_src``, in the same build folder: there it
-    finds everything compiled. Its hook is called here and not by pip, which hands on settings from
-    22.1 only, and may be uv.
+    scikit-build-core makes it in the same build folder, where everything is compiled already. This
+    calls its hook directly: pip passes settings on only since 22.1, and "pip" may be uv.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    # With a note of an earlier build by another scikit-build-core, it would compile all anew.
+    # With a record of another scikit-build-core's build, it would compile everything again.
     (project.build / ".skbuild-info.json").unlink(missing_ok=True)
     tool = project.plan.tools.build_tool
     settings = {
         "build-dir": str(project.build).replace("{", "{{").replace("}", "}}"),  # a template
         "cmake.args": f"-DCMAKE_MAKE_PROGRAM={tool.where}",
-        "cmake.build-type": "",  # KIM has chosen one; another would be compiled anew
-        "install.strip": "false",  # who debugs or profiles a driver built here wants the names
+        "cmake.build-type": "",  # KIM chose one; another would mean compiling again
+        "install.strip": "false",  # debuggers and profilers need the symbols
     }
     environment = {
         **project.environment(),
@@ -158,9 +156,9 @@ def install_dependencies(
     environment: Mapping[str, str] | None = None,
     verbose: bool = False,
 ) -> None:
-    """Installs those that are missing. Raises PythonModuleError.
+    """Installs the module's missing dependencies. Raises PythonModuleError.
 
-    environment: variables that pip gets beside those of this process.
+    environment: variables for pip, in addition to those of this process.
     """
     present = pip.installed() or {}
     missing = [
@@ -175,7 +173,7 @@ def install_dependencies(
                     pip.install_command(*missing),
                     title=f"installing {', '.join(missing)}",
                     log=log,
-                    environment=environment,
+                    environment={**(environment or {}), **pip.environment()},
                     verbose=verbose,
                     failure=PythonModuleError,
                     keep_open=(held.number,),
@@ -183,7 +181,7 @@ def install_dependencies(
             pip.require_installed(missing, PythonModuleError)
         except PythonModuleError as error:
             offline.explain(error, "pip", missing)
-            error.remedy += " Or leave the module out with --no-python."
+            error.remedy += " Or build without the module (--no-python)."
             raise
 
 
@@ -194,7 +192,7 @@ def install(
     environment: Mapping[str, str] | None = None,
     verbose: bool = False,
 ) -> None:
-    """Installs the wheel, in the place of one that is there. Raises PythonModuleError.
+    """Installs the wheel, and replaces an earlier one. Raises PythonModuleError.
 
     environment: as above.
     """
@@ -211,14 +209,14 @@ def install(
 
 
 def place() -> Path | None:
-    """Where the user's Python, started anew, has the module: pip may have chosen the user site."""
+    """Where a new process of the user's Python finds the module: perhaps in the user site."""
     program = (
         "import importlib.metadata as m; "
         f"print(m.distribution({DISTRIBUTION!r}).locate_file({PACKAGE!r}))"
     )
     done = subprocess.run(
         [user_python().executable, "-c", program],
-        cwd="/",  # Python looks into the current folder first
+        cwd="/",  # Python searches the current folder first
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

@@ -1,7 +1,7 @@
-"""The languages in which ``env`` writes an environment: one template each in ``env_templates/``.
+"""The shells and formats that ``env`` writes, each with a template in ``env_templates/``.
 
-In a template, the lines between the comments ``@ for each variable`` (or ``folder``) and ``@ end``
-are repeated for each one, with its name for ``@NAME@`` and its quoted value for ``@VALUE@``.
+A template's lines between the comments ``@ for each variable`` (or ``folder``) and ``@ end`` are
+repeated for each one, with its name for ``@NAME@`` and its quoted value for ``@VALUE@``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torchml_installer.support.resources import shared_folder
 
 @dataclass(frozen=True)
 class Settings:
-    """What an environment consists of.
+    """The contents of an environment.
 
-    variables: values by name; folders: those put in front of PATH, in this order.
+    variables: values by name; folders: to put in front of PATH, in this order.
     """
 
     variables: dict[str, str]
@@ -29,10 +29,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Format:
-    """One language.
+    """One shell or format.
 
-    file_name: what the written file is called; use, undo: what the user types, with the
-    file's ``{path}``, ``{folder}`` and ``{stem}``.
+    file_name: default name of the file; use, undo: commands for the user, with the file's
+    ``{path}``, ``{folder}`` and ``{stem}``.
     """
 
     file_name: str
@@ -47,7 +47,7 @@ _LOOP = re.compile(r"^[ \t]*\S+@ for each (\w+)\n(.*?)^[ \t]*\S+@ end\n", re.DOT
 def _from_template(name: str, quote: Callable[[str], str]) -> Callable[[Settings], str]:
     def render(settings: Settings) -> str:
         template = (shared_folder("env_templates") / name).read_text(encoding="utf-8")
-        # The first folder is put in front last.
+        # The first folder goes in front last.
         loops: dict[str, Iterable[tuple[str, str]]] = {
             "variable": settings.variables.items(),
             "folder": [("PATH", str(folder)) for folder in reversed(settings.folders)],

@@ -1,4 +1,4 @@
-"""``env``: writes the environment for the user's own builds."""
+"""``env``: writes environment variables for the user's own builds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torchml_installer.support import disk, files
 
 #: Prefixes that CMake searches by default.
 _SYSTEM_PREFIXES = (Path("/usr"), Path("/usr/local"))
-#: How the JSON document begins; the other formats name their origin in a comment.
+#: The beginning of the JSON document; the other formats name this program in a comment.
 _JSON = b'{\n  "schema": 1,\n  "variables": {'
 
 
 def settings(tools: Toolchain) -> Settings:
-    """The variables and folders for what was found."""
+    """The variables and folders of the detected tools."""
     variables = {}
     if tools.torch.usable:
         variables["TORCH_ROOT"] = str(tools.torch.where)
@@ -38,7 +38,7 @@ def settings(tools: Toolchain) -> Settings:
 
 
 def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
-    """Folders of programs that were found, but not on PATH."""
+    """Folders of detected programs that are not on PATH."""
     wanted = [python_program_folder()]
     wanted += [tool.where.parent for tool in (tools.cmake, tools.build_tool) if tool.where]
     if tools.kim.usable and tools.kim.where is not None:
@@ -46,19 +46,19 @@ def _path_additions(tools: Toolchain) -> tuple[Path, ...]:
     on_path = os.environ.get("PATH", "").split(os.pathsep)
     found = which("cmake")
     if found is not None and found[0] != tools.cmake.where and tools.cmake.where is not None:
-        # The cmake on PATH is not the one that is new enough.
+        # The cmake on PATH is too old.
         wanted.insert(0, tools.cmake.where.parent)
         on_path = [folder for folder in on_path if folder != str(wanted[0])]
     return tuple(
         folder
         for folder in dict.fromkeys(wanted)
-        # A colon separates folders in PATH and cannot be quoted.
+        # A colon separates folders in PATH, and cannot be quoted.
         if folder.is_dir() and str(folder) not in on_path and os.pathsep not in str(folder)
     )
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether ``write`` made a file, or it is empty."""
+    """Whether ``write`` wrote this file, or it is empty."""
     start = files.beginning(file, 400)
     return not start or b"`torchml-install env`" in start or start.startswith(_JSON)
 
@@ -66,14 +66,13 @@ def _is_ours(file: Path) -> bool:
 def write(
     kind: str, output: str | None, places: Places, *, force: bool = False
 ) -> tuple[str, Path | None]:
-    """Writes the environment in a language of ``FORMATS``; returns the text that is left to print,
-    and the file that was made.
+    """Writes the environment in one of ``FORMATS``; returns the text to print, and the file.
 
-    output: the file to write; None: the default one, in the working folder; "-": none. A pipe or a
-    device is written to, and nothing is left to print.
+    output: the file to write; None: the default one, in the working folder; "-": none, the caller
+    prints the text. To a pipe or a device this writes directly.
 
-    Raises the problem of torch or the KIM-API if either is missing, since the file would be of no
-    use; OutputExistsError if ``write`` did not make the file, unless ``force``.
+    Raises the problem of torch or the KIM-API if either is missing: the file would be useless.
+    Raises OutputExistsError if ``write`` did not create the existing file, unless ``force``.
     """
     tools = toolchain(places)
     for finding in (tools.torch, tools.kim):
@@ -91,10 +90,10 @@ def write(
             return "", None
         if not force and files.is_file(path) and not _is_ours(path):
             raise OutputExistsError(
-                f"{path} exists already, and `torchml-install env` did not write it.",
-                "Name another file with -o, or add --force to replace it.",
+                f"{path} already exists, and `torchml-install env` did not write it.",
+                "Name another file with -o, or replace this one with --force.",
             )
-        place = files.resolved(path)  # a link is kept, and leads to the new file
+        place = files.resolved(path)  # keeps a link, which leads to the new file
         with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as folder:
             partial = Path(folder, place.name)
             partial.write_bytes(contents)

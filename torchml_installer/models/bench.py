@@ -12,7 +12,7 @@ from torchml_installer.models import engine
 def bench(
     folder: Path, atoms: Sequence[int], structure: Path | None = None, seconds: float = 2.0
 ) -> dict[str, Any]:
-    """Measures steps of crystals with so many atoms, or of a file's structure.
+    """Measures steps of crystals with these numbers of atoms, or of the structure in a file.
 
     Returns ``device`` and ``sizes``: for each, atoms, particles (with images), steps,
     milliseconds (the median of a step; fastest, slowest), peak_memory (MiB),

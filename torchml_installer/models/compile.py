@@ -1,6 +1,6 @@
-"""``model compile``: a Python module becomes machine code, an AOTInductor package (``.pt2``).
+"""``model compile``: compiles a Python module to machine code, an AOTInductor package (``.pt2``).
 
-``torchml_driver.compile`` does the work, and checks what it made by the driver's own engine.
+``torchml_driver.compile`` does the work, and checks the result with the driver's own engine.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from torchml_installer.support import elements as periodic_table
 from torchml_installer.support.paths import cache_folder
 from torchml_installer.support.user_python import user_python
 
-#: The first torch whose packages the driver runs.
+#: The oldest torch whose packages the driver runs.
 _LEAST_TORCH = (2, 7)
-#: Two times that are less apart than this factor are the same: that of one model, measured twice in
-#: turns on a busy machine, was up to 1.11 times the other.
+#: Times within this factor count as equal: the same model, measured twice in turns on a busy
+#: machine, differed by up to 1.11.
 _ABOUT = 1.15
-#: What torchml_driver.compile calls its failures.
+#: The failures of torchml_driver.compile, by its names.
 FAILURES: Mapping[str, type[TorchMLError]] = {
     "no_torch": NoTorchError,
     "other_torch": PythonModuleError,
@@ -62,14 +62,14 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
 
 @dataclass(frozen=True)
 class CompileOptions:
-    """What ``model compile`` was asked for.
+    """The options of ``model compile``.
 
-    source: ``FILE.py:Name``, ``package.module:Name``, or ``FILE.pt2`` of torch.export.save.
-    arguments: of the constructor.
-    elements, cutoff (Å): the systems on which results are compared are made of them.
-    width: of a descriptor. cpu: the instruction set, None: chosen by this machine.
-    energy_only: with a second entry for energies without gradient. partition: "whole", in parts
-    that take "blocks" of rows, or that without the zero rows of outer "rings". output: the file.
+    source: ``FILE.py:Name``, ``package.module:Name``, or ``FILE.pt2`` from torch.export.save.
+    arguments: the constructor's.
+    elements, cutoff (Å): for the systems on which results are compared.
+    width: number of descriptors. cpu: the instruction set, None: this machine decides.
+    energy_only: adds a second entry for energies without gradient. partition: "whole", in parts
+    that take "blocks" of rows, or blocks without the zero rows of outer "rings". output: the file.
     """
 
     source: str
@@ -94,7 +94,7 @@ class CompileOptions:
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """The package that was made; ``facts``: what the compiling process says of it."""
+    """The new package; ``facts``: from the compiling process."""
 
     path: Path
     facts: Mapping[str, Any]
@@ -103,7 +103,7 @@ class CompiledModel:
     def quicker(self) -> str:
         """``compiled``, ``torchscript`` or ``neither``."""
         ratio = self.facts["speed_up"]
-        if ratio is None or ratio > _ABOUT:  # None: TorchScript cannot express the model
+        if ratio is None or ratio > _ABOUT:  # None: TorchScript cannot express this model
             return "compiled"
         return "torchscript" if ratio < 1.0 / _ABOUT else "neither"
 
@@ -112,22 +112,23 @@ class CompiledModel:
         return {"schema": 1, "file": str(self.path), "quicker": self.quicker, **self.facts}
 
     def needs(self) -> list[str]:
-        """What the package runs on, a line each."""
+        """What the package needs to run, one line each."""
         series = ".".join(self.facts["torch"].split(".")[:2])
-        lines = [f"torch {series}, and a driver built for it"]
+        lines = [f"torch {series} and a driver built for it"]
         if self.facts["capability"]:
             lines.append(f"a GPU of compute capability {self.facts['capability']}")
         chosen = self.facts["cpu"]
         widest = [name for name in ("avx512f", "avx2") if name in self.facts["instructions"]][:1]
         if chosen == "native":
             detail = f", with {widest[0].upper()}" if widest else ""
-            lines.append(f"a CPU with the instructions of this one{detail}")
+            lines.append(f"a CPU with this one's instructions{detail}")
         else:
-            lines.append(f"a CPU of the level {chosen}, or a better one")
+            lines.append(f"a CPU of level {chosen} or higher")
         return lines
 
     def speed(self) -> list[str]:
-        """How it compares with TorchScript, in words; none for a model that TorchScript lacks."""
+        """The speed-up over TorchScript, in words; empty if TorchScript cannot express the
+        model."""
         ratio = self.facts["speed_up"]
         if ratio is None:
             return []
@@ -136,30 +137,33 @@ class CompiledModel:
         if self.quicker == "compiled":
             return [f"{ratio:.1f} times as fast as TorchScript ({measured})"]
         found = (
-            f"about as fast as TorchScript ({measured}), which"
+            "about as fast as TorchScript"
             if self.quicker == "neither"
-            else f"TorchScript is quicker, {1.0 / ratio:.1f} times as fast ({measured}), and"
+            else f"TorchScript is {1.0 / ratio:.1f} times as fast"
         )
-        return [f"note: {found} runs with any torch and on any machine: better pack that"]
+        return [
+            f"note: {found} ({measured}). Prefer TorchScript: it runs with any torch on any machine"
+        ]
 
     def next_step(self) -> str:
-        """What to pack: the package where it is quicker, and else TorchScript, which runs in more
+        """What to pack: the package if it is faster, else TorchScript, which runs in more
         places."""
-        command = f"torchml-install model pack {shlex.quote(str(self.path))} ..."
+        command = f"`torchml-install model pack {shlex.quote(str(self.path))} ...`"
         if self.quicker == "compiled":
             return command
-        return f"torch.jit.script(model).save('my_model.pt') in Python, and pack that; or {command}"
+        script = "`torch.jit.script(model).save('my_model.pt')`"
+        return f"run {script} in Python and pack that file; or {command}"
 
 
 def compiled_name(source: str) -> Path:
-    """The package of a model, if the user names none: in the current folder, after the model."""
+    """The default name of the package: the model's, in the current folder."""
     if source.endswith(".pt2"):
         return Path(f"{Path(source).stem}_compiled.pt2")
     return Path(f"{source.rpartition(':')[2]}.pt2")
 
 
 def compile_model(options: CompileOptions) -> CompiledModel:
-    """Compiles a model, compares it with the original, and puts the package into its place.
+    """Compiles a model, compares it with the original, and moves the package into place.
 
     Raises the errors of FAILURES, OutputExistsError, NotPermittedError, RunFailedError.
     """
@@ -168,9 +172,11 @@ def compile_model(options: CompileOptions) -> CompiledModel:
     _check_options(options)
     output = options.output.absolute()
     if output.is_dir():
-        raise OutputExistsError(f"{output} is a folder.", "Name a file: --output my_model.pt2")
+        raise OutputExistsError(
+            f"{output} is a folder.", "Name a file, such as --output my_model.pt2"
+        )
     if output.exists() and not options.force:
-        raise OutputExistsError(f"The file {output} exists already.")
+        raise OutputExistsError(f"The file {output} already exists.")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
@@ -187,30 +193,30 @@ def compile_model(options: CompileOptions) -> CompiledModel:
 def _check_options(options: CompileOptions) -> None:
     if options.output.absolute() == Path(options.source).absolute():
         raise BadOptionError(
-            f"The output {options.output} is the model itself.", "Name another file: --output FILE"
+            f"The output {options.output} is the model itself.", "Name another file with --output."
         )
     if options.output.suffix != ".pt2":
         raise BadOptionError(
-            f"The output {options.output} has to end in .pt2.",
-            "The driver tells compiled models from others by that.",
+            f"The output {options.output} must end in .pt2.",
+            "Rename it: the driver recognises compiled models by that ending.",
         )
     check_layers(options.pattern, options.n_layers)
     descriptor = options.pattern is CallingConvention.DESCRIPTOR
     if descriptor and (options.width is None or options.width < 1):
         raise BadOptionError(
-            "A model on descriptors needs the number of descriptors of an atom.",
+            "A descriptor model needs the number of descriptors per atom.",
             "Add it, for example --width 51",
         )
     if not descriptor and options.width is not None:
-        raise BadOptionError("--width is only for models on descriptors.", "Leave it out.")
+        raise BadOptionError("--width is only for descriptor models.", "Leave it out.")
     if descriptor and options.returns_forces:
         raise BadOptionError(
-            "A model on descriptors cannot return forces.", "Leave out --returns-forces."
+            "A descriptor model cannot return forces.", "Leave out --returns-forces."
         )
 
 
 def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
-    """Lets the child process make work/model.pt2; what it says of it."""
+    """Has the child process make work/model.pt2; returns its facts."""
     numbers = [periodic_table.SYMBOLS.index(symbol) + 1 for symbol in options.elements]
     request = {
         "source": options.source,
@@ -241,8 +247,9 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
             log=engine.Log(
                 log,
                 options.verbose,
-                without_memory="Compile on fewer cores, which compile a part each: `taskset -c 0 "
-                "torchml-install model compile ...`; or on a machine with more memory.",
+                without_memory="Compile on fewer cores, each of which compiles a part: "
+                "`taskset -c 0 torchml-install model compile ...`. Or use a machine with more "
+                "memory.",
             ),
         )
     except engine.NoAnswerError as error:
@@ -254,25 +261,25 @@ def _run(options: CompileOptions, work: Path) -> Mapping[str, Any]:
 
 
 def _require_torch() -> None:
-    """Raises NoTorchError, TorchTooOldError. The driver's Python module needs torch to be imported:
-    where there is none, that is what the user has to hear of first."""
+    """Raises NoTorchError, TorchTooOldError. The driver's Python module imports torch: if torch is
+    missing, the user should learn of that first."""
     python = user_python()
     if python.too_old:
         raise NoTorchError(
-            f"The model cannot be compiled: {python.too_old}",
-            "Activate an environment with a newer Python and with torch.",
+            f"Cannot compile the model: {python.too_old}",
+            "Activate an environment that has a newer Python, and torch.",
         )
     if not python.has("torch"):
         raise NoTorchError(
-            f"There is no torch for {python.executable}.",
-            "Compile with the Python that has the torch which the driver is linked to: "
-            "`python -m pip install torch`.",
+            f"{python.executable} has no torch, which compiles the model.",
+            "Activate the environment with the driver's torch, or install torch with `python -m "
+            "pip install torch`.",
         )
     version = version_of("torch").partition("+")[0]
-    # What pip notes may be another torch than is found; with the module, that is asked itself.
+    # pip's records may describe another torch; if the module is installed, it checks torch itself.
     if version and not python.has(engine.PACKAGE) and version_tuple(version) < _LEAST_TORCH:
         raise TorchTooOldError(
-            f"torch {version} cannot compile models for the driver; "
-            f"{'.'.join(map(str, _LEAST_TORCH))} or newer can.",
-            "Install a newer one, or pack the model as TorchScript.",
+            f"torch {version} is too old to compile models for the driver: that takes "
+            f"{'.'.join(map(str, _LEAST_TORCH))} or newer.",
+            "Install a newer torch, or pack the model as TorchScript.",
         )

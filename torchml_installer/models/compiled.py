@@ -1,7 +1,7 @@
-"""Looks into a compiled model (``.pt2``) without importing torch.
+"""Reads a compiled model (``.pt2``) without importing torch.
 
-It is a zip archive with one top folder. What the model takes and on what it runs stands in the
-text ``extra/torchml.txt`` there, which ``model compile`` writes and the driver reads.
+It is a zip archive with one top folder. ``model compile`` describes the model's arguments and
+requirements in the text file ``extra/torchml.txt`` there, which the driver reads.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from torchml_installer.models import foreign
 SUFFIX = ".pt2"
 _RECORD = "extra/torchml.txt"
 _COMPILE_AGAIN = "Compile the model again with `torchml-install model compile`."
-#: Of arguments.
+#: The types of arguments.
 _TYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument of forward. sizes: of each dimension, "*": any."""
+    """An argument of forward. sizes: of each dimension; "*": any size."""
 
     name: str
     dtype: str
@@ -37,12 +37,12 @@ class Argument:
 
 @dataclass(frozen=True)
 class Package:
-    """What a package says of itself.
+    """A package's description.
 
-    torch: the version it needs; device: cpu or cuda; machine: as ``uname -m`` says it;
-    instructions: flags of /proc/cpuinfo that the code needs; capability: of the GPU, "" on a CPU;
-    entries: what it can be asked for. atomic_numbers: whether it was compiled for species codes
-    that are atomic numbers; None: that was not said.
+    torch: the version it needs; device: cpu or cuda; machine: from ``uname -m``; instructions: the
+    flags of /proc/cpuinfo that its code needs; capability: of the GPU, "" for a CPU; entries: what
+    it can compute. atomic_numbers: True if it was compiled for atomic numbers as species codes;
+    None: not recorded.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Package:
 
 
 def inspect(path: Path) -> Package:
-    """Checks that a file is whole, and reads what it is.
+    """Checks that a file is complete, and reads its description.
 
     Raises ModelFileMissingError, NotPermittedError, ModelFileDamagedError, NotTorchScriptError.
     """
@@ -75,8 +75,8 @@ def inspect(path: Path) -> Package:
             foreign.check_names(path, archive.namelist())
             if name is None:
                 raise NotTorchScriptError(
-                    f"The model file {path} does not say what its model takes and on what it runs.",
-                    "Compile it with `torchml-install model compile`, which adds that.",
+                    f"The model file {path} lacks the description of its arguments and device.",
+                    "Compile the model with `torchml-install model compile`, which adds it.",
                 )
             if (damaged := archive.testzip()) is not None:
                 raise ModelFileDamagedError(
@@ -87,18 +87,18 @@ def inspect(path: Path) -> Package:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise ModelFileMissingError(f"There is no model file {path}.") from error
     except PermissionError as error:
-        raise NotPermittedError(f"The model file {path} cannot be read.") from error
+        raise NotPermittedError(f"You may not read the model file {path}.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise ModelFileDamagedError(
-            f"The model file {path} is no compiled model, or is truncated or damaged: "
+            f"The model file {path} is not a compiled model, or is truncated or damaged: "
             f"{str(error).rstrip('.')}."
         ) from error
     return _parse(text, path, size)
 
 
 def _parse(text: str, path: Path, size: int) -> Package:
-    """Reads what is shown, and as strictly as the engine (package.cpp): tests/support/packages.py
-    has what both have to take and to refuse."""
+    """Reads the description as strictly as the engine (package.cpp): tests/support/packages.py
+    lists what both must accept and refuse."""
     lines = text.splitlines()
     if not lines or lines[0] not in ("torchml-package 1", "torchml-package 3"):
         raise NotTorchScriptError(
@@ -113,7 +113,7 @@ def _parse(text: str, path: Path, size: int) -> Package:
     whole = "energies_and_forces" if returns_forces else "energies_and_gradient"
     if not signature or whole not in entries or not (returns_forces or "gradient" in single):
         raise ModelFileDamagedError(
-            f"The model file {path} does not say what its model takes and returns.",
+            f"The model file {path} lacks its arguments or results.",
             _COMPILE_AGAIN,
         )
     return Package(
@@ -134,12 +134,12 @@ def _parse(text: str, path: Path, size: int) -> Package:
 
 
 def _argument(words: list[str], path: Path) -> Argument:
-    """Of ``argument NAME TYPE SIZE...``"""
+    """Parses ``argument NAME TYPE SIZE...``."""
     sizes = tuple(words[3:])
     known = len(words) > 2 and words[2] in _TYPES
     if not known or not all(size == "*" or _is_size(size) for size in sizes):
         raise ModelFileDamagedError(
-            f"The model file {path} describes itself wrongly: '{' '.join(words)}'.",
+            f"The model file {path} has an invalid line in its description: '{' '.join(words)}'.",
             _COMPILE_AGAIN,
         )
     return Argument(words[1], words[2], sizes)

@@ -1,6 +1,6 @@
-"""The descriptor file (``*.dat``) of a model on descriptors: the kind of descriptor it describes.
+"""Recognises the kind of descriptor in a descriptor file (``*.dat``).
 
-The driver checks its numbers and names when the model is loaded, and names the invalid line.
+The driver checks the numbers and names when it loads the model, and reports the invalid line.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torchml_installer.support.elements import SYMBOLS
 def kind(path: Path) -> str:
     """``SymmetryFunctions``, ``Bispectrum`` or ``SOAP``, as parameter files name them.
 
-    Recognised by the contents, as in the driver: only symmetry functions have lines ``g1`` to
-    ``g5``, and only SOAP has a line with a single word, its radial basis, besides the cutoff type
-    and flags.
+    Recognises the contents as the driver does: only symmetry functions have lines ``g1`` to ``g5``,
+    and only SOAP has, besides the cutoff type and flags, a line with a single word: its radial
+    basis.
 
     Raises ModelFileMissingError, BadParameterFileError.
     """
@@ -28,11 +28,13 @@ def kind(path: Path) -> str:
 
 def _lines(path: Path) -> list[list[str]]:
     """The words of each line that is not empty. Raises what ``kind`` raises."""
-    hint = "Give the *.dat file that KLIFF or libdescriptor wrote."
+    hint = "Name the *.dat file that KLIFF or libdescriptor wrote."
     text = parameter_file.read_text(path, "descriptor file", hint, ModelFileMissingError)
     lines = [words for words in map(value_lines.words, text.split("\n")) if words]
     if len(lines) < 2:
-        raise BadParameterFileError(f"The descriptor file {path} describes no descriptor.", hint)
+        raise BadParameterFileError(
+            f"The descriptor file {path} does not describe a descriptor.", hint
+        )
     return lines
 
 
@@ -47,8 +49,8 @@ def _kind(lines: list[list[str]]) -> str:
 
 
 def summary(path: Path) -> dict[str, Any]:
-    """kind; functions: the number of symmetry functions of each type; cutoff: the largest one of
-    two species, in Å, None if the file names none.
+    """kind; functions: the number of symmetry functions of each type; cutoff: the largest one
+    between two species in Å, None if the file has none.
 
     Raises what ``kind`` raises.
     """
@@ -56,7 +58,7 @@ def summary(path: Path) -> dict[str, Any]:
     functions: dict[str, int] = {}
     for words in lines:
         if re.fullmatch("[gG][1-5]", words[0]):
-            # g1 has no parameters, and its line no number of them.
+            # g1 has no parameters, and no count of them on its line.
             rows = value_lines.whole_number(words[1]) if len(words) > 1 else None
             name = words[0].lower()
             functions[name] = functions.get(name, 0) + (1 if rows is None else rows)

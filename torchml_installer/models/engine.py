@@ -1,7 +1,7 @@
-"""Asks the driver's Python package for what needs torch: one JSON request, one JSON answer.
+"""Sends one JSON request to the driver's Python package for work that needs torch.
 
-In a process of its own: this package never imports torch, and a model that crashes takes only that
-process along. ``torchml_driver/_requests.py`` describes the request and the answer.
+The package answers from a separate process: this one never imports torch, and a model that crashes
+ends only that process. ``torchml_driver/_requests.py`` describes request and answer.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torchml_installer.errors import PythonModuleError, RunFailedError
 from torchml_installer.support import console
-from torchml_installer.support.process import run_logged, without_frames
+from torchml_installer.support.process import run_logged, show_step, without_frames
 from torchml_installer.support.user_python import say_which, user_python
 
 PACKAGE = "torchml_driver"
-#: What a package says that was installed by an older torchml-install.
+#: Messages of a package that an older torchml-install installed.
 _OLDER = re.compile(
     rf"No module named '?{PACKAGE}\b"
     r"|unrecognized arguments: --request|arguments are required: model"
@@ -31,11 +32,11 @@ _OLDER = re.compile(
 
 
 class NoAnswerError(Exception):
-    """What was asked for cannot be done.
+    """The request failed.
 
-    reason: why. kind: what the module calls it (``here``: it is this machine or this torch;
-    ``model``; others of its own); ``ended`` if its process ended without an answer, ``killed`` if
-    the system ended it, for want of memory. said: all that the process printed.
+    reason: why. kind: the module's name for it (``here``: because of this machine or torch;
+    ``model``; or others); ``ended`` if the process ended without an answer, ``killed`` if the
+    system ended it, usually because memory ran out. said: the whole output of the process.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class NoAnswerError(Exception):
 
 @dataclass(frozen=True)
 class Log:
-    """Where what the process prints is kept, and whether the user sees it, too. without_memory:
-    what helps where memory runs out."""
+    """Where to keep the output of the process, and whether to show it. without_memory: the remedy
+    if memory runs out."""
 
     path: Path
     verbose: bool
@@ -61,8 +62,8 @@ class Log:
 def answer(
     module: str, folder: Path, request: Mapping[str, Any] | None = None, *, title: str
 ) -> Any:
-    """What ``torchml_driver.MODULE`` answers about a portable model: its folder, or the parameter
-    file in it.
+    """The answer of ``torchml_driver.MODULE`` about a portable model (its folder or parameter
+    file).
 
     Raises PythonModuleError if the Python module is not installed, RunFailedError if the model
     cannot be loaded or fails.
@@ -70,7 +71,7 @@ def answer(
     try:
         return ask(module, {**(request or {}), "model": str(folder)}, title=title)
     except NoAnswerError as error:
-        raise RunFailedError(f"The model in {folder} cannot be run: {error.reason}") from error
+        raise RunFailedError(f"Cannot run the model in {folder}: {error.reason}") from error
 
 
 def ask(
@@ -81,18 +82,19 @@ def ask(
     environment: Mapping[str, str] | None = None,
     log: Log | None = None,
 ) -> Any:
-    """What ``torchml_driver.MODULE`` answers, in the user's Python. environment: variables that its
-    process has besides this one's.
+    """The answer of ``torchml_driver.MODULE`` in the user's Python.
 
-    Raises PythonModuleError if the Python module is not installed or older than this command,
-    NoAnswerError where what is asked for cannot be done; with a log, RunFailedError where the
-    process ends without an answer, and DiskFullError.
+    environment: variables for its process, in addition to those of this one.
+
+    Raises PythonModuleError if the Python module is missing or older than this command, and
+    NoAnswerError if the request fails. With a log, raises RunFailedError if the process ends
+    without an answer, and DiskFullError.
     """
     python = user_python()
     if not python.has(PACKAGE):
         raise PythonModuleError(
-            f"The driver's Python module {PACKAGE}, which runs the model, is not installed for "
-            f"{python.executable}.",
+            f"{python.executable} does not have the driver's Python module {PACKAGE}, which runs "
+            "the model.",
             "Install it with `torchml-install driver`.",
         )
     say_which()
@@ -101,47 +103,84 @@ def ask(
         file = Path(name, "request.json")
         file.write_text(json.dumps({**request, "answer": str(place)}), encoding="utf-8")
         command = [python.executable, "-m", f"{PACKAGE}.{module}", "--request", str(file)]
+        said: list[str] = []
+        check = partial(_require_result, place, said)
         if log is not None:
-            said = _run_logged(command, title, environment, log)
-            ended = NoAnswerError("ended", "it gave no answer", said=said)
+            said += _run_logged(command, title, environment, log, check)
+            ended = NoAnswerError("ended", "the process gave no answer", said=tuple(said))
         else:
-            ended = _run(command, title, environment)
+            ended = _run(command, title, environment, said, check)
         if not place.exists():
             _require_this_version("\n".join(ended.said))
             raise ended
-        given: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        return json.loads(place.read_text(encoding="utf-8"))["result"]
+
+
+def _require_result(place: Path, said: Sequence[str]) -> None:
+    """Raises NoAnswerError if the answer is a failure. said: the output of the process."""
+    if not place.exists():
+        return
+    given: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
     if (kind := given.get("failure")) is not None:
-        raise NoAnswerError(kind, given["message"], given["remedy"], ended.said)
-    return given["result"]
+        raise NoAnswerError(kind, given["message"], given["remedy"], tuple(said))
 
 
-def _run(command: list[str], title: str, environment: Mapping[str, str] | None) -> NoAnswerError:
-    """Why there is no answer, if there is none."""
-    with console.step(title):
-        done = subprocess.run(
+def _run(
+    command: list[str],
+    title: str,
+    environment: Mapping[str, str] | None,
+    lines: list[str],
+    check: Callable[[], None],
+) -> NoAnswerError:
+    """Runs the command; returns the reason to report if it gives no answer.
+
+    lines: gets what the process prints on standard error. check: called at the end.
+    """
+    with (
+        console.step(title) as shown,
+        subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
             env={**os.environ, **(environment or {})},
-        )
-    said = tuple(done.stderr.splitlines())
+        ) as done,
+    ):
+        assert done.stderr is not None
+        try:
+            for line in done.stderr:
+                if not show_step(line.rstrip("\n"), shown):
+                    lines.append(line.rstrip("\n"))
+            done.wait()
+        except BaseException:
+            done.kill()
+            raise
+        check()
+    said = tuple(lines)
     if done.returncode == -signal.SIGKILL:
-        return NoAnswerError("killed", "it was killed, most likely for want of memory", said=said)
+        return NoAnswerError(
+            "killed", "the process was killed, most likely because memory ran out", said=said
+        )
     if done.returncode < 0:
-        name = signal.strsignal(-done.returncode) or "no name"
-        reason = f"it was ended by signal {-done.returncode} ({name})"
+        name = signal.strsignal(-done.returncode) or "unknown"
+        reason = f"the process ended with signal {-done.returncode} ({name})"
         return NoAnswerError("ended", reason, said=said)
-    lines = without_frames(said)
-    reason = lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
+    shown_lines = without_frames(said)
+    reason = f"exit code {done.returncode}"
+    if shown_lines:
+        reason = shown_lines[-1].removeprefix("error: ")
     return NoAnswerError("ended", reason, said=said)
 
 
 def _run_logged(
-    command: list[str], title: str, environment: Mapping[str, str] | None, log: Log
-) -> tuple[str, ...]:
+    command: list[str],
+    title: str,
+    environment: Mapping[str, str] | None,
+    log: Log,
+    check: Callable[[], None],
+) -> list[str]:
     try:
         said = run_logged(
             command,
@@ -151,11 +190,12 @@ def _run_logged(
             verbose=log.verbose,
             failure=RunFailedError,
             without_memory=log.without_memory,
+            check=check,
         )
     except RunFailedError as error:
         _require_this_version(error.message)
         raise
-    return tuple(said.splitlines())
+    return said.splitlines()
 
 
 def _require_this_version(said: str) -> None:
@@ -163,5 +203,5 @@ def _require_this_version(said: str) -> None:
         raise PythonModuleError(
             f"The driver's Python module {PACKAGE} of {user_python().executable} is older than "
             "this command.",
-            "`torchml-install driver` installs the one that belongs to it.",
+            "Update it with `torchml-install driver`.",
         )

@@ -1,7 +1,7 @@
-"""Recognises model files that the driver cannot run, and says how to convert them.
+"""Recognises model files that the driver cannot run, and explains how to convert them.
 
-torch saves in five ways that all look alike from outside. No code of a file runs and torch is not
-imported.
+torch has five file formats that look alike from outside. This only reads files: it runs none of
+their code and does not import torch.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from torchml_installer.errors import ModelFileDamagedError, NotTorchScriptError
 from torchml_installer.models import tensors
 from torchml_installer.support import files
 
-#: The separate pickle with which older torches begin a file.
+#: The pickle with which older torches begin a file.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LARGEST_PICKLE = 64 << 20
-#: Of pickles of protocols 2 to 5.
+#: How pickles of protocols 2 to 5 begin.
 PICKLE_BEGINNINGS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-#: Packages whose models are built on e3nn, which torch.jit.script alone cannot script.
+#: Packages whose models are built on e3nn: torch.jit.script alone cannot script them.
 _ON_E3NN = frozenset(["e3nn", "mace", "nequip", "allegro", "sevenn"])
 SCRIPT_IT = (
-    "torch.jit.script(model.eval()).save(FILE); for a model built on e3nn (MACE, NequIP, SevenNet) "
-    "e3nn.util.jit.script instead of torch.jit.script"
+    "`torch.jit.script(model.eval()).save(FILE)`; for a model built on e3nn (MACE, NequIP, "
+    "SevenNet) use e3nn.util.jit.script instead"
 )
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:
-    """Raises ModelFileDamagedError unless all of an archive's files are in one folder, as torch
-    writes them: its reader refuses or ignores others."""
+    """Raises ModelFileDamagedError unless all files of an archive are in one folder, as torch
+    writes them: torch's reader refuses or ignores others."""
     top = names[0].partition("/")[0] if names else ""
     for name in names:
         inside = name.startswith(f"{top}/") and ".." not in name.split("/")
         if not inside or top in ("", "..", "."):
             raise ModelFileDamagedError(
-                f"The model file {path} has an entry named '{name}', which torch does not write "
-                "and its reader refuses.",
-                "Save the model again with torch; do not add files to it.",
+                f"The model file {path} has an entry '{name}', which torch does not write and its "
+                "reader refuses.",
+                "Save the model again with torch, and do not add files to it.",
             )
 
 
@@ -55,8 +55,8 @@ def of_archive(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | No
         return _compiled(path, archive, names)
     if f"{top}/.data/extern_modules" in names:
         return NotTorchScriptError(
-            f"The model file {path} is a torch.package archive, as nequip-package writes them: "
-            "Python code and weights, neither TorchScript nor compiled.",
+            f"The model file {path} is a torch.package archive, such as nequip-package writes. It "
+            "has Python code and weights, and is neither TorchScript nor compiled.",
             f"Load the model in Python and save it as TorchScript: {SCRIPT_IT}.",
         )
     if f"{top}/data.pkl" in names and not any(name.startswith(f"{top}/code/") for name in names):
@@ -84,21 +84,21 @@ def _exported(path: Path, archive: zipfile.ZipFile) -> NotTorchScriptError | Non
     if (version := _exported_by(archive)) is None:
         return None
     return NotTorchScriptError(
-        f"The model file {path} is what torch.export.save wrote"
-        + (f" with torch {version}" if version else "")
-        + ": a program, which is not compiled yet.",
+        f"The model file {path} is an exported program (torch.export.save"
+        + (f" of torch {version}" if version else "")
+        + "), which is not compiled yet.",
         f"Compile it: `torchml-install model compile {path} --elements Si,C --cutoff 5.0`.",
     )
 
 
 def _exported_by(archive: zipfile.ZipFile) -> str | None:
-    """The version of torch whose torch.export.save wrote an archive, "" if it does not say; None
-    for another kind of file."""
+    """The version of torch whose torch.export.save wrote an archive, "" if unknown; None for
+    another kind of file."""
     names = archive.namelist()
     top = names[0].partition("/")[0] if names else ""
     records = [name for name in names if name.startswith(f"{top}/models/")]
     records = [name for name in records if name.endswith(".json")]
-    # Up to torch 2.7, it has another name and is in no folder.
+    # Up to torch 2.7, it has another name and is not in a folder.
     old = "serialized_exported_program.json"
     records += [name for name in names if name in (old, f"{top}/{old}")]
     if not records:
@@ -113,7 +113,7 @@ def _compiled(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> Not
     if any(name.endswith("/extra/torchml.txt") for name in names):
         return NotTorchScriptError(
             f"The model file {path} is a compiled model, not TorchScript.",
-            "Give it a name that ends in .pt2.",
+            "Rename it to end in .pt2.",
         )
     for name in names:
         if not (name.endswith("metadata.json") and "data/aotinductor/" in name):
@@ -124,15 +124,16 @@ def _compiled(path: Path, archive: zipfile.ZipFile, names: Sequence[str]) -> Not
             continue
         if isinstance(facts, dict) and {"r_max", "type_names"} <= set(facts):
             return NotTorchScriptError(
-                f"The model file {path} is a package that nequip-compile wrote for its own "
-                f"calculators (elements {facts['type_names']}, cutoff {facts['r_max']} Å): its "
-                "model takes other arguments than the driver gives.",
-                "Write a module around nequip's model that is called as README.md says under 'Your "
-                "model', and compile it: `torchml-install model compile my_wrapper.py:Wrapper`.",
+                f"The model file {path} is a package that nequip-compile wrote for nequip's "
+                f"calculators (elements {facts['type_names']}, cutoff {facts['r_max']} Å). Its "
+                "model does not take the driver's arguments.",
+                "Wrap nequip's model in a module that takes one of the driver's inputs (see the "
+                "documentation), and compile that: "
+                "`torchml-install model compile my_wrapper.py:Wrapper`.",
             )
     return NotTorchScriptError(
-        f"The model file {path} does not say which arguments its model takes and where it runs.",
-        "Compile it with `torchml-install model compile`, which adds that.",
+        f"The model file {path} lacks the description of its arguments and device.",
+        "Compile the model with `torchml-install model compile`, which adds it.",
     )
 
 
@@ -148,7 +149,7 @@ class _Found:
 
 
 class _StateDict(dict[Any, Any]):
-    """A dictionary that accepts the attributes which torch gives its state dicts."""
+    """A dictionary that accepts the attributes of torch's state dicts."""
 
 
 class _Reader(tensors.Reader):
@@ -175,13 +176,13 @@ def _read(stream: io.BytesIO) -> _Found | None:
     reader = _Reader(stream)
     try:
         value = reader.load()
-    except Exception:  # a pickle that is not what torch writes may fail in any way
+    except Exception:  # another program's pickle may fail in any way
         return None
     return _Found(value, frozenset(reader.modules))
 
 
 def _pickled(path: Path, found: _Found | None) -> NotTorchScriptError:
-    """The error for a state dict, a checkpoint or a pickled module, which contain no code."""
+    """The error for a state dict, a checkpoint or a pickled module: they contain no code."""
     value = None if found is None else found.value
     if isinstance(value, tensors.Module):
         assert found is not None
@@ -193,19 +194,18 @@ def _pickled(path: Path, found: _Found | None) -> NotTorchScriptError:
     if value is None:
         return _state_dict(path)  # by far the most frequent
     return NotTorchScriptError(
-        f"The model file {path} is a pickle (torch.save or Python's own) of a "
-        f"{type(value).__name__}, not a model."
+        f"The model file {path} is a pickled {type(value).__name__} (torch.save or pickle), not a "
+        "model."
     )
 
 
 def _state_dict(path: Path) -> NotTorchScriptError:
     return NotTorchScriptError(
-        f"The model file {path} is what torch.save wrote, a pickle of a state dict: weights "
-        "without the code that uses them.",
-        f"Convert it to TorchScript in Python: `model = YourModel(...)`, "
+        f"The model file {path} is a state dict (torch.save): weights without the model's code.",
+        "Convert it to TorchScript in Python: `model = YourModel(...)`, "
         f"`model.load_state_dict(torch.load('{path}'))`, "
-        f"`torch.jit.script(model.eval()).save('{path.stem}_script.pt')` (e3nn.util.jit.script for "
-        "a model of e3nn); or compile it with "
+        f"`torch.jit.script(model.eval()).save('{path.stem}_script.pt')` (with "
+        "e3nn.util.jit.script for a model built on e3nn). Or compile it with "
         f"`torchml-install model compile FILE.py:YourModel --weights {path}`.",
     )
 
@@ -222,18 +222,18 @@ def _checkpoint(path: Path, value: dict[Any, Any]) -> NotTorchScriptError:
         None,
     )
     load = f"torch.load('{path}', weights_only=False)"
-    remedy = f"Build the model in Python with its library, from `{load}`"
+    remedy = f"Load `{load}` in Python, build the model with its library"
     if weights is not None:
         remedy = (
-            "Save the weights by themselves in Python, "
+            "Save only the weights in Python with "
             f"`torch.save({load}[{weights!r}], '{path.stem}_weights.pt')`, and compile the model "
             "with `torchml-install model compile FILE.py:YourModel --weights "
-            f"{path.stem}_weights.pt`; or build it in Python"
+            f"{path.stem}_weights.pt`. Or build the model in Python"
         )
     return NotTorchScriptError(
-        f"The model file {path} is a checkpoint, a pickle of a dictionary with {shown}: what its "
-        "library needs to make the model again, without the code.",
-        f"{remedy}, and save it as TorchScript: {SCRIPT_IT}.",
+        f"The model file {path} is a checkpoint, a pickled dictionary with {shown}. Its library "
+        "can rebuild the model from it, but it does not contain the model's code.",
+        f"{remedy} and save it as TorchScript: {SCRIPT_IT}.",
     )
 
 
@@ -243,19 +243,19 @@ def _module(path: Path, class_name: str, modules: frozenset[str]) -> NotTorchScr
     load = f"model = torch.load('{path}', weights_only=False, map_location='cpu')"
     if module.split(".")[0] in _ON_E3NN:
         remedy = (
-            f"A model of {module.split('.')[0]} takes a dictionary: write a module around "
-            f"`{load}` that is called as README.md says under 'Your model', and save that with "
-            f"`{script}(wrapper.eval()).save('{path.stem}_script.pt')`; or compile it with "
-            "`torchml-install model compile my_wrapper.py:Wrapper`."
+            f"Models of {module.split('.')[0]} take a dictionary. Load it with `{load}`, wrap it "
+            "in a module that takes one of the driver's inputs (see the documentation), and save "
+            f"that with `{script}(wrapper.eval()).save('{path.stem}_script.pt')`. Or compile the "
+            "wrapper with `torchml-install model compile my_wrapper.py:Wrapper`."
         )
     else:
         remedy = (
-            f"Make TorchScript of it in Python, where {module} can be imported: `{load}`, "
+            f"Convert it to TorchScript in a Python that can import {module}: `{load}`, "
             f"`{script}(model.eval()).save('{path.stem}_script.pt')`"
             + (" (not torch.jit.script)." if modules & _ON_E3NN else ".")
         )
     return NotTorchScriptError(
-        f"The model file {path} is what torch.save wrote, a pickle: the pickled module {name} of "
-        f"{module}, that is weights, and the name of the class that uses them.",
+        f"The model file {path} is a pickled module (torch.save): weights, and the name of their "
+        f"class, {module}.{name}, without its code.",
         remedy,
     )

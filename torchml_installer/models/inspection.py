@@ -1,6 +1,7 @@
-"""``model inspect``: shows what a model file, a portable-model folder or an installed model has.
+"""``model inspect``: shows what a model file, a portable-model folder or an installed model
+contains.
 
-No code of the model runs and torch is not imported: everything is read from the files.
+This only reads files: it runs no code of the model and does not import torch.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _UNITS = {"length": "Å", "energy": "eV"}
 _SPECIES = {
     True: "atomic numbers",
     False: "0, 1, … in the order of the elements",
-    None: "not recorded: atomic numbers where KIM_MODEL_ELEMENTS_MAP is set, else 0, 1, …",
+    None: "not recorded: atomic numbers if KIM_MODEL_ELEMENTS_MAP is set, else 0, 1, …",
 }
 
 
@@ -65,7 +66,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found. facts: see ``as_json``. problems: everything that would be refused."""
+    """The result. facts: see ``as_json``. problems: everything that the driver would refuse."""
 
     kind: str
     path: Path
@@ -112,7 +113,7 @@ class Inspection:
 
 @dataclass
 class _Found:
-    """What is collected while a folder is read."""
+    """Collects problems and notes while a folder is read."""
 
     problems: list[TorchMLError] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -121,8 +122,8 @@ class _Found:
 def inspect(name: str, kim_root: Path | None = None) -> Inspection:
     """Inspects a file, a folder, or the model of a name that KIM knows.
 
-    Raises the model errors of errors.py (30 to 38) for what is not a model at all; the reasons to
-    refuse a model are in ``problems``.
+    Raises the model errors of errors.py (30 to 38) if it is not a model at all; reasons to refuse a
+    model are in ``problems``.
     """
     path = Path(name)
     if path.is_dir():
@@ -206,7 +207,7 @@ def _arguments(facts: dict[str, Any]) -> list[str]:
 
 
 def recognised_calls(arguments: Sequence[str]) -> list[Call]:
-    """The ways to call forward that fit its arguments; their names decide if the numbers do not."""
+    """The ways to call forward that fit its arguments, by their number and then their names."""
     count = len(arguments)
     if count == 1:
         return [Call(CallingConvention.DESCRIPTOR, 1)]
@@ -230,9 +231,9 @@ def _uncallable(path: Path, arguments: Sequence[str]) -> WrongForwardError:
         )
     )
     return WrongForwardError(
-        f"forward of {path} takes {len(arguments)} arguments ({', '.join(arguments) or 'none'}); "
-        f"the driver calls models as forward({'), forward('.join(ways)}).",
-        "Change the model's forward; README.md says what each argument is.",
+        f"forward of {path} takes {len(arguments)} arguments ({', '.join(arguments) or 'none'}), "
+        f"but the driver calls forward({') or forward('.join(ways)}).",
+        "Change the model's forward; the documentation describes each argument.",
     )
 
 
@@ -240,8 +241,8 @@ def _note_operators(operators: Sequence[Operator], found: _Found) -> None:
     foreign = sorted({str(operator) for operator in operators if not operator.in_driver})
     if foreign:
         found.notes.append(
-            f"The model calls {', '.join(foreign)}, which neither torch nor the driver has: set "
-            "KIM_MODEL_TORCH_EXTENSIONS to the library with these operators where it runs."
+            f"The model calls {', '.join(foreign)}, which neither torch nor the driver has. To run "
+            "it, set KIM_MODEL_TORCH_EXTENSIONS to the library with these operators."
         )
 
 
@@ -261,8 +262,8 @@ def _installed(name: str, kim_root: Path | None) -> Inspection:
         unpacked = reading_installed.unpack(item, Path(place))
         if not any(file.suffix == ".param" for file in unpacked.files):
             raise NotAModelFolderError(
-                f"{name} in {item.folder} uses the driver {unpacked.driver or '(none)'}, so it is "
-                "not a Torch model.",
+                f"{name} in {item.folder} is not a Torch model: it uses the driver "
+                f"{unpacked.driver or '(none)'}.",
                 "",
             )
         model = ModelFolder(Path(place), name, unpacked.driver, unpacked.files)
@@ -345,7 +346,7 @@ def _descriptor(
     if name is None:
         found.problems.append(
             ModelFileMissingError(
-                "The model works on descriptors, but has no descriptor file (*.dat).",
+                "This descriptor model has no descriptor file (*.dat).",
                 "Pack it again with --descriptor FILE.dat.",
             )
         )
@@ -419,7 +420,7 @@ def _file_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             ("returns", "energies and forces" if facts["returns_forces"] else "energies"),
             ("needs", f"torch {facts['torch']}, {device}, {facts['machine']}"),
             ("instructions", " ".join(facts["instructions"])),
-            ("size", f"{facts['bytes'] / 1e6:.1f} MB"),
+            ("size", _size(facts["bytes"])),
         ]
     forward = facts["forward"]
     signature = "cannot be read"
@@ -446,8 +447,12 @@ def _file_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["classes"]:
         shown.append(("classes", ", ".join(facts["classes"])))
     version = facts["format_version"]
-    shown.append(("size", f"{facts['bytes'] / 1e6:.1f} MB, format {version or 'unknown'}"))
+    shown.append(("size", f"{_size(facts['bytes'])}, format {version or 'unknown'}"))
     return shown
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 def _calls_text(facts: dict[str, Any]) -> str:

@@ -35,9 +35,9 @@ from torchml_installer.support.paths import cache_folder, plain_temporary_parent
 
 @dataclass(frozen=True)
 class Embedding:
-    """What KIM's build needs, per MB of files, to put them into a library.
+    """What KIM's build needs per MB of files to embed them in a library.
 
-    large: bytes from which on it is worth a note.
+    large: size in bytes that deserves a note.
     """
 
     seconds: float
@@ -48,32 +48,32 @@ class Embedding:
     @classmethod
     def of(cls, kim_version: str) -> Embedding:
         """Measured with 2.3.0 and 2.4.2. Before 2.4, files become lists of numbers in C, which the
-        compiler reads one by one; then one string."""
+        compiler reads one by one; since then, one string."""
         if kim_version and version_tuple(kim_version) < (2, 4):
             return cls(seconds=3.0, memory=140.0, large=10e6, needs_xxd=True)
         return cls(seconds=0.2, memory=10.0, large=100e6, needs_xxd=False)
 
     def note(self, size: int) -> str:
-        """What a user should know beforehand, "" if nothing."""
+        """What to tell the user beforehand, "" if nothing."""
         if size <= self.large:
             return ""
         text = (
-            f"The model has {size / 1e6:.0f} MB: KIM's build needs about {self.seconds:g} s and "
-            f"{self.memory:.0f} MB of memory for each of them"
+            f"The model has {size / 1e6:.0f} MB. For each of them, KIM's build needs about "
+            f"{self.seconds:g} s and {self.memory:.0f} MB of memory"
         )
         if self.needs_xxd and not xxd.detect().usable:
-            text += "; much faster with xxd (`sudo apt install xxd`)"
+            text += "; xxd makes it much faster (`sudo apt install xxd`)"
         return f"{text}."
 
     def without_memory(self, size: int) -> str:
-        """What helps if there is less memory than that."""
+        """The remedy if memory runs out."""
         text = (
-            f"KIM's build needs about {size / 1e6 * self.memory / 1e3 + 0.1:.1f} GB to put the "
-            f"{size / 1e6:.0f} MB of this model into a library. Install it where there is more "
-            "memory (under a batch system, ask for more), or save the model in float32"
+            f"KIM's build needs about {size / 1e6 * self.memory / 1e3 + 0.1:.1f} GB of memory for "
+            f"the {size / 1e6:.0f} MB of this model. Install it where there is more memory (under "
+            "a batch system, request more), or save the model in float32"
         )
         if self.needs_xxd:
-            text += "; KIM-API 2.4 or newer needs about 10 MB for each MB of a model"
+            text += ". KIM-API 2.4 and newer need only about 10 MB for each MB of a model"
         return f"{text}."
 
 
@@ -119,9 +119,12 @@ class InstalledModel:
 
 
 def install_model(options: InstallOptions) -> InstalledModel:
-    """Raises NotAModelFolderError, BadNameError, BadParameterFileError, ModelFileMissingError,
+    """Builds and installs a model.
+
+    Raises NotAModelFolderError, BadNameError, BadParameterFileError, ModelFileMissingError,
     OutputExistsError, the errors about missing tools (3 to 13), collections (21, 22) and
-    BuildFailedError. The collection changes by one rename, after everything was built."""
+    BuildFailedError. Changes the collection by one rename, after everything was built.
+    """
     model = read_folder(options.folder)
     tools = toolchain(options.places)
     _require_tools(tools)
@@ -146,20 +149,20 @@ def install_model(options: InstallOptions) -> InstalledModel:
     found = collections.find(ItemKind.MODEL, model.name)
     if found is not None and found.folder.resolve() != folder.resolve():
         console.warn(
-            f"KIM will use another {model.name}, the one in {found.folder} ({found.collection} "
-            "collection), which it looks at first."
+            f"KIM uses another {model.name}: the one in {found.folder}, since it searches the "
+            f"{found.collection} collection first."
         )
     driver = collections.find(ItemKind.DRIVER, model.driver)
     if driver is None:
         console.warn(
-            f"the model's driver {model.driver} is not installed: run `torchml-install driver "
-            f"--name {model.driver}` before using the model."
+            f"the model's driver {model.driver} is not installed. Before you use the model, run "
+            f"`torchml-install driver --name {model.driver}`."
         )
     return InstalledModel(target, model.name, model.driver, driver.folder if driver else None)
 
 
 def read_folder(folder: Path) -> ModelFolder:
-    """Checks that a folder is a portable model for a driver, with all its files."""
+    """Checks that a folder is a portable model with a driver and all its files."""
     folder = folder.absolute()
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -180,7 +183,7 @@ def read_folder(folder: Path) -> ModelFolder:
     arguments = _arguments(call[1], variables)
     if not arguments["NAME"] or not arguments["DRIVER_NAME"]:
         raise NotAModelFolderError(
-            f"{folder}/CMakeLists.txt names no model (NAME) or no driver (DRIVER_NAME)."
+            f"{folder}/CMakeLists.txt lacks the model's NAME or its DRIVER_NAME."
         )
     name, driver = arguments["NAME"][0], arguments["DRIVER_NAME"][0]
     check_item_name(name, "model")
@@ -188,7 +191,7 @@ def read_folder(folder: Path) -> ModelFolder:
     for file in files:
         if not file.is_file():
             raise ModelFileMissingError(
-                f"{folder}/CMakeLists.txt names the file {file.name}, which does not exist.",
+                f"{folder}/CMakeLists.txt lists the file {file.name}, which does not exist.",
                 "Copy it into the folder, or pack the model again.",
             )
     check_parameter_file(folder, files)
@@ -211,12 +214,12 @@ def _arguments(text: str, variables: dict[str, str]) -> dict[str, list[str]]:
 
 
 def check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
-    """Raises an error unless ``files`` has one parameter file, and the model that it names."""
+    """Raises an error unless ``files`` has one parameter file and the model file it names."""
     parameter_files = [file for file in files if file.suffix == ".param"]
     if len(parameter_files) != 1:
         raise NotAModelFolderError(
-            f"{folder}/CMakeLists.txt names {len(parameter_files)} parameter files (*.param) among "
-            "its PARAMETER_FILES; a model has one."
+            f"{folder}/CMakeLists.txt lists {len(parameter_files)} parameter files (*.param) among "
+            "its PARAMETER_FILES, but a model has exactly one."
         )
     parameters = parameter_file.read(parameter_files[0])
     if parameters.model_file not in [file.name for file in files]:
@@ -228,7 +231,7 @@ def check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
 
 
 def _require_tools(tools: Toolchain) -> None:
-    """Only KIM's code is compiled: torch may be missing, or too new for the compiler."""
+    """This compiles only KIM's code: torch may be missing, or too new for the compiler."""
     for finding in tools.findings():
         too_new_for_compiler = isinstance(finding.problem, CompilerTooOldError)
         if finding.problem is not None and finding is not tools.torch and not too_new_for_compiler:
@@ -238,7 +241,7 @@ def _require_tools(tools: Toolchain) -> None:
 def _build(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
     """Builds in a private folder with a plain path; returns the item's folder under ``stage``.
 
-    KIM's CMake code breaks on spaces and quotes in paths, so it never sees the user's folder.
+    KIM's CMake code cannot handle spaces and quotes in paths: it must not see the user's folder.
     """
     log = cache_folder() / "logs" / f"model-{model.name}.log"
     log.unlink(missing_ok=True)

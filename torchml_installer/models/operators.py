@@ -1,4 +1,4 @@
-"""Operators that TorchScript code calls beside torch's own, and those that the driver provides."""
+"""Operators beyond torch's own that TorchScript code calls, and those that the driver provides."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: Defined in driver_src/src/torch_ops/, in place of the libraries of these names.
+#: Defined in driver_src/src/torch_ops/, to replace the libraries of these names.
 IN_DRIVER = {
     "torch_scatter": frozenset(
         [
@@ -95,8 +95,8 @@ def called(codes: Iterable[str]) -> tuple[Operator, ...]:
 
 
 def foreign_classes(codes: Iterable[str]) -> tuple[str, ...]:
-    """The classes of objects in TorchScript's text that a C++ library defines, as it calls them
-    (``foo.Bar``), without torch's own; sorted."""
+    """The classes in TorchScript's text that C++ libraries other than torch define, by their names
+    there (``foo.Bar``); sorted."""
     found = {
         f"{space}.{name}"
         for code in codes

@@ -56,13 +56,13 @@ class PackOptions:
     """The options of ``model pack``.
 
     elements: symbols in the order of the model's species codes; cutoff: Å.
-    descriptor: the descriptor file (``*.dat``) of a model on descriptors.
-    precision: the floating-point type of the model's inputs (parameter_file.PRECISIONS), None: that
-    of its weights, or determined by evaluating the model.
-    find_graph_settings: determine what a graph model does not need, by evaluating it both ways.
-    name: KIM name of the model, None: derived from the file's name. output: parent of the
-    portable-model folder. atomic_numbers: whether species codes are atomic numbers, None: determine
-    it. check: evaluate the model, and refuse one that would make a simulation wrong.
+    descriptor: the descriptor file (``*.dat``) of a descriptor model.
+    precision: the floating-point type of the model's inputs (parameter_file.PRECISIONS); None: that
+    of its weights, or found by evaluating the model.
+    find_graph_settings: find what a graph model does not need, by evaluating it both ways.
+    name: KIM name of the model; None: from the file's name. output: parent of the portable-model
+    folder. atomic_numbers: whether species codes are atomic numbers; None: find out. check:
+    evaluate the model, and refuse one that would give wrong simulations.
     """
 
     file: Path
@@ -84,7 +84,7 @@ class PackOptions:
 
 @dataclass(frozen=True)
 class PackedModel:
-    """The folder that was made. checked: whether the model was evaluated for it."""
+    """The new folder. checked: whether the model was evaluated."""
 
     folder: Path
     name: str
@@ -149,7 +149,7 @@ def pack(options: PackOptions) -> PackedModel:
         size = model.size
         recorded = precision.of_weights(model)
         if options.precision not in (None, recorded):
-            # Only evaluating the model shows which of the two it is, if that is allowed.
+            # Only evaluating the model, if permitted, shows which of the two is right.
             recorded = None if options.check else options.precision
     parameters = Parameters(
         elements=options.elements,
@@ -173,18 +173,20 @@ def check_elements(elements: tuple[str, ...]) -> None:
     """Raises BadOptionError unless these are different chemical symbols, at least one."""
     if not elements:
         raise BadOptionError(
-            "No element was named.", "Name the elements, for example --elements Si,C"
+            "There are no elements.", "Name the elements, for example --elements Si,C"
         )
     for symbol in elements:
         if symbol not in SYMBOLS:
             meant = suggestion(symbol)
             raise BadOptionError(
-                f"There is no element '{symbol}'.",
-                f"Did you mean '{meant}'?" if meant else "Use chemical symbols: --elements Si,C",
+                f"'{symbol}' is not a chemical element.",
+                f"Did you mean '{meant}'?"
+                if meant
+                else "Use chemical symbols, for example --elements Si,C",
             )
         if elements.count(symbol) > 1:
             raise BadOptionError(
-                f"The element {symbol} is named twice.", "Name each species of the model once."
+                f"--elements has {symbol} twice.", "Name each species of the model once."
             )
 
 
@@ -192,7 +194,7 @@ def check_cutoff(cutoff: float) -> None:
     """Raises BadOptionError unless the cutoff (Å) is positive and finite."""
     if not (math.isfinite(cutoff) and cutoff > 0.0):
         raise BadOptionError(
-            f"The cutoff has to be a positive number, not {cutoff}.",
+            f"The cutoff must be a positive number, not {cutoff}.",
             "Give the model's cutoff in Å, for example --cutoff 3.77",
         )
 
@@ -205,7 +207,7 @@ def check_layers(pattern: CallingConvention, n_layers: int | None) -> int:
     if pattern is CallingConvention.GRAPH:
         if n_layers is None or n_layers < 1:
             raise BadOptionError(
-                "A graph model needs its number of message-passing layers.",
+                "A graph model needs the number of its message-passing layers.",
                 "Add it, for example --layers 3",
             )
         return n_layers
@@ -219,19 +221,19 @@ def _check_output(folder: Path, force: bool) -> None:
         return
     is_model = (folder / "CMakeLists.txt").is_file() and any(folder.glob("*.param"))
     if not is_model:
-        # --force replaces models; it must not delete anything else of the same name.
+        # --force replaces models, and must not delete anything else.
         raise OutputExistsError(
-            f"{folder} exists already, but is not a portable model.",
+            f"{folder} already exists, and is not a portable model.",
             "Choose another --name or --output.",
         )
     if not force:
-        raise OutputExistsError(f"The folder {folder} exists already.")
+        raise OutputExistsError(f"The folder {folder} already exists.")
 
 
 def _check_species(options: PackOptions) -> None:
     if options.pattern is CallingConvention.DESCRIPTOR and options.atomic_numbers is not None:
         raise BadOptionError(
-            "A model on descriptors gets no species codes.",
+            "A descriptor model takes no species codes.",
             "Leave out --atomic-numbers and --species-codes.",
         )
 
@@ -241,25 +243,25 @@ def _descriptor(options: PackOptions) -> str:
     if options.pattern is not CallingConvention.DESCRIPTOR:
         if options.descriptor is not None:
             raise BadOptionError(
-                "--descriptor is only for models on descriptors.",
-                "Add --pattern descriptor, or leave it out.",
+                "--descriptor is only for descriptor models.",
+                "Add --pattern descriptor, or leave the option out.",
             )
         return "None"
     if options.descriptor is None:
         raise BadOptionError(
-            "A model on descriptors needs the file that describes them.",
+            "A descriptor model needs the file that describes its descriptors.",
             "Add it, for example --descriptor descriptor.dat",
         )
     if options.returns_forces:
         raise BadOptionError(
-            "A model that gets descriptors instead of coordinates cannot return forces.",
-            "Leave out --returns-forces: forces are then the negative gradient of the energy.",
+            "A descriptor model cannot return forces: it does not know the coordinates.",
+            "Leave out --returns-forces: the driver then takes forces from the energy's gradient.",
         )
     return descriptor_file.kind(options.descriptor)
 
 
 def expected_inputs(pattern: CallingConvention, n_layers: int) -> tuple[str, ...]:
-    """The names of forward's arguments, in the order in which the driver passes them."""
+    """The names of forward's arguments, in the driver's order."""
     if pattern is CallingConvention.DESCRIPTOR:
         return ("descriptor",)
     if pattern is CallingConvention.GRAPH:
@@ -274,9 +276,9 @@ def check_signature(
     expected: tuple[str, ...],
     returns_forces: bool,
 ) -> None:
-    """Raises WrongForwardError if the driver cannot call the model, according to the model's code.
+    """Raises WrongForwardError if the model's code shows that the driver cannot call it.
 
-    Code that cannot be read is left to the driver, which asks libtorch.
+    Leaves unreadable code to the driver, which has libtorch check it.
     """
     signature = model.signature
     if signature is None:
@@ -284,14 +286,14 @@ def check_signature(
     if len(signature.arguments) != len(expected):
         raise WrongForwardError(
             f"forward of {model.path} takes {len(signature.arguments)} arguments "
-            f"({', '.join(signature.arguments) or 'none'}); with the calling "
-            f"convention '{pattern.value}' it takes {len(expected)} ({', '.join(expected)}).",
+            f"({', '.join(signature.arguments) or 'none'}), but --pattern {pattern.value} needs "
+            f"{len(expected)} ({', '.join(expected)}).",
             "Change the model's forward, or choose another --pattern.",
         )
     if returns_forces and signature.returns == "Tensor":
         raise WrongForwardError(
-            f"forward of {model.path} returns a single tensor, without forces.",
-            "Leave out --returns-forces: forces are then the negative gradient of the energy.",
+            f"forward of {model.path} returns a single tensor, not energies and forces.",
+            "Leave out --returns-forces: the driver then takes forces from the energy's gradient.",
         )
 
 
@@ -304,10 +306,9 @@ def check_package(
     """Raises WrongForwardError if a package was compiled for other arguments or results."""
     if len(package.arguments) != len(expected) or package.arguments[0] != expected[0]:
         raise WrongForwardError(
-            f"{package.path} was compiled as forward({', '.join(package.arguments)}); with the "
-            f"calling convention '{pattern.value}' forward takes {len(expected)} arguments "
-            f"({', '.join(expected)}).",
-            "Choose the --pattern and --layers that it was compiled with.",
+            f"{package.path} was compiled as forward({', '.join(package.arguments)}), but "
+            f"--pattern {pattern.value} needs {len(expected)} arguments ({', '.join(expected)}).",
+            "Use the --pattern and --layers that it was compiled with.",
         )
     if package.returns_forces != returns_forces:
         raise WrongForwardError(
@@ -319,14 +320,14 @@ def check_package(
 
 
 def _suffix(file: Path) -> str:
-    """The extension by which the driver recognises the kind of model."""
+    """The suffix by which the driver recognises the kind of model."""
     return compiled.SUFFIX if file.suffix == compiled.SUFFIX else ".pt"
 
 
 def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> trial.Trial:
-    """Makes the folder beside its place and renames it; a folder it replaces is kept until then.
+    """Writes a temporary folder beside the final one and renames it; keeps an old one until then.
 
-    Returns the parameters as written, with what evaluating the model showed: the type of its
+    Returns the written parameters, with the results of evaluating the model: the type of its
     inputs, its species codes, and what a graph model does not need.
     """
     try:
@@ -351,7 +352,7 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
         if options.check:
             tried = trial.run(fresh / f"{name}.param")
         else:
-            tried = trial.skipped(parameters, "--unchecked was given.")
+            tried = trial.skipped(parameters, "you chose --unchecked.")
         if options.pattern is CallingConvention.GRAPH and options.find_graph_settings:
             try:
                 found = graph_settings.find(fresh / f"{name}.param")
@@ -359,7 +360,7 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
             except RunFailedError as error:
                 if options.check:
                     raise
-                console.warn(f"the model runs with all edges: {error.message}")
+                console.warn(f"the model gets all edges: {error.message}")
         replaced = work / "replaced"
         try:
             if folder.exists():

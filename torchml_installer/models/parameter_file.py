@@ -1,16 +1,16 @@
 """The parameter file (``*.param``) of a portable model.
 
-One value per line, in a fixed order; ``#`` starts a comment, blank lines are skipped. Real files
-are careless about comments and blank lines, so only the order of the values matters. Files written
-here are laid out for the original driver, which counts lines:
+One value per line, in a fixed order; ``#`` starts a comment. Real files differ in comments and
+blank lines, so only the order of the values matters here. Files that this module writes have the
+layout of the original driver, which counts lines:
 
 number of elements; element symbols; preprocessing (None, Descriptor, Graph; any case);
 cutoff in Å; number of layers (Graph only); model file; returns forces (True, False; any case);
 number of inputs; descriptor name. Settings of this driver may follow, one ``name value`` per line;
-drivers that do not know them never read that far.
+other drivers never read that far.
 
-The driver reads these files, too (driver_src/src/base/parameters.cpp), accepts the same ones and
-says the same about the others; a test compares.
+The driver's reader (driver_src/src/base/parameters.cpp) accepts the same files and reports the same
+errors; a test compares the two.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from torchml_installer.models import value_lines
 from torchml_installer.support import files
 from torchml_installer.support.elements import SYMBOLS, suggestion
 
-#: Parameter files are a dozen short lines, descriptor files a few hundred; anything much longer is
-#: another kind of file.
+#: Bytes. Parameter files have a dozen short lines, descriptor files a few hundred: anything much
+#: longer is another kind of file.
 _LONGEST = 1 << 20
 
 
 class CallingConvention(str, enum.Enum):
-    """The model's calling convention; the values are those of ``--pattern``."""
+    """The model's calling convention, with the values of ``--pattern``."""
 
     NEIGHBOURS = "neighbours"
     DESCRIPTOR = "descriptor"
@@ -45,7 +45,7 @@ class CallingConvention(str, enum.Enum):
         return {"neighbours": "None", "descriptor": "Descriptor", "graph": "Graph"}[self.value]
 
 
-#: The settings that may follow the values, and the calling conventions that they are for.
+#: The settings that may follow the values, and their calling conventions.
 _SETTINGS = {
     "edge_receiver_row": (CallingConvention.GRAPH,),
     "drop_unused_particles": (CallingConvention.GRAPH,),
@@ -61,10 +61,10 @@ PRECISIONS = ("float64", "float32", "float16", "bfloat16")
 class GraphSettings:
     """Work that a graph model lets the driver skip, with the same results.
 
-    edge_receiver_row: the row of edge_index (0 or 1) that holds the receiving particles, for a
-    model that needs directed edges only: those whose receiver some layer evaluates. None: the model
-    gets every pair of neighbours, in both directions.
-    drop_unused_particles: the model does not get particles that are in no edge.
+    edge_receiver_row: the row of edge_index (0 or 1) with the receiving particles, if the model
+    needs only the directed edges whose receiver some layer evaluates. None: the model gets every
+    pair of neighbours, in both directions.
+    drop_unused_particles: the model does not get particles without edges.
     """
 
     edge_receiver_row: int | None = None
@@ -87,7 +87,7 @@ class Parameters:
     elements: symbols, in the order of the model's species codes. cutoff: Å.
     n_layers: message-passing layers, 1 for models without graphs.
     precision: the floating-point type of the model's inputs (one of PRECISIONS); atomic_numbers:
-    whether its species codes are atomic numbers. None: the file does not say.
+    whether its species codes are atomic numbers. None: not recorded.
     """
 
     elements: tuple[str, ...]
@@ -114,8 +114,8 @@ class Parameters:
         if self.pattern is CallingConvention.GRAPH:
             cutoff.append(str(self.n_layers))
             title += ", number of graph layers"
-        # The original driver expects elements and layers on the line right after the number before
-        # them, and between all other values one line of any kind: here the comment.
+        # The original driver expects elements and layers on the line after the number before them,
+        # and one line of any kind between all other values: here, the comment.
         values = [
             (
                 "Number of elements, elements in the order of the model's species codes",
@@ -145,15 +145,15 @@ class Parameters:
 
 def read(path: Path) -> Parameters:
     """Reads and checks a parameter file. Raises BadParameterFileError, naming file and line."""
-    hint = "Give the model's *.param file; the model itself is named inside it."
+    hint = "Name the model's *.param file, which in turn names the model."
     return parse(read_text(path, "parameter file", hint, BadParameterFileError), path)
 
 
 def read_text(path: Path, what: str, hint: str, unreadable: type[TorchMLError]) -> str:
     """The text of a small file that people may have written.
 
-    what: what it should be, for messages. Raises ``unreadable`` if it cannot be read, and
-    BadParameterFileError, with the hint, if it is something other than text.
+    what: the kind of file, for messages. Raises ``unreadable`` if it cannot be read, and
+    BadParameterFileError, with the hint, if it is not text.
     """
     try:
         data = files.beginning(path, _LONGEST + 1)
@@ -162,7 +162,7 @@ def read_text(path: Path, what: str, hint: str, unreadable: type[TorchMLError]) 
             f"The {what} {path} cannot be read: {error.strerror}.",
             "Check the path and its permissions.",
         ) from error
-    # Text of any encoding has no control characters besides white space.
+    # In every encoding, text has no control characters except white space.
     if len(data) > _LONGEST or any(byte < 32 and byte not in b"\t\n\v\f\r" for byte in data):
         raise BadParameterFileError(f"The {what} {path} is not a text file.", hint)
     return data.decode("utf-8", errors="replace")

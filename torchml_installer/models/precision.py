@@ -1,8 +1,7 @@
-"""Finds out of which floating-point type a model's inputs are, and writes it into its parameter
-file.
+"""Finds the floating-point type of a model's inputs, and records it in the parameter file.
 
-The Python module of the driver does the work (``torchml_driver.precision``) by evaluating the
-model; where all its weights have one type, nobody needs to.
+``torchml_driver.precision`` does so by evaluating the model. That is unnecessary if all weights
+have the same type.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from torchml_installer.support import console
 
 
 def of_package(package: compiled.Package, wanted: str | None) -> str | None:
-    """The type that a package was compiled for; None if it does not say it.
+    """The type that a package was compiled for; None if not recorded.
 
-    Raises BadOptionError if another one is wanted.
+    Raises BadOptionError if the user wants another one.
     """
     known = next((item.dtype for item in package.signature if item.dtype in PRECISIONS), None)
     if wanted is not None and known is not None and wanted != known:
         raise BadOptionError(
             f"{package.path} was compiled for inputs of type {known}, not {wanted}.",
-            "Leave out --precision; or compile the model with weights of that type.",
+            "Leave out --precision, or compile the model with weights of that type.",
         )
     return known
 
 
 def of_weights(model: torchscript.TorchScriptFile) -> str | None:
-    """The type of the model's weights, if they have one and the same."""
+    """The type of the model's weights, if all have the same."""
     if model.contents is None:
         return None
     types = {*model.contents.parameters, *model.contents.buffers}.intersection(PRECISIONS)
@@ -40,10 +39,12 @@ def of_weights(model: torchscript.TorchScriptFile) -> str | None:
 
 
 def record(path: Path, wanted: str | None) -> Parameters:
-    """Adds the type to a parameter file, whose model file lies beside it, and returns its new
-    contents. wanted: the type that the user says it is.
+    """Adds the type to a parameter file, whose model file is beside it, and returns its new
+    contents.
 
-    Raises BadOptionError if the model takes another type only.
+    wanted: the type that the user names.
+
+    Raises BadOptionError if the model takes only another type.
     """
     parameters = parameter_file.read(path)
     precision = _found(path, wanted)
@@ -55,7 +56,7 @@ def record(path: Path, wanted: str | None) -> Parameters:
 
 
 def _found(path: Path, wanted: str | None) -> str | None:
-    title = "finding out the type of the model's inputs"
+    title = "finding the type of the model's inputs"
     try:
         found: dict[str, Any] = engine.answer(
             "precision", path.parent, {"first": wanted}, title=title
@@ -63,29 +64,30 @@ def _found(path: Path, wanted: str | None) -> str | None:
     except PythonModuleError:
         if wanted is None:
             console.note(
-                "Of which floating-point type the model's inputs are was not tried, which needs "
-                "the Python module (`torchml-install driver` installs it); --precision says it."
+                "The type of the model's inputs is not recorded: finding it takes the Python "
+                "module, which `torchml-install driver` installs. Or name the type with "
+                "--precision."
             )
         return wanted
     except RunFailedError as error:
         if wanted is None:
-            console.warn(f"the type of the model's inputs was not found: {error}")
+            console.warn(f"the type of the model's inputs is not recorded: {error}")
         return wanted
     precision: str | None = found["precision"]
     failed = {trial["inputs"]: trial["problem"] for trial in found["trials"] if trial["problem"]}
     if precision is None:
         problem = failed[wanted] if wanted is not None else next(iter(failed.values()))
-        console.warn(f"the model works with inputs of no floating-point type: {problem}")
+        console.warn(f"the model fails with every floating-point type of inputs: {problem}")
         return wanted
     if wanted is not None and precision != wanted:
         raise BadOptionError(
-            f"The model does not work with inputs of type {wanted}: {failed[wanted]}",
-            f"Leave out --precision: it works with {precision}.",
+            f"The model fails with inputs of type {wanted}: {failed[wanted]}",
+            f"Leave out --precision: the model works with {precision}.",
         )
     if wanted is None:
         working = [trial["inputs"] for trial in found["trials"] if not trial["problem"]]
         console.note(
-            f"The model's inputs are recorded as {precision}: of the types that it works with "
-            f"({', '.join(working)}), that gives the most exact results."
+            f"The model's inputs are recorded as {precision}, the most precise of the types that "
+            f"it works with ({', '.join(working)})."
         )
     return precision

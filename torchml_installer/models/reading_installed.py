@@ -1,8 +1,8 @@
-"""The files in an installed KIM model: KIM's build puts them into a shared library.
+"""Extracts the files of an installed KIM model, which KIM's build embeds in a shared library.
 
 ``python -m torchml_installer.models.reading_installed LIBRARY FOLDER`` writes them into the folder
-and prints what the library says about itself as JSON. Opening a library runs its code: hence a
-separate process, and only for libraries that KIM would open, too.
+and prints the library's description as JSON. Opening a library runs its code: this happens in a
+separate process, and only for libraries that KIM would open as well.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def unpack(item: InstalledItem, folder: Path) -> Unpacked:
 
 
 def _is_base64(data: bytes) -> bool:
-    """Whether a file is encoded as in KIM-API 2.4 and newer. Libraries of 2.3 have the same
-    schema but unencoded files: a model's parameter file has several lines, and base64 has one."""
+    """Whether a file is encoded, as in KIM-API 2.4 and newer. Libraries of 2.3 have the same schema
+    but plain files: a model's parameter file has several lines, while base64 has one."""
     return len(data) % 4 == 0 and _BASE64.fullmatch(data) is not None
 
 

@@ -1,7 +1,7 @@
-"""How many parameters of each type a TorchScript file holds, read from its pickles.
+"""Counts the parameters of each type in a TorchScript file, by reading its pickles.
 
-Reading a pickle can run any program. Here every name in one becomes a harmless object: nothing is
-imported, and no code of the file runs.
+Reading a pickle can run any program. Here, every name in one becomes a harmless object: this
+imports nothing and runs no code of the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _STORAGE_TYPES = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a file. size: its elements; identity: the same for all names of one tensor."""
+    """One tensor of a file. size: number of elements; identity: equal for all names of a tensor."""
 
     dtype: str
     device: str
@@ -53,8 +53,8 @@ class Module:
 
 @dataclass(frozen=True)
 class Contents:
-    """How many elements of each type the tensors have: parameters, other tensors of modules, and
-    constants in the code (where freezing a model puts its parameters)."""
+    """Numbers of tensor elements by type: of parameters, other tensors of modules, and constants in
+    the code (which contain the parameters of a frozen model)."""
 
     parameters: Mapping[str, int]
     buffers: Mapping[str, int]
@@ -121,8 +121,8 @@ def _load(data: bytes) -> Any:
     return Reader(io.BytesIO(data)).load()
 
 
-# The reader in Python: the one in C reserves as much memory as a damaged file asks for. pickletools
-# gives the opcodes one by one, but the stack machine that runs them would be ours to write.
+# Python's implementation: the one in C allocates as much memory as a damaged file claims to need.
+# pickletools would give the opcodes, but we would have to write the stack machine that runs them.
 class Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -143,7 +143,7 @@ class Reader(pickle._Unpickler):
 
 
 def stand_in(class_name: str) -> type:
-    """A class in place of one that a file names: objects of it remember the name."""
+    """A class to replace one that a file names; its objects remember the name."""
 
     def new(cls: type, *_arguments: Any) -> Module:
         return Module(class_name)

@@ -1,8 +1,8 @@
-"""Looks into a TorchScript file without importing torch.
+"""Reads a TorchScript file without importing torch.
 
 A TorchScript file is a zip archive with one top folder, which contains the module's data
-(``data.pkl``), its constants (``constants.pkl``) and its code as text (``code/``). torch.save
-writes a zip archive too, but one without code.
+(``data.pkl``), its constants (``constants.pkl``) and its code as text (``code/``). torch.save also
+writes a zip archive, but without code.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from torchml_installer.models import foreign, tensors
 from torchml_installer.models.operators import Operator, called, foreign_classes
 from torchml_installer.support import files
 
-#: Newest format of files that the newest torch reads (caffe2/serialize/versions.h).
+#: The newest file format that the newest torch reads (caffe2/serialize/versions.h).
 NEWEST_FORMAT = 10
-#: The pickles name tensors but do not contain them: tens of bytes for each.
+#: Bytes. The pickles name tensors without their contents: tens of bytes for each.
 _LARGEST_PICKLE = 64 << 20
 
 
@@ -42,12 +42,12 @@ class Signature:
 
 @dataclass(frozen=True)
 class TorchScriptFile:
-    """What is known of a model file; ``signature`` is None if its code could not be read.
+    """Facts about a model file; ``signature`` is None if its code could not be read.
 
-    format_version: of the file, which rises when older releases of torch cannot read it.
-    contents: how many parameters it has, None if they could not be counted. devices: those written
-    into its code, such as cuda:0, where it computes whatever device it is moved to. classes: those
-    that a C++ library defines (torch::class_), without torch's own.
+    format_version: the file's; it rises when older releases of torch cannot read a file.
+    contents: numbers of parameters, None if unknown. devices: those written into its code, such as
+    cuda:0, which it uses even after it is moved elsewhere. classes: those that C++ libraries other
+    than torch define (torch::class_).
     """
 
     path: Path
@@ -60,31 +60,29 @@ class TorchScriptFile:
     classes: tuple[str, ...] = ()
 
     def newer(self) -> WrongForwardError | None:
-        """The problem of a file that was written by a newer torch than any known here."""
+        """The problem of a file from a torch that is newer than all tested ones."""
         if self.format_version is None or self.format_version <= NEWEST_FORMAT:
             return None
         return WrongForwardError(
-            f"{self.path} has format {self.format_version}: a newer torch wrote it than any that "
-            f"this driver was tested with, which read up to {NEWEST_FORMAT}.",
-            "Save it again with an older torch, or build the driver with the torch that wrote it.",
+            f"{self.path} has format {self.format_version}, from a newer torch than any tested "
+            f"with this driver (they read formats up to {NEWEST_FORMAT}).",
+            "Save it with an older torch, or build the driver with the torch that wrote it.",
         )
 
     def notes(self) -> list[str]:
-        """What ties a model to a device or to a library, in sentences."""
+        """Sentences about devices and libraries that the model depends on."""
         said = []
         elsewhere = [device for device in self.devices if device != "cpu"]
         if elsewhere:
             said.append(
-                f"The device {', '.join(elsewhere)} is written into the model's code: it runs "
-                "there only (KIM_MODEL_EXECUTION_DEVICE="
-                f"{elsewhere[0].partition(':')[0]}). To run it anywhere, make tensors with "
-                "device=coords.device, and save it again."
+                f"The model's code names the device {', '.join(elsewhere)}, so the model runs only "
+                f"there (KIM_MODEL_EXECUTION_DEVICE={elsewhere[0].partition(':')[0]}). To run it "
+                "anywhere, create tensors with device=coords.device and save it again."
             )
         if self.classes:
             said.append(
                 f"The model has objects of the classes {', '.join(self.classes)}, which a C++ "
-                "library defines: name that library in KIM_MODEL_TORCH_EXTENSIONS where the model "
-                "runs."
+                "library defines. To run it, set KIM_MODEL_TORCH_EXTENSIONS to that library."
             )
         return said
 
@@ -105,7 +103,7 @@ def inspect(path: Path) -> TorchScriptFile:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelFileMissingError(f"There is no model file {path}.") from error
     except PermissionError as error:
-        raise NotPermittedError(f"The model file {path} cannot be read.") from error
+        raise NotPermittedError(f"You may not read the model file {path}.") from error
     if size == 0:
         raise ModelFileDamagedError(f"The model file {path} is empty.")
     if not beginning.startswith(b"PK\x03\x04"):
@@ -122,7 +120,7 @@ def inspect(path: Path) -> TorchScriptFile:
 
 
 def _kind(beginning: bytes) -> str:
-    """What a file that is not a zip archive seems to be."""
+    """The apparent kind of a file that is not a zip archive."""
     if beginning.startswith(b"\x89HDF"):
         return "an HDF5 file"
     if beginning.startswith(b"version https://git-lfs"):

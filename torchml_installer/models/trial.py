@@ -1,4 +1,4 @@
-"""Tries out a model that is being packed; ``torchml_driver.trial`` does the work."""
+"""Evaluates a model that is being packed; ``torchml_driver.trial`` does the work."""
 
 from __future__ import annotations
 
@@ -23,42 +23,42 @@ _OPTIONS = {"codes": "--species-codes", "atomic_numbers": "--atomic-numbers"}
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it. checked: whether the model was evaluated at all."""
+    """The result. checked: whether the model was evaluated."""
 
     parameters: Parameters
     checked: bool
 
 
 def skipped(parameters: Parameters, reason: str) -> Trial:
-    """Of a model that is not tried; says so."""
-    text = f"The model was not checked: {reason}"
+    """The result for a model that is not evaluated; tells the user."""
+    text = f"The model was packed unchecked: {reason}"
     if parameters.atomic_numbers is None and parameters.pattern is not CallingConvention.DESCRIPTOR:
         text += (
-            " The package does not say which species codes the model wants, so that "
-            "KIM_MODEL_ELEMENTS_MAP decides where it runs; --atomic-numbers or --species-codes "
-            "would record it."
+            " The package does not record what the model takes as species codes, so "
+            "KIM_MODEL_ELEMENTS_MAP decides when it runs. Record it with --atomic-numbers or "
+            "--species-codes."
         )
     console.note(text)
     return Trial(parameters, checked=False)
 
 
 def run(path: Path) -> Trial:
-    """Evaluates the model beside a parameter file on a few particles; records its species codes
-    there, if they can be found out and the file does not say, and returns the new contents.
+    """Evaluates the model beside a parameter file on a few particles, records its species codes in
+    the file if possible and necessary, and returns the new contents.
 
-    Raises BadOptionError where the user has to say which codes the model wants, or said it
-    wrongly; UnsoundModelError where a simulation with the model would be wrong, or fails.
+    Raises BadOptionError if the user must name the species codes or named the wrong ones, and
+    UnsoundModelError if a simulation with the model would fail or be wrong.
     """
     parameters = parameter_file.read(path)
     try:
-        answer = engine.answer("trial", path, title="trying the model out")
+        answer = engine.answer("trial", path, title="testing the model")
     except PythonModuleError as error:
         return skipped(parameters, f"{error.message} {error.remedy}")
     except RunFailedError as error:
-        reason = error.message.partition("cannot be run: ")[2] or error.message
-        raise UnsoundModelError(f"The model fails on a few atoms: {reason}.") from error
+        reason = str(error.__cause__ or error.message)
+        raise UnsoundModelError(f"The model fails on a few atoms: {reason.rstrip('.')}.") from error
     if (reason := answer.get("not_loaded")) is not None:
-        return skipped(parameters, f"it cannot be run here ({reason.rstrip('.')}).")
+        return skipped(parameters, f"it does not run here ({reason.rstrip('.')}).")
     if (reason := answer.get("failed")) is not None:
         raise UnsoundModelError(f"The model fails on a few atoms: {reason}")
     parameters = _with_species(parameters, answer["species"])
@@ -72,16 +72,16 @@ def run(path: Path) -> Trial:
     ]
     if serious:
         raise UnsoundModelError(
-            f"A simulation with this model would be wrong. {'; '.join(serious)}."
+            "A simulation with this model would be wrong:\n    " + "\n    ".join(serious)
         )
     path.write_text(parameters.as_text(), encoding="utf-8")
     return Trial(parameters, checked=True)
 
 
 def _numbers(check: Check) -> str:
-    if check.deviation == 0.0:  # the model failed, and the explanation says how
+    if check.deviation == 0.0:  # the model failed; the explanation says how
         return ""
-    return f" (off by {check.deviation:.2g} {check.unit}, up to {check.tolerance:.1g} is rounding)"
+    return f" (off by {check.deviation:.2g} {check.unit}, tolerance {check.tolerance:.1g})"
 
 
 def _with_species(parameters: Parameters, found: dict[str, object]) -> Parameters:
@@ -92,16 +92,16 @@ def _with_species(parameters: Parameters, found: dict[str, object]) -> Parameter
         if recorded is not None and recorded != wanted:
             given = "atomic_numbers" if recorded else "codes"
             raise BadOptionError(
-                f"The model was made for {_KINDS[outcome]} as species codes, as evaluating it shows"
-                f"{_energies(found)}; {_OPTIONS[given]} says {_KINDS[given]}.",
-                f"Leave {_OPTIONS[given]} out; to pack the model all the same, add --unchecked.",
+                f"Evaluating the model shows that it takes {_KINDS[outcome]} as species codes"
+                f"{_energies(found)}, but {_OPTIONS[given]} means {_KINDS[given]}.",
+                f"Leave out {_OPTIONS[given]}. To pack the model anyway, add --unchecked.",
             )
         return dataclasses.replace(parameters, atomic_numbers=wanted)
     if outcome == "unknown" and recorded is None:
         raise BadOptionError(
-            "The model runs with 0, 1, … and with atomic numbers as species codes, and the results "
-            f"differ{_energies(found)}: which of them it was made for cannot be found out.",
-            "Add --atomic-numbers or --species-codes (0, 1, … in the order of --elements).",
+            "The model runs both with 0, 1, … and with atomic numbers as species codes, and the "
+            f"results differ{_energies(found)}. Only its author knows which codes it takes.",
+            "Add --atomic-numbers, or --species-codes (0, 1, … in the order of --elements).",
         )
     return parameters
 

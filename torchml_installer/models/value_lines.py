@@ -1,8 +1,8 @@
-"""Lines and numbers of the files with a value a line: parameter files and descriptor files.
+"""Lines and numbers of files with one value per line: parameter files and descriptor files.
 
-They are read as the driver reads them (driver_src/src/base/value_lines.cpp), so that both accept
-and refuse the same: Python's own ``split``, ``strip``, ``int`` and ``float`` take more, such as
-the digits of other scripts, ``4_0`` and blanks that only Unicode has.
+Reads them exactly as the driver does (driver_src/src/base/value_lines.cpp). Python's ``split``,
+``strip``, ``int`` and ``float`` would accept more: digits of other scripts, ``4_0`` and Unicode's
+spaces.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 import math
 import re
 
-_BLANKS = " \t\r\f\v"
+_SPACES = " \t\r\f\v"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE_NUMBER = re.compile(r"(-?)0*(\d+)", re.ASCII)
-#: The driver keeps whole numbers in an int.
+#: The driver stores whole numbers in an int.
 _LARGEST = 2**31 - 1
 
 
 def value(line: str) -> str:
-    """The line without its comment and the blanks around; empty if it carries no value."""
-    return line.partition("#")[0].strip(_BLANKS)
+    """The line without its comment and surrounding spaces; empty if it has no value."""
+    return line.partition("#")[0].strip(_SPACES)
 
 
 def words(line: str) -> list[str]:
     """The words of a line, without its comment."""
-    return [word for word in re.split(f"[{_BLANKS}]", value(line)) if word]
+    return [word for word in re.split(f"[{_SPACES}]", value(line)) if word]
 
 
 def number(word: str) -> float | None:

@@ -10,10 +10,10 @@ from torchml_installer.models import engine
 
 @dataclass(frozen=True)
 class Check:
-    """One property of a potential; see ``torchml_driver.verify``, which fills it.
+    """The result of one check from ``torchml_driver.verify``.
 
-    deviation: the largest found; tolerance: what would have passed; both in ``unit``. serious:
-    whether results are wrong without it.
+    deviation: the largest found; tolerance: the largest accepted; both in ``unit``. serious:
+    whether results are wrong if it fails.
     """
 
     name: str

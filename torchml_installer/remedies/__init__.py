@@ -1,8 +1,8 @@
 """Known installation problems: one module each, which recognises, explains and repairs it.
 
-A new problem is a new module with a ``Remedy`` (``remedy.py``) and a line in ``KNOWN``. ``doctor``
-shows what is recognised; ``driver`` repairs it when allowed, before the build and after one that
-failed (``applying.py``).
+To add one, write a module with a ``Remedy`` (``remedy.py``) and add it to ``KNOWN``. ``doctor``
+shows the problems of this machine; ``driver`` repairs them with permission, before the build and
+after a build that failed (``applying.py``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torchml_installer.remedies.threads_not_found import ThreadsNotFound
 from torchml_installer.remedies.torch_cmake_traps import TorchCMakeTraps
 from torchml_installer.remedies.two_torches import TwoTorches
 
-#: In the order in which they are looked for and repaired: what changes the tools comes first.
+#: In the order of search and repair: remedies that change the tools come first.
 KNOWN: tuple[Remedy, ...] = (
     OldCxxAbi(),
     CMakeTooOld(),
@@ -51,7 +51,7 @@ KNOWN: tuple[Remedy, ...] = (
 
 @dataclass(frozen=True)
 class Recognised:
-    """A known problem that this machine, or this build, has."""
+    """A known problem of this machine or this build."""
 
     remedy: Remedy
     symptom: Symptom
@@ -72,7 +72,7 @@ class Recognised:
 
 
 def recognised(plan: BuildPlan) -> tuple[Recognised, ...]:
-    """The known problems that a build would have."""
+    """The known problems that a build would meet."""
     symptoms = ((remedy, remedy.before_build(plan)) for remedy in KNOWN)
     return tuple(Recognised(remedy, symptom) for remedy, symptom in symptoms if symptom)
 

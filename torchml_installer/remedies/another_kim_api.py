@@ -1,4 +1,4 @@
-"""Two KIM-APIs: LAMMPS loads one, and the driver is built for another."""
+"""Two KIM-APIs: LAMMPS loads one, but the driver is built for another."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class AnotherKimApi(Remedy):
             return None
         prefix = _prefix(loaded.resolve())
         at_fault = loaded.parent in loader.library_path()
-        advice = f"build the driver for LAMMPS's: --kim-root {shlex.quote(str(prefix))}"
+        advice = f"build the driver for that KIM-API with --kim-root {shlex.quote(str(prefix))}"
         if at_fault:
-            advice = f"take {loaded.parent} out of LD_LIBRARY_PATH, or {advice}"
+            advice = f"remove {loaded.parent} from LD_LIBRARY_PATH, or {advice}"
         return Symptom(
-            f"LAMMPS ({lammps.where}) loads the KIM-API {loaded.resolve()}, and the driver is "
-            f"built for the one in {kim.where} ({kim.version or 'of unknown version'}). Each "
-            "KIM-API has collections and settings of its own: `kim init` finds no driver and no "
-            f"model there, or cannot load them. To mend it, {advice}."
+            f"LAMMPS ({lammps.where}) loads the KIM-API {loaded.resolve()}, but the driver is "
+            f"built for the one in {kim.where} ({kim.version or 'unknown version'}). Two KIM-APIs "
+            "do not share collections: LAMMPS's `kim init` will not find the driver and its "
+            f"models, or fail to load them. To solve this, {advice}."
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
-        raise AssertionError("nothing was offered")
+        raise AssertionError("there is no repair")
 
 
 def _loaded_by(program: Path) -> Path | None:
-    """The libkim-api that a program gets, by itself or through its liblammps."""
+    """The libkim-api that a program loads, directly or through its liblammps."""
     facts = elf.facts(program)
     for name in facts.needed if facts else ():
         if name.startswith("libkim-api."):

@@ -1,4 +1,4 @@
-"""Two torches: the driver was built with one, and this environment, or the loader, has another."""
+"""Two torches: the driver was built with one, but this environment or the loader has another."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class AnotherTorch(Remedy):
         if not plan.others:
             return None  # a build replaces driver and module
         found = {one.name: one for one in plan.others}
-        told = [_of_driver(found.get("kim-collections"), plan.tools.torch)]
-        told.append(_of_module(found.get("torchml_driver")))
-        text = " ".join(filter(None, told))
+        texts = [_of_driver(found.get("kim-collections"), plan.tools.torch)]
+        texts.append(_of_module(found.get("torchml_driver")))
+        text = " ".join(filter(None, texts))
         return Symptom(text) if text else None
 
     def fix(self, plan: BuildPlan) -> Repair:
-        raise AssertionError("nothing was offered")
+        raise AssertionError("there is no repair")
 
 
 def _of_driver(installed: Finding | None, torch: TorchFinding) -> str:
@@ -40,27 +40,27 @@ def _of_driver(installed: Finding | None, torch: TorchFinding) -> str:
     version, separator, root = noted.partition(" in ")
     if not separator:
         return ""
-    built = f"The driver in {driver.parent} was built with torch {version} in {root}, and "
+    built = f"The driver in {driver.parent} was built with torch {version} in {root}, but "
     others = _in_library_path(Path(root), driver)
     if others and not _looks_in_run_path_first(driver):
         return (
-            f"{built}LD_LIBRARY_PATH leads it to another one in {others[0]}: it cannot be loaded, "
-            "and LAMMPS says 'Unable to load KIM Simulator Model'. Take that folder out of "
-            "LD_LIBRARY_PATH; or build the driver again with `torchml-install driver`, which makes "
-            "one that finds its own torch first."
+            f"{built}LD_LIBRARY_PATH makes it load another one from {others[0]}. Loading fails: "
+            "LAMMPS prints 'Unable to load KIM Simulator Model'. Remove that folder from "
+            "LD_LIBRARY_PATH, or rebuild the driver with `torchml-install driver`: the new one "
+            "finds its own torch first."
         )
     if torch.where is None or torch.how == "--torch-root" or _alike(torch.version, version):
         return ""
     return (
-        f"{built}the torch of this environment is {torch.version} in {torch.where} ({torch.how}). "
-        "LAMMPS is served by either; but a Python that imports the one and computes through KIM "
-        "with the other, as ASE does, ends with an error. `torchml-install driver` builds the "
-        "driver for this environment's."
+        f"{built}this environment has torch {torch.version} in {torch.where} ({torch.how}). LAMMPS "
+        "works with either. A Python program that imports one and computes through KIM with the "
+        "other, as ASE does, ends with an error. Rebuild the driver for this environment with "
+        "`torchml-install driver`."
     )
 
 
 def _by_run_path(driver: Path) -> str:
-    """The torch that a driver without a receipt looks for first, "" if that cannot be told."""
+    """The torch that a driver without a receipt searches for first, "" if unknown."""
     facts = elf.facts(driver)
     for folder in facts.run_path if facts else ():
         if files.is_file(folder / "libtorch_cpu.so"):
@@ -74,7 +74,7 @@ def _of_module(module: Finding | None) -> str:
         return ""
     try:
         text = (module.where / "built_for.py").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # an older module does not say
+    except OSError:  # an older module lacks it
         return ""
     built = re.search(r'^VERSION = "([^"]+)"', text, re.MULTILINE)
     package = python_torch_folder()
@@ -84,19 +84,19 @@ def _of_module(module: Finding | None) -> str:
     if not present or _alike(present, built[1]):
         return ""
     return (
-        f"The Python module in {module.where} was built for torch {built[1]}, and this Python "
-        f"imports torch {present} in {package}: the module cannot be imported, or ends the "
-        "process. `torchml-install driver` builds it again."
+        f"The Python module in {module.where} was built for torch {built[1]}, but this Python "
+        f"imports torch {present} from {package}: importing the module fails or ends the "
+        "process. Rebuild it with `torchml-install driver`."
     )
 
 
 def _alike(one: str, other: str) -> bool:
-    """Torch keeps its interface within a series."""
+    """Whether they belong to one series, within which torch keeps its interface."""
     return version_tuple(one)[:2] == version_tuple(other)[:2]
 
 
 def _in_library_path(root: Path, driver: Path) -> list[Path]:
-    """Folders of LD_LIBRARY_PATH in which the driver would find a torch that is not in ``root``."""
+    """Folders of LD_LIBRARY_PATH where the driver would find another torch than in ``root``."""
     facts = elf.facts(driver)
     names = [name for name in (facts.needed if facts else ()) if name.startswith("libtorch")]
     found = []

@@ -1,7 +1,7 @@
-"""Repairing what was recognised: before a build, and after one that failed.
+"""Applies remedies before a build, and after one that failed.
 
-Nothing is repaired without permission: the option ``--fix``, or a yes on a terminal. Without a
-terminal nothing is asked, and ``--no-fix`` asks nothing on one.
+Repairs need permission: the option ``--fix``, or a yes on a terminal. Without a terminal, or with
+``--no-fix``, this neither asks nor repairs.
 """
 
 from __future__ import annotations
@@ -23,28 +23,30 @@ from torchml_installer.support import console
 
 Result = TypeVar("Result")
 
-#: Failures of a build that a known problem may be behind.
+#: Failures of a build that a known problem may cause.
 _FAILURES = (BuildFailedError, ConfigureLoopError, DiskFullError, LibraryNotLoadableError)
 
 
 def may_fix(found: Recognised, fix: bool | None) -> bool:
-    """Whether the user allows it; fix: what the command line says, None: ask, if there is a
-    terminal."""
+    """Whether the user permits the repair.
+
+    fix: from the command line; None: ask, on a terminal.
+    """
     if not found.symptom.repair or fix is False:
         return False
     if fix:
         return True
     fact = f"{found.name}: {found.symptom.explanation}"
-    return console.confirmed(f"Shall I {found.symptom.repair}?", fact)
+    return console.confirmed(f"Repair this? It will {found.symptom.repair}.", fact)
 
 
 def prepared(plan: BuildPlan, fix: bool | None) -> BuildPlan:
-    """The build without the known problems that may be repaired.
+    """The build after all permitted repairs.
 
-    Raises the error of a problem that would end the build and may not be repaired; warns of others.
+    Raises the error of a problem that would end the build; warns of the others.
     """
     for remedy in KNOWN:
-        # One repair may bring or take away another problem: each looks at the latest state.
+        # A repair may cause or solve another problem: each remedy looks at the latest state.
         symptom = remedy.before_build(plan)
         if symptom is None:
             continue
@@ -64,9 +66,9 @@ def with_remedies(
     log: Callable[[BuildPlan], Path],
     fix: bool | None,
 ) -> Result:
-    """Runs ``build``; when a known problem makes it fail that may be repaired, once more.
+    """Runs ``build``, and again after each permitted repair of a known problem that made it fail.
 
-    log: of the build. Raises what ``build`` raises, with the explanation of a known problem.
+    log: the build's. Raises what ``build`` raises, with the explanation of a known problem.
     """
     plan = prepared(plan, fix)
     tried: set[str] = set()
@@ -91,8 +93,8 @@ def _fixed(plan: BuildPlan, found: Recognised) -> BuildPlan:
 
 
 def _explained(error: TorchMLError, found: Recognised) -> TorchMLError:
-    """The error with the explanation of what is behind it, and the repair that is on offer."""
-    # Built from scratch by detection or by the build: nobody else holds this object.
+    """The error with its cause and the available repair."""
+    # Only the caller has this object: it may be changed.
     if found.symptom.explanation not in error.message:
         error.message += f"\n  known problem {found.name}: {found.symptom.explanation}"
     if found.symptom.repair:
@@ -103,7 +105,7 @@ def _explained(error: TorchMLError, found: Recognised) -> TorchMLError:
 def _offer(found: Recognised) -> str:
     if not found.symptom.repair:
         return ""
-    return f" With --fix, this command would {found.symptom.repair}."
+    return f" With --fix, this command will {found.symptom.repair}."
 
 
 def _text(log: Path) -> str:

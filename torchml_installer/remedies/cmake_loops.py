@@ -1,4 +1,4 @@
-"""CMake configures the project for ever, see ``configure_loop.py``."""
+"""CMake never stops configuring the project, see ``configure_loop.py``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torchml_installer.building.plan import BuildPlan
 from torchml_installer.remedies import private_cmake
 from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
-#: ninja's words, in logs of builds that nobody watched.
+#: ninja's message, for logs of builds that nothing watched.
 _NINJA = "still dirty after 100 tries"
 
 
 class CMakeLoops(Remedy):
-    """The build finds at each start that it has to configure first."""
+    """The build decides at each start that it must configure first."""
 
     name = "cmake-loops"
 
@@ -23,20 +23,20 @@ class CMakeLoops(Remedy):
         if AGAIN not in text and _NINJA not in text:
             return None
         return Symptom(
-            "A file that CMake reads is always newer than what CMake writes: its time stamp is in "
-            "the future (check the clocks of this machine and of its file server), or the project "
-            "touches it whenever it is configured.",
-            repair="build without the rule that configures again",
+            "A file that CMake reads always looks newer than the files that CMake writes. Either "
+            "its time stamp is in the future (check the clocks of this machine and its file "
+            "server), or configuring the project changes it.",
+            repair="build without the rule that runs CMake again",
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
-        # Every build of ours is configured just before: nothing is lost.
+        # We configure right before each build: the rule is not needed.
         once = plan.with_variables({"CMAKE_SUPPRESS_REGENERATION": "ON"})
-        return Repair("the build does not configure itself again.", once)
+        return Repair("the build no longer runs CMake again.", once)
 
 
 class CMakeRestarts(Remedy):
-    """The configuration itself begins anew for ever."""
+    """The configuration itself never stops restarting."""
 
     name = "cmake-restarts"
 
@@ -47,8 +47,8 @@ class CMakeRestarts(Remedy):
         if ANEW not in text:
             return None
         return Symptom(
-            "Each time, the project chooses another compiler than the one that CMake wrote down, "
-            "and CMake begins anew. Not every release of CMake does that.",
+            "Each time, the project selects another compiler than the one that CMake recorded, and "
+            "CMake starts over. Not every release of CMake does that.",
             repair=private_cmake.offer(),
             command=private_cmake.command() if private_cmake.offer() else (),
         )

@@ -1,4 +1,4 @@
-"""A CMake older than 3.18: what long-term-support systems and clusters come with."""
+"""A CMake older than 3.18, as on long-term-support systems and clusters."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class CMakeTooOld(Remedy):
         if not isinstance(cmake.problem, CMakeTooOldError):
             return None
         return Symptom(
-            f"CMake {cmake.version} in {cmake.where} lacks what the driver's build uses. PyPI has "
-            "a newer one, which works in a folder of its own and leaves the system's and Python's "
-            "alone.",
+            f"CMake {cmake.version} ({cmake.where}) lacks features that the driver's build uses. A "
+            "newer one from PyPI works in a private folder, and does not touch the system's or "
+            "Python's CMake.",
             repair=private_cmake.offer(),
             command=private_cmake.command() if private_cmake.offer() else (),
             error=cmake.problem,

@@ -1,5 +1,5 @@
-"""A KIM collection that cannot be written to: the system's without root, or one's own that root
-made, on a read-only or full file system."""
+"""A KIM collection that is not writable: the system's without root, the user's own if root created
+it, or one on a read-only file system."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class CollectionNotWritable(Remedy):
             error = CollectionNotWritableError(message)
             return Symptom(message, repair="install into your own collection", error=error)
         remedy = (
-            f'Make it yours (`sudo chown -R "$(id -un)" {shlex.quote(str(obstacle))}`), or choose '
-            "a folder of yours: `export KIM_API_MODEL_DRIVERS_DIR=DIR "
-            "KIM_API_PORTABLE_MODELS_DIR=DIR` (simulators need that, too) and --collection "
+            f'Take ownership with `sudo chown -R "$(id -un)" {shlex.quote(str(obstacle))}`. Or '
+            "install into a folder of yours: set `export KIM_API_MODEL_DRIVERS_DIR=DIR "
+            "KIM_API_PORTABLE_MODELS_DIR=DIR`, for simulators too, and add --collection "
             "environment."
         )
         return Symptom(message, error=CollectionNotWritableError(message, remedy))
 
     def fix(self, plan: BuildPlan) -> Repair:
         chosen = _alternative(plan)
-        assert chosen is not None, "nothing was offered"
+        assert chosen is not None, "there is no repair"
         own = dataclasses.replace(plan, collection=chosen)
-        return Repair("it goes into your own collection.", own)
+        return Repair("the driver goes into your own collection.", own)
 
 
 def _alternative(plan: BuildPlan) -> Collection | None:
@@ -56,11 +56,11 @@ def _folder(plan: BuildPlan, collection: Collection) -> Path | None:
     if info is None or not plan.tools.kim.usable:
         return None
     if any(found.name == "kim-collections" and found.problem for found in plan.others):
-        return None  # KIM's program did not answer a moment ago
+        return None  # KIM's program has just failed to answer
     try:
         return Collections(info).folder(collection, ItemKind.DRIVER)
     except TorchMLError:
-        return None  # unset, or KIM's program fails: the build says so better
+        return None  # unset, or KIM's program fails: the build reports it better
 
 
 def _writable(folder: Path) -> bool:
@@ -74,4 +74,4 @@ def _why(place: Path) -> str:
     if os.statvfs(place).f_flag & os.ST_RDONLY:
         return "is on a read-only file system"
     owner = place.stat().st_uid
-    return "is not yours" if owner != os.geteuid() else "is write-protected"
+    return "belongs to another user" if owner != os.geteuid() else "is write-protected"

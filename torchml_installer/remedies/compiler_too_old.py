@@ -1,4 +1,4 @@
-"""A compiler that does not know torch's C++: the default one of long-term-support systems."""
+"""A compiler that does not support torch's C++ standard, as on long-term-support systems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchml_installer.errors import CompilerTooOldError, KnownProblemError
 from torchml_installer.remedies.other_compilers import others
 from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
-#: Torch's own words, gcc's, clang's and CMake's.
+#: Messages of torch's headers, gcc, clang and CMake.
 _IN_LOG = re.compile(
     r"C\+\+\d\d or later compatible compiler is required"
     r"|unrecognized command[- ]line option .-std=(?:c|gnu)\+\+\d\w"
@@ -42,9 +42,9 @@ class CompilerTooOld(Remedy):
     def _symptom(self, plan: BuildPlan) -> Symptom:
         other = _other_compiler(plan)
         return Symptom(
-            f"Torch's headers are written in C++{plan.tools.torch.cxx_standard}, which the "
-            f"compiler {plan.tools.compiler.where} does not know. A newer one does no harm "
-            "beside it: what it makes runs with the same libraries.",
+            f"Torch's headers need C++{plan.tools.torch.cxx_standard}, which the compiler "
+            f"{plan.tools.compiler.where} does not support. You can install a newer compiler "
+            "beside it: its programs run with the same libraries.",
             repair=f"build with {other}" if other else "",
         )
 
@@ -53,7 +53,7 @@ _ADVICE = CompilerTooOldError.default_remedy
 
 
 def _other_compiler(plan: BuildPlan) -> Path | None:
-    """The first other compiler that knows the standard; a version is only what it says."""
+    """The first other compiler that supports the standard, by compiling with it."""
     option = f"-std=c++{plan.tools.torch.cxx_standard}"
     empty = "int main() {}\n"
     return next(

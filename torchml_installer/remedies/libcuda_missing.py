@@ -1,5 +1,5 @@
-"""libcuda.so.1 missing when something is linked: a library that needs it (a CUDA-aware MPI's, a
-CUDA build's) is linked on a machine without NVIDIA's driver: a login node, a container."""
+"""libcuda.so.1 is missing at link time: a library that needs it (a CUDA-aware MPI, a CUDA build) is
+linked on a machine without NVIDIA's driver, such as a login node or a container."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ class LibcudaMissing(Remedy):
     name = "libcuda-missing"
 
     def before_build(self, plan: BuildPlan) -> Symptom | None:
-        return None  # what the driver links does not need it; what else is linked, the build shows
+        return None  # the driver does not need it; only the build shows what else it links
 
     def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         match = _IN_LOG.search(text)
         if match is None:
             return None
         return Symptom(
-            f"The linker says `{match[0]}`: libcuda comes with NVIDIA's driver, which this machine "
-            "does not have; programs need it where they run, and to be linked its names will do.",
-            repair="link with a stub of libcuda in a private folder, unused at run time",
+            f"The linker reports '{match[0]}'. libcuda comes with NVIDIA's driver, which this "
+            "machine lacks. Programs need the real one only where they run: a stub with its "
+            "symbols is enough to link them.",
+            repair="link against a stub of libcuda in a private folder, unused at run time",
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
-        """A folder that the linker alone is told of: no run path, no LD_LIBRARY_PATH."""
+        """Adds a folder that only the linker sees: no run path, no LD_LIBRARY_PATH."""
         parent = cache_folder() if is_plain(cache_folder()) else own_temporary_folder()
         folder = parent / "libcuda-stub"
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ class LibcudaMissing(Remedy):
         if (stub := cuda.stub()) is not None:
             shutil.copyfile(stub, library)
         else:
-            # No toolkit, no names: the linker is not to ask for those that libraries lack.
+            # Without a toolkit there are no symbols: the linker must ignore undefined ones.
             self._make_empty(plan, str(library))
             flags += " -Wl,--allow-shlib-undefined"
         link = folder / "libcuda.so"
@@ -73,6 +74,6 @@ class LibcudaMissing(Remedy):
         if done.returncode != 0:
             reason = done.stderr.decode(errors="replace").strip()
             raise KnownProblemError(
-                f"No stub of libcuda can be made: {reason}",
-                "Load the CUDA toolkit's module, whose folder lib64/stubs has one, and run again.",
+                f"Cannot make a stub of libcuda: {reason}",
+                "Load the module of the CUDA toolkit, which has one in lib64/stubs, and run again.",
             )

@@ -1,4 +1,4 @@
-"""Two MPI families: LAMMPS was built with one, and started or joined by another."""
+"""Two MPI families: LAMMPS was built with one, but is started or linked with another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class MixedMpi(Remedy):
 
     def before_build(self, plan: BuildPlan) -> Symptom | None:
         if not plan.mpi and not plan.others:
-            return None  # a driver that does not ask MPI works with all
+            return None  # a driver that does not link MPI works with any
         lammps = plan.finding("lammps")
         family = lammps.details.get("MPI", "")
         if not family:
@@ -35,8 +35,8 @@ class MixedMpi(Remedy):
         right = _launcher(family)
         advice = f"Start it with {right}." if right else f"Put {family}'s mpirun first on PATH."
         return Symptom(
-            f"LAMMPS ({lammps.where}) was built with {family}, and {mpi.where} is {launcher}'s: "
-            f"started by it, every process runs the whole simulation by itself. {advice}"
+            f"LAMMPS ({lammps.where}) was built with {family}, but {mpi.where} belongs to "
+            f"{launcher}. Started with it, each process runs the whole simulation alone. {advice}"
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
@@ -44,30 +44,33 @@ class MixedMpi(Remedy):
         wrapper = _wrapper(family, plan.finding("lammps").where)
         if wrapper is None:
             without = dataclasses.replace(plan, mpi=False)
-            return Repair("ranks are told apart by what the launcher says.", without)
+            return Repair(
+                "the driver takes ranks from the launcher's variables, and does not link MPI.",
+                without,
+            )
         taken = plan.with_variables({"MPI_CXX_COMPILER": str(wrapper)})
-        return Repair(f"the build takes MPI from {wrapper}.", taken)
+        return Repair(f"the build links the MPI of {wrapper}.", taken)
 
     def _of_the_build(self, plan: BuildPlan, family: str, lammps: Path | None) -> Symptom | None:
         chosen = plan.variables.get("MPI_CXX_COMPILER")
         program = Path(chosen) if chosen else next((path for path, _ in which_all("mpicxx")), None)
         if program is None:
-            return None  # the driver's CMake code says so
+            return None  # the driver's CMake code reports it
         other = wrapper_family(program)
         if compatible(other, family):
             return None
         message = (
-            f"LAMMPS ({lammps}) was built with {family}, and {program} is {other}'s: a driver "
-            "linked with that would bring a second MPI into LAMMPS, which ends in a crash."
+            f"LAMMPS ({lammps}) was built with {family}, but {program} belongs to {other}. A "
+            "driver linked with it would load a second MPI into LAMMPS, which would crash."
         )
         right = _wrapper(family, lammps)
-        repair = f"take MPI from {right}" if right else "build a driver that does not ask MPI"
+        repair = f"link the MPI of {right}" if right else "build the driver without MPI"
         remedy = f"Put {family}'s mpicxx first on PATH, or build with --no-mpi."
         return Symptom(message, repair, error=KnownProblemError(message, remedy))
 
 
 def _wrapper(family: str, lammps: Path | None) -> Path | None:
-    """A compiler wrapper of that family: beside LAMMPS, or on PATH."""
+    """A compiler wrapper of that family, beside LAMMPS or on PATH."""
     beside = [lammps.resolve().with_name("mpicxx")] if lammps else []
     named = [path for path, _ in which_all("mpicxx" + _SUFFIXES.get(family, ""))]
     for program in (*beside, *named, *(path for path, _ in which_all("mpicxx"))):

@@ -1,5 +1,5 @@
-"""A compiler that brings a newer libstdc++ than simulators load: conda's compiler with the system's
-KIM-API, or a compiler module with neither in its environment."""
+"""A compiler with a newer libstdc++ than simulators load: conda's compiler with the system's
+KIM-API, or a compiler module whose library is not on the loader's path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchml_installer.errors import KnownProblemError
 from torchml_installer.remedies.other_compilers import others
 from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
-#: The loader's words, and the linker's where conda's C library is older than the system's.
+#: Messages of the loader, and of the linker if conda's C library is older than the system's.
 _IN_LOG = re.compile(
     r"version [`'](?:GLIBCXX|CXXABI)_[\d.]+' not found|undefined reference to [`'].*@GLIBC_[\d.]+'"
 )
@@ -39,20 +39,20 @@ class NewerCxxLibrary(Remedy):
 
     def _symptom(self, plan: BuildPlan, seen: str) -> Symptom:
         other = _other_compiler(plan)
-        # Before the build it is a risk: not every program uses what is new.
+        # Before the build it is only a risk: not every program uses the new symbols.
         return Symptom(
             f"{_message(plan)}{seen} {_ADVICE}", repair=f"build with {other}" if other else ""
         )
 
 
 _ADVICE = (
-    "Take KIM-API, simulator and compiler from one place: all of the system, or all of one conda "
-    "environment."
+    "Use KIM-API, simulator and compiler from the same place: all from the system, or all from one "
+    "conda environment."
 )
 
 
 def suits(cxx: Path, plan: BuildPlan) -> bool:
-    """Whether what the compiler makes runs with the libstdc++ that simulators load."""
+    """Whether the compiler's programs run with the libstdc++ that simulators load."""
     own = cxx_library.of_compiler(cxx)
     loaded = cxx_library.at_run_time(plan.tools.kim.where)
     if own is None or loaded is None or own.resolve() == loaded.resolve():
@@ -65,8 +65,8 @@ def _message(plan: BuildPlan) -> str:
     own = cxx.where and cxx_library.of_compiler(cxx.where)
     loaded = cxx_library.at_run_time(kim.where)
     return (
-        f"The compiler {cxx.where} links with {own}, and simulators with the KIM-API in "
-        f"{kim.where} load {loaded}, which is older: they may not find all symbols of a driver."
+        f"The compiler {cxx.where} links with {own}, but simulators with the KIM-API in "
+        f"{kim.where} load {loaded}, which is older. It may lack symbols that the driver needs."
     )
 
 

@@ -1,5 +1,5 @@
-"""No room where compilers put temporary files, often a small /tmp in memory, while there is room
-where the build is."""
+"""The folder for temporary files, often a small /tmp in memory, is full, but not the disk of the
+build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchml_installer.support.paths import (
     temporary_folder,
 )
 
-#: Assembler code of what many compilers work on at once: the driver's sources have some MB each.
+#: Bytes of assembler code from many compilers at once: some MB for each of the driver's sources.
 NEEDED = 64 * 1024 * 1024
 
 
@@ -31,14 +31,14 @@ class NoSpaceForTemporaries(Remedy):
     def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         folder = temporary_folder(plan.variable("TMPDIR"))
         free = disk.free(folder)
-        # The compiler has removed its files by now; a full disk of the build is another problem.
+        # The compiler has removed its files by now. A full disk of the build is another problem.
         if "No space left on device" not in text or free >= 4 * NEEDED:
             return None
         return self._symptom(plan, folder, free)
 
     def fix(self, plan: BuildPlan) -> Repair:
         parent = _roomy(plan)
-        assert parent is not None, "nothing was offered"
+        assert parent is not None, "there is no repair"
         own = parent if parent == cache_folder() else own_temporary_folder(parent)
         folder = own / "tmp"
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,17 +47,17 @@ class NoSpaceForTemporaries(Remedy):
 
     def _symptom(self, plan: BuildPlan, folder: Path, free: int) -> Symptom:
         message = (
-            f"{folder}, where compilers put temporary files, has {free / 1e6:.0f} MB left; a build "
-            f"may need {NEEDED / 1e6:.0f} MB."
+            f"{folder}, where compilers put temporary files, has {free / 1e6:.0f} MB left, but a "
+            f"build may need {NEEDED / 1e6:.0f} MB."
         )
         roomy = _roomy(plan)
         remedy = "Free some space there, or set TMPDIR to a folder with more."
-        repair = f"put them into {roomy}" if roomy else ""
+        repair = f"put temporary files into {roomy}" if roomy else ""
         return Symptom(message, repair, error=DiskFullError(message, remedy))
 
 
 def _roomy(plan: BuildPlan) -> Path | None:
-    """A folder with room on another disk, below which temporary files can be."""
+    """A folder with room for temporary files, on another disk."""
     tmpdir = plan.variable("TMPDIR")
     small = disk.device(temporary_folder(tmpdir))
     for folder in (cache_folder(), plain_temporary_parent(tmpdir), Path("/var/tmp")):

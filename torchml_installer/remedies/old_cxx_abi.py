@@ -1,4 +1,4 @@
-"""torch with the old C++ ABI: the wheels that PyPI had up to torch 2.6."""
+"""torch with the old C++ ABI: PyPI's wheels up to torch 2.6."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class OldCxxAbi(Remedy):
             return None
         ours = torch.how == "the active Python" and pip.obstacle() is None
         return Symptom(
-            f"torch {torch.version} in {torch.where} was built with the C++ ABI of before 2011 "
-            "(_GLIBCXX_USE_CXX11_ABI=0). The KIM-API hands std::string objects over, which differ "
-            "between the two ABIs, so a driver linked with both would crash. torch from PyPI has "
-            "the new ABI since 2.7, torch from conda-forge always had it.",
-            # A torch from elsewhere is not ours to replace, nor a Python that forbids it.
+            f"torch {torch.version} in {torch.where} was built with the C++ ABI from before 2011 "
+            "(_GLIBCXX_USE_CXX11_ABI=0). The KIM-API passes std::string objects, whose layout "
+            "differs between the two ABIs: a driver linked with both would crash. torch from PyPI "
+            "has had the new ABI since 2.7, torch from conda-forge always.",
+            # We may not replace a torch from elsewhere, nor one whose Python forbids it.
             repair="upgrade the active Python's torch" if ours else "",
             command=_command() if ours else (),
             error=torch.problem,
@@ -34,7 +34,7 @@ class OldCxxAbi(Remedy):
                 _command(),
                 title="upgrading torch",
                 log=plan.fix_log,
-                environment=plan.environment,
+                environment={**plan.environment, **pip.environment()},
                 failure=PackageInstallError,
                 keep_open=(held.number,),
             )

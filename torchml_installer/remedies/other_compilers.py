@@ -1,4 +1,4 @@
-"""The compilers of this machine that could take the place of one that cannot do."""
+"""Other compilers on this machine, to replace an unsuitable one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torchml_installer.detect.programs import conda_environment, which_all
 from torchml_installer.support import files
 
 _PLAIN = ("c++", "g++", "clang++")
-#: As Debian, Ubuntu, Fedora and SUSE call several that are installed side by side.
+#: Names on Debian, Ubuntu, Fedora and SUSE, where several are installed side by side.
 _VERSIONED = ("g++-[0-9]*", "clang++-[0-9]*")
-#: Red Hat's newer compilers, which are on PATH in a shell of theirs (`scl enable`) alone.
+#: Red Hat's newer compilers, which are on PATH only in the shell of `scl enable`.
 _TOOLSETS = ("gcc-toolset-*/root/usr/bin/g++", "devtoolset-*/root/usr/bin/g++")
 
 
 def others(plan: BuildPlan) -> Iterator[Path]:
-    """Those that know torch's C++, without the one that was found; of a kind the newest first."""
+    """Those that support torch's C++, except the one in use; of each kind, the newest first."""
     standard = plan.tools.torch.cxx_standard
     seen = {plan.tools.compiler.where}
     for program, how in _candidates():
@@ -57,6 +57,6 @@ def _versions(folder: Path, how: str) -> Iterator[tuple[Path, str]]:
 
 
 def _number(program: Path) -> int:
-    """Of ``g++-14`` and ``gcc-toolset-14``."""
+    """The 14 of ``g++-14`` and ``gcc-toolset-14``."""
     found = re.findall(r"-(\d+)", str(program))
     return int(found[-1]) if found else 0

@@ -1,4 +1,4 @@
-"""LD_PRELOAD: libraries that take the place of what torch brings."""
+"""LD_PRELOAD replaces libraries of torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import elf, loader
 from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 
-#: What a library that defines one of these does to torch.
+#: The effect on torch of a library that defines one of these symbols.
 _MEANING = {
-    ("dgemm_", "sgemm_"): "multiplies torch's matrices in place of torch's own library",
-    ("GOMP_parallel", "omp_get_thread_num"): "runs torch's threads in place of its OpenMP",
+    ("dgemm_", "sgemm_"): "replaces torch's matrix multiplication",
+    ("GOMP_parallel", "omp_get_thread_num"): "replaces torch's OpenMP",
 }
 
 
@@ -21,21 +21,21 @@ class PreloadedLibraries(Remedy):
     def before_build(self, plan: BuildPlan) -> Symptom | None:
         if not plan.others:
             return None
-        told = [f"{path} {what}" for path in loader.preloaded() if (what := _effect(path))]
-        if not told:
+        found = [f"{path} {what}" for path in loader.preloaded() if (what := _effect(path))]
+        if not found:
             return None
         return Symptom(
-            f"LD_PRELOAD puts libraries into every program: {'; '.join(told)}. Results and speed "
-            "are then theirs. Unless you want that, unset LD_PRELOAD."
+            f"LD_PRELOAD loads libraries into every program: {'; '.join(found)}. This can change "
+            "results and speed. Unset LD_PRELOAD unless you want that."
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
-        raise AssertionError("nothing was offered")
+        raise AssertionError("there is no repair")
 
 
 def _effect(path: Path) -> str:
     if path.name.startswith(("libtorch", "libc10")):
-        return "is a torch, which the driver gets instead of its own"
+        return "is a torch, which the driver would use instead of its own"
     effects = [
         meaning
         for symbols, meaning in _MEANING.items()

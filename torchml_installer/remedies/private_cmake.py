@@ -1,4 +1,4 @@
-"""A CMake of our own, from PyPI, for machines whose CMake cannot do."""
+"""A private CMake from PyPI, for machines whose CMake does not suffice."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from torchml_installer.support.process import run_logged
 
 
 def offer() -> str:
-    """What a repair would do, "" where nothing can be fetched."""
-    return "build with a CMake of its own from PyPI" if pip.available() else ""
+    """What a repair would do, "" if it cannot fetch anything."""
+    return "build with a private CMake from PyPI" if pip.available() else ""
 
 
 def command(folder: Path | None = None) -> tuple[str, ...]:
-    """Into a folder of its own: no Python is changed, also none that must not be."""
+    """The command that installs it into a private folder, without changing any Python."""
     return (*pip.install_command("--upgrade", "--target", folder or private_folder(), "cmake"),)
 
 
 def fetched(plan: BuildPlan) -> Repair:
-    """Fetches it, unless an earlier repair has."""
+    """Fetches it, unless an earlier repair did."""
     with partial_beside(private_folder()) as partial:
         if not private_program().is_file():
             run_logged(
                 command(partial / "cmake"),
                 title="fetching a CMake",
                 log=plan.fix_log,
-                environment=plan.environment,
+                environment={**plan.environment, **pip.environment()},
                 failure=PackageInstallError,
             )
             put_in_place(partial / "cmake", private_folder())

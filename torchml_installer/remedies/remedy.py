@@ -1,4 +1,4 @@
-"""What a remedy is: the one interface of all modules of this package."""
+"""The interface of all remedies in this package."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torchml_installer.errors import TorchMLError
 
 @dataclass(frozen=True)
 class Repair:
-    """What a remedy makes of a build.
+    """The result of a repair.
 
-    said: what is different, a sentence for the user. plan: the build to come.
+    said: what has changed, a sentence for the user. plan: the build to run next.
     """
 
     said: str
@@ -25,10 +25,10 @@ class Repair:
 class Symptom:
     """A known problem that was recognised.
 
-    explanation: what it is, and why it hurts.
-    repair: what ``fix`` does, a clause in the imperative; "": there is nothing it can do.
-    command: the same as words to type, if it is a command.
-    error: what ends the build unless it is repaired; None: it may go well, or hurt later.
+    explanation: what is wrong, and its consequences.
+    repair: what ``fix`` does, a verb phrase ("build with ..."); "" if it cannot do anything.
+    command: the words of an equivalent command, if there is one.
+    error: ends the build unless it is repaired; None if the build may succeed all the same.
     """
 
     explanation: str
@@ -38,18 +38,18 @@ class Symptom:
 
 
 class Remedy(ABC):
-    """One known problem. ``name``: a stable word for it, in the JSON output."""
+    """One known problem. ``name``: its stable name in the JSON output."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def before_build(self, plan: BuildPlan) -> Symptom | None:
-        """Whether it is here; quick, and without changing anything."""
+        """Recognises it before a build: quickly, and without changing anything."""
 
     def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
-        """Whether it made a build fail. text: all that the build printed, and its error."""
+        """Recognises it after a failed build. text: the output of the build, and its error."""
         return None
 
     @abstractmethod
     def fix(self, plan: BuildPlan) -> Repair:
-        """Repairs it, or raises what hinders. Called only when allowed."""
+        """Repairs it, or raises an error. Called only with permission."""

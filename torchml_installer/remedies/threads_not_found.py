@@ -1,5 +1,5 @@
-"""CMake finds no threads: a compiler wrapper (a cluster's, Nix's, Spack's, one's own) drops or
-refuses -pthread, or has less than the C library to link with."""
+"""CMake finds no threads: a compiler wrapper (a cluster's, Nix's, Spack's or the user's) drops or
+refuses -pthread, or links with an incomplete C library."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ class ThreadsNotFound(Remedy):
 
     def before_build(self, plan: BuildPlan) -> Symptom | None:
         cxx = plan.tools.compiler
-        # What is missing altogether is told first.
+        # A missing tool is reported first.
         if cxx.where is None or any(item.problem for item in plan.tools.findings()):
             return None
         if "CMAKE_HAVE_LIBC_PTHREAD" in plan.variables or _cmake_finds_threads(cxx.where, plan):
             return None
         if not probe.links(cxx.where, _EMPTY, environment=plan.environment):
-            return None  # it builds nothing at all, and says why in the build
+            return None  # it builds nothing at all; the build shows why
         return self._symptom(plan)
 
     def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         return self._symptom(plan) if "Could NOT find Threads" in text else None
 
     def fix(self, plan: BuildPlan) -> Repair:
-        """Hands CMake what it did not find, or takes another compiler."""
+        """Passes CMake the library that it did not find, or selects another compiler."""
         cxx = plan.tools.compiler.where
         assert cxx is not None, "without a compiler nothing was recognised"
         if (library := _library(cxx, plan)) is not None:
-            # CMake then takes threads for a part of the C library, and links this with everything.
+            # CMake then treats threads as part of the C library, and links this with everything.
             variables = {"CMAKE_HAVE_LIBC_PTHREAD": "TRUE"}
             if library:
                 variables["CMAKE_CXX_STANDARD_LIBRARIES"] = library
             where = f"in {library}" if library else "in the C library"
-            told = plan.with_variables(variables)
-            return Repair(f"CMake is told that threads are {where}.", told)
+            changed = plan.with_variables(variables)
+            return Repair(f"CMake uses the threads {where}.", changed)
         other = _other_compiler(plan)
         if other is None:
             raise KnownProblemError(*_advice(cxx))
@@ -69,7 +69,7 @@ class ThreadsNotFound(Remedy):
         message, remedy = _advice(cxx)
         repair = ""
         if _library(cxx, plan) is not None:
-            repair = "tell CMake where threads are"
+            repair = "tell CMake where to find threads"
         elif (other := _other_compiler(plan)) is not None:
             repair = f"build with {other}"
         return Symptom(message, repair, error=KnownProblemError(message, remedy))
@@ -84,7 +84,7 @@ def _cmake_finds_threads(cxx: Path, plan: BuildPlan) -> bool:
 
 
 def _library(cxx: Path, plan: BuildPlan) -> str | None:
-    """What programs with threads have to be linked with, as a path; "": nothing, None: unknown."""
+    """The path of the library that programs with threads need; "": none, None: unknown."""
     if probe.links(cxx, _THREADS, environment=plan.environment):
         return ""
     for name in _LIBRARIES:
@@ -95,14 +95,13 @@ def _library(cxx: Path, plan: BuildPlan) -> str | None:
 
 
 def _other_compiler(plan: BuildPlan) -> Path | None:
-    """The first other compiler that knows torch's C++ and finds threads."""
+    """The first other compiler that supports torch's C++ and finds threads."""
     return next((program for program in others(plan) if _cmake_finds_threads(program, plan)), None)
 
 
 def _advice(cxx: Path) -> tuple[str, str]:
     return (
-        f"CMake finds no threads with the compiler {cxx}: neither in the C library nor with "
-        "-pthread or -lpthread can a program with threads be linked. It looks like a wrapper that "
-        "drops options.",
+        f"The compiler {cxx} cannot link a program with threads: not with the C library alone, nor "
+        "with -pthread or -lpthread. It may be a wrapper that drops options.",
         "Name the compiler behind the wrapper with --cxx PATH.",
     )

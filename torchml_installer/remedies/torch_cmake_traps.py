@@ -1,5 +1,5 @@
 """find_package(Torch): torch's own CMake configuration demands a CUDA toolkit, cuDNN, MKL and more
-wherever torch was built with them. The driver does not call it; other projects do."""
+if torch was built with them. The driver does not call it, but other projects do."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class TorchCMakeTraps(Remedy):
     name = "torch-cmake-traps"
 
     def before_build(self, plan: BuildPlan) -> Symptom | None:
-        return None  # the driver's own build never meets it
+        return None  # the driver's own build never triggers it
 
     def in_log(self, text: str, plan: BuildPlan) -> Symptom | None:
         match = _IN_LOG.search(text)
         if match is None:
             return None
         return Symptom(
-            f"`{' '.join(match[0].split())}` comes from torch's own CMake configuration, which "
-            "demands what torch was built with. The driver is built without calling it "
-            "(driver_src/cmake/FindLibtorch.cmake), and needs no CUDA toolkit and no MKL; look for "
-            "what else calls find_package(Torch): CMAKE_PROJECT_INCLUDE, a toolchain file, changed "
-            "sources. A project of your own can include FindLibtorch.cmake, too.",
+            f"The message '{' '.join(match[0].split())}' comes from torch's own CMake "
+            "configuration, which demands everything that torch was built with. The driver's build "
+            "does not call it, and needs neither a CUDA toolkit nor MKL. Look for something else "
+            "that calls find_package(Torch): CMAKE_PROJECT_INCLUDE, a toolchain file, or changed "
+            "sources. Your own projects can include driver_src/cmake/FindLibtorch.cmake instead.",
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
-        raise AssertionError("nothing was offered")
+        raise AssertionError("there is no repair")

@@ -1,4 +1,4 @@
-"""Two torches in one conda environment: conda's, which its packages link, and pip's over it."""
+"""Two torches in one conda environment: conda's, which its packages link, and pip's."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class TwoTorches(Remedy):
         other = installed[0].stem.partition("-")[2] if installed else "of another kind"
         return Symptom(
             f"This environment has two torches: conda's libtorch {version} in {prefix / 'lib'}, "
-            "which conda's packages such as torchml-driver are linked with, and pip's torch "
-            f"{other} in {package}, which Python imports. A program that loads both computes with "
-            "the one that came first, or crashes. To keep conda's: "
+            "which conda's packages such as torchml-driver link, and pip's torch "
+            f"{other} in {package}, which Python imports. A program that loads both uses the first "
+            "one or crashes. To keep conda's, run "
             f"`{python} -m pip uninstall torch`, then `conda install -p {prefix} "
-            "--force-reinstall -c conda-forge pytorch`. To keep pip's: `conda remove -p "
+            "--force-reinstall -c conda-forge pytorch`. To keep pip's, run `conda remove -p "
             f"{prefix} torchml-driver libtorch`, then `torchml-install driver`."
         )
 
     def fix(self, plan: BuildPlan) -> Repair:
-        raise AssertionError("nothing was offered")
+        raise AssertionError("there is no repair")

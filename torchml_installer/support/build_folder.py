@@ -1,4 +1,4 @@
-"""Build folders: kept between runs, one for each combination of inputs that a build depends on."""
+"""Build folders: kept between runs, one for each combination of a build's inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import IO
 from torchml_installer.support import console, files
 from torchml_installer.support.paths import cache_folder, is_plain, own_temporary_folder
 
-#: Builds that have not been used for this long are removed.
+#: The age at which unused builds are removed.
 _KEPT_SECONDS = 60 * 24 * 3600.0
 #: The file that names the sources of a build.
 _ORIGIN = "sources.txt"
@@ -37,7 +37,8 @@ def source_files(folder: Path) -> list[Path]:
 def key(sources: Path, facts: Sequence[str]) -> str:
     """A name for the build: a hash of the sources' location and of other facts.
 
-    The contents of the sources do not count: after a change, a build continues the one before.
+    The contents of the sources do not count: after a change, the build continues in the same
+    folder.
     """
     digest = hashlib.sha256()
     for fact in (str(sources.resolve()), *facts):
@@ -49,8 +50,8 @@ def key(sources: Path, facts: Sequence[str]) -> str:
 def default_parent(tmpdir: str = "") -> Path:
     """Where build folders are kept.
 
-    Compilers and KIM's CMake code stumble over quotes and dollar signs in paths; a cache folder
-    with such a path is not used, but a plain one under the temporary folder.
+    Compilers and KIM's CMake code fail with quotes and dollar signs in paths: instead of a cache
+    folder with such a path, this uses one under the temporary folder.
     tmpdir: as in ``paths.temporary_folder``.
     """
     parent = cache_folder() / "build"
@@ -62,8 +63,8 @@ def default_parent(tmpdir: str = "") -> Path:
 def copy_sources(sources: Path, target: Path) -> None:
     """Brings ``target`` up to date with ``sources``.
 
-    Files that did not change keep their time stamps, so that nothing is compiled twice. A file
-    beside the copy tells ``prune`` where the sources are.
+    Unchanged files keep their time stamps, so that nothing is compiled twice. A file beside the
+    copy records for ``prune`` where the sources are.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.with_name(_ORIGIN).write_bytes(os.fsencode(sources.resolve()))
@@ -84,13 +85,13 @@ def copy_sources(sources: Path, target: Path) -> None:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether this is the folder of a build, complete or not."""
+    """Whether this is a build folder of ours, complete or not."""
     return files.is_file(folder / _ORIGIN)
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held. number: the open file's descriptor; waited: another process had it."""
+    """A held lock. number: the file's descriptor; waited: whether another process had it."""
 
     number: int
     waited: bool
@@ -101,8 +102,8 @@ def locked(folder: Path, what: str = "that builds this") -> Iterator[Lock]:
     """Locks the folder for this process; waits, and says so, while another process holds it.
 
     what: what the other process does, for the message. The lock ends with its process, however that
-    ends, and with the processes that inherited its file. (filelock neither names the holder nor
-    goes on where a file server has no locks.)
+    ends, and with the processes that inherited the file. (filelock does not name the holder, and
+    fails on file servers without locks.)
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(folder.name + ".lock")
@@ -116,7 +117,7 @@ def locked(folder: Path, what: str = "that builds this") -> Iterator[Lock]:
                 console.note(f"waiting for another torchml-install (process {holder}) {what}")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if not _is_still(lock, path):
-                continue  # the previous holder removed the file: others lock a new one
+                continue  # the previous holder removed the file: lock the new one
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
             lock.flush()
@@ -131,12 +132,12 @@ def _is_held(lock: IO[str]) -> bool:
     except BlockingIOError:
         return True
     except OSError as error:
-        # A file server without a lock service: there is nothing to wait for.
+        # A file server without locks: there is nothing to wait for.
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
         console.warn(
-            f"{lock.name} cannot be locked ({error.strerror}): do not run torchml-install twice at "
-            "once, or set XDG_CACHE_HOME to a folder on a local disk"
+            f"cannot lock {lock.name} ({error.strerror}). Run only one torchml-install at a time, "
+            "or set XDG_CACHE_HOME to a folder on a local disk."
         )
     return False
 
@@ -149,8 +150,8 @@ def _is_still(lock: IO[str], path: Path) -> bool:
 
 
 def prune(parent: Path, keep: Path) -> None:
-    """Removes builds under ``parent`` that were not used for two months or whose sources are gone,
-    except ``keep``."""
+    """Removes builds under ``parent``, except ``keep``, that were unused for two months or whose
+    sources are gone."""
     oldest = time.time() - _KEPT_SECONDS
     for lock_path in parent.glob("*.lock"):
         folder = lock_path.with_suffix("")
@@ -167,5 +168,5 @@ def _is_orphan(folder: Path) -> bool:
     try:
         origin = Path(os.fsdecode((folder / _ORIGIN).read_bytes()))
     except OSError:
-        return False  # not one of our builds, or one that was never started
+        return False  # not our build, or one that never started
     return not files.exists(origin)

@@ -1,7 +1,7 @@
 """What the user sees: results on stdout, progress and warnings on stderr.
 
-Progress is drawn by rich when stderr is a terminal; otherwise it is plain lines, so that a log
-file of a CI job stays readable and the results on stdout can be piped into another program.
+On a terminal, text is wrapped to its width and progress is drawn (``progress.py``). Otherwise all
+of it is plain lines: a CI job's log stays readable, and another program can read the results.
 """
 
 from __future__ import annotations
@@ -9,20 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import sys
-import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from torchml_installer.support.progress import Display
 
 #: Seconds between two plain lines of progress.
 _PLAIN_INTERVAL = 15.0
-_COMMAND = re.compile(r"`[^`]+`")
+#: Columns below which no text is squeezed further.
+_NARROWEST = 20
+#: A command in backquotes counts as one word, with the brackets and stops around it.
+_WORD = re.compile(r"(?:[^\s`]*`[^`]+`)+[^\s`]*|\S+")
+#: A word of a command, with the spaces that it quotes; an option goes with its value.
+_ARGUMENT = re.compile(r"""(?:--[\w-]+ (?!-))?(?:'[^']*'|"[^"]*"|\S)+""")
+#: The label of a line such as "cutoff       3.77 Å": what follows is aligned to the first value.
+_LABEL = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")
+_STYLES = {"good": "32", "bad": "1;31", "odd": "33", "strong": "1", "faint": "2"}
 
 
 def columns(stream: TextIO) -> int:
@@ -37,47 +45,121 @@ def columns(stream: TextIO) -> int:
     return 80
 
 
+def _is_smart(stream: TextIO) -> bool:
+    """Whether a stream writes to a terminal that understands more than lines of text."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def is_animated(stream: TextIO) -> bool:
+    """Whether progress may be redrawn on a stream: on a terminal, unless it is a CI job's."""
+    return _is_smart(stream) and os.environ.get("CI", "").lower() in ("", "0", "false")
+
+
+def styled(text: str, style: str, stream: TextIO) -> str:
+    """Text in colour, where the stream's terminal has colours and the user wants them (NO_COLOR).
+
+    style: good, bad, odd, strong or faint.
+    """
+    if not text or os.environ.get("NO_COLOR") or not _is_smart(stream):
+        return text
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+
 def fitted(text: str, stream: TextIO) -> str:
     """The text wrapped to the stream's terminal; unchanged if there is none.
 
-    A command in backquotes stays in one piece, however long, so that it can be copied; so does a
-    path. (rich would break the former, and takes longer to import than an error takes to print.)
+    A command in backquotes stays on one line if it fits on one; otherwise it continues after a
+    backslash, as a shell would read it. A path or URL is never broken, since it could not be
+    copied. (rich breaks both, and takes longer to import than an error takes to print.)
     """
     width = columns(stream)
-    return "\n".join(_wrapped(line, width) for line in text.split("\n")) if width else text
+    return "\n".join(wrapped(line, width) for line in text.split("\n")) if width else text
 
 
-def _wrapped(line: str, width: int) -> str:
+def command(words: Sequence[str]) -> str:
+    """A command to type, for a line of its own on stdout; long ones continue after backslashes."""
+    text = shlex.join(words)
+    width = columns(sys.stdout)
+    return "\n    ".join(broken(text, width - 4)) if 0 < width < len(text) else text
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Lines no wider than ``width``: for cells of a table, where even a path has to be broken."""
+    lines = [""]
+    for word in text.split(" "):
+        if len(lines[-1]) + 1 + len(word) <= width and lines[-1]:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        while len(word) > width:
+            # Behind a slash, if there is one in the second half.
+            end = word.rfind("/", width // 2, width) + 1 or width
+            lines[-1], word = word[:end], word[end:]
+            lines.append("")
+        lines[-1] = word
+    return lines
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line in several, as ``fitted`` does it."""
+    if len(line) <= width:
+        return line
+    width = max(width, _NARROWEST)
     indent = line[: len(line) - len(line.lstrip())]
-    whole = _COMMAND.sub(lambda match: match[0].replace(" ", "\0"), line.strip())
-    wrapped = textwrap.fill(
-        whole,
-        max(width, 20),
-        initial_indent=indent,
-        subsequent_indent=2 * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return wrapped.replace("\0", " ")
+    hang = 2 * indent
+    lines = [indent]
+    rest = line.strip()
+    if (label := _LABEL.match(line)) is not None and len(label[0]) <= width // 3:
+        hang = " " * len(label[0])
+        lines, rest = [label[0]], line[len(label[0]) :]
+    for word in _WORD.findall(rest):
+        begins = not lines[-1] or lines[-1].endswith(" ")
+        space = "" if begins else " "
+        if len(lines[-1]) + len(space) + len(word) <= width:
+            lines[-1] += space + word
+            continue
+        if not begins:
+            lines.append(hang)
+        first, *others = broken(word, width - len(hang)) if " " in word else [word]
+        lines[-1] += first
+        lines += [hang + piece for piece in others]
+    return "\n".join(lines)
+
+
+def broken(text: str, width: int) -> list[str]:
+    """A command in pieces that fit, all but the last with a backslash; a long word is wider."""
+    pieces: list[str] = []
+    for word in _ARGUMENT.findall(text):
+        if pieces and len(pieces[-1]) + len(word) + 3 <= width:
+            pieces[-1] += f" {word}"
+        else:
+            pieces.append(word)
+    return [f"{piece} \\" for piece in pieces[:-1]] + pieces[-1:]
 
 
 def result(text: str) -> None:
     """Prints a result on stdout."""
-    print(text, flush=True)
+    print(fitted(text, sys.stdout), flush=True)
 
 
 def note(text: str) -> None:
     """Says on stderr what is being done."""
-    print(text, file=sys.stderr, flush=True)
+    print(fitted(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def quote(line: str) -> None:
+    """Repeats on stderr a line that a program printed."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """Warns on stderr of something that may surprise the user later."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(fitted(f"warning: {text}", sys.stderr), file=sys.stderr, flush=True)
 
 
 def may_ask() -> bool:
-    """Whether there is a terminal with somebody who can answer."""
+    """Whether somebody at a terminal can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -93,38 +175,48 @@ def confirmed(question: str, *facts: str) -> bool:
 
 
 class Step:
-    """One step with a title, for example "compiling"; ``advance`` reports progress."""
+    """One step with a title, for example "compiling"; ``advance`` reports progress.
 
-    def __init__(self, title: str, *, verbose: bool = False) -> None:
+    On a terminal, a step within another one takes over its line and gives it back.
+    """
+
+    _shown: Display | None = None
+
+    def __init__(self, title: str, *, unit: str = "", verbose: bool = False) -> None:
         self._title = title
+        self._unit = unit
         self._verbose = verbose
         self._started = time.monotonic()
         self._last_line = self._started
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._display: Display | None = None
+        self._owns_display = False
 
     def __enter__(self) -> Step:
-        if sys.stderr.isatty() and not self._verbose:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-            self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._progress.add_task(self._title, total=None)
-            self._progress.start()
-        else:
+        if self._verbose or not is_animated(sys.stderr):
             note(f"{self._title} ...")
+            return self
+        if Step._shown is None:
+            from torchml_installer.support.progress import Display
+
+            Step._shown = Display(columns(sys.stderr))
+            self._owns_display = True
+        self._display = Step._shown
+        self._display.begin(self._title, self._unit)
         return self
 
-    def advance(self, done: int, total: int) -> None:
-        """Reports ``done`` of ``total`` units of work."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
+    def advance(self, done: int, total: int, *, label: str = "", unit: str = "") -> None:
+        """Reports ``done`` of ``total`` units of work (0: unknown). label: what is done now."""
+        unit = unit or self._unit
+        if self._display is not None:
+            self._display.advance(done, total, label=label, unit=unit)
             return
         now = time.monotonic()
-        if not self._verbose and now - self._last_line >= _PLAIN_INTERVAL:
-            self._last_line = now
-            note(f"{self._title}: {done} of {total}, {now - self._started:.0f} s")
+        if self._verbose or now - self._last_line < _PLAIN_INTERVAL:
+            return
+        self._last_line = now
+        counted = f"{done} of {total} {unit}".rstrip() if total else ""
+        facts = ", ".join(filter(None, (label, counted, f"{now - self._started:.0f} s")))
+        note(f"{self._title}: {facts}")
 
     def __exit__(
         self,
@@ -133,14 +225,19 @@ class Step:
         traceback: TracebackType | None,
     ) -> None:
         seconds = time.monotonic() - self._started
-        if self._progress is not None:
-            self._progress.stop()
+        if self._display is not None:
+            self._display.end()
+            if self._owns_display:
+                self._display.close()
+                Step._shown = None
+            elif kind is None:
+                return  # the outer step says when it is done
         if kind is None:
             note(f"{self._title}: done in {seconds:.1f} s")
 
 
 @contextmanager
-def step(title: str, *, verbose: bool = False) -> Iterator[Step]:
-    """Shows a step while the block runs."""
-    with Step(title, verbose=verbose) as shown:
+def step(title: str, *, unit: str = "", verbose: bool = False) -> Iterator[Step]:
+    """Shows a step while the block runs. unit: of what ``advance`` counts."""
+    with Step(title, unit=unit, verbose=verbose) as shown:
         yield shown

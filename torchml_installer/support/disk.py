@@ -1,4 +1,4 @@
-"""Explains a full disk: which file system, how much is left, and what can go elsewhere."""
+"""Explains a full disk: which file system, how much is left, and what to move elsewhere."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torchml_installer.support import files
 from torchml_installer.support.paths import cache_folder, data_folder, temporary_folder
 from torchml_installer.support.user_python import user_python
 
-#: What programs print, of the C library's and of apt's own words.
+#: Messages of the C library, apt and others.
 _FULL = re.compile(
     r"No space left on device|Disk quota exceeded|have enough free space|NoSpaceLeftError"
 )
-#: Bytes: with more left than this, it was probably another disk, or full only for a moment.
+#: Bytes. With more left than this, it was probably another disk, or full only for a moment.
 _PLENTY = 10e6
 _PATH = re.compile(r"(?<![\w.])/[^\s:'\",;)]+")
 
 
 @dataclass(frozen=True)
 class _Use:
-    """A folder that this program fills. advice: how to move it elsewhere, a clause."""
+    """A folder that this program writes to. advice: how to move it elsewhere, a clause."""
 
     folder: Path
     what: str
@@ -47,8 +47,8 @@ def full(
 ) -> DiskFullError:
     """The error for a full disk.
 
-    what: what was being done. said: a program's message about it. place: a file or folder on that
-    disk, if known. needed: bytes, 0 if unknown. log: the program's.
+    what: the action that failed. said: a program's message about it. place: a file or folder on
+    that disk, if known. needed: bytes, 0 if unknown. log: the program's.
     """
     uses = list(_uses())
     place = place or _place_named(said)
@@ -61,10 +61,10 @@ def full(
     left = _left(place)
     here = [use for use in uses if device(use.folder) == device(place)]
     content = f" ({', '.join(f'{use.what} in {use.folder}' for use in here)})" if here else ""
-    want = f"; {_megabytes(needed)} are needed" if needed else ""
+    want = f", but {_megabytes(needed)} are needed" if needed else ""
     if quota:
         message = f"{what}: your quota on {mount}{content} is used up{want}."
-        free_some = f"Delete some of your files there (`quota -s` shows how much; {left})"
+        free_some = f"Delete some of your files there (see `quota -s`; on the disk, {left})"
     else:
         message = f"{what}: no space left on {mount}{content}: {left}{want}."
         free_some = "Free some space there"
@@ -75,17 +75,17 @@ def full(
 
 
 def _somewhere(what: str, uses: Sequence[_Use], log: Path | None) -> DiskFullError:
-    """The error where the file was removed again, and no message names the disk."""
+    """The error if the file was removed again and no message names the disk."""
     places = "; ".join(f"{use.folder} ({use.what}): {_left(use.folder)}" for use in uses)
-    message = f"{what}: no space left on a disk. Now {places}."
+    message = f"{what}: no space left on some disk. At present: {places}."
     if log is not None:
         message += f"\n  log: {log}"
     advice = " or ".join(use.advice for use in uses)
-    return DiskFullError(message, f"Free some space on the one that is nearly full: {advice}.")
+    return DiskFullError(message, f"Free some space on the fullest of them, or {advice}.")
 
 
 def free(folder: Path) -> int:
-    """Bytes that this user may still write; 0 if that cannot be found out."""
+    """Bytes that this user may still write; 0 if unknown."""
     try:
         facts = os.statvfs(_nearest(folder))
     except OSError:
@@ -115,7 +115,7 @@ def _uses() -> Iterator[_Use]:
         (data_folder, "libraries", "name a folder on another disk with --prefix"),
         (_python, "Python packages", "use a Python environment on another disk"),
     ):
-        # Some are made when asked for, which fails on a full disk.
+        # Finding some of them creates them, which fails on a full disk.
         with contextlib.suppress(OSError, TorchMLError):
             yield _Use(find(), what, advice)
 
@@ -135,9 +135,9 @@ def _left(place: Path) -> str:
     try:
         facts = os.statvfs(_nearest(place))
     except OSError:
-        return "free space unknown"
+        return "free space is unknown"
     if facts.f_bavail and facts.f_files and not facts.f_favail:
-        return "no more files can be created there (no free inodes)"
+        return "no more files fit (no free inodes)"
     return f"{_megabytes(facts.f_bavail * facts.f_frsize)} are free"
 
 

@@ -11,7 +11,7 @@ _TABLE = """
 #: All 118 symbols, in the order of the atomic number: SYMBOLS[0] is hydrogen.
 SYMBOLS = tuple(_TABLE.split())
 
-#: Names that people write in place of symbols, for suggestions in error messages.
+#: Names that people write instead of symbols, for suggestions in error messages.
 _NAMES = {
     "hydrogen": "H",
     "carbon": "C",

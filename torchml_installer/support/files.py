@@ -1,7 +1,7 @@
-"""Looks at files that may be missing or out of this user's reach, neither of which is an error.
+"""Examines files that may be missing or unreadable, neither of which is an error here.
 
-pathlib raises for another user's folder, a file server that does not answer and a path that is too
-long.
+pathlib raises errors for another user's folder, a file server that does not answer and a path that
+is too long.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def exists(path: Path) -> bool:
 
 def matching(folder: Path, pattern: str) -> list[Path]:
     """The matches below a folder that the user can see, sorted."""
-    if not _WILD.intersection(pattern):  # needs no folder to be read
+    if not _WILD.intersection(pattern):  # need not read a folder
         return [folder / pattern] if exists(folder / pattern) else []
     try:
         return sorted(folder.glob(pattern))
@@ -49,7 +49,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def names(folder: Path) -> list[str]:
-    """The names in a folder, in any order; none where the user cannot look."""
+    """The names in a folder, in any order; none if the user cannot read it."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]
@@ -58,7 +58,7 @@ def names(folder: Path) -> list[str]:
 
 
 def waits(path: Path) -> bool:
-    """Whether reading may block or never end: a pipe, a device."""
+    """Whether reading it may block or never end: a pipe or a device."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -67,7 +67,7 @@ def waits(path: Path) -> bool:
 
 
 def beginning(path: Path, length: int) -> bytes:
-    """At most so many bytes of a file; no more of it is read. Raises OSError."""
+    """The first ``length`` bytes of a file, without reading more. Raises OSError."""
     if waits(path):
         raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
     with path.open("rb") as stream:
@@ -78,12 +78,12 @@ def resolved(path: Path) -> Path:
     """The path without symbolic links, as far as the user can see."""
     try:
         return path.resolve()
-    except (OSError, RuntimeError):  # a link that leads back to itself
+    except (OSError, RuntimeError):  # a link to itself
         return path.absolute()
 
 
 def obstacle(folder: Path) -> str:
-    """Why a folder cannot be read, in the system's words; "" if it can, or is missing."""
+    """Why a folder cannot be read, as the system reports it; "" if it can, or is missing."""
     try:
         os.scandir(folder).close()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,6 +1,6 @@
-"""KIM's collections: the folders in which the KIM-API looks for drivers and models.
+"""KIM's collections: the folders in which the KIM-API searches for drivers and models.
 
-``kim-api-collections-info``, a program of the KIM-API itself, says where they are.
+The KIM-API's own program ``kim-api-collections-info`` lists them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torchml_installer.support import files
 
 
 class Collection(str, enum.Enum):
-    """Where KIM keeps items, as its own tools call them."""
+    """KIM's collections of items, by the names in its own tools."""
 
     USER = "user"
     ENVIRONMENT = "environment"
@@ -35,7 +35,7 @@ class Collection(str, enum.Enum):
 
 
 class ItemKind(str, enum.Enum):
-    """The kinds of items used here, as ``kim-api-collections-info`` calls them."""
+    """The kinds of items used here, by their names in ``kim-api-collections-info``."""
 
     DRIVER = "model_drivers"
     MODEL = "portable_models"
@@ -73,9 +73,9 @@ class Collections:
     patience: float = 60.0
 
     def folder(self, collection: Collection, kind: ItemKind) -> Path:
-        """The folder into which KIM installs items of that kind: the first of the collection.
+        """The folder into which KIM installs items of that kind: the collection's first.
 
-        Raises CollectionUnsetError when the collection has none.
+        Raises CollectionUnsetError if the collection has none.
         """
         lines = self._ask(_QUESTION[collection], kind.value).splitlines()
         folders = [line for line in lines if line.strip()]
@@ -90,20 +90,21 @@ class Collections:
             )
         raise CollectionUnsetError(
             f"The {collection.value} collection has no folder for {kind.value}.",
-            "See `kim-api-collections-management list`; choose another one with --collection.",
+            "Choose another one with --collection; `kim-api-collections-management list` shows "
+            "them.",
         )
 
     def find(self, kind: ItemKind, name: str) -> InstalledItem | None:
-        """Where KIM finds the item of that name: the collection it looks at first wins."""
+        """Where KIM finds the item of that name: in the first collection that has it."""
         text = self._ask(kind.value, "find", name).strip()
-        # "user NAME /folder with spaces"; the name holds no space.
+        # "user NAME /folder with spaces"; the name contains no space.
         collection, separator, rest = text.partition(f" {name} ")
         if not separator:
             return None
         return InstalledItem(collection, name, Path(rest.splitlines()[0]))
 
     def require_loadable(self, library: Path) -> None:
-        """Raises LibraryNotLoadableError when KIM's own test cannot load an item's library."""
+        """Raises LibraryNotLoadableError if KIM's own test cannot load an item's library."""
         program = self.program.with_name("kim-api-shared-library-test")
         if not program.exists():
             return
@@ -118,11 +119,11 @@ class Collections:
         if done.returncode != 0:
             lines = os.fsdecode(done.stdout).strip().splitlines()
             reason = lines[-1] if lines else f"exit code {done.returncode}"
-            raise LibraryNotLoadableError(f"What was built cannot be loaded: {reason}")
+            raise LibraryNotLoadableError(f"The new library cannot be loaded: {reason}")
 
     def _ask(self, *question: str) -> str:
-        # Run from the root folder: the current one is a collection too ("CWD"), which would find
-        # what another program, started elsewhere, will not.
+        # Run in the root folder: the current one is a collection too ("CWD"), whose items a program
+        # that starts elsewhere will not find.
         try:
             done = subprocess.run(
                 [str(self.program), *question],
@@ -136,8 +137,8 @@ class Collections:
         except subprocess.TimeoutExpired as error:
             raise NoKimApiError(
                 f"{self.program} did not answer within {self.patience:g} seconds.",
-                "It reads KIM's collections: check whether their folders, such as those in your "
-                f"home, are on a file server that hangs: `{self.program} {' '.join(question)}`.",
+                "It reads KIM's collections. Check whether one of their folders, such as your "
+                f"home, is on a file server that hangs; try `{self.program} {' '.join(question)}`.",
             ) from error
         except OSError as error:
             raise NoKimApiError(f"{self.program} does not run: {error}.") from error
@@ -148,7 +149,7 @@ class Collections:
 
 
 def _absolute_environment() -> dict[str, str]:
-    """The environment, with the collections' variables free of relative paths."""
+    """The environment, with absolute paths in the collections' variables."""
     environment = dict(os.environ)
     for variable in VARIABLES.values():
         if folders := environment.get(variable):
@@ -168,7 +169,8 @@ _LEFT_BEHIND = 24 * 3600.0
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed runs left; others may be running now, on other machines too."""
+    """Removes leftovers of killed runs, but nothing recent: other runs may be active, even on other
+    machines."""
     for stage in folder.glob(f"{_STAGING}*"):
         with contextlib.suppress(OSError):
             if time.time() - stage.stat().st_mtime > _LEFT_BEHIND:
@@ -179,8 +181,8 @@ def _remove_leftovers(folder: Path) -> None:
 def staging(folder: Path) -> Iterator[Path]:
     """A fresh folder inside a collection, removed afterwards.
 
-    It is on the same file system, so that items can be renamed into place, and KIM does not mistake
-    it for an item. Raises CollectionNotWritableError.
+    It is on the same file system, so that items can be renamed into place. KIM does not take it for
+    an item. Raises CollectionNotWritableError.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,7 +193,7 @@ def staging(folder: Path) -> Iterator[Path]:
             f"Cannot write to the collection {folder}: {error.strerror}."
         ) from error
     except OSError as error:
-        # A system's read-only file system (EROFS) is not a PermissionError.
+        # A read-only file system (EROFS) is not a PermissionError.
         if error.errno == errno.EROFS:
             raise CollectionNotWritableError(
                 f"Cannot write to the collection {folder}: {error.strerror}."
@@ -206,10 +208,10 @@ def staging(folder: Path) -> Iterator[Path]:
 def put_in_place(staged: Sequence[Path], folder: Path, stage: Path) -> None:
     """Moves staged items (folders) into a collection: all of them, or none.
 
-    A new item is put in place by renaming its folder. Of an existing item, each file is replaced by
-    a rename, so that there is no moment without it: a simulation that starts meanwhile finds the
-    old one or the new one, and one that runs keeps the file it has opened. When anything fails,
-    Ctrl-C included, the items are as they were.
+    For a new item, renames its folder. For an existing item, replaces each file by a rename, so
+    that it exists at every moment: a simulation that starts meanwhile finds the old or the new one,
+    and a running one keeps its open file. After any failure, including Ctrl-C, the items are as
+    before.
     """
     undo = contextlib.ExitStack()
     try:
@@ -222,7 +224,7 @@ def put_in_place(staged: Sequence[Path], folder: Path, stage: Path) -> None:
 
 
 def _moved(item: Path, target: Path) -> bool:
-    """Renames a folder; False if another run has put one there meanwhile."""
+    """Renames a folder; False if another run has created the target meanwhile."""
     try:
         item.rename(target)
     except OSError as error:

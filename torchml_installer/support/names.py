@@ -1,4 +1,4 @@
-"""Names of KIM items: C identifiers, since KIM compiles them into the item's library."""
+"""Names of KIM items: C identifiers, because KIM compiles them into the item's library."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 from torchml_installer.errors import BadNameError
 
-#: The KIM name under which published models look for this driver.
+#: The KIM name of this driver in published models.
 DEFAULT_DRIVER_NAME = "TorchML__MD_173118614730_001"
 
-#: A file's name has at most 255 bytes, and KIM's build adds to an item's name.
+#: A file name has at most 255 bytes, and KIM's build makes file names longer than an item's name.
 _LONGEST = 200
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -21,8 +21,8 @@ def check_item_name(name: str, what: str) -> str:
     """
     if len(name) > _LONGEST:
         raise BadNameError(
-            f"The {what} name is {len(name)} characters long; more than {_LONGEST} make names of "
-            "files that are too long.",
+            f"The {what} name has {len(name)} characters. More than {_LONGEST} make file names too "
+            "long.",
             f"Choose a shorter one, for example --name {legal_name(name)[:40]}",
         )
     if _IDENTIFIER.fullmatch(name):
@@ -30,7 +30,7 @@ def check_item_name(name: str, what: str) -> str:
     legal = legal_name(name)
     raise BadNameError(
         f"The {what} name '{name}' is not a C identifier: KIM allows only letters, digits and "
-        "underscores, and no digit first.",
+        "underscores, and no digit at the beginning.",
         f"Choose another name, for example --name {legal}",
     )
 

@@ -1,4 +1,4 @@
-"""Explains a missing network: what was to be fetched, from where, and how to do without."""
+"""Explains a missing network: what could not be fetched, from where, and how to do without."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _REASON = re.compile(
 _HOST = re.compile(r"(?:https?://|host='|[Rr]esolv(?:e|ing) '|connect to )([\w.-]+)")
 _WITHOUT = {
     "pip": (
-        "Without a network: on a machine that has one, of the same kind and with the same Python, "
-        "`python -m pip download -d DIR {packages}`; bring the folder here, and run this again "
-        "with PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR set."
+        "Without a network: run `python -m pip download -d DIR {packages}` on a similar machine "
+        "that has one, with the same Python. Copy the folder here, and run this command again with "
+        "PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR set."
     ),
     "apt": (
-        "Without a network: name a mirror that can be reached in /etc/apt/sources.list, or bring "
-        "the packages here: `apt-get install --download-only {packages}` on a machine with the "
-        "same system, and here `dpkg -i *.deb`."
+        "Without a network: name a mirror that you can reach in /etc/apt/sources.list. Or run "
+        "`apt-get install --download-only {packages}` on a machine with the same system, copy the "
+        "packages here, and run `dpkg -i *.deb`."
     ),
     "conda": (
-        "Without a network: name a mirror that can be reached (`conda config --add channels URL`), "
-        "or bring an environment here with conda-pack, with {packages} in it."
+        "Without a network: name a mirror that you can reach (`conda config --add channels URL`), "
+        "or copy an environment with {packages} here, packed with conda-pack."
     ),
 }
 
 
 def explain(error: TorchMLError, provider: str, packages: Sequence[str]) -> None:
-    """Explains a failure that is due to a missing network; returns others unchanged.
+    """Explains a failure if a missing network caused it; leaves others unchanged.
 
-    provider: whose command failed; packages: those it was to fetch.
+    provider: whose command failed; packages: what it was to fetch.
     """
     reason = _REASON.search(error.message)
     if reason is None:
@@ -47,7 +47,7 @@ def explain(error: TorchMLError, provider: str, packages: Sequence[str]) -> None
     where = ", ".join(hosts) or _index(provider)
     log = rest.rpartition("\n")[2]
     error.message = (
-        f"{title}\n    {', '.join(packages)} cannot be fetched from {where}: {reason[0]}\n{log}"
+        f"{title}\n    cannot fetch {', '.join(packages)} from {where}: {reason[0]}\n{log}"
     )
     error.remedy = "Check the network and its proxy (HTTPS_PROXY). " + _WITHOUT[provider].format(
         packages=" ".join(packages)
@@ -55,7 +55,7 @@ def explain(error: TorchMLError, provider: str, packages: Sequence[str]) -> None
 
 
 def _index(provider: str) -> str:
-    """The index that pip uses, which pip itself does not print."""
+    """The package index, which pip does not print."""
     if provider != "pip":
         return "its servers"
     return os.environ.get("PIP_INDEX_URL") or "the index in pip's settings (else pypi.org)"

@@ -1,7 +1,7 @@
-"""Where this program keeps its own files, by the XDG base directory rules.
+"""The folders for this program's own files, by the XDG base directory rules.
 
-platformdirs would take relative paths, which those rules forbid, and knows no way out for a user
-without a home."""
+platformdirs does not fit: it accepts relative paths, which those rules forbid, and does not support
+users without a home."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchml_installer.support import files
 
 #: Relative to the home.
 _DATA = Path(".local/share")
-#: Bytes that even a small build, such as a model's, takes.
+#: Bytes that even a small build needs, such as a model's.
 _ROOM = 16 * 1024 * 1024
 #: Characters that every build tool, and KIM's CMake code, accepts in a path.
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+@,=~-]+")
@@ -24,7 +24,7 @@ _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+@,=~-]+")
 
 def _base(variable: str, default: Path) -> Path:
     value = os.environ.get(variable, "")
-    # By the XDG rules, a relative path is to be ignored.
+    # The XDG rules say to ignore a relative path.
     if value.startswith("/"):
         return Path(value) / "torchml-install"
     home = home_folder()
@@ -42,35 +42,35 @@ def home_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Builds and logs, which may be deleted at any time (``~/.cache/torchml-install``).
+    """For builds and logs, which may be deleted at any time (``~/.cache/torchml-install``).
 
-    A temporary folder where that is not writable, as on the nodes of some clusters.
+    A temporary folder if that is not writable, as on the nodes of some clusters.
     """
     folder = _base("XDG_CACHE_HOME", Path(".cache"))
     return folder if _is_writable(folder) else own_temporary_folder() / "cache"
 
 
 def data_folder() -> Path:
-    """Receipts of what was installed (``~/.local/share/torchml-install``)."""
+    """For receipts and libraries (``~/.local/share/torchml-install``)."""
     return _base("XDG_DATA_HOME", _DATA)
 
 
 def temporary_folder(tmpdir: str = "") -> Path:
-    """Where programs put temporary files, compilers for one.
+    """Where programs, such as compilers, put temporary files.
 
-    tmpdir: TMPDIR as they see it; "": as this process does.
+    tmpdir: the programs' TMPDIR; "": this process's.
     """
     return Path(tmpdir or os.environ.get("TMPDIR") or "/tmp")
 
 
 def own_temporary_folder(parent: Path | None = None, *, tmpdir: str = "") -> Path:
-    """A folder below the temporary one, or another, that is this user's alone, made if need be.
+    """A folder of this user under the temporary one or another; created if necessary.
 
-    Raises NotPermittedError where somebody else has made it: the name can be guessed.
+    Raises NotPermittedError if another user created it: the name can be guessed.
     """
     name = _own_name()
     if parent is None:
-        # What it holds is found again when the disk has filled up since.
+        # An existing one comes first: the disk may have filled up since.
         parents = _plain_temporary_parents(tmpdir)
         made = (place for place in parents if files.exists(place / name))
         parent = next(made, plain_temporary_parent(tmpdir))
@@ -80,14 +80,14 @@ def own_temporary_folder(parent: Path | None = None, *, tmpdir: str = "") -> Pat
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
         raise NotPermittedError(
-            f"{folder} is not yours: somebody else has made it.",
+            f"{folder} belongs to another user.",
             "Set XDG_CACHE_HOME or TMPDIR to a folder that you own.",
         )
     return folder
 
 
 def temporary_caches() -> list[Path]:
-    """What may be deleted in such folders, wherever an earlier run may have made one."""
+    """Deletable contents of such folders, wherever an earlier run may have created one."""
     found = []
     for parent in _plain_temporary_parents():
         folder = parent / _own_name()
@@ -106,14 +106,14 @@ def _is_writable(folder: Path) -> bool:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether a path has only characters without a special meaning to any build tool."""
+    """Whether all characters of a path are safe for every build tool."""
     return _PLAIN_PATH.fullmatch(str(path)) is not None
 
 
 def plain_temporary_parent(tmpdir: str = "") -> Path:
-    """A folder for temporary files whose path is plain, whatever TMPDIR says, and with some room.
+    """A folder for temporary files with a plain path, whatever TMPDIR is, and with some room.
 
-    What is built there is loaded from there, which a file system can forbid (noexec).
+    Its file system must permit loading libraries from there (not noexec).
     tmpdir: as in ``temporary_folder``.
     """
     folders = _plain_temporary_parents(tmpdir)

@@ -1,4 +1,4 @@
-"""Replaces an installation by a finished new one, or leaves everything as it was."""
+"""Replaces an installation by a complete new one, or leaves everything unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from torchml_installer.errors import NotPermittedError, OutputExistsError
 from torchml_installer.support import build_folder, disk, files
 
-#: The last one: some kernel file systems (/proc) have no such folder, and cannot make one.
+#: ENOENT: some kernel file systems (/proc) cannot create folders.
 _REFUSED = (
     errno.EACCES,
     errno.EPERM,
@@ -25,18 +25,18 @@ _REFUSED = (
 
 @contextlib.contextmanager
 def writing_to(prefix: Path) -> Iterator[None]:
-    """Names the option that moves a prefix which is not writable, or full."""
+    """Names the option that moves a prefix if it is not writable."""
     try:
         yield
     except shutil.Error:
-        raise  # of a copy, with several reasons: sorted out by the caller
+        raise  # from a copy, with several reasons: the caller sorts them
     except OSError as error:
         place = Path(str(error.filename2 or error.filename or prefix))
         if error.errno in _REFUSED:
             raise NotPermittedError(
                 f"Cannot write to {place}: {error.strerror}.",
-                "Check the owner and the permissions of that path, or name another place with "
-                "--prefix DIR.",
+                "Check the owner and permissions of that path, or name another place with --prefix "
+                "DIR.",
             ) from error
         raise
 
@@ -49,9 +49,9 @@ def require_room(folder: Path, needed: int, what: str) -> None:
 
 @contextlib.contextmanager
 def partial_beside(path: Path) -> Iterator[Path]:
-    """A folder to fetch the future file ``path`` into, locked for this process.
+    """A folder for fetching the future file ``path``, locked for this process.
 
-    It is removed afterwards with its contents; so are leftovers of interrupted runs.
+    Removes it afterwards with its contents, and leftovers of interrupted runs.
     """
     prefix = f".partial-{path.name}-"
     with build_folder.locked(path, "that downloads this"):
@@ -64,19 +64,19 @@ def partial_beside(path: Path) -> Iterator[Path]:
 def require_replaceable(root: Path, *, ours: bool, force: bool, instead: str = "") -> None:
     """Raises OutputExistsError for a folder that ``put_in_place`` must not replace.
 
-    ours: whether this program put there what is in it. instead: a sentence with an alternative.
+    ours: whether this program created it. instead: a sentence with an alternative.
     """
     if files.exists(root) and not ours and not force:
         raise OutputExistsError(
-            f"{root} exists already, and torchml-install did not put it there.",
-            f"Add --force to replace it, or name another --prefix. {instead}".rstrip(),
+            f"{root} already exists, and torchml-install did not create it.",
+            f"Replace it with --force, or name another --prefix. {instead}".rstrip(),
         )
 
 
 def put_in_place(stage: Path, root: Path) -> None:
     """Replaces the folder ``root`` by ``stage``.
 
-    They can be on different file systems: moves ``stage`` beside ``root``, then renames.
+    They may be on different file systems: first moves ``stage`` beside ``root``, then renames it.
     """
     prefix = f".new-{root.name}-"
     for leftover in root.parent.glob(f"{prefix}*"):

@@ -1,4 +1,4 @@
-"""Runs programs: without a shell, with a log, and with the first real error shown on failure."""
+"""Runs programs without a shell and with a log, and shows the first real error on failure."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ from torchml_installer.support import console, disk
 _NINJA_PROGRESS = re.compile(r"^\[(\d+)/(\d+)\]")
 #: "[ 45%] Building ..." of make.
 _MAKE_PROGRESS = re.compile(r"^\[ *(\d+)%\]")
-#: As compilers, make, the shell and Python say it; for a process that the kernel kills, the process
-#: that waits for it says so.
+#: "Progress 1048576 of 9437184" of pip's raw progress bar, in bytes.
+_PIP_PROGRESS = re.compile(r"^Progress (\d+) of (\d+)$")
+#: "torchml-step 3/12 rotation" of torchml_driver, see its _progress.py.
+_STEP = re.compile(r"^torchml-step (\d+)/(\d+) (.*)$")
+#: Messages of compilers, make, the shell and Python. If the kernel kills a process, its parent
+#: reports it.
 _NO_MEMORY = re.compile(
     r"\w: out of memory|virtual memory exhausted|: Cannot allocate memory|^MemoryError"
     r"|instance of 'std::bad_alloc'|DefaultCPUAllocator: .*memory|out of memory\. Tried"
     r"|Killed signal|\bKilled$|internal compiler error: Killed"
 )
-#: What helps most commands that run out of memory.
-FEWER_JOBS = "Try --jobs 1, or a machine with more memory."
+#: The remedy for most commands that run out of memory.
+FEWER_JOBS = "Run it with --jobs 1, or on a machine with more memory."
 _COMPILER_ERROR = re.compile(r"\berror: |undefined reference to ")
 _SHOWN_LINES = 12
 #: "frame #12: ..." of torch.
@@ -38,7 +42,7 @@ _FRAME = re.compile(r"\s*frame #\d+:")
 def quick_output(command: Sequence[str | Path], timeout: float = 10.0) -> str | None:
     """The output of a small command (stdout, else stderr); None if it fails.
 
-    For detection: never raises because of the program, and never waits long.
+    For detection: the program cannot make it raise an error or wait long.
     """
     try:
         done = subprocess.run(
@@ -57,7 +61,7 @@ def quick_output(command: Sequence[str | Path], timeout: float = 10.0) -> str | 
 
 
 def plain_language_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for programs whose messages are read: English, with ninja's counter."""
+    """An environment that makes programs print English messages, and ninja its counter."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "NINJA_STATUS": "[%f/%t] "}
     environment.pop("LANGUAGE", None)
     if extra:
@@ -84,15 +88,17 @@ def run_logged(
     watch: Callable[[str], None] | None = None,
     keep_open: Sequence[int] = (),
     without_memory: str = FEWER_JOBS,
+    check: Callable[[], None] | None = None,
 ) -> str:
     """Runs a program, adds its output to ``log`` and returns it.
 
-    watch: called with each line; if it raises, the program is ended. keep_open: files that the
-    program inherits. without_memory: the remedy if memory runs out.
+    watch: called with each line; if it raises an error, the program is ended. keep_open: files that
+    the program inherits. without_memory: the remedy if memory runs out. check: called after the
+    program has succeeded; may raise an error because of its results.
 
-    Raises ``failure`` with the first real error and the log's path when the program fails,
-    DiskFullError when its output says so. On KeyboardInterrupt the program and its children are
-    ended before the exception is passed on.
+    If the program fails, raises ``failure`` with the first real error and the log's path, or
+    DiskFullError if that is the reason. On KeyboardInterrupt, ends the program and its children
+    before it passes the exception on.
     """
     words = [str(word) for word in command]
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -115,15 +121,17 @@ def run_logged(
                 pass_fds=keep_open,
             )
         except OSError as error:
-            raise failure(f"{title}: cannot start {words[0]}: {error.strerror}.") from error
+            raise failure(f"{title} failed: cannot start {words[0]}: {error.strerror}.") from error
         try:
             assert process.stdout is not None
             for raw in process.stdout:
                 line = raw.decode(errors="replace").rstrip("\n")
+                if show_step(line, shown):
+                    continue
                 lines.append(line)
                 record.write(line + "\n")
                 if verbose:
-                    console.note(line)
+                    console.quote(line)
                 if watch is not None:
                     watch(line)
                 _show_progress(line, shown)
@@ -134,19 +142,21 @@ def run_logged(
         if code != 0:
             record.write(f"(exit code {code})\n")
             raise _failure(title, code, lines, log, failure, without_memory)
+        if check is not None:
+            check()
     return "\n".join(lines)
 
 
 def end_process_group(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program that was started in its own session, and whatever that started.
+    """Ends a program that was started in its own session, and its children.
 
-    First as Ctrl-C does: pip then undoes what is half done, and ninja ends its compilers, which are
-    in other process groups.
+    First like Ctrl-C: pip then undoes an incomplete installation, and ninja ends its compilers,
+    which are in other process groups.
     """
-    # PermissionError: a program run as root, through sudo, ends when its output has no reader.
-    for wish in (signal.SIGINT, signal.SIGTERM):
+    # PermissionError: the program runs as root, through sudo. It ends when nobody reads its output.
+    for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, wish)
+            os.killpg(process.pid, number)
         if _has_ended(process, 5.0):
             break
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -156,7 +166,7 @@ def end_process_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    """Waits for a program and those it started, which hold the other end of its output."""
+    """Waits for a program and its children, which keep the other end of its output open."""
     latest = time.monotonic() + timeout
     try:
         process.wait(timeout)
@@ -169,6 +179,17 @@ def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
         if ready and not os.read(process.stdout.fileno(), 1 << 16):
             return True
     return False
+
+
+def show_step(line: str, shown: console.Step) -> bool:
+    """Shows the progress in a line that a program prints for this purpose; False for others."""
+    if match := _STEP.match(line):
+        shown.advance(int(match[1]), int(match[2]), label=match[3])
+    elif match := _PIP_PROGRESS.match(line):
+        shown.advance(int(match[1]) // 10**6, int(match[2]) // 10**6, unit="MB")
+    else:
+        return False
+    return True
 
 
 def _show_progress(line: str, shown: console.Step) -> None:
@@ -188,7 +209,7 @@ def _failure(
 ) -> TorchMLError:
     if full := [line for line in lines if disk.says_full(line)]:
         return disk.full(f"{title} failed", said="\n".join(full), log=log)
-    if disk.nothing_left(log.parent):  # not every program says so
+    if disk.nothing_left(log.parent):  # not every program reports it
         return disk.full(f"{title} failed", place=log.parent, log=log)
     said = [line for line in lines if _NO_MEMORY.search(line)]
     if said or code in (-signal.SIGKILL, 128 + signal.SIGKILL):
@@ -200,10 +221,10 @@ def _failure(
 
 
 def first_error(lines: Sequence[str]) -> list[str]:
-    """The lines that say why a build failed.
+    """The lines that explain why a build failed.
 
-    In this order: the message of the driver's own CMake code (it starts with ``torchml: ``), an
-    error of the compiler or linker, CMake's error, otherwise the last lines.
+    The first of these: a message of the driver's own CMake code (it starts with ``torchml: ``), an
+    error of the compiler or linker, an error of CMake, the last lines.
     """
     for index, line in enumerate(lines):
         if line.strip().startswith("torchml: "):
@@ -222,7 +243,7 @@ def first_error(lines: Sequence[str]) -> list[str]:
 def without_frames(lines: Sequence[str]) -> list[str]:
     """A program's output without call stacks: Python's, and those that torch adds to C++ messages.
 
-    The line after the one, or before the other, says what happened."""
+    The message itself is after Python's stack, and before torch's."""
     kept: list[str] = []
     in_traceback = False
     for line in lines:
@@ -237,7 +258,7 @@ def without_frames(lines: Sequence[str]) -> list[str]:
 
 
 def _paragraphs(lines: Sequence[str]) -> list[str]:
-    """CMake's indented message: up to the first line that is not indented, or "Call Stack"."""
+    """CMake's indented message: up to the first line without indent, or "Call Stack"."""
     kept: list[str] = []
     for line in lines:
         ends = line.startswith(("Call Stack", "--", "CMake ")) or (kept and line[:1] not in " ")

@@ -1,4 +1,4 @@
-"""Where the user's Python keeps its headers, its programs and a user's own packages."""
+"""Folders of the user's Python: headers, programs and the user's own packages."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def python_path(name: str) -> Path:
 
 
 def user_path(name: str) -> Path:
-    """The same where pip installs for one user only (below ~/.local)."""
+    """The same folder for packages that pip installs for one user (below ~/.local)."""
     return user_python().user_folder(name)

@@ -2,11 +2,10 @@
 
 One JSON file per installed item in ``~/.local/share/torchml-install/receipts`` (XDG_DATA_HOME is
 respected). Fields: ``schema`` (1), ``kind`` (driver, python-module, model, library,
-python-packages), ``name``,
-``files`` (what was put in place), ``sha256`` (of those that are files, by path), ``packages`` (of
-kind python-packages: name → version, as pip installed them), ``made_from`` (sources and versions),
-``installed_at`` (UTC).
-A receipt is for people and for uninstalling: nothing breaks when it is deleted.
+python-packages), ``name``, ``files`` (installed files and folders), ``sha256`` (of the files, by
+path), ``packages`` (for python-packages: name → version, as pip installed them), ``made_from``
+(sources and versions), ``installed_at`` (UTC). Receipts serve people and uninstalling: nothing
+breaks without them.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from torchml_installer.support import files
 from torchml_installer.support.console import warn
 from torchml_installer.support.paths import data_folder
 
-#: The suffix of a note of what was there before an installation without a receipt so far.
+#: The suffix of a note about the state before an installation that has no receipt yet.
 _PENDING = ".pending"
 
 
@@ -33,9 +32,8 @@ _PENDING = ".pending"
 class Receipt:
     """What was installed.
 
-    digests: sha256 of each file in ``files``; ``write`` fills them in.
-    packages: what pip installed, name → version. path: where the receipt is; None before it is
-    written.
+    digests: sha256 of each file in ``files``, added by ``write``. packages: what pip installed,
+    name → version. path: the receipt's own; None until it is written.
     """
 
     kind: str
@@ -60,7 +58,7 @@ def sha256(file: Path) -> str:
 def write(receipt: Receipt) -> Path | None:
     """Writes a receipt and returns its path.
 
-    The item is already in place, so a receipt that cannot be written is a warning, not an error.
+    The item is already installed: a receipt that cannot be written is a warning, not an error.
     """
     path = _path(receipt)
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -78,13 +76,13 @@ def write(receipt: Receipt) -> Path | None:
         }
         _write(path, content)
     except OSError as error:
-        warn(f"the receipt {path} could not be written: {error.strerror}")
+        warn(f"cannot write the receipt {path}: {error.strerror}")
         return None
     return path
 
 
 def write_if_missing(receipt: Receipt) -> None:
-    """Writes a receipt for what is in place already, where a killed run left none."""
+    """Writes a receipt for an installed item if a killed run did not write one."""
     if not _path(receipt).exists():
         write(receipt)
 
@@ -107,7 +105,7 @@ def read_all() -> list[Receipt]:
                 path=path,
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            warn(f"the receipt {path} cannot be read ({error}) and is left alone")
+            warn(f"skipping the receipt {path}, which cannot be read: {error}")
             continue
         found.append(receipt)
     return found
@@ -116,7 +114,7 @@ def read_all() -> list[Receipt]:
 def library_roots(name: str) -> list[Path]:
     """Where libraries of that name were installed, the latest first.
 
-    For detection, which skips receipts that it cannot read.
+    For detection: silently skips receipts that cannot be read.
     """
     found = []
     for path in files.matching(_folder(), f"library-{name}-*.json"):
@@ -129,9 +127,9 @@ def library_roots(name: str) -> list[Path]:
 
 
 def made_from(kind: str, name: str, files_there: Path) -> dict[str, str]:
-    """What the item with these files was made from; empty if no receipt has these files.
+    """What the item with these files was made from; empty if no receipt lists them.
 
-    For detection: files that were put there since in another way do not match the receipt.
+    For detection: files that something else has installed since do not match the receipt.
     """
     for path in files.matching(_folder(), f"{kind}-{name}-*.json"):
         try:
@@ -147,24 +145,24 @@ def made_from(kind: str, name: str, files_there: Path) -> dict[str, str]:
 
 
 def pending(kind: str, python: str) -> Path:
-    """The note of what a Python had before something is installed into it."""
+    """The note about a Python's packages before an installation."""
     digest = hashlib.sha256(python.encode(errors="surrogateescape")).hexdigest()[:12]
     return _folder() / f"{kind}-{digest}{_PENDING}"
 
 
 def all_pending(kind: str) -> list[Path]:
-    """The notes of installations that are running, or were killed."""
+    """The notes of installations that are running or were killed."""
     return files.matching(_folder(), f"{kind}-*{_PENDING}")
 
 
 def write_pending(path: Path, begun: Mapping[str, Any]) -> None:
-    """Writes a note; silent where it cannot, since the receipt will warn of that."""
+    """Writes a note, or silently fails: the receipt will warn about it."""
     with contextlib.suppress(OSError):
         _write(path, begun)
 
 
 def read_pending(path: Path) -> dict[str, Any]:
-    """The note; empty if there is none, or none that can be read."""
+    """The note; empty if it is missing or unreadable."""
     try:
         begun = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -187,7 +185,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _path(receipt: Receipt) -> Path:
-    # The same name can be installed into several collections, and packages into several Pythons.
+    # A name can be installed into several collections, and packages into several Pythons.
     places = "\n".join(map(str, receipt.files)) or receipt.made_from.get("python", "")
     digest = hashlib.sha256(places.encode(errors="surrogateescape")).hexdigest()[:12]
     return _folder() / f"{receipt.kind}-{receipt.name}-{digest}.json"

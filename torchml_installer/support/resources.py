@@ -1,7 +1,7 @@
-"""Finds what ships with the package: driver sources, environment templates, examples.
+"""Finds the files that ship with the package: driver sources, environment templates, examples.
 
-An installed wheel has them under ``torchml_installer/_share``; a checkout (also one that is
-installed in editable mode) has them beside the package.
+An installed wheel has them in ``torchml_installer/_share``; a checkout, also one installed in
+editable mode, has them beside the package.
 """
 
 from __future__ import annotations
@@ -21,4 +21,6 @@ def shared_folder(name: str) -> Path:
     for folder in candidates:
         if folder.is_dir():
             return folder
-    raise SourcesMissingError(f"The folder {name} is missing; it should be at {candidates[0]}.")
+    raise SourcesMissingError(
+        f"The folder {name} of torchml-install is missing from {candidates[0].parent}."
+    )

@@ -1,4 +1,4 @@
-"""Standard input, output and error, in whatever state the caller left them."""
+"""Standard input, output and error, in whatever state the caller leaves them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _FAITHFUL = "torchml-faithful"
 def prepare() -> None:
     """Makes the three streams usable.
 
-    A closed one (``<&-``) becomes the null device: its number would go to the next file opened.
-    Characters that the terminal's encoding lacks are escaped; bytes of a path that are not valid
-    text are written as they are.
+    Replaces a closed one (``<&-``) by the null device: otherwise the next open file would get its
+    number. Escapes characters that the terminal's encoding lacks, and writes bytes of a path that
+    are not valid text unchanged.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -38,28 +38,28 @@ def finish(code: int) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of the pipe (`| head`) is gone; nobody is left to tell.
+        # The reader of the pipe (`| head`) has ended: nobody can see a message.
         discard()
         return code or BROKEN_PIPE
     except OSError as error:
         discard()
-        print(f"error: The output could not be written: {error.strerror}.", file=sys.stderr)
+        print(f"error: Cannot write the output: {error.strerror}.", file=sys.stderr)
         return code or OutputNotWrittenError.exit_code
     return code
 
 
 def discard() -> None:
-    """Discards what was not written yet, so that Python does not try again at exit."""
+    """Discards pending output, so that Python does not try again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
 
 
 def as_json(value: object) -> str:
-    """JSON that every reader understands, with escapes only where the output needs them."""
+    """JSON for every reader, with escapes only where the output needs them."""
     plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     text = json.dumps(value, indent=2, ensure_ascii=plain)
-    # Bytes of a path that are not valid text; Python's escape for them is also JSON's.
+    # Bytes of a path that are not valid text: Python's escape for them is also JSON's.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Turns an uncaught exception of the system, a full disk or a permission, into a failure."""
+"""Turns an uncaught error of the system, such as a full disk, into a failure for the user."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def known(error: Exception) -> TorchMLError | None:
-    """The failure to show to the user; None for a bug of this program."""
+    """The failure to show to the user; None for a bug in this program."""
     if isinstance(error, shutil.Error):
         return _of_copying(error)
     if not isinstance(error, OSError):
         return None
-    # For a copy, the second is the file being written.
+    # When copying, filename2 is the file being written.
     name = error.filename2 or error.filename
     place = Path(os.fsdecode(name)) if isinstance(name, (str, bytes)) else None
     if error.errno in _FULL:
@@ -35,14 +35,14 @@ def known(error: Exception) -> TorchMLError | None:
         if disk.free(temporary) == 0:
             return disk.full("Cannot write temporary files", place=temporary)
         return NotPermittedError(
-            f"No folder for temporary files is writable: {temporary}, /tmp and /var/tmp.",
+            f"No folder for temporary files is writable. Tried {temporary}, /tmp and /var/tmp.",
             "Set TMPDIR to a folder that you own.",
         )
     return None
 
 
 def not_permitted(reason: str, place: Path | None) -> NotPermittedError:
-    """The error for a place that may not be read or written, with a way to move it elsewhere."""
+    """The error for a place without permission, with a way to use another one."""
     if place is None:
         return NotPermittedError(f"{reason}.")
     remedy = None
@@ -55,7 +55,7 @@ def not_permitted(reason: str, place: Path | None) -> NotPermittedError:
         with contextlib.suppress(OSError, TorchMLError):
             folder = find()
         if place.is_relative_to(folder) or folder.is_relative_to(place):
-            remedy = f"Check the owner and the permissions of that path, or {advice}."
+            remedy = f"Check the owner and permissions of that path, or {advice}."
             break
     return NotPermittedError(f"{reason}: {place}.", remedy)
 

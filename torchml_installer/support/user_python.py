@@ -1,8 +1,8 @@
-"""Which Python is the user's: the one whose torch, packages and headers count.
+"""Finds the user's Python, whose torch, packages and headers count.
 
-torchml-install need not run in it: pipx and ``uv tool install`` give a program its own environment,
-without torch. Code that looks for packages, installs them or starts a program that imports torch
-asks ``user_python()``.
+torchml-install may run in another one: pipx and ``uv tool install`` give a program its own
+environment without torch. Code that searches for packages, installs them or starts a program that
+imports torch calls ``user_python()``.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from typing import Any
 
 from torchml_installer.support import console, files
 
-#: They name the active environment; both are set if one was activated after the other.
+#: Each names the active environment; both are set after activating two.
 VARIABLES = ("VIRTUAL_ENV", "CONDA_PREFIX")
-#: For an older Python there is no Python module, and it compiles no models.
+#: An older Python cannot have the Python module and cannot compile models.
 MINIMUM = (3, 10)
-#: What pipx and uv write into the environments they make for a program.
+#: Files that pipx and uv write into environments for a single program.
 _RECEIPTS = {"pipx_metadata.json": "pipx", "uv-receipt.toml": "uv"}
-#: The first question to sysconfig fills its table of variables; before Python 3.13 a second thread
-#: that asks meanwhile gets a table without half of them. Detectors run in threads.
+#: sysconfig fills its table of variables at the first call. Before Python 3.13, a second thread
+#: gets half a table meanwhile, and detectors run in threads.
 _ONE_AT_A_TIME = Lock()
-#: Prints the fields of ``Python``. Runs in any Python 3, since an old one must report its version.
+#: Prints the fields of ``Python``. Must run in any Python 3, to report an old one's version.
 _FACTS = """\
 import json, platform, site, sys, sysconfig
 try:
@@ -71,14 +71,13 @@ print(json.dumps(spec and [spec.origin, list(spec.submodule_search_locations or 
 
 @dataclass(frozen=True)
 class Python:
-    """A Python and what it can import, found out without importing anything.
+    """A Python and what it can import, without importing anything.
 
     search_path: its ``sys.path``. has_user_site: packages below ~/.local count. release: "3.11.7";
-    full_version: with its compiler, too. is_own: it runs this program. how: which variable led to
-    it, or "torchml-install's own". why: a clause, why this one was chosen. passed: environments
-    that were passed over: (folder, variable, why). folders, user_folders: sysconfig's, empty for
-    the own one. has_finders: packages can be found in other ways than by the search path, such as
-    editable installations.
+    full_version: includes its compiler. is_own: it runs this program. how: the variable that led to
+    it, or "torchml-install's own". why: why it was chosen, a clause. passed: environments that were
+    passed over: (folder, variable, why). folders, user_folders: sysconfig's, empty if is_own.
+    has_finders: it finds packages outside the search path, such as editable installations.
     """
 
     executable: str
@@ -109,7 +108,7 @@ class Python:
 
     @property
     def too_old(self) -> str:
-        """Why it cannot have the Python module or compile models, a sentence; "" if it can."""
+        """Why it cannot have the Python module and compile models, a sentence; "" if it can."""
         if self.version >= MINIMUM:
             return ""
         least = ".".join(map(str, MINIMUM))
@@ -123,14 +122,14 @@ class Python:
             return Path(sysconfig.get_path(name))
 
     def user_folder(self, name: str) -> Path:
-        """The same where pip installs for one user only (below ~/.local)."""
+        """The same folder for packages that pip installs for one user (below ~/.local)."""
         if not self.is_own:
             return Path(self.user_folders[name])
         with _ONE_AT_A_TIME:
             return Path(sysconfig.get_path(name, sysconfig.get_preferred_scheme("user")))
 
     def find_spec(self, name: str) -> importlib.machinery.ModuleSpec | None:
-        """What it would import by a top-level name.
+        """What it would import under a top-level name.
 
         Raises what importlib.util.find_spec raises: ImportError, ValueError.
         """
@@ -150,11 +149,10 @@ class Python:
 
 
 def user_python() -> Python:
-    """The Python whose packages count: that of the active environment, if one is active.
+    """The Python of the active environment if there is one, else the one that runs this program.
 
-    Otherwise it is the one that runs this program; also if the user started that by its path or
-    with ``python -m``, or has it on PATH before the environment, but not if pipx or uv made it for
-    this program alone.
+    The latter also counts if the user started it by its path or with ``python -m``, or if it
+    precedes the environment on PATH; but not if pipx or uv created it for this program alone.
     """
     own = _own()
     passed: list[tuple[Path, str, str]] = []
@@ -170,16 +168,16 @@ def user_python() -> Python:
         elif (facts := _ask(str(program))) is None:
             passed.append((prefix, variable, "its bin/python does not run"))
         if facts is not None:
-            why = f"that environment is active, and torchml-install runs in {own.prefix}"
+            why = f"that environment is active, while torchml-install runs in {own.prefix}"
             if tool := _tool(own.prefix):
-                why += f", which {tool} made for it alone"
+                why += f", which {tool} created for it alone"
             return Python(**facts, is_own=False, how=variable, why=why, passed=tuple(passed))
     why = "; ".join(reason for _, _, reason in passed) or "no environment is active"
     return replace(own, how="torchml-install's own", why=why, passed=tuple(passed))
 
 
 def look_again() -> None:
-    """Makes this process see packages installed since it began, also in a new user site."""
+    """Makes this process see packages installed since it started, also in a new user site."""
     importlib.invalidate_caches()
     _ask.cache_clear()
     _spec_by_asking.cache_clear()
@@ -189,7 +187,7 @@ def look_again() -> None:
 
 
 def say_which() -> None:
-    """Says which Python is used, if users may expect another one."""
+    """Says which Python is used if users may expect another one."""
     python = user_python()
     if not python.is_own:
         console.note(f"using {python.executable} ({python.how}): {python.why}")
@@ -198,18 +196,18 @@ def say_which() -> None:
 
 
 def in_tool_environment(python: Python) -> tuple[str, str] | None:
-    """What is wrong with an environment that pipx or uv made for this program, and what to do.
+    """The problem and remedy if pipx or uv created this Python for this program alone.
 
-    None for every other Python, and for one that has a torch.
+    None for every other Python, and for one that has torch.
     """
     tool = _tool(python.prefix)
     if not tool or python.has("torch"):
         return None
     return (
-        f"torchml-install runs in an environment that {tool} made for it alone ({python.prefix}), "
-        "and no other environment is active.",
-        "Activate the environment whose torch you use (`conda activate NAME` or "
-        "`. DIR/bin/activate`), and run this again.",
+        f"torchml-install runs in an environment that {tool} created for it alone "
+        f"({python.prefix}), and no other environment is active.",
+        "Activate the environment that has your torch (`conda activate NAME` or "
+        "`. DIR/bin/activate`), and run this command again.",
     )
 
 
@@ -227,7 +225,7 @@ def _own() -> Python:
 
 
 def _active() -> list[tuple[Path, str]]:
-    """The active environments: (folder, the variable that names it), first what PATH has first."""
+    """The active environments: (folder, variable that names it), in the order of PATH."""
     named = [
         (Path(value).absolute(), name) for name in VARIABLES if (value := os.environ.get(name))
     ]
@@ -237,7 +235,7 @@ def _active() -> list[tuple[Path, str]]:
 
 
 def _rank(folder: Path) -> float:
-    """The position of a folder on PATH, infinity if it is not on it."""
+    """The position of a folder on PATH; infinity if PATH lacks it."""
     listed = os.environ.get("PATH", "").split(os.pathsep)
     wanted = files.resolved(folder)
     places = [
@@ -247,7 +245,7 @@ def _rank(folder: Path) -> float:
 
 
 def _why_own(own: Python, active: Path) -> str:
-    """Why this program's Python is used although another environment is active; "": it is not."""
+    """Why to use this program's Python although another environment is active; "" if not."""
     if _tool(own.prefix):
         return ""
     theirs = _rank(active / "bin")
@@ -265,17 +263,17 @@ def _why_own(own: Python, active: Path) -> str:
 
 
 def _tool(prefix: Path) -> str:
-    """The tool that made an environment for one program; "" for ordinary environments."""
+    """The tool that created an environment for one program; "" for ordinary environments."""
     for name, tool in _RECEIPTS.items():
         if files.is_file(prefix / name):
             return tool
-    # The cache of environments that uvx makes for a single run.
+    # The cache of environments that uvx creates for a single run.
     return "uvx" if prefix.parent.name.startswith("archive-v") else ""
 
 
 @cache
 def _ask(program: str) -> dict[str, Any] | None:
-    """The fields of ``Python`` that another Python reports; None if it does not answer."""
+    """The fields of ``Python`` from another Python; None if it does not answer."""
     answer = _answer([program, "-c", _FACTS])
     if not isinstance(answer, dict):
         return None
@@ -300,7 +298,7 @@ def _spec_by_asking(program: str, name: str) -> importlib.machinery.ModuleSpec |
 def _answer(command: Sequence[str]) -> Any:
     """The JSON in the last line that a Python prints; None if it fails.
 
-    Not run in the current folder, where Python with -c finds packages.
+    Runs in the root folder: Python with -c would find packages in the current one.
     """
     try:
         done = subprocess.run(
