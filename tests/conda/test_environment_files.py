@@ -60,7 +60,7 @@ def test_an_environment_file_says_where_the_channel_of_our_packages_goes(name: s
     """The line to fill in comes before conda-forge, which has none of our packages."""
     text = (TEMPLATES / name).read_text()
     assert "python -m ci.conda_packages output" in text
-    filled_in = text.replace("  # - file:///path/to/output\n", "  - file:///srv/output\n")
+    filled_in = text.replace("  - file:///path/to/output\n", "  - file:///srv/output\n")
     channels = filled_in.partition("\nchannels:\n")[2].partition("\ndependencies:\n")[0]
     assert channels.splitlines() == ["  - file:///srv/output", "  - conda-forge"]
 

@@ -168,7 +168,7 @@ def test_tasks_that_do_not_find_each_other_end_the_job_before_anything_is_comput
     done = slurm.run("sbatch", *SMALLER, SCRIPT, "in.silicon")
     printed = (slurm.folder / "job.txt").read_text()
     assert done.returncode != 0, printed
-    assert "2 runs of one rank each" in printed or "does not start with srun" in printed
+    assert "2 separate runs instead of one" in printed or "does not start under srun" in printed
     assert "srun --mpi=list" in printed
     assert "SLURM_MPI_TYPE=pmix" in printed
     assert not (slurm.folder / "dump.test").exists()

@@ -100,7 +100,7 @@ def test_slurms_script_says_that_there_is_no_lammps(tmp_path: Path) -> None:
     done = Slurm(tmp_path).run(4, "in.lammps")
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "none of lmp, lmp_mpi and lmp_serial is on PATH: load or activate" in done.stderr
+    assert "PATH has none of lmp, lmp_mpi and lmp_serial. Load" in done.stderr
 
 
 def test_slurms_script_does_not_run_the_same_on_every_rank(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_slurms_script_does_not_run_the_same_on_every_rank(tmp_path: Path) -> No
     slurm.write("lmp_serial", 'echo "lmp_serial $*"')
     done = slurm.run(4, "in.lammps")
     assert done.returncode == 1
-    assert "is without MPI: each of the 4 tasks would run the whole input" in done.stderr
+    assert "has no MPI: each of the 4 tasks would run the whole input" in done.stderr
     assert "lmp_serial -in in.lammps" in slurm.run(1, "in.lammps").stdout
 
 
