@@ -256,7 +256,7 @@ def test_the_mpi_environment_is_mpich_s_where_mpich_is_written_everywhere(
 ) -> None:
     """As its first lines say."""
     text = (TEMPLATES / "environment-mpi.yml").read_text()
-    assert re.search(r"For MPICH write\n# mpich for openmpi, everywhere", text)
+    assert re.search(r"For MPICH, replace\n# openmpi by mpich everywhere", text)
     mpich = tmp_path / "environment-mpi.yml"
     mpich.write_text(text.replace("openmpi", "mpich"))
     solved = channel.solve(dependencies(mpich))

@@ -148,13 +148,15 @@ def test_a_setting_that_makes_no_sense_is_named(setting: str, reason: str) -> No
 
 
 def test_settings_of_graphs_are_refused_for_other_models() -> None:
-    with pytest.raises(BadParameterFileError, match="Graph only"):
+    with pytest.raises(BadParameterFileError, match="only to models with preprocessing Graph"):
         parse(KLIFF_STYLE + "edge_receiver_row 1", Path("x.param"))
 
 
 def test_atomic_numbers_are_refused_for_models_that_see_no_species() -> None:
     text = Parameters(("Si",), CallingConvention.DESCRIPTOR, 4.5, "net.pt", n_inputs=1).as_text()
-    with pytest.raises(BadParameterFileError, match="None or Graph only"):
+    with pytest.raises(
+        BadParameterFileError, match="only to models with preprocessing None or Graph"
+    ):
         parse(text + "atomic_numbers True", Path("x.param"))
 
 
@@ -195,25 +197,25 @@ def test_elements_may_stand_on_several_lines() -> None:
             "2\n",
             "two\n",
             2,
-            "the number of elements has to be a whole number from 1 to 118, not 'two'",
+            "the number of elements must be a whole number from 1 to 118, not 'two'",
         ),
         ("2\n", "-1\n", 2, "not '-1'"),
         ("Si C", "si C", 3, "there is no element 'si'; did you mean 'Si'?"),
         ("Si C", "Si Xx", 3, "there is no element 'Xx'."),
         ("Si C", "Si Si", 3, "the element Si is named twice"),
-        ("Si C", "Si C O", 3, "2 element(s) announced, 3 named"),
+        ("Si C", "Si C O", 3, "the number of elements is 2, but 3 are named"),
         (
             "none",
             "Voronoi",
             6,
-            "has to be None, Descriptor or Graph, not 'Voronoi'",
+            "must be None, Descriptor or Graph, not 'Voronoi'",
         ),
-        ("4.0", "-4.0", 9, "the cutoff has to be a positive number (in Å), not '-4.0'"),
+        ("4.0", "-4.0", 9, "the cutoff must be a positive number (in Å), not '-4.0'"),
         ("4.0", "4_0.0", 9, "not '4_0.0'"),
         ("4.0", "\u0664.0", 9, "not '\u0664.0'"),
         ("4.0", "inf", 9, "not 'inf'"),
         ("4.0", "4.0 3", 9, "not '4.0 3'"),
-        ("False", "maybe", 14, "'returns forces' has to be True or False, not 'maybe'"),
+        ("False", "maybe", 14, "'returns forces' must be True or False, not 'maybe'"),
         ("\nNone\n", "\nNone\nmore\n", 20, "unknown setting 'more'"),
     ],
 )

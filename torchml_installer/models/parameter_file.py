@@ -135,8 +135,8 @@ class Parameters:
         if self.atomic_numbers is not None:
             recorded.append(f"atomic_numbers {self.atomic_numbers}")
         for comment, settings in (
-            ("What the model is given", recorded),
-            ("Settings that spare work and change no result", self.graph.lines()),
+            ("Input of the model", recorded),
+            ("Settings that save work without changing results", self.graph.lines()),
         ):
             if settings:
                 text += "\n".join(["", f"# {comment}", *settings, ""])
