@@ -101,7 +101,7 @@ def test_closed_and_full_streams_are_no_fault(bare: CleanMachine) -> None:
             cmp /tmp/out /tmp/out2
             torchml_install $command <&- >&- 2>&-; echo "all $?"
             torchml_install $command > /dev/full 2> /tmp/err; echo "full $?"
-            grep -c "^error: The output could not be written: No space left" /tmp/err
+            grep -c "^error: Cannot write the output: No space left" /tmp/err
         done
         torchml_install doctor | head -1
         torchml_install nonsense >&- 2>&-; echo "nonsense $?"

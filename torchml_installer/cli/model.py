@@ -385,10 +385,16 @@ def model_bench(
     if as_json:
         print_json(measured)
         return
-    click.echo(f"on {measured['device']}; a step computes energy, forces and virial")
-    click.echo(f"{'atoms':>8} {'ms/step':>10} {'µs/atom':>9} {'ns/day at 1 fs':>15} {'MiB':>7}")
+    from torchml_installer.support import console
+
+    console.result(f"on {measured['device']}; a step computes energy, forces and virial")
+    # A narrow terminal gets the first columns.
+    room = console.columns(sys.stdout) or 80
+    head = f"{'atoms':>8} {'ms/step':>10} {'µs/atom':>9} {'ns/day at 1 fs':>15} {'MiB':>7}"
+    click.echo(head[:29] if room < len(head) else head)
     for size in measured["sizes"]:
-        click.echo(
+        row = (
             f"{size['atoms']:8} {size['milliseconds']:10.2f} {size['microseconds_per_atom']:9.2f}"
             f" {size['nanoseconds_per_day']:15.2f} {size['peak_memory']:7.0f}"
         )
+        click.echo(row[:29] if room < len(head) else row)

@@ -6,7 +6,7 @@ import shlex
 
 from torchml_installer.deps import Result
 from torchml_installer.deps.needs import NEEDS
-from torchml_installer.support.console import command
+from torchml_installer.support.console import command, comment
 from torchml_installer.support.console import result as say
 
 
@@ -15,7 +15,7 @@ def show(result: Result) -> None:
     for step in result.steps:
         titles = ", ".join(NEEDS[name].title for name in step.needs)
         if result.dry_run:
-            say(f"# {step.provider.name} installs {titles}:")
+            print(comment(f"{step.provider.name} installs {titles}:"))
             for earlier, _title in step.before():
                 print(command(earlier))
             print(command(step.command))
@@ -24,10 +24,10 @@ def show(result: Result) -> None:
     for outcome in result.outcomes:
         title = f"{outcome.name} {outcome.version}"
         if outcome.state == "planned":
-            say(f"# to install {title} in {outcome.root}:")
+            print(comment(f"to install {title} in {outcome.root}:"))
             for words in outcome.commands:
                 print(command(words))
-            say("# after success, the result is renamed into place")
+            print(comment("after success, the result is renamed into place"))
         elif outcome.state == "present":
             say(f"Already installed: {title} in {outcome.root}")
         else:

@@ -46,22 +46,22 @@ def show(survey: Survey, *, places: bool = False) -> None:
     table.show(survey.findings())
     for finding in survey.findings() if places else ():
         if finding.looked:
-            console.result(f"\nSearched for {finding.title} in:")
+            console.show(f"\nSearched for {finding.title} in:")
         good = "writable" if finding.name == "kim-collections" else "used"
         for place in finding.looked:
             how = "" if str(place.where).strip("$") == place.how.strip("$") else f" ({place.how})"
-            console.result(f"  {place.where}{how}: {place.refused or good}")
+            console.show(f"  {place.where}{how}: {place.refused or good}")
     for finding in survey.findings():
         if finding.problem is not None:
-            console.result(f"\n{finding.title}: {finding.problem.message}")
-            console.result(f"  what to do: {finding.problem.remedy}")
+            console.show(f"\n{finding.title}: {finding.problem.message}")
+            console.show(f"  what to do: {finding.problem.remedy}")
     for found in _known_problems(survey):
-        console.result(f"\nknown problem {found.name}: {found.symptom.explanation}")
+        console.show(f"\nknown problem {found.name}: {found.symptom.explanation}")
         if found.symptom.command:
             repair = shlex.join(found.symptom.command)
-            console.result(f"  repair: `{repair}` (or `torchml-install doctor --fix`)")
+            console.show(f"  repair: `{repair}` (or `torchml-install doctor --fix`)")
         elif found.symptom.repair:
-            console.result(f"  repair: `torchml-install driver --fix` will {found.symptom.repair}")
+            console.show(f"  repair: `torchml-install driver --fix` will {found.symptom.repair}")
     verdict, is_good = _verdict(survey)
     first, _, rest = console.fitted(f"\n{verdict}", sys.stdout).strip("\n").partition("\n")
     print(f"\n{console.styled(first, 'good' if is_good else 'bad', sys.stdout)}")

@@ -66,9 +66,9 @@ def _plain_line(finding: Finding) -> str:
 
 def _show_absent(findings: Sequence[Finding]) -> None:
     if findings:
-        console.result("\nNot installed, and not needed to build the driver:")
+        console.show("\nNot installed, and not needed to build the driver:")
     for finding in findings:
-        console.result(f"  {finding.title}: {finding.hint}")
+        console.show(f"  {finding.title}: {finding.hint}")
 
 
 def _show_list(findings: Sequence[Finding], width: int) -> None:

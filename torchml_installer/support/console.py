@@ -76,6 +76,13 @@ def fitted(text: str, stream: TextIO) -> str:
     return "\n".join(wrapped(line, width) for line in text.split("\n")) if width else text
 
 
+def comment(text: str) -> str:
+    """A comment between commands to type: each line of it begins with a hash sign."""
+    width = columns(sys.stdout)
+    lines = wrapped(text, width - 2).split("\n") if width else [text]
+    return "\n".join(f"# {line}" for line in lines)
+
+
 def command(words: Sequence[str]) -> str:
     """A command to type, for a line of its own on stdout; long ones continue after backslashes."""
     text = shlex.join(words)
@@ -139,8 +146,13 @@ def broken(text: str, width: int) -> list[str]:
 
 
 def result(text: str) -> None:
-    """Prints a result on stdout."""
+    """Prints a result on stdout, at once."""
     print(fitted(text, sys.stdout), flush=True)
+
+
+def show(text: str) -> None:
+    """Prints a part of a longer result on stdout, as soon as that is convenient."""
+    print(fitted(text, sys.stdout))
 
 
 def note(text: str) -> None:
