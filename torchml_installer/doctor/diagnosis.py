@@ -53,10 +53,12 @@ def show(survey: Survey, *, places: bool = False) -> None:
             console.show(f"  {place.where}{how}: {place.refused or good}")
     for finding in survey.findings():
         if finding.problem is not None:
-            console.show(f"\n{finding.title}: {finding.problem.message}")
+            _show_headed(finding.title, finding.problem.message, "bad" if finding.needed else "odd")
             console.show(f"  what to do: {finding.problem.remedy}")
     for found in _known_problems(survey):
-        console.show(f"\nknown problem {found.name}: {found.symptom.explanation}")
+        fatal = found.symptom.error is not None
+        title = f"known problem {found.name}"
+        _show_headed(title, found.symptom.explanation, "bad" if fatal else "odd")
         if found.symptom.command:
             repair = shlex.join(found.symptom.command)
             console.show(f"  repair: `{repair}` (or `torchml-install doctor --fix`)")
@@ -67,6 +69,14 @@ def show(survey: Survey, *, places: bool = False) -> None:
     print(f"\n{console.styled(first, 'good' if is_good else 'bad', sys.stdout)}")
     if rest:
         print(rest)
+
+
+def _show_headed(title: str, text: str, style: str) -> None:
+    """A paragraph whose title is coloured."""
+    fitted = console.fitted(f"{title}: {text}", sys.stdout)
+    if fitted.startswith(title):  # not broken within the title
+        fitted = console.styled(title, style, sys.stdout) + fitted[len(title) :]
+    print(f"\n{fitted}")
 
 
 def _verdict(survey: Survey) -> tuple[str, bool]:
@@ -80,7 +90,8 @@ def _verdict(survey: Survey) -> tuple[str, bool]:
     cannot = "The driver cannot be built yet."
     if any(finding.named for finding in problems) or survey.get("python").problem is not None:
         # `deps` installs nothing beside what the user named, nor where it would not be found.
-        return f"{cannot}\nStart with the first problem above.", False
+        first = problems[0].title if problems else "Python"
+        return f"{cannot}\nStart with the first problem above: {first}.", False
     return (
         f"{cannot}\nInstall what is missing with `torchml-install deps` "
         "(`torchml-install deps --dry-run` shows how).",
