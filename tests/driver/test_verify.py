@@ -216,7 +216,7 @@ def test_the_command_answers_with_its_exit_code(tmp_path: Path) -> None:
     done = command(tmp_path / "turned")
     assert done.returncode == UnphysicalModelError.exit_code
     assert "rotation           FAILED" in done.stdout
-    assert "the energy depends on how the system is turned" in done.stderr
+    assert "the energy changes when the system is rotated" in done.stderr
 
 
 @pytest.mark.usefixtures("driver_environment")

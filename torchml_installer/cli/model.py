@@ -14,6 +14,7 @@ from torchml_installer.cli.options import (
     FOLDER,
     collection_option,
     cxx_option,
+    html_option,
     json_option,
     kim_root_option,
     model_options,
@@ -323,27 +324,30 @@ def model_inspect(path: str, kim_root: Path | None, as_json: bool) -> None:
 
 @model.command("verify", short_help="Check a model's physics.")
 @click.argument("folder", type=FOLDER)
+@html_option
 @json_option
-def model_verify(folder: Path, as_json: bool) -> None:
+def model_verify(folder: Path, html: Path | None, as_json: bool) -> None:
     """Check a portable model's physics: forces against the energy's gradient, the virial against
     the strain derivative, invariance under translation, rotation and permutation, and more.
 
     \b
     Example:
-      torchml-install model verify My_Model
+      torchml-install model verify My_Model --html report.html
     """
     from torchml_installer.errors import UnphysicalModelError
     from torchml_installer.models.verify import verify
     from torchml_installer.support import console
 
-    checks = verify(folder)
+    verified = verify(folder, html)
     if as_json:
-        print_json([vars(check) for check in checks])
+        print_json(verified.as_json())
     else:
-        for check in checks:
+        for check in verified.checks:
             found = f"{check.deviation:.1e} {check.unit} (tolerance {check.tolerance:.1e})"
             console.result(f"{check.name:18} {'ok' if check.passed else 'FAILED':7} {found}")
-    failed = [f"{check.name}: {check.explanation}" for check in checks if not check.passed]
+        if html is not None:
+            console.result(f"Wrote the report {html}")
+    failed = [f"{check.name}: {check.explanation}" for check in verified.checks if not check.passed]
     if failed:
         checks_failed = "a check" if len(failed) == 1 else f"{len(failed)} checks"
         listed = "\n    ".join(failed)

@@ -113,6 +113,9 @@ fix_option = click.option(
     "--fix/--no-fix", default=None, help="Repair known problems (default: ask, on a terminal)."
 )
 yes_option = click.option("--yes", is_flag=True, help="Answer yes to every question.")
+html_option = click.option(
+    "--html", type=FOLDER, metavar="FILE", help="Also write a report with plots (one HTML file)."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -1,17 +1,16 @@
-"""Checks a portable model against what any potential has to obey, whatever it describes.
+"""Checks a portable model against the physics that every potential obeys.
 
     python -m torchml_driver.verify MODEL [--quick] [--json]
 
-Forces are the negative gradient of the energy, the virial is its derivative by the strain, nothing
-depends on where a system stands, how it is turned, in which order its particles are listed or how
-many copies of its cell are spelt out, parts that do not reach each other do not know of each other,
-and the energy does not jump where a pair comes within the cutoff. What a simulator divides among
-ranks adds up: particles of another rank and periodic images get the forces that are theirs; and a
-rank may have next to nothing: atoms without neighbours, none of its own, one of a pair. The model
-is run by the engine that simulators run it with; structures are crystals and clusters rattled at
-random, always the same ones.
+Forces are the negative gradient of the energy; the virial is its derivative with respect to the
+strain. Energies do not change when a system is moved, rotated, listed in another order or given as
+several copies of its cell. Atoms beyond the influence distance do not affect each other, and the
+energy does not jump where a pair crosses the cutoff. The parts that a simulator gives to MPI ranks
+add up: particles of other ranks and periodic images get their own forces, and a rank may have next
+to nothing: atoms without neighbours, no particles, or half of a pair. The engine of simulations
+runs the model; structures are crystals and clusters rattled at random, always the same ones.
 
-With --quick, what `torchml-install model pack` asks for: a few particles in open space, in seconds
+With --quick, the checks of `torchml-install model pack`: a few particles in open space, in seconds
 whatever the model, and nothing refused that single precision explains.
 """
 
@@ -52,7 +51,7 @@ _FEW_ELEMENTS = 3
 
 _DIVIDED_SIZE = 14
 
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @dataclass(frozen=True)
@@ -91,27 +90,32 @@ def verify(potential: Potential) -> list[Check]:
             "makes a difference: pack it with --atomic-numbers or --species-codes",
             _species_codes,
         ),
-        ("repeatable", "eV", "the same system twice gives two energies", _repeatable),
+        ("repeatable", "eV", "the same system gives different energies", _repeatable),
         ("forces", "eV/Å", "forces are not the negative gradient of the energy", _forces),
-        ("virial", "eV", "the virial is not the energy's derivative by the strain", _virial),
+        ("virial", "eV", "the virial is not the energy's strain derivative", _virial),
         ("particle energies", "eV", "they do not add up to the energy", _particle_energies),
-        ("translation", "eV", "the energy depends on where the system stands", _translation),
+        ("translation", "eV", "the energy changes when the system is moved", _translation),
         (
             "far from origin",
             "eV/Å",
-            "forces depend on how far from the origin the system stands",
+            "forces depend on the distance from the origin",
             _far_from_origin,
         ),
-        ("rotation", "eV", "the energy depends on how the system is turned", _rotation),
-        ("permutation", "eV", "the energy depends on the particles' order", _permutation),
-        ("repeated cell", "eV", "two copies of a cell have not twice its energy", _repeated_cell),
+        ("rotation", "eV", "the energy changes when the system is rotated", _rotation),
+        ("permutation", "eV", "the energy depends on the order of the atoms", _permutation),
+        (
+            "repeated cell",
+            "eV",
+            "two copies of a cell do not have twice its energy",
+            _repeated_cell,
+        ),
         (
             "locality",
             "eV",
-            "parts farther apart than cutoff and layers allow know of each other",
+            "atoms beyond the influence distance affect each other",
             _locality,
         ),
-        ("cutoff", "eV", "the energy jumps where a pair comes within the cutoff", _cutoff),
+        ("cutoff", "eV", "the energy jumps where a pair crosses the cutoff", _cutoff),
         *(
             (*words, partial(run, bits=potential.precision))
             for words, run in (*_AMONG_RANKS, *_NEXT_TO_NOTHING)
@@ -161,18 +165,20 @@ def _check(name: str, unit: str, explanation: str, deviation: float, tolerance: 
     )
 
 
-def _compute(potential: Potential, structure: Structure, **wanted: bool) -> Result:
+def compute(potential: Potential, structure: Structure, **wanted: bool) -> Result:
     cell = structure.cell if structure.periodic else None
     return potential.compute(
         structure.species, structure.positions, cell, structure.periodic, **wanted
     )
 
 
-def _energy(potential: Potential, structure: Structure) -> float:
-    return _compute(potential, structure, forces=False).energy
+def energy_of(potential: Potential, structure: Structure) -> float:
+    return compute(potential, structure, forces=False).energy
 
 
-def _moved(structure: Structure, positions: Floats, cell: Floats | None = None) -> Structure:
+def with_positions(
+    structure: Structure, positions: Floats, cell: Floats | None = None
+) -> Structure:
     cell = structure.cell if cell is None else cell
     return Structure(structure.species, positions, cell, structure.periodic)
 
@@ -181,7 +187,7 @@ def _rounding(potential: Potential, energy: float, bits: int | None = None) -> f
     return _ROUNDING[bits or potential.precision] * max(abs(energy), 1.0)
 
 
-def _derivative(
+def derivative(
     potential: Potential, energy: Callable[[float], float], bits: int | None = None
 ) -> float:
     """Of fourth order in the step."""
@@ -190,7 +196,7 @@ def _derivative(
     return (8 * near - far) / (12 * h)
 
 
-def _difference_tolerance(
+def difference_tolerance(
     potential: Potential, scale: float, energy: float, bits: int | None = None
 ) -> float:
     """Of a derivative; differences of energies know it no better than their last digits."""
@@ -224,7 +230,7 @@ def _species_codes(potential: Potential) -> tuple[float, float]:
 
 def _repeatable(potential: Potential) -> tuple[float, float]:
     structure = rattled_crystal(potential)
-    energies = [_energy(potential, structure) for _ in range(4)]
+    energies = [energy_of(potential, structure) for _ in range(4)]
     return max(energies) - min(energies), _rounding(potential, energies[0])
 
 
@@ -232,10 +238,10 @@ def _forces(potential: Potential) -> tuple[float, float]:
     worst, tolerance = 0.0, 0.0
     for periodic in (True, False):
         structure = rattled_crystal(potential, periodic=periodic)
-        result = _compute(potential, structure)
+        result = compute(potential, structure)
         assert result.forces is not None
         scale = float(np.abs(result.forces).max())
-        tolerance = max(tolerance, _difference_tolerance(potential, scale, result.energy))
+        tolerance = max(tolerance, difference_tolerance(potential, scale, result.energy))
         for particle, axis in ((0, 0), (5, 1), (17, 2), (30, 0)):
 
             def energy(
@@ -245,38 +251,47 @@ def _forces(potential: Potential) -> tuple[float, float]:
             ) -> float:
                 positions = structure.positions.copy()
                 positions[place] += shift
-                return _energy(potential, _moved(structure, positions))
+                return energy_of(potential, with_positions(structure, positions))
 
-            expected = -_derivative(potential, energy)
+            expected = -derivative(potential, energy)
             worst = max(worst, abs(float(result.forces[particle, axis]) - expected))
     return worst, tolerance
 
 
 def _virial(potential: Potential) -> tuple[float, float]:
     structure = rattled_crystal(potential)
-    result = _compute(potential, structure)
+    result = compute(potential, structure)
     assert result.virial is not None
     scale = float(np.abs(result.virial).max())
     worst = 0.0
-    for index, (row, column) in enumerate(_VOIGT):
+    for given, expected in zip(result.virial, virial_by_strain(potential, structure), strict=True):
+        worst = max(worst, abs(float(given) - expected))
+    return worst, difference_tolerance(potential, scale, result.energy)
+
+
+def virial_by_strain(potential: Potential, structure: Structure) -> list[float]:
+    """The energy's derivative by each component of the strain, eV."""
+    found = []
+    for row, column in VOIGT:
 
         def energy(size: float, row: int = row, column: int = column) -> float:
             strain = np.eye(3)
             strain[row, column] += size / 2
             strain[column, row] += size / 2
             # Å of the step, over the crystal's size, are the strain.
-            return _energy(
-                potential, _moved(structure, structure.positions @ strain, structure.cell @ strain)
+            return energy_of(
+                potential,
+                with_positions(structure, structure.positions @ strain, structure.cell @ strain),
             )
 
-        worst = max(worst, abs(float(result.virial[index]) - _derivative(potential, energy)))
-    return worst, _difference_tolerance(potential, scale, result.energy)
+        found.append(derivative(potential, energy))
+    return found
 
 
 def _particle_energies(potential: Potential) -> tuple[float, float]:
     structure = rattled_crystal(potential)
     try:
-        result = _compute(potential, structure, forces=False, particle_energies=True)
+        result = compute(potential, structure, forces=False, particle_energies=True)
     except Error:  # a model need not give them
         return 0.0, 0.0
     assert result.particle_energies is not None
@@ -287,24 +302,24 @@ def _particle_energies(potential: Potential) -> tuple[float, float]:
 def _largest_change(
     potential: Potential, structure: Structure, others: Iterator[Structure]
 ) -> tuple[float, float]:
-    energy = _energy(potential, structure)
-    worst = max(abs(_energy(potential, other) - energy) for other in others)
+    energy = energy_of(potential, structure)
+    worst = max(abs(energy_of(potential, other) - energy) for other in others)
     return worst, _rounding(potential, energy)
 
 
 def _translation(potential: Potential) -> tuple[float, float]:
     structure = rattled_crystal(potential)
     shifts = (np.array([0.3, -1.7, 12.9]), structure.cell[0] - 2 * structure.cell[2])
-    moved = (_moved(structure, structure.positions + shift) for shift in shifts)
+    moved = (with_positions(structure, structure.positions + shift) for shift in shifts)
     return _largest_change(potential, structure, moved)
 
 
 def _far_from_origin(potential: Potential) -> tuple[float, float]:
     """Coordinates of 5,000 Å have four digits less than a crystal's own."""
     structure = rattled_crystal(potential)
-    forces = _compute(potential, structure).forces
-    moved = _moved(structure, structure.positions + np.array([5000.3, -5000.7, 5000.1]))
-    others = _compute(potential, moved).forces
+    forces = compute(potential, structure).forces
+    moved = with_positions(structure, structure.positions + np.array([5000.3, -5000.7, 5000.1]))
+    others = compute(potential, moved).forces
     assert forces is not None
     assert others is not None
     scale = max(float(np.abs(forces).max()), 1.0)
@@ -319,7 +334,9 @@ def _rotation(potential: Potential) -> tuple[float, float]:
         for _ in range(3):
             rotation, _ = np.linalg.qr(random.normal(size=(3, 3)))
             rotation *= np.linalg.det(rotation)  # proper: a model may tell left from right
-            yield _moved(structure, structure.positions @ rotation, structure.cell @ rotation)
+            yield with_positions(
+                structure, structure.positions @ rotation, structure.cell @ rotation
+            )
 
     return _largest_change(potential, structure, turned())
 
@@ -338,14 +355,14 @@ def _permutation(potential: Potential) -> tuple[float, float]:
 
 def _repeated_cell(potential: Potential) -> tuple[float, float]:
     structure = rattled_crystal(potential)
-    energy = _energy(potential, structure)
+    energy = energy_of(potential, structure)
     worst = 0.0
     for axis in range(3):
         cell = structure.cell.copy()
         cell[axis] *= 2
         both = np.concatenate([structure.positions, structure.positions + structure.cell[axis]])
         doubled = Structure(structure.species * 2, both, cell, structure.periodic)
-        worst = max(worst, abs(_energy(potential, doubled) - 2 * energy))
+        worst = max(worst, abs(energy_of(potential, doubled) - 2 * energy))
     return worst, 2 * _rounding(potential, energy)
 
 
@@ -360,8 +377,8 @@ def _locality(potential: Potential) -> tuple[float, float]:
         one.cell,
         periodic=False,
     )
-    expected = _energy(potential, one) + _energy(potential, other)
-    return abs(_energy(potential, together) - expected), _rounding(potential, expected)
+    expected = energy_of(potential, one) + energy_of(potential, other)
+    return abs(energy_of(potential, together) - expected), _rounding(potential, expected)
 
 
 def _cutoff(
@@ -416,7 +433,7 @@ def _change(potential: Potential, system: Cluster, bits: int, direction: Floats)
     def energy(step: float) -> float:
         return system.compute(potential, system.positions + step * direction).energy
 
-    return _derivative(potential, energy, bits)
+    return derivative(potential, energy, bits)
 
 
 def _length(direction: Floats) -> float:
@@ -437,7 +454,7 @@ def _ghost_forces(potential: Potential, bits: int) -> tuple[float, float]:
         direction /= _length(direction)
         expected = -_change(potential, system, bits, direction)
         worst = max(worst, abs(float((result.forces * direction).sum()) - expected))
-    return worst, _difference_tolerance(potential, scale, result.energy, bits)
+    return worst, difference_tolerance(potential, scale, result.energy, bits)
 
 
 def _ghost_virial(potential: Potential, bits: int) -> tuple[float, float]:
@@ -453,10 +470,10 @@ def _ghost_virial(potential: Potential, bits: int) -> tuple[float, float]:
         direction = system.positions @ strain
         length = _length(direction)
         expected = length * _change(potential, system, bits, direction / length)
-        parts = [strain[row, column] * (1 if row == column else 2) for row, column in _VOIGT]
+        parts = [strain[row, column] * (1 if row == column else 2) for row, column in VOIGT]
         worst = max(worst, abs(float(np.dot(parts, result.virial)) - expected))
         longest = max(longest, length)
-    return worst, longest * _difference_tolerance(potential, scale, result.energy, bits)
+    return worst, longest * difference_tolerance(potential, scale, result.energy, bits)
 
 
 def _ranks_energies(potential: Potential, bits: int) -> tuple[float, float]:
@@ -589,7 +606,7 @@ _AMONG_RANKS: tuple[_Divided, ...] = (
         (
             "ghost virial",
             "eV",
-            "the virial is not the energy's derivative by the strain where some particles do not "
+            "the virial is not the energy's strain derivative where some particles do not "
             "contribute",
         ),
         _ghost_virial,
@@ -598,8 +615,8 @@ _AMONG_RANKS: tuple[_Divided, ...] = (
         (
             "ranks' energies",
             "eV",
-            "two halves of a system, each computed with the other as particles that do not "
-            "contribute, have not the energy of the whole",
+            "the energies of two halves of a system, each computed with the other half as "
+            "particles that do not contribute, do not add up to that of the whole",
         ),
         _ranks_energies,
     ),
@@ -607,8 +624,8 @@ _AMONG_RANKS: tuple[_Divided, ...] = (
         (
             "ranks' forces",
             "eV/Å",
-            "two halves of a system, each computed with the other as particles that do not "
-            "contribute, have not the forces of the whole",
+            "the forces of two halves of a system, each computed with the other half as "
+            "particles that do not contribute, do not add up to those of the whole",
         ),
         _ranks_forces,
     ),
@@ -619,7 +636,7 @@ _NEXT_TO_NOTHING: tuple[_Divided, ...] = (
         (
             "isolated atoms",
             "eV",
-            "atoms without neighbours have forces, or not the energies that each has alone",
+            "atoms without neighbours have forces, or energies other than each has alone",
         ),
         _isolated_atoms,
     ),
@@ -632,19 +649,19 @@ _NEXT_TO_NOTHING: tuple[_Divided, ...] = (
         _empty_region,
     ),
     (
-        ("one pair", "eV", "a pair has another energy when two MPI ranks share it"),
+        ("one pair", "eV", "a pair's energy differs when two MPI ranks share it"),
         _one_pair,
     ),
 )
 
 _QUICK: tuple[_Divided, ...] = (
-    (("repeatable", "eV", "the same system twice gives two energies"), _steady),
+    (("repeatable", "eV", "the same system gives different energies"), _steady),
     *_AMONG_RANKS,
     (_NEXT_TO_NOTHING[0][0], partial(_isolated_atoms, most_elements=_FEW_ELEMENTS)),
     _NEXT_TO_NOTHING[1],
     (_NEXT_TO_NOTHING[2][0], partial(_one_pair, most_elements=_FEW_ELEMENTS)),
     (
-        ("cutoff", "eV", "the energy jumps where a pair comes within the cutoff"),
+        ("cutoff", "eV", "the energy jumps where a pair crosses the cutoff"),
         partial(_cutoff, most_elements=_FEW_ELEMENTS),
     ),
 )
@@ -653,9 +670,26 @@ _QUICK: tuple[_Divided, ...] = (
 QUICK = tuple(words[0] for words, _ in _QUICK)
 
 
-def answered(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The checks of ``model``, a portable model; see _requests."""
-    return [asdict(check) for check in verify(Potential(request["model"]))]
+def answered(request: Mapping[str, Any]) -> Any:
+    """The checks of ``model``, a portable model; see _requests.
+
+    With ``report``, the command that the user typed: an object with ``about``, ``checks``,
+    ``curves`` (the modules of these names) and ``html``, a report on them.
+    """
+    potential = Potential(request["model"])
+    checks = [asdict(check) for check in verify(potential)]
+    if request.get("report") is None:
+        return checks
+    from .about import about
+    from .curves import curves
+    from .report.of_verify import html
+
+    found = {
+        "about": about(potential, request["report"]),
+        "checks": checks,
+        "curves": curves(potential),
+    }
+    return {**found, "html": html(found)}
 
 
 def main() -> int:
