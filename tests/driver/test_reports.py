@@ -1,11 +1,13 @@
-"""Reports of `model verify --html`: whole pages, with JSON's numbers."""
+"""Reports of `model verify --html` and `model bench --html`: whole pages, with JSON's numbers."""
 
 from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from tests.driver.test_verify import Nailed, Smooth
-from tests.support import ROOT
+from tests.support import ROOT, DriverEnvironment
 from tests.support.html_pages import Page, assert_stands_alone, read_page
 from tests.support.torch_models import write_model
 from torchml_installer.errors import NotPermittedError, UnphysicalModelError
@@ -43,10 +45,12 @@ ABOUT: dict[str, Any] = {
 }
 
 
-def command(verb: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def command(
+    verb: str, folder: Path, *options: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "torchml_installer", "model", verb, str(folder)]
     return subprocess.run(
-        [*program, *options], capture_output=True, text=True, check=False, cwd=ROOT
+        [*program, *options], capture_output=True, text=True, check=False, cwd=ROOT, env=env
     )
 
 
@@ -132,7 +136,7 @@ def test_a_model_that_fails_is_shown_in_red_and_in_words(tmp_path: Path) -> None
 
 def test_no_model_is_run_for_a_report_that_cannot_be_written(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "sound", Smooth(), cutoff=4.0)
-    for verb in ("verify",):
+    for verb in ("verify", "bench"):
         done = command(verb, folder, "--html", str(tmp_path / "missing" / "report.html"))
         assert done.returncode == NotPermittedError.exit_code
         assert "missing does not exist" in done.stderr
@@ -240,6 +244,64 @@ def test_what_is_not_a_number_is_said_and_leaves_a_page(tmp_path: Path) -> None:
     assert page.text.count("no finite values") >= 4
     assert page.data["checks"][0]["deviation"] is None
     assert "the energy is no longer finite" in page.text
+
+
+# --- bench ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.measures
+def test_the_report_of_bench_has_threads_and_ranks(
+    driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    options = ("--seconds", "0", "--atoms", "32", "--atoms", "108", "--json")
+    done = command(
+        *("bench", driver_environment.packed, *options, "--html", str(tmp_path / "report.html")),
+        env=driver_environment.env,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    page = read_page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert_stands_alone(page)
+    assert_is_readable(page)
+    for name in ("about", "sizes", "threads", "ranks"):
+        assert page.data[name] == printed[name]
+    assert [size["atoms"] for size in printed["sizes"]] == [32, 108]
+    threads, ranks = printed["threads"], printed["ranks"]
+    assert (threads["atoms"], threads["reason"]) == (108, "")
+    assert threads["measured"][0]["threads"] == 1
+    from torchml_driver.report.page import value
+
+    for size in printed["sizes"]:
+        assert value(size["milliseconds"]) in page.text
+    if shutil.which("lmp") is None or shutil.which("mpirun") is None:
+        assert f"Not measured. {ranks['reason']}" in page.text
+        return
+    assert (ranks["atoms"], ranks["reason"]) == (108, "")
+    assert len(ranks["measured"]) == len(threads["measured"])
+    assert all(one["milliseconds"] > 0 for one in ranks["measured"])
+    assert f"LAMMPS {ranks['lammps']}" in page.text
+
+
+def test_what_was_not_measured_is_said() -> None:
+    from torchml_driver.report.of_bench import html
+
+    size = {
+        **{"atoms": 32, "particles": 364, "steps": 10, "milliseconds": 1.0, "fastest": 0.5},
+        **{"slowest": 2.0, "peak_memory": 245.0, "microseconds_per_atom": 31.25},
+        "nanoseconds_per_day": 86.4,
+    }
+    nothing = {"atoms": 0, "measured": []}
+    found = {
+        "about": ABOUT,
+        "device": "cuda:0",
+        "sizes": [size],
+        "threads": {**nothing, "reason": "The model runs on cuda:0; threads are for CPUs."},
+        "ranks": {**nothing, "reason": "mpirun was not found.", "lammps": ""},
+    }
+    page = read_page(html(found))
+    assert "Not measured. The model runs on cuda:0; threads are for CPUs." in page.text
+    assert "Not measured. mpirun was not found." in page.text
+    assert "31.25" in page.text
 
 
 # --- drawings -------------------------------------------------------------------------------------

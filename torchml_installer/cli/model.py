@@ -371,21 +371,28 @@ def model_verify(folder: Path, html: Path | None, as_json: bool) -> None:
 @click.option(
     "--seconds", type=float, default=2.0, show_default=True, help="How long to measure each size."
 )
+@html_option
 @json_option
 def model_bench(
-    folder: Path, atoms: tuple[int, ...], structure: Path | None, seconds: float, as_json: bool
+    folder: Path,
+    atoms: tuple[int, ...],
+    structure: Path | None,
+    seconds: float,
+    html: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure the time of a simulation step with a portable model, for several numbers of atoms.
 
-    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE have the same effect as in a simulation.
+    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE have the same effect as in a simulation. With
+    --html also by threads, and by MPI ranks in LAMMPS.
 
     \b
     Example:
-      torchml-install model bench My_Model --structure melt.extxyz
+      torchml-install model bench My_Model --html report.html
     """
     from torchml_installer.models.bench import bench
 
-    measured = bench(folder, atoms, structure, seconds)
+    measured = bench(folder, atoms, structure, seconds, html)
     if as_json:
         print_json(measured)
         return
@@ -402,3 +409,5 @@ def model_bench(
             f" {size['nanoseconds_per_day']:15.2f} {size['peak_memory']:7.0f}"
         )
         click.echo(row[:29] if room < len(head) else row)
+    if html is not None:
+        console.result(f"Wrote the report {html}")

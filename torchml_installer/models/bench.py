@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torchml_installer.models import engine
+from torchml_installer.models import engine, ranks, report
 
 
 def bench(
-    folder: Path, atoms: Sequence[int], structure: Path | None = None, seconds: float = 2.0
+    folder: Path,
+    atoms: Sequence[int],
+    structure: Path | None = None,
+    seconds: float = 2.0,
+    html: Path | None = None,
 ) -> dict[str, Any]:
     """Measures steps of crystals with these numbers of atoms, or of the structure in a file.
 
@@ -18,13 +22,38 @@ def bench(
     milliseconds (the median of a step; fastest, slowest), peak_memory (MiB),
     microseconds_per_atom, nanoseconds_per_day (with steps of 1 fs).
 
-    Raises what ``engine.answer`` raises.
+    html: the file for a report. Then the answer also has ``about``, ``threads`` (see
+    ``torchml_driver.bench.by_threads``), ``ranks`` (see ``ranks.measure``) and ``html``, its name.
+
+    Raises what ``engine.answer`` and ``report.place_for`` raise.
     """
-    request = {
+    request: dict[str, Any] = {
         "seconds": seconds,
         "atoms": list(atoms),
         "structure": None if structure is None else str(structure),
     }
-    measured = engine.answer("bench", folder, request, title="measuring the model")
-    assert isinstance(measured, dict)
-    return measured
+    title = "measuring the model"
+    if html is None:
+        measured: dict[str, Any] = engine.answer("bench", folder, request, title=title)
+        return measured
+    with report.place_for(html) as write:
+        request["report"] = report.command()
+        measured = engine.answer("bench", folder, request, title=title)
+        measured["ranks"] = _ranks(folder, measured, structure)
+        page = engine.answer("bench", folder, {"found": measured}, title="writing the report")
+        write(page["html"])
+    return {"schema": 1, "html": str(html), **measured}
+
+
+def _ranks(folder: Path, measured: dict[str, Any], structure: Path | None) -> dict[str, Any]:
+    """Of a system whose steps are short, but long enough to be worth several ranks."""
+    reason = ""
+    if structure is not None:
+        reason = "With --structure, only the driver itself is measured."
+    elif measured["device"] != "cpu":
+        reason = f"The model runs on {measured['device']}; ranks are measured on CPUs only."
+    if reason:
+        return {"atoms": 0, "measured": [], "reason": reason, "lammps": ""}
+    sizes = sorted(measured["sizes"], key=lambda size: size["atoms"])
+    quick = [size for size in sizes if size["milliseconds"] < 500.0] or sizes[:1]
+    return ranks.measure(folder, quick[-1]["atoms"], quick[-1]["milliseconds"])

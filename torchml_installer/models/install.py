@@ -127,7 +127,7 @@ def install_model(options: InstallOptions) -> InstalledModel:
     """
     model = read_folder(options.folder)
     tools = toolchain(options.places)
-    _require_tools(tools)
+    require_tools(tools)
     assert tools.kim.collections_info is not None, "a usable KIM-API has it"
     collections = Collections(tools.kim.collections_info)
     folder = collections.folder(options.collection, ItemKind.MODEL)
@@ -141,7 +141,7 @@ def install_model(options: InstallOptions) -> InstalledModel:
         plan = BuildPlan(
             tools, options.places, collection=options.collection, verbose=options.verbose
         )
-        item = _build(model, plan, stage)
+        item = build_item(model, plan, stage)
         installed_files = [target / path.name for path in sorted(item.iterdir())]
         put_in_place([item], folder, stage)
     made_from = {"folder": str(model.folder), "driver": model.driver}
@@ -230,7 +230,7 @@ def check_parameter_file(folder: Path, files: tuple[Path, ...]) -> None:
         )
 
 
-def _require_tools(tools: Toolchain) -> None:
+def require_tools(tools: Toolchain) -> None:
     """This compiles only KIM's code: torch may be missing, or too new for the compiler."""
     for finding in tools.findings():
         too_new_for_compiler = isinstance(finding.problem, CompilerTooOldError)
@@ -238,7 +238,7 @@ def _require_tools(tools: Toolchain) -> None:
             raise finding.problem
 
 
-def _build(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
+def build_item(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
     """Builds in a private folder with a plain path; returns the item's folder under ``stage``.
 
     KIM's CMake code cannot handle spaces and quotes in paths: it must not see the user's folder.

@@ -1,19 +1,20 @@
-"""Measures a portable model: how long one step of a simulation takes, by the number of atoms.
+"""Measures how long one step of a simulation takes with a portable model, by the number of atoms.
 
     python -m torchml_driver.bench MODEL [--atoms 32,2048 | --structure FILE] [--seconds 2] [--json]
 
-A step is what a simulator's is: neighbour lists with a skin are at hand, positions have moved a
-little since the step before, energy, forces and virial are wanted. Structures are rattled crystals
-of the model's elements, or a file's that ASE reads; images of their particles are particles, too.
-Threads, device and the like are chosen as for a simulation (OMP_NUM_THREADS,
-KIM_MODEL_EXECUTION_DEVICE).
+A step is a simulator's: neighbour lists with a skin exist, positions have moved a little since the
+step before, and energy, forces and virial are computed. Structures are rattled crystals of the
+model's elements, or come from a file that ASE reads; periodic images are particles, too. Threads
+and device are chosen as for a simulation (OMP_NUM_THREADS, KIM_MODEL_EXECUTION_DEVICE).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -182,7 +183,15 @@ def _images(
 
 def answered(request: Mapping[str, Any]) -> dict[str, Any]:
     """Measurements of ``model`` with ``atoms`` (a list) or a ``structure`` (a file), ``seconds``
-    each; see _requests."""
+    each; see _requests.
+
+    With ``report``, the command that the user typed, also ``about`` (see the module) and
+    ``threads``. With ``found``, all of that and what LAMMPS measured: ``html``, a report on them.
+    """
+    if "found" in request:
+        from .report.of_bench import html
+
+        return {"html": html(request["found"])}
     file = request["structure"]
     try:
         potential = Potential(request["model"])
@@ -194,7 +203,52 @@ def answered(request: Mapping[str, Any]) -> dict[str, Any]:
             found.append(measure(potential, structure, request["seconds"]))
     except ValueError as error:
         raise RefusedError("model", str(error)) from error
-    return _as_json(potential, found)
+    measured = _as_json(potential, found)
+    if request.get("report") is None:
+        return measured
+    from .about import about
+
+    measured["about"] = about(potential, request["report"])
+    measured["threads"] = by_threads(potential, found, file, request["seconds"])
+    return measured
+
+
+def by_threads(
+    potential: Potential, found: Sequence[Measurement], file: str | None, seconds: float
+) -> dict[str, Any]:
+    """The time of a step with 1, 2, 4, … threads, up to one for each core.
+
+    atoms: of the largest system that takes less than half a second for a step. measured: for each
+    number of threads the milliseconds of a step (median, fastest, slowest). reason: why there are
+    none.
+    """
+    if potential.device != "cpu":
+        return _not_measured(f"The model runs on {potential.device}; threads are for CPUs.")
+    quick = [one for one in found if one.milliseconds < 500.0]
+    chosen = max(quick, key=lambda one: one.atoms) if quick else min(found, key=lambda o: o.atoms)
+    measured = []
+    for threads in powers_of_two(len(os.sched_getaffinity(0))):
+        what = ["--atoms", str(chosen.atoms)] if file is None else ["--structure", file]
+        command = [sys.executable, "-m", "torchml_driver.bench"]
+        command += [str(potential.model), *what, "--seconds", str(min(seconds, 1.5)), "--json"]
+        env = {**os.environ, "KIM_MODEL_NUM_THREADS": str(threads)}
+        # In a process of its own: a model keeps the threads that it was loaded with.
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+        if done.returncode != 0:
+            return _not_measured(done.stderr.strip().splitlines()[-1])
+        (size,) = json.loads(done.stdout)["sizes"]
+        times = {name: size[name] for name in ("milliseconds", "fastest", "slowest")}
+        measured.append({"threads": threads, **times})
+    return {"atoms": chosen.atoms, "measured": measured, "reason": ""}
+
+
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4, … and the largest itself."""
+    return sorted({2**power for power in range(most.bit_length())} | {most})
+
+
+def _not_measured(reason: str) -> dict[str, Any]:
+    return {"atoms": 0, "measured": [], "reason": reason}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

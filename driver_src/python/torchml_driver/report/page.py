@@ -42,7 +42,7 @@ tbody th { color: var(--ink); } tr.no th { color: var(--bad); }
 td.ok { color: var(--good); white-space: nowrap; }
 td.no { color: var(--bad); font-weight: 700; white-space: nowrap; }
 .why { color: var(--bad); }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin: .6rem 0; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr));
   gap: 1rem; margin: 1rem 0; }
 figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line);
