@@ -2,15 +2,18 @@
 
     python -m tests.examples [--write] [NAME ...]
 
-Each folder has an ``expected.txt``: the commands of its page that print results, below each of them
-its results, and in the first line the time that all commands of the page took. ``--write`` makes
-these files anew, on a quiet machine, and puts the times into docs/examples.md; without it, the
-results are compared with them. tests/lammps/test_examples.py does the same.
+Each folder but ``tour``, a notebook, has an ``expected.txt``: the commands of its page that print
+results, below each of them its results, and in the first line the time that all commands of the
+page took. ``--write`` makes these files anew, on a quiet machine, and puts the times into
+docs/examples.md; without it, the results are compared with them. A notebook is executed, and keeps
+what its cells print and draw; docs/images/tour.png is its picture. Tests do the same:
+tests/lammps/test_examples.py and tests/driver/test_tour.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import re
 import shlex
@@ -21,14 +24,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support import ROOT, run
 from tests.support.driver_module import install_driver
 
 EXAMPLES = ROOT / "examples"
-FOLDERS = sorted(page.parent for page in EXAMPLES.glob("*/README.md"))
+NOTEBOOK = EXAMPLES / "tour" / "tour.ipynb"
+FOLDERS = sorted(
+    page.parent for page in EXAMPLES.glob("*/README.md") if page.parent != NOTEBOOK.parent
+)
 EXPECTED = "expected.txt"
 PAGE = ROOT / "docs" / "examples.md"
+PICTURE = ROOT / "docs" / "images" / "tour.png"
 
 #: eV, eV/Å: what a first energy and force may differ by between machines.
 TOLERANCE = 1e-9
@@ -178,6 +186,13 @@ def main() -> int:
                 write(folder, found, took, machine())
             else:
                 assert_as_expected(found, expected(folder))
+        if not given.names or "tour" in given.names:
+            start = time.perf_counter()
+            notebook = execute(Path(name, "tour"), env)
+            took = time.perf_counter() - start
+            print(f"tour: {took:.0f} s", flush=True)
+            if given.write:
+                write_notebook(notebook, took)
     if given.write and PAGE.exists():
         PAGE.write_text(with_times(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
@@ -185,10 +200,90 @@ def main() -> int:
 
 def with_times(text: str) -> str:
     """The table of docs/examples.md with the times that the files have: its last column."""
-    for folder in FOLDERS:
-        row = rf"(^\| \[{folder.name}\].* \| )[^|]* \|$"
-        text = re.sub(row, rf"\g<1>{seconds(folder)} s |", text, flags=re.MULTILINE)
+    times = {folder.name: seconds(folder) for folder in FOLDERS}
+    times["tour"] = int(stored()["metadata"]["seconds"])
+    for name, took in times.items():
+        row = rf"(^\| \[{name}\].* \| )[^|]* \|$"
+        text = re.sub(row, rf"\g<1>{took} s |", text, flags=re.MULTILINE)
     return text
+
+
+# --- the notebook ---------------------------------------------------------------------------------
+
+
+def stored() -> Any:
+    """The notebook with what it printed and drew when it was written."""
+    import nbformat
+
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def execute(work: Path, env: Mapping[str, str]) -> Any:
+    """The notebook, executed in a copy of its folder; an nbformat notebook.
+
+    Raises nbclient's CellExecutionError if a cell fails.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+
+    place = work / "examples" / "tour"
+    shutil.copytree(EXAMPLES, place.parent, ignore=shutil.ignore_patterns("__pycache__"))
+    notebook = nbformat.read(place / NOTEBOOK.name, as_version=4)
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(place)}})
+    # The kernel is this Python; what its cells start with "!" is found beside it.
+    folders = [str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
+    client.execute(
+        env={
+            **env,
+            **{"PATH": os.pathsep.join(folders), "PYTHONPATH": str(ROOT)},
+            **{"MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"},
+        }
+    )
+    return notebook
+
+
+def printed(notebook: Any) -> list[str]:
+    """What its cells print and return, for each cell that does."""
+    return [
+        "".join(
+            output.get("text", "") or output.get("data", {}).get("text/plain", "")
+            for output in cell["outputs"]
+            if output.get("name") != "stderr" and "image/png" not in output.get("data", {})
+        )
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+    ]
+
+
+def picture(notebook: Any) -> bytes:
+    """The PNG that the last cell with one draws."""
+    drawn = [
+        output["data"]["image/png"]
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    ]
+    return base64.b64decode(drawn[-1])
+
+
+def write_notebook(notebook: Any, took: float) -> None:
+    """With what it printed and drew, without what differs from run to run."""
+    import nbformat
+
+    for cell in notebook["cells"]:
+        cell["metadata"] = {}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [one for one in cell["outputs"] if one.get("name") != "stderr"]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook["metadata"] = {
+        "kernelspec": kernel,
+        "language_info": {"name": "python"},
+        "seconds": max(1, round(took)),
+    }
+    nbformat.validate(notebook)
+    nbformat.write(notebook, NOTEBOOK)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    PICTURE.write_bytes(picture(notebook))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,15 @@ from tests.examples import (
     EXAMPLES,
     EXPECTED,
     FOLDERS,
+    NOTEBOOK,
+    PAGE,
     assert_as_expected,
     commands,
     expected,
     follow,
     prints_results,
     seconds,
+    with_times,
 )
 from tests.support import DriverEnvironment
 
@@ -45,7 +48,7 @@ def test_there_are_no_folders_without_a_page_and_expected_results() -> None:
     assert [
         f"{folder.name}/{name}"
         for folder in folders
-        for name in ("README.md", EXPECTED)
+        for name in ("README.md", NOTEBOOK.name if folder == NOTEBOOK.parent else EXPECTED)
         if not (folder / name).is_file()
     ] == []
 
@@ -57,6 +60,13 @@ def test_every_command_that_prints_results_has_expected_ones(folder: Path) -> No
     assert [run.command for run in expected(folder)] == printing
     assert all(run.results for run in expected(folder))
     assert seconds(folder) > 0
+
+
+def test_the_documentation_lists_every_example_with_its_time() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for folder in (*FOLDERS, NOTEBOOK.parent):
+        assert f"| [{folder.name}](../examples/{folder.name}/README.md) |" in text
+    assert with_times(text) == text, "run: python -m tests.examples --write"
 
 
 @ANY_FOLDER
