@@ -44,6 +44,6 @@ def test_every_environment_variable_that_the_driver_reads_is_documented() -> Non
     for source in (ITEM / "CMakeLists.txt", *ITEM.glob("cmake/*.cmake")):
         read |= set(re.findall(rf"ENV\{{({OURS})\}}", source.read_text(encoding="utf-8")))
     assert {"KIM_MODEL_PROFILE", "TORCHML_INSTRUCTION_SET", "TORCH_ROOT"} <= read
-    pages = (ROOT / "README.md", ITEM / "README.md")
+    pages = (ROOT / "docs/reference/environment-variables.md", ITEM / "README.md")
     documented = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     assert {name for name in read if f"`{name}`" not in documented} == set()

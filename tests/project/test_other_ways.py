@@ -28,8 +28,8 @@ def stated(project: Path, key: str) -> str:
     return found[1]
 
 
-def test_the_readme_names_every_way_and_each_is_there() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_on_installing_names_every_way_and_each_is_there() -> None:
+    text = (ROOT / "docs/install/index.md").read_text()
     section = text.partition("\n## Other ways in\n")[2].partition("\n## ")[0]
     named = re.findall(r"`(?:sbatch )?((?:ci|env_templates|recipes)/[\w./-]*)", section)
     assert all((ROOT / name).exists() for name in named), named
@@ -47,7 +47,7 @@ def test_scripts_are_in_a_shells_language(name: str) -> None:
 
 def test_slurms_script_sets_what_the_driver_reads() -> None:
     text = (ROOT / "env_templates/lammps.slurm").read_text()
-    documented = (ROOT / "README.md").read_text()
+    documented = (ROOT / "docs/reference/environment-variables.md").read_text()
     for name in re.findall(r"KIM_MODEL_\w+", text):
         assert f"`{name}`" in documented
 
