@@ -62,11 +62,11 @@ def bars() -> list[Bar]:
         found.append(Bar(name, "libdescriptor 0.2.3", float(row["both, ratio"])))
     snap = rows("BISPECTRUM")[-1]
     for beside, column in (
-        ("LAMMPS's pair_style snap", "LAMMPS's"),
-        ("KIM's SNAP driver", "KIM's"),
+        ("LAMMPS's pair_style snap", "LAMMPS"),
+        ("KIM's SNAP driver", "KIM"),
     ):
         what = f"SNAP for silicon, {snap['atoms']} atoms"
-        found.append(Bar(what, beside, float(snap[column]) / float(snap["ours"])))
+        found.append(Bar(what, beside, float(snap[column]) / float(snap["driver"])))
     bare, ranks = rows("GRAPHS", "512 atoms, one rank")[-1], rows("GRAPHS", "Ranks")
     compiled = next(row for row in ranks if row["graphs"].endswith("compiled"))
     for kind, ours in (("compiled", compiled["1 rank"]), ("TorchScript", bare["whole step"])):

@@ -147,7 +147,7 @@ def bispectrum() -> str:
     title = "Milliseconds for energy and forces"
     found = table("BISPECTRUM", "Bispectrum")
     rows = [
-        (_atoms(found, row), [float(found.of(row, name)) for name in ("ours", "LAMMPS's", "KIM's")])
+        (_atoms(found, row), [float(found.of(row, name)) for name in ("driver", "LAMMPS", "KIM")])
         for row in found.rows
     ]
     return bars(title, ("this driver", "LAMMPS's SNAP", "KIM's SNAP"), rows)
