@@ -95,7 +95,12 @@ def _document(node: ast.ClassDef | ast.FunctionDef) -> str:
     from sphinx.ext.napoleon import Config, GoogleDocstring
 
     docstring = inspect.cleandoc(ast.get_docstring(node) or "")
-    settings = Config(napoleon_use_rtype=False, napoleon_use_ivar=True)
+    settings = Config(
+        napoleon_use_rtype=False,
+        napoleon_use_ivar=True,
+        # Those of an ASE calculator.
+        napoleon_custom_sections=[("Properties", "params_style")],
+    )
     return str(GoogleDocstring(docstring, settings))
 
 
