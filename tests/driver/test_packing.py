@@ -382,7 +382,7 @@ def test_packing_refuses_what_the_model_shows_to_be_wrong(tmp_path: Path) -> Non
 def test_packing_refuses_a_model_without_forces_on_images(tmp_path: Path) -> None:
     done = pack(tmp_path, ForcesOnOwn(), "--returns-forces")
     assert done.returncode == UnsoundModelError.exit_code
-    assert "ranks' forces: two halves" in done.stderr
+    assert "ranks' forces: the forces of two halves" in done.stderr
     assert "--unchecked" in done.stderr
     assert not (tmp_path / "M").exists()
     done = pack(tmp_path, ForcesOnOwn(), "--returns-forces", "--unchecked")

@@ -166,6 +166,29 @@ def test_where_a_model_fails_a_curve_has_a_gap(tmp_path: Path) -> None:
     assert "Where the curve has gaps, the model failed: at 0.5 Å: " in page.text
 
 
+class Fixed(Smooth):
+    """Fails when its crystal moves."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(coords, n_neigh, nlist, contributing)
+        if energies.numel() == 32 and energies.sum() < -621.0:
+            raise RuntimeError("it moved")
+        return energies
+
+
+def test_a_model_that_fails_in_a_run_has_a_report(tmp_path: Path) -> None:
+    from torchml_driver import Potential
+    from torchml_driver.curves import drift
+    from torchml_driver.report.of_verify import html
+
+    found = drift(Potential(write_model(tmp_path, Fixed(), cutoff=4.0)))
+    assert "it moved" in found["failure"]
+    assert found["failure"].startswith("while the crystal was relaxed")
+    curves = {**nothing_measured(), "drift": found}
+    page = read_page(html({"about": ABOUT, "checks": [], "curves": curves}))
+    assert "The run ended early, while the crystal was relaxed: " in page.text
+
+
 class Mixed(Smooth):
     """Stronger for heavier elements."""
 
@@ -203,7 +226,7 @@ def nothing_measured() -> dict[str, Any]:
         "temperature": [],
         "largest": None,
         "slope": None,
-        "failure": "after 0 fs the energy is no longer finite",
+        "failure": "after 0 fs: the energy is no longer finite",
     }
     return {
         "forces": {
@@ -243,7 +266,7 @@ def test_what_is_not_a_number_is_said_and_leaves_a_page(tmp_path: Path) -> None:
     assert "1 of 1 checks failed: forces." in page.text
     assert page.text.count("no finite values") >= 4
     assert page.data["checks"][0]["deviation"] is None
-    assert "the energy is no longer finite" in page.text
+    assert "The run ended early, after 0 fs: the energy is no longer finite." in page.text
 
 
 # --- bench ----------------------------------------------------------------------------------------

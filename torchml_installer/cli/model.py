@@ -330,6 +330,9 @@ def model_verify(folder: Path, html: Path | None, as_json: bool) -> None:
     """Check a portable model's physics: forces against the energy's gradient, the virial against
     the strain derivative, invariance under translation, rotation and permutation, and more.
 
+    --html also plots pairs of atoms and a run at constant energy; with it, --json prints an object
+    that has their numbers, too.
+
     \b
     Example:
       torchml-install model verify My_Model --html report.html

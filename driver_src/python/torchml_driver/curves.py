@@ -212,22 +212,29 @@ def drift(potential: Potential) -> dict[str, Any]:
     temperature (K). largest: the energy's largest change; slope: meV/atom/ps, of a line through it.
     failure: why a run ended early.
     """
-    start = _relaxed(potential, rattled_crystal(potential))
+    start = rattled_crystal(potential)
+    runs: list[dict[str, Any]] = []
+    answer = {
+        "atoms": len(start.species),
+        "temperature": _TEMPERATURE,
+        "runs": runs,
+        "failure": "",
+    }
+    try:
+        start = _relaxed(potential, start)
+    except Error as error:
+        return {**answer, "failure": f"while the crystal was relaxed: {str(error).rstrip('.')}"}
     masses = np.array([_MASSES[atomic_number(name) - 1] for name in start.species])[:, None]
     lightest = float(masses.min())
     step = 1.0 if lightest >= 10 else 0.5 if lightest >= 3 else 0.25
-    runs: list[dict[str, Any]] = []
     for part in (1, 2):
         # The run with half of the time step covers the time that the other one had.
         steps = part * (len(runs[0]["time"]) - 1 if runs else 200)
         seconds = math.inf if runs else 0.6 * _SECONDS
         runs.append(_run(potential, start, masses, step / part, steps, part, seconds))
-    return {
-        "atoms": len(start.species),
-        "temperature": _TEMPERATURE,
-        "runs": runs,
-        "failure": next((run["failure"] for run in runs if run["failure"]), ""),
-    }
+        if runs[-1]["failure"]:
+            return {**answer, "failure": runs[-1]["failure"]}
+    return answer
 
 
 def _relaxed(potential: Potential, structure: Structure) -> Structure:
@@ -271,7 +278,7 @@ def _run(
         if number % every == 0:
             change = 1e3 * (motion.result.energy + motion.kinetic() - begin) / n
             if not np.isfinite(change):
-                failure = f"after {number * step:g} fs the energy is no longer finite"
+                failure = f"after {number * step:g} fs: the energy is no longer finite"
                 break
             times.append(number * step)
             energies.append(change)
@@ -282,7 +289,7 @@ def _run(
             try:
                 _advance(potential, motion, step)
             except Error as error:
-                failure = f"after {number * step:g} fs: {error}"
+                failure = f"after {number * step:g} fs: {str(error).rstrip('.')}"
                 break
     slope = float(np.polyfit(times, energies, 1)[0]) * 1e3 if len(times) > 2 else None
     return {

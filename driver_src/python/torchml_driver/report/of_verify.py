@@ -253,8 +253,8 @@ def _window(values: Values) -> tuple[float | None, float | None]:
         return None, None
     low, far = min(known), known[-1]
     depth = far - low
-    above = sorted(known)[int(0.8 * (len(known) - 1))]
-    high = max(far + 1.2 * depth, min(above, far + 4 * depth) if depth > 1e-3 else above)
+    above = sorted(known)[int(0.8 * (len(known) - 1))]  # where nothing attracts
+    high = far + 1.5 * depth if depth > 1e-3 else above
     room = 0.08 * (high - low) or 0.5
     return low - room, high + room
 
@@ -269,6 +269,11 @@ def _drift(drift: Mapping[str, Any]) -> Iterator[str]:
         f"{drift['temperature']:g} K, with velocity Verlet in the NVE ensemble. No limit is set: "
         "how much the energy fluctuates depends on the time step and on the atoms' masses."
     )
+    if drift["failure"]:
+        text = f"The run ended early, {drift['failure']}."
+        yield f'<p class="why">{escape(text)}</p>'
+    if not runs:
+        return
     series = [
         Series(run["time"], run["energy"], f"time step {run['time_step']:g} fs") for run in runs
     ]
@@ -312,15 +317,13 @@ def _drift(drift: Mapping[str, Any]) -> Iterator[str]:
     yield page.table(
         ("time step", "length", "largest change, meV/atom", "drift, meV/atom/ps"), rows
     )
-    if drift["failure"]:
-        text = f"The run ended early: {drift['failure']}"
-        yield f'<p class="why">{escape(text)}</p>'
 
 
 def _change(runs: Sequence[Mapping[str, Any]]) -> str:
-    one, half = (run["largest"] for run in runs)
-    if not finite(one) or not finite(half) or not one:
+    found = [run["largest"] for run in runs]
+    if len(found) < 2 or not all(map(finite, found)) or not found[0]:
         return "The energy was not followed to the end."
+    one, half = found
     return (
         f"Half the time step leaves {half / one:.0%} of the largest change. The integrator's own "
         "error falls to about a quarter; what remains beyond that comes from forces that are not "

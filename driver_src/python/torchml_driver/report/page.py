@@ -82,12 +82,14 @@ svg .touch:hover { fill: var(--soft); fill-opacity: .4; }
   table.cards td.number { display: inline-block; width: auto; margin-right: 1.2rem; }
   table.cards td.number::before { content: attr(data-label) " "; color: var(--soft); }
   figure { padding: .5rem; }
+  figure th, figure td { padding: .3rem .4rem; }
 }
 @media print {
   :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --soft: #333;
     --line: #ccc; --axis: #777; --one: #1f5fae; --two: #c04f10; --good: #17701f; --bad: #bb2020;
     --bad-back: #fff; --good-back: #fff; }
   body { max-width: none; padding: 0; font-size: 10.5pt; }
+  table { font-size: 9pt; } th, td { padding: .2rem .4rem; }
   h2 { break-after: avoid; } tr { break-inside: avoid; }
   .plots { grid-template-columns: 1fr 1fr; }
 }
