@@ -242,7 +242,7 @@ def _relaxed(potential: Potential, structure: Structure) -> Structure:
     begin = time.perf_counter()
     positions, velocities = structure.positions.copy(), np.zeros_like(structure.positions)
     time_step, mass = 2.0, 20.0
-    for number in range(60):
+    for number in range(300):
         if number >= 20 and time.perf_counter() - begin > 0.4 * _SECONDS:
             break
         found = compute(potential, with_positions(structure, positions)).forces

@@ -109,23 +109,24 @@ def chart(
         f'<svg x="{left:.1f}" y="{_TOP}" width="{width:.1f}" height="{space}" '
         f'viewBox="{left:.1f} {_TOP} {width:.1f} {space}">'
     )
+    labels_of_rules = []
     for rule in across:
         level = place_y(rule.value)
         parts.append(f'<path class="rule" d="M{left:.1f} {level:.1f}H{WIDTH}"/>')
         below = 14 if level < _TOP + 14 else -5
-        parts.append(
-            f'<text x="{WIDTH - _RIGHT - 4}" y="{level + below:.1f}" class="end note">'
-            f"{escape(rule.label)}</text>"
-        )
+        where = f'x="{WIDTH - _RIGHT - 4}" y="{level + below:.1f}"'
+        labels_of_rules.append((where, rule.label))
     for rule in upright:
         beside = place_x(rule.value)
         parts.append(f'<path class="rule" d="M{beside:.1f} {_TOP}V{bottom}"/>')
-        parts.append(
-            f'<text x="{beside - 4:.1f}" y="{_TOP + 11}" class="end note">'
-            f"{escape(rule.label)}</text>"
-        )
+        labels_of_rules.append((f'x="{beside - 4:.1f}" y="{bottom - 6}"', rule.label))
     for index, one in enumerate(drawn):
         parts += _drawn(one, index + 1, place_x, place_y, x.label, y.label)
+    parts += [
+        f'<text {where} class="end note">{escape(label)}</text>'
+        for where, label in labels_of_rules
+        if label
+    ]
     parts.append("</svg></svg>")
     return "".join(parts)
 

@@ -111,11 +111,12 @@ def _forces(forces: Mapping[str, Any]) -> str:
         ],
         across=[Rule(limit, "limit")],
     )
+    whole = len(errors) == forces["components"]
     words = (
-        f"{len(errors)} of the {forces['components']} force components of a rattled crystal of "
-        f"{forces['atoms']} atoms, compared with finite differences of the energy. "
-        f"The largest error is {page.value(max(measured, default=math.nan), 'eV/Å')}; "
-        f"{several or 'none'} of them {'exceeds' if several == 1 else 'exceed'} the limit of "
+        f"{'All' if whole else f'{len(errors)} of the'} {forces['components']} force components of "
+        f"a rattled crystal of {forces['atoms']} atoms, compared with finite differences of the "
+        f"energy. The largest error is {page.value(max(measured, default=math.nan), 'eV/Å')}; "
+        f"{several or 'none'} {'exceed' if several > 1 else 'exceeds'} the limit of "
         f"{page.value(limit, 'eV/Å')}."
     )
     return page.figure([drawing], words, title="Force errors.")

@@ -44,7 +44,7 @@ td.no { color: var(--bad); font-weight: 700; white-space: nowrap; }
 .why { color: var(--bad); }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 .plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr));
-  gap: 1rem; margin: 1rem 0; }
+  gap: 1rem; margin: 1rem 0; align-items: start; }
 figure { margin: 0; padding: .8rem; background: var(--card); border: 1px solid var(--line);
   border-radius: 6px; break-inside: avoid; }
 figure table { font-size: .88rem; border: 0; }
