@@ -54,10 +54,10 @@ std::string shape_text(const std::vector<py::ssize_t>& shape) {
 
 template <class Value>
 void require_shape(const Array<Value>& array, const char* name,
-                   const std::vector<py::ssize_t>& shape) {
+                   const std::vector<py::ssize_t>& shape, const std::string& reason = "") {
     if (std::vector<py::ssize_t>(array.shape(), array.shape() + array.ndim()) == shape) return;
     const std::vector<py::ssize_t> found(array.shape(), array.shape() + array.ndim());
-    fail(name, " has the shape ", shape_text(found), "; expected ", shape_text(shape), ".");
+    fail(name, " has the shape ", shape_text(found), "; expected ", shape_text(shape), reason, ".");
 }
 
 UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coordinates,
@@ -150,20 +150,21 @@ class PythonPotential {
                              const Array<int>& contributing, const Array<int>& n_neighbours,
                              const Array<int>& neighbours, Wanted wanted) {
         const py::ssize_t n = species.size();
-        require_shape(species, "species", {n});
-        require_shape(coordinates, "coordinates", {n, 3});
-        require_shape(contributing, "contributing", {n});
+        const std::string species_length = ", since the length of codes is " + std::to_string(n);
+        require_shape(species, "codes", {n});
+        require_shape(coordinates, "coordinates", {n, 3}, species_length);
+        require_shape(contributing, "contributing", {n}, species_length);
         require_shape(neighbours, "nlist", {neighbours.size()});
         const auto* contributes = contributing.data();
         const py::ssize_t n_contributing = n - std::count(contributes, contributes + n, 0);
         const bool for_all = n_neighbours.size() == n;
         if (!for_all && !potential_.needs_only_contributing_neighbours()) {
-            fail("n_neigh has ", n_neighbours.size(), " entries; this model needs the neighbours ",
-                 "of all particles, ", n, " entries.");
+            fail("the length of n_neigh is ", n_neighbours.size(), "; expected ", n,
+                 ", since this model needs the neighbours of all particles.");
         }
         if (!for_all && n_neighbours.size() != n_contributing) {
-            fail("n_neigh has ", n_neighbours.size(), " entries; expected one per contributing ",
-                 "particle, ", n_contributing, ", or one per particle, ", n, ".");
+            fail("the length of n_neigh is ", n_neighbours.size(), "; expected ", n_contributing,
+                 " (the contributing particles) or ", n, " (all particles).");
         }
         std::vector<std::int64_t> starts = {0};
         starts.reserve(static_cast<std::size_t>(n) + 1);
@@ -174,8 +175,8 @@ class PythonPotential {
             starts.push_back(starts.back() + own);
         }
         if (starts.back() != neighbours.size()) {
-            fail("nlist has ", neighbours.size(), " entries; n_neigh adds up to ", starts.back(),
-                 ".");
+            fail("the length of nlist is ", neighbours.size(), ", but the sum of n_neigh is ",
+                 starts.back(), "; expected both to be equal.");
         }
         const ArrayNeighbours lists(starts, neighbours.data());
 

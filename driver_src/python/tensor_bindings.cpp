@@ -111,8 +111,8 @@ Capsules model_inputs(const std::string& pattern, double cutoff, int n_layers,
     lists.indices.assign(neighbours.data(), neighbours.data() + neighbours.size());
     if (coordinates.size() != 3 * n || contributing.size() != n || n_neighbours.size() != n ||
         neighbours.size() != lists.starts.back()) {
-        fail("species has ", n, " entries; expected as many rows of coordinates and entries of ",
-             "contributing and n_neigh, and in nlist as many as n_neigh adds up to.");
+        fail("the lengths of coordinates, contributing and n_neigh must be that of species, ", n,
+             ", and the length of nlist must be the sum of n_neigh, ", lists.starts.back(), ".");
     }
     const auto inputs = inputs_of(parameters_of(pattern, cutoff, n_layers), type);
     System system;

@@ -1,4 +1,4 @@
-"""What the Python module is given: every form that is meant is taken, and the rest is refused."""
+"""Arguments of the Python module: every sensible form is accepted, and all others are refused."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_no_particles_have_no_energy(potential: Any) -> None:
         ("Si", r"species is the single string 'Si'; .*\['Si', 'C'\]"),
         (np.array([[14], [14]]), r"species has the shape \(2, 1\); expected \(n,\)"),
         (np.ma.array([14, 14], mask=[False, True]), "species has masked values"),
-        (["Si"], "species has 1 entries and coordinates has 2 rows"),
+        (["Si"], "the length of species is 1, but that of coordinates is 2"),
     ],
     ids=repr,
 )
@@ -174,8 +174,8 @@ def test_coordinates_that_mean_nothing_are_refused(
         (CELL, None, "pbc is None; expected"),
         (CELL, [True, True], r"pbc has the shape \(2,\); expected one flag or three"),
         (CELL, [True, [True], True], "pbc cannot be read as an array"),
-        (None, True, "pbc makes a direction periodic"),
-        ([8.0, 8.0, 0.0], True, "pbc makes a direction periodic"),
+        (None, True, "pbc is true in a direction"),
+        ([8.0, 8.0, 0.0], True, "pbc is true in a direction"),
         (np.ones((3, 3)), True, "depends linearly on the others"),
         ("box", True, "cell has values of type <U3"),
         (CELL + 0.1j, True, "cell has values of type complex128"),
@@ -262,7 +262,7 @@ def test_a_potential_takes_the_device_of_torch(
 
 
 def far_apart(*, thick: float) -> npt.NDArray[np.float64]:
-    """Two pairs, and single atoms that span a plane, or a little more."""
+    """Two pairs, and single atoms that span a plane or slightly more."""
     corners = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1, 0]]) * 2e4
     pairs = [POSITIONS * [1, 1, 0], POSITIONS * [1, 1, 0] + [9e3, 8e3, thick]]
     return np.concatenate([*pairs, corners])
@@ -274,7 +274,7 @@ def far_apart(*, thick: float) -> npt.NDArray[np.float64]:
 def test_thin_and_wide_structures_have_the_energy_of_their_parts(
     potential: Any, thick: float, axes: list[int], repeats: int
 ) -> None:
-    """Such ones have made the neighbour list divide by zero, which ends the process."""
+    """Such systems made the neighbour list divide by zero, which ends the process."""
     positions = far_apart(thick=thick)[:, axes]
     lengths = np.array([4e4, 4e4, 5.0])[axes]
     pbc = np.zeros(3, dtype=bool)
@@ -283,7 +283,7 @@ def test_thin_and_wide_structures_have_the_energy_of_their_parts(
     result = potential.compute(["Si"] * 7, positions, np.diag(lengths), pbc)
     if repeats < 3:
         expected = 2 * potential.compute(SYMBOLS, pair).energy
-    else:  # 5 Å are more than the cutoff
+    else:  # 5 Å exceeds the cutoff
         box, flags = [40.0, 40.0, 5.0], True
         expected = 2 * potential.compute(SYMBOLS, pair, box, flags).energy
     assert result.energy == pytest.approx(expected, abs=1e-8)
@@ -299,7 +299,7 @@ def pairs_within(
     pbc: Sequence[bool],
     cutoff: float,
 ) -> tuple[Pairs, Pairs]:
-    """As the module finds them, and as looking at all atoms of all cells nearby does."""
+    """The pairs that the module finds are those of a brute-force search of all nearby cells."""
     neighbours = importlib.import_module("torchml_driver._neighbours")
     box, periodic = neighbours.full_cell(cell, pbc)
     pairs, shifts = neighbours.find_pairs(positions, box, periodic, cutoff)
@@ -329,7 +329,7 @@ def test_neighbours_in_any_cell_are_those_that_are_there(pbc: tuple[bool, bool, 
 
 
 def test_a_wide_sheet_that_repeats_has_the_pairs_that_are_there(module: Any) -> None:
-    """Two images of an atom are near: the thickness is more than the cutoff, but not twice that."""
+    """Two images of an atom are near: the thickness is between one and two cutoffs."""
     rng = np.random.default_rng(5)
     positions = (rng.random((100, 3)) - 0.5) * [60.0, 5.0, 40.0]
     found, expected = pairs_within(positions, np.diag([5e3, 5.0, 4e3]), (True, True, True), 4.6)
@@ -380,7 +380,7 @@ def test_a_pickled_descriptor_computes_or_says_why_not(module: Any, tmp_path: Pa
 def test_a_pickled_potential_computes_what_the_first_one_does(
     module: Any, driver_environment: DriverEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the environment would decide otherwise, and the folder is another."""
+    """Even if the environment says otherwise, and in another folder."""
     monkeypatch.chdir(driver_environment.packed.parent)
     potential = module.Potential(driver_environment.packed.name)
     pickled = pickle.dumps(potential)

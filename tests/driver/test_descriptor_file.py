@@ -1,4 +1,4 @@
-"""Descriptor files are read in both layouts that exist, and what is wrong is told with its line."""
+"""Descriptor files are read in both existing layouts, and errors are reported with their line."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Where a model computes is what the environment or an argument says; tests/unit/devices.cpp has
-all that they can say."""
+"""The environment or an argument chooses the device; tests/unit/devices.cpp tests all values."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from tests.support import DriverEnvironment
 
 
 def load(driver_environment: DriverEnvironment, variable: str) -> subprocess.CompletedProcess[str]:
-    """Loads the example in a process of its own, with a device in the environment."""
+    """Loads the example in a separate process, with a device in the environment."""
     program = (
         "import sys, torchml_driver\n"
         "try:\n"
@@ -48,7 +47,7 @@ def test_a_gpu_that_is_not_there_is_an_error_that_says_why(
     done = load(driver_environment, "cuda")
     assert done.returncode == 3, done.stderr
     assert "KIM_MODEL_EXECUTION_DEVICE is 'cuda', but there is no such device" in done.stdout
-    assert "built without it" in done.stdout or "driver" in done.stdout
+    assert "built without support" in done.stdout or "driver" in done.stdout
 
 
 def test_the_argument_wins_over_the_environment(

@@ -1,4 +1,4 @@
-"""The engine hands out a model's inputs as tensors: what a model is called with in a simulation."""
+"""The engine gives out a model's inputs as tensors: the arguments that a simulation passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("driver_environment")
 
 
 def arrays(n: int = 40, own: int = 25) -> tuple[np.ndarray, ...]:
-    """A cluster, all lists of neighbours 10 % longer than the cutoff."""
+    """A cluster, with neighbour lists 10 % beyond the cutoff."""
     random = np.random.default_rng(7)
     points = np.stack(np.meshgrid(*[np.arange(4.0)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     points = (points[:n] + random.uniform(-0.1, 0.1, (n, 3))) * 0.6 * CUTOFF
@@ -58,7 +58,7 @@ def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(Error, match="floating-point type, not int64"):
         model_inputs("neighbours", System(*arrays()), cutoff=CUTOFF, dtype=torch.int64)
     wrong = System(species, points, contributing, n_neigh, nlist[:-1])
-    with pytest.raises(Error, match="expected as many rows of coordinates"):
+    with pytest.raises(Error, match="must be that of species, "):
         model_inputs("neighbours", wrong, cutoff=CUTOFF)
     wrong = System(species, points, contributing, n_neigh, nlist + 1000)
     with pytest.raises(Error, match="neighbour"):

@@ -1,6 +1,6 @@
-"""What else a process has loaded: another torch, a BLAS, an OpenMP library.
+"""Other libraries in a process: another torch, a BLAS, an OpenMP library.
 
-Each program runs in a process of its own, with small libraries that are compiled here.
+Each program runs in a separate process, with small libraries that are compiled here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [
 
 ENERGY = -261.3538177342696
 
-#: Reads a model, says what it computes and warns of.
+#: Loads a model and prints its energy and warnings.
 IN_PYTHON = """
 import sys, warnings
 from tests.support.structures import rattled_crystal
@@ -87,12 +87,12 @@ def library(folder: Path, name: str, source: str, *options: str) -> Path:
 
 
 def blas(folder: Path, factor: str) -> Path:
-    """A BLAS of two routines; factor: 1 for a right one."""
+    """A BLAS with two routines; factor: 1 for a correct one."""
     return library(folder, "libblas.so.3", BLAS.replace("FACTOR", factor))
 
 
 def other_torch(folder: Path, version: str = "1.99.0") -> Path:
-    """A folder like torch's, with libraries that fit nothing."""
+    """A folder like torch's, with unusable libraries."""
     library(folder / "lib", "libc10.so", "int c10_of_another_torch;\n")
     library(folder / "lib", "libtorch_cpu.so", "int cpu_of_another_torch;\n")
     (folder / "version.py").write_text(f"__version__ = '{version}'\n")
@@ -134,7 +134,7 @@ class TestAnotherTorch:
     def test_an_import_that_fails_names_both_torches(
         self, driver_environment: DriverEnvironment, tmp_path: Path
     ) -> None:
-        """As in a Python that has imported its own before."""
+        """As in a Python that has imported its own torch before."""
         import torch
 
         other = other_torch(tmp_path / "other")
@@ -169,7 +169,7 @@ import torchml_driver
     def test_two_torches_are_an_error_that_names_both(
         self, program: str, driver_environment: DriverEnvironment, tmp_path: Path
     ) -> None:
-        """Under two names, as Debian's beside another one."""
+        """Under two names, such as Debian's together with another one."""
         other = library(tmp_path / "other/lib", "libtorch_cpu.so.1.99", "int another_torch;\n")
         (tmp_path / "other/version.py").write_text("__version__ = '1.99.0'\n")
         model = driver_environment.packed if program == IN_PYTHON else EXAMPLE_MODEL
@@ -205,15 +205,15 @@ class TestLinearAlgebra:
         assert energy(done) == pytest.approx(ENERGY, abs=1e-8)
         (warning,) = (line for line in done.stdout.splitlines() if line.startswith("warning:"))
         assert "ModelWarning" in warning
-        assert f"{preloaded}, whose dgemm_, sgemm_ replace torch's own" in warning
+        assert f"{preloaded}, which replaces torch's own dgemm_, sgemm_" in warning
         done = ran(IN_KIM, EXAMPLE_MODEL, driver_environment, tmp_path, **variables)
         assert energy(done) == pytest.approx(ENERGY, abs=1e-8)
-        assert f"TorchML: This process has loaded {preloaded}" in (tmp_path / "kim.log").read_text()
+        assert f"TorchML: this process has loaded {preloaded}" in (tmp_path / "kim.log").read_text()
 
     def test_threads_that_another_library_counts_are_an_error(
         self, driver_environment: DriverEnvironment, tmp_path: Path
     ) -> None:
-        """All of them would do the first one's part."""
+        """Every thread would do the first one's share."""
         stub = 'extern "C" int omp_get_thread_num() { return 0; }\n'
         preloaded = library(tmp_path / "omp", "libstubs.so", stub)
         variables = {"LD_PRELOAD": str(preloaded)}

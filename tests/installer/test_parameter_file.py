@@ -200,8 +200,8 @@ def test_elements_may_stand_on_several_lines() -> None:
             "the number of elements must be a whole number from 1 to 118, not 'two'",
         ),
         ("2\n", "-1\n", 2, "not '-1'"),
-        ("Si C", "si C", 3, "there is no element 'si'; did you mean 'Si'?"),
-        ("Si C", "Si Xx", 3, "there is no element 'Xx'."),
+        ("Si C", "si C", 3, "'si' is not an element symbol; did you mean 'Si'?"),
+        ("Si C", "Si Xx", 3, "'Xx' is not an element symbol; the number of elements is 2."),
         ("Si C", "Si Si", 3, "the element Si is named twice"),
         ("Si C", "Si C O", 3, "the number of elements is 2, but 3 are named"),
         (

@@ -1,5 +1,5 @@
-"""Which species codes a model gets is its package's own word; an environment variable decides for
-packages that do not say, and may not contradict the others."""
+"""A package records which species codes its model gets; an environment variable decides for
+packages without a record, and may not contradict the others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_variable_decides_for_packages_that_do_not_say(
     for value in ("yes", "1", "True", "anything"):
         monkeypatch.setenv(VARIABLE, value)
         assert energy_of_two_silicon_atoms(UNRECORDED) == 28.0
-    monkeypatch.setenv(VARIABLE, "")  # as any empty variable: not set
+    monkeypatch.setenv(VARIABLE, "")  # like any empty variable: unset
     assert energy_of_two_silicon_atoms(UNRECORDED) == 2.0
     assert log(tmp_path, "warning") == ""
 
@@ -74,7 +74,7 @@ def test_the_variable_decides_for_packages_that_do_not_say(
 def test_a_variable_that_means_no_is_taken_so_with_a_warning(
     value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The original driver takes any value as yes."""
+    """The original driver interprets any value as yes."""
     monkeypatch.setenv(VARIABLE, value)
     assert energy_of_two_silicon_atoms(UNRECORDED) == 2.0
     warning = log(tmp_path, "warning")
@@ -94,7 +94,7 @@ def test_a_variable_that_contradicts_the_package_is_an_error(
     assert "m.param" in error
     assert SETTINGS[name].strip() in error
     assert f"{VARIABLE}={value}" in error
-    assert "Unset it" in error
+    assert "Unset the variable" in error
 
 
 @pytest.mark.usefixtures("in_collection")

@@ -78,7 +78,7 @@ TEST_CASE("another series of torch is refused") {
 
 TEST_CASE("another kind of device is refused in both directions") {
     CHECK_CONTAINS(refused(on_cpu, gpu("9.0")),
-                   "compiled for the device cpu, but is to run on cuda");
+                   "compiled for the device cpu, but would run on cuda");
     const std::string message = refused(on_gpu("9.0"));
     CHECK_CONTAINS(message, "compiled for the device cuda, but would run on cpu");
     CHECK_CONTAINS(message, "KIM_MODEL_EXECUTION_DEVICE=cuda");

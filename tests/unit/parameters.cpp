@@ -48,7 +48,7 @@ TEST_CASE("settings follow a parameter file's values") {
 TEST_CASE("the message about a mistake in a parameter file names the line") {
     const std::string text = std::string(graph).replace(graph.find("Si C"), 4, "si C");
     const std::string message = refusal([&] { parsed(text); });
-    CHECK_CONTAINS(message, "parameter file x.param, line 3: there is no element 'si'");
+    CHECK_CONTAINS(message, "parameter file x.param, line 3: 'si' is not an element symbol");
     CHECK_CONTAINS(message, "'Si'");
 }
 

@@ -1,4 +1,4 @@
-"""The driver and its Python module, built and run with other toolchains than the suite's own: the
+"""The driver and its Python module, built and run with toolchains other than the suite's: the
 oldest libtorch, the oldest and the newest torch that can be linked, CUDA builds without a GPU or a
 CUDA toolkit, the oldest CMake, gcc and clang."""
 
@@ -57,7 +57,7 @@ TOOLCHAINS = [
     ),
 ]
 
-#: What the driver may ask the loader for. Neither CUDA's libraries nor Python's are among them.
+#: The libraries that the driver may request from the loader, without CUDA's and Python's.
 NEEDED = re.compile(
     r"lib(torch_cpu|c10|kim-api|stdc\+\+|m|gcc_s|c|dl|pthread|rt)\.so(\.\d+)*|ld-linux.*"
 )
@@ -65,7 +65,7 @@ NEEDED = re.compile(
 
 @dataclass(frozen=True)
 class Built:
-    """toolchain's driver and Python module, with models in a collection of their own."""
+    """A toolchain's driver and Python module, with models in a separate collection."""
 
     toolchain: Toolchain
     python: Path
@@ -86,7 +86,7 @@ def in_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def packed(
     driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """Portable models with one and the other calling convention, made with the suite's torch."""
+    """Portable models with either calling convention, made with the suite's torch."""
     work = tmp_path_factory.mktemp("models")
     (work / "GN_Si.pt").write_bytes(torchscript(example_network()))
     pattern = ("--pattern", "graph", "--layers", str(LAYERS))
@@ -97,7 +97,7 @@ def packed(
 
 
 class Weighted(torch.nn.Module):
-    """The energy is the sum of the descriptors, each times a weight of its own."""
+    """The energy is the weighted sum of the descriptors."""
 
     def __init__(self, weights: np.ndarray) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ def built(
     packed: Mapping[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Built:
-    """Built by the command that users type."""
+    """Built with the users' command."""
     toolchain: Toolchain = request.param
     if lacking := toolchain.lacking():
         pytest.skip(f"{lacking} is not on this machine")
@@ -149,7 +149,7 @@ def built(
 
 
 def expected(name: str, atoms: Atoms) -> tuple[float, np.ndarray]:
-    """Energy (eV) and forces (eV/angstrom) without our driver."""
+    """Energy (eV) and forces (eV/Å) without the driver."""
     if name == NETWORK:
         return directly(example_network(), atoms)
     if name in DESCRIPTOR_MODELS:
@@ -161,7 +161,7 @@ def expected(name: str, atoms: Atoms) -> tuple[float, np.ndarray]:
 
 
 def assert_as_expected(built: Built, models: Mapping[str, Path], tmp_path: Path) -> None:
-    """Of models that are in the collection, and their folders: by KIM and by the Python module."""
+    """Results of installed models and of their folders, from KIM and from the Python module."""
     named = [f"{name}={folder}" for name, folder in models.items()]
     command = [built.python, "-m", "tests.versions.computing", "results.npz", *named]
     loaded = run(command, env=dict(built.env), cwd=tmp_path).splitlines()
@@ -189,7 +189,7 @@ def test_models_give_the_same_as_without_the_driver(
 
 
 def assert_newer_torch_is_asked_for(built: Built, folder: Path) -> None:
-    """Of a driver for a torch from before AOTInductor: whatever the package holds."""
+    """For a driver with a torch from before AOTInductor, whatever the package contains."""
     (folder / "model.pt2").write_bytes(b"PK")
     (folder / "model.param").write_text(parameter_text("model.pt2"))
     program = f"import torchml_driver; torchml_driver.Potential({str(folder)!r})"
@@ -203,14 +203,14 @@ def assert_newer_torch_is_asked_for(built: Built, folder: Path) -> None:
 
 
 def assert_libtorch_is_missed(built: Built, work: Path) -> None:
-    """By what torch 2.7 compiled, which would else take another torch's that the loader finds."""
+    """For a package from torch 2.7, which might otherwise use another torch."""
     root = built.toolchain.torch_root()
     libraries = work / "site-packages" / "torch" / "lib"
     libraries.mkdir(parents=True)
     for library in (root / "lib").iterdir():
         if library.name != "libtorch.so":
             (libraries / library.name).symlink_to(library)
-    for folder in ("nvidia", "cusparselt"):  # CUDA's libraries, by their place beside torch
+    for folder in ("nvidia", "cusparselt"):  # CUDA's libraries, by their place next to torch
         (work / "site-packages" / folder).symlink_to(root.parent / folder)
     model = str(work / "TorchML_Compiled_Si")
     program = f"import torchml_driver; torchml_driver.Potential({model!r})"
@@ -296,6 +296,8 @@ def test_without_a_gpu_asking_for_one_says_why_there_is_none(built: Built, tmp_p
     log = (tmp_path / "kim.log").read_text()
     assert re.search(r"TorchML: .*KIM_MODEL_EXECUTION_DEVICE.*'cuda'", log), log
     cuda_build = (built.toolchain.torch_root() / "lib" / "libtorch_cuda.so").exists()
-    # As CUDA_VISIBLE_DEVICES hides the GPUs of a machine that has some.
-    reasons = "no NVIDIA driver|No CUDA GPUs are available" if cuda_build else "built without it"
+    # As if CUDA_VISIBLE_DEVICES hid the machine's GPUs.
+    reasons = (
+        "no NVIDIA driver|No CUDA GPUs are available" if cuda_build else "built without support"
+    )
     assert re.search(reasons, log), log

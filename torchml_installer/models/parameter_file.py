@@ -175,7 +175,7 @@ def parse(text: str, path: Path) -> Parameters:
     elements: list[str] = []
     while len(elements) < count:
         for symbol in value_lines.words(lines.next("the elements")):
-            _check_element(lines, symbol, elements)
+            _check_element(lines, symbol, elements, count)
             elements.append(symbol)
     if len(elements) > count:
         lines.reject(f"the number of elements is {count}, but {len(elements)} are named")
@@ -236,11 +236,11 @@ def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameter
     return changed
 
 
-def _check_element(lines: _Lines, symbol: str, before: list[str]) -> None:
+def _check_element(lines: _Lines, symbol: str, before: list[str], count: int) -> None:
     if symbol not in SYMBOLS:
         meant = suggestion(symbol)
-        question = f"; did you mean '{meant}'?" if meant else "."
-        lines.reject(f"there is no element '{symbol}'{question}")
+        hint = f"did you mean '{meant}'?" if meant else f"the number of elements is {count}."
+        lines.reject(f"'{symbol}' is not an element symbol; {hint}")
     if symbol in before:
         lines.reject(f"the element {symbol} is named twice")
 

@@ -49,8 +49,8 @@ def full_cell(
     rank = np.linalg.matrix_rank(box[periodic]) if periodic.any() else 0
     if rank != periodic.sum():
         raise Error(
-            "pbc makes a direction periodic for which cell has no vector, or one that depends "
-            "linearly on the others. Correct either of them."
+            "pbc is true in a direction for which cell has no vector, or a vector that depends "
+            "linearly on the others. Correct the cell, or set pbc to False in that direction."
         )
     if not periodic.all():
         # The rows of v beyond the periodic vectors' rank are orthogonal to them all.

@@ -48,7 +48,7 @@ def require_same(whole: Path, files: Iterable[Path], digests: Mapping[str, str])
             continue
         raise Error(
             f"{whole} was pickled, and its file {name} {state}: a pickle holds the paths of the "
-            "files, not their contents. Load the model anew, or restore the file."
+            "files, not their contents. Load the model again, or restore the file."
         )
 
 

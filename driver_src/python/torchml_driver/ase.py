@@ -85,6 +85,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         atoms: Atoms | None = None,
         **kwargs: Any,
     ):
+        """Loads the model; see the class."""
         self._alone = threading.RLock()
         super().__init__(model=model, atomic_numbers=atomic_numbers, device=device, **kwargs)
         if atoms is not None:
@@ -162,6 +163,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
     def get_property(
         self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True
     ) -> Any:
+        """A property of the atoms; raises PropertyNotImplementedError if it is not defined."""
         with self._alone:  # so that each thread gets what was computed for it
             if allow_calculation:
                 self._require_defined(name, self.atoms if atoms is None else atoms)
@@ -182,6 +184,12 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         properties: list[str] | tuple[str, ...] = ("energy",),
         system_changes: list[str] = all_changes,
     ) -> None:
+        """Computes properties into ``results``. ASE calls this; use ``get_potential_energy`` etc.
+
+        Raises:
+            CalculatorSetupError: if there are no atoms yet.
+            Error: if the model fails, or does not support an element.
+        """
         with self._alone:
             if atoms is None and self.atoms is None:
                 raise CalculatorSetupError(

@@ -256,8 +256,8 @@ class Potential:
         codes = self._codes(species)
         if len(codes) != len(positions):
             raise Error(
-                f"species has {len(codes)} entries and coordinates has {len(positions)} rows; "
-                "expected the same number of both."
+                f"the length of species is {len(codes)}, but that of coordinates is "
+                f"{len(positions)}; expected both to be equal."
             )
         box, periodic = full_cell(cell, pbc)
         pairs, shifts = find_pairs(positions, box, periodic, self.cutoff)

@@ -57,9 +57,12 @@ std::vector<std::string> elements(ValueLines& lines) {
         for (std::string word; words >> word;) {
             if (atomic_number(word) == 0) {
                 const std::string similar = similar_element(word);
-                lines.reject("there is no element '", word, "'",
-                             similar.empty() ? "" : "; did you mean '" + similar + "'?",
-                             similar.empty() ? "." : "");
+                if (!similar.empty()) {
+                    lines.reject("'", word, "' is not an element symbol; did you mean '", similar,
+                                 "'?");
+                }
+                lines.reject("'", word, "' is not an element symbol; the number of elements is ",
+                             count, ".");
             }
             if (std::find(result.begin(), result.end(), word) != result.end()) {
                 lines.reject("the element ", word, " is named twice.");

@@ -33,7 +33,7 @@ std::string read_small_file(const std::filesystem::path& file, const char* what)
     text.resize(static_cast<std::size_t>(stream.gcount()));
     if (text.size() > longest_file) {
         fail(what, " ", file.string(),
-             " is longer than 1 MiB, which no such file is. Check that it is the right file.");
+             " is longer than 1 MiB, which is too long. Check that it is the right file.");
     }
     return text;
 }

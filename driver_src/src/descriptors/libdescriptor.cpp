@@ -327,9 +327,8 @@ void require_known_numbers(const KnownNumbers& known) {
     for (std::size_t k = 0; k < found.size(); ++k) {
         // Written so that nan fails, too.
         if (!(std::abs(found[k] - right[k]) <= 1e-9 * std::abs(known.sum))) {
-            fail(libdescriptor::library_path(), " computes other ",
-                 k == 0 ? "values" : "derivatives", " than libdescriptor 0.2.3: ", found[k],
-                 " instead of ", right[k],
+            fail(libdescriptor::library_path(), " computes ", k == 0 ? "values" : "derivatives",
+                 " that differ from libdescriptor 0.2.3's: ", found[k], " instead of ", right[k],
                  ". Install that version with `torchml-install deps --with libdescriptor`, or "
                  "unset KIM_MODEL_DESCRIPTOR_BACKEND.");
         }

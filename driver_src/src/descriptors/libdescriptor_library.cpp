@@ -54,8 +54,8 @@ class Opened {
         if (table[3] != symbol("_ZN10Descriptor14DescriptorKindD1Ev") ||
             table[4] != symbol("_ZN10Descriptor14DescriptorKindD0Ev")) {
             fail(path_,
-                 " is not compatible with libdescriptor 0.2.3: its class DescriptorKind has other "
-                 "virtual functions.",
+                 " is not compatible with libdescriptor 0.2.3: its class DescriptorKind has "
+                 "different virtual functions.",
                  advice);
         }
     }

@@ -32,7 +32,7 @@ std::string open_library(const std::string& type) {
     const auto file = torch_folder() / name;
     std::error_code ignored;
     if (!std::filesystem::exists(file, ignored)) {
-        return "this torch was built without it (no " + file.string() + ")";
+        return "this torch was built without support for it (there is no " + file.string() + ")";
     }
     if (torch_is_set_up) {
         return "a model on the CPU was loaded before, and torch looks for devices only once; load "
@@ -66,7 +66,8 @@ DeviceCount count_devices(const std::string& type) {
         std::string problem = open_library(type);
         if (!problem.empty()) return {0, problem};
     }
-    if (!c10::impl::hasDeviceGuardImpl(kind)) return {0, "this torch was built without it"};
+    if (!c10::impl::hasDeviceGuardImpl(kind))
+        return {0, "this torch was built without support for it"};
     const int count = c10::impl::getDeviceGuardImpl(kind)->deviceCount();
     return {count, count == 0 ? complaint({kind, 0}) : ""};
 }
