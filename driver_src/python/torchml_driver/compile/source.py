@@ -184,7 +184,7 @@ def _free_axes(sizes: Sequence[str | int]) -> str:
 
 def _module(where: str, source: str) -> Any:
     if not where:
-        raise ModelError("source", f"'{source}' names no file or no class.", _NAME_IT)
+        raise ModelError("source", f"'{source}' does not name a file and a class.", _NAME_IT)
     path = Path(where).absolute()
     if where.endswith(".py") and not path.is_file():
         raise ModelError("source", f"There is no file {where}.", _NAME_IT)
