@@ -1,13 +1,13 @@
-"""Runs the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer in our own code:
+"""Runs the driver's tests with AddressSanitizer and UndefinedBehaviorSanitizer in its own code:
 ``python -m tests.sanitize [PYTEST_ARGUMENT ...]``.
 
-Without the name of a test it runs all of the driver's; ``-m sanitize`` those that touch memory in
-all ways: faults, broken models, each kind of input.
+Without arguments it runs all tests of the driver; ``-m sanitize`` runs those that use memory in
+every way: faults, broken models, each kind of input.
 
 The driver and the Python module are built with both; Python, LAMMPS and the other programs that
-load them get the sanitizers' run-time libraries by LD_PRELOAD. What is found ends the process that
-did it, and so its test. Torch is not instrumented, but memory that it gets from us and we from it
-is watched. Only gcc, whose run-time libraries can be preloaded without clang's naming of them.
+load them get the sanitizers' run-time libraries by LD_PRELOAD. A finding ends its process, and so
+its test. Torch is not instrumented, but memory that the driver and torch exchange is watched. Only
+gcc works: its run-time libraries can be preloaded by name.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from pathlib import Path
 from tests.support import KEPT, ROOT
 from tests.support.keeping import kept_in_place
 
-#: What gcc's "undefined" leaves out, though the language leaves it undefined, comes after it.
+#: gcc's "undefined", and checks for undefined behaviour that it leaves out.
 SANITIZERS = "address;undefined;float-cast-overflow"
 TESTS = ("tests/unit", "tests/driver", "tests/kim", "tests/lammps")
-#: Leaks are looked for where the whole process is ours (tests/kim/faults): Python and torch keep
-#: thousands of blocks to the end on purpose.
+#: Leaks are checked only if the whole process is instrumented (tests/kim/faults): Python and torch
+#: deliberately keep thousands of blocks to the end.
 ADDRESS_OPTIONS = "detect_leaks=0:detect_stack_use_after_return=1:strict_string_checks=1"
 UNDEFINED_OPTIONS = "halt_on_error=1:print_stacktrace=1"
 
 
 class NoSanitizerError(Exception):
-    """gcc has no run-time libraries of its sanitizers; the text says what to do."""
+    """gcc lacks the run-time libraries of its sanitizers; the text says what to do."""
 
 
 def libraries() -> list[Path]:
     """What to preload, in this order.
 
-    The C++ library, too: AddressSanitizer wants to find its throwing of exceptions when it starts.
+    Includes the C++ library: AddressSanitizer looks for its exception functions at start.
     """
     gcc = shutil.which("gcc")
     if gcc is None:
@@ -53,7 +53,7 @@ def libraries() -> list[Path]:
             [gcc, f"-print-file-name={name}"], capture_output=True, text=True, check=True
         )
         file = Path(done.stdout.strip())
-        if not file.is_absolute():  # gcc gives back the name of what it does not have
+        if not file.is_absolute():  # gcc returns the bare name of a missing file
             raise NoSanitizerError(
                 f"{gcc} has no {name}. On Debian: apt-get install g++, which brings the sanitizers."
             )
@@ -62,8 +62,8 @@ def libraries() -> list[Path]:
 
 
 def python() -> Path:
-    """A Python with the packages of this one and a place of its own for the driver's module, which
-    only programs with the preloaded libraries can load.
+    """A Python with this one's packages and a separate place for the driver's module, which only
+    programs with the preloaded libraries can load.
     """
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     outer = hashlib.sha256(sys.prefix.encode()).hexdigest()[:8]
@@ -88,21 +88,21 @@ def environment() -> dict[str, str]:
         "CC": "gcc",
         "CXX": "g++",
         "TORCHML_SANITIZE": SANITIZERS,
-        # Compiled one by one, so that each source is known to include what it needs.
+        # Compiled one by one, to check that each source includes what it needs.
         "TORCHML_UNITY": "OFF",
         "LD_PRELOAD": ":".join(str(file) for file in libraries()),
-        # The compiler itself takes twice as long with them, and its own leaks are not ours.
+        # The compiler itself takes twice as long with them, and its own leaks do not matter.
         "CMAKE_CXX_COMPILER_LAUNCHER": ";".join(["env", "-u", "LD_PRELOAD", *launcher]),
         "ASAN_OPTIONS": ADDRESS_OPTIONS,
         "UBSAN_OPTIONS": UNDEFINED_OPTIONS,
-        # A driver of its own, which nobody takes for the real one.
+        # A separate driver, which cannot be mistaken for the real one.
         "XDG_CACHE_HOME": str(KEPT / "sanitized"),
         "OMP_NUM_THREADS": "1",
     }
 
 
 def selected(arguments: Sequence[str]) -> list[str]:
-    """What pytest is asked to run."""
+    """The tests that pytest runs."""
     if any((ROOT / word.partition("::")[0]).exists() for word in arguments):
         return list(arguments)
     return [*TESTS, *([] if "-m" in arguments else ["-m", "not measures"]), *arguments]
@@ -114,7 +114,7 @@ def main() -> int:
     except NoSanitizerError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 1
-    # What a sanitizer says before it ends the process would be lost with pytest's usual capture.
+    # pytest's usual capture would lose a sanitizer's last message before it ends the process.
     command = [python(), "-m", "pytest", "-p", "no:cacheprovider", "--capture=sys"]
     command += selected(sys.argv[1:])
     return subprocess.run(command, env=env, cwd=ROOT, check=False).returncode

@@ -1,4 +1,4 @@
-"""What the tests of the Python module share."""
+"""Fixtures of the Python module's tests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SOURCES = ("torch-scatter==2.1.2", "torch-sparse==0.6.18")
 def sparse_tensor_model(
     driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A model file made of PyG's own SparseTensor code; kept for the next run.
+    """A model file with PyG's own SparseTensor code; kept for the next run.
 
-    Of torch_scatter and torch_sparse only the Python half is fetched: nothing is compiled.
+    Only the Python half of torch_scatter and torch_sparse is fetched; nothing is compiled.
     """
     import torch
 

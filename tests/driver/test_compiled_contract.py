@@ -1,5 +1,5 @@
-"""A compiled model (.pt2) keeps the same contract as TorchScript: every calling convention, what it
-returns, its precision, its species, and every way into the driver."""
+"""A compiled model (.pt2) satisfies the same contract as TorchScript: every calling convention,
+results, precision, species, and every interface of the driver."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def both(
     particle_energies: bool = True,
     **options: Any,
 ) -> None:
-    """Asserts that a compiled model gives what the same model gives as TorchScript."""
+    """Asserts that a compiled model gives the same results as its TorchScript."""
     from torchml_driver import Potential
 
     system = (atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, atoms.pbc)
@@ -149,7 +149,7 @@ class TestSystems:
         assert after.energy == before.energy
 
     def test_a_graph_is_never_empty_and_may_have_one_edge(self, tmp_path: Path) -> None:
-        """Two atoms on two ranks, out of each other's reach and within it."""
+        """Two atoms on two ranks, within and beyond each other's cutoff."""
         from torchml_driver import Potential
 
         package = compiled_models.fails_without_edges().read_bytes()
@@ -179,7 +179,7 @@ class TestSystems:
 def installed(
     driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """KIM knows the compiled models; the first of them is EXAMPLE_MODEL as TorchScript."""
+    """KIM has the compiled models installed; the first is EXAMPLE_MODEL as TorchScript."""
     work = tmp_path_factory.mktemp("compiled")
     parameters = {
         COMPILED_SW: parameter_text("m.pt2", cutoff=CUTOFF),
@@ -258,7 +258,7 @@ class TestLammps:
         atoms.pbc = True
         write_data(lammps.folder / "data.test", atoms, "metal")
         script = static_script(atoms, COMPILED_MESSAGES, "metal")
-        # All atoms are in the first of four slices; on two ranks the cut goes through them.
+        # All atoms are in the first of four slices; with two ranks, the boundary cuts through them.
         grid = "1 2 1" if ranks == 2 else f"{ranks} 1 1"
         script = script.replace("boundary", f"processors {grid}\nboundary", 1)
         found = read_static(lammps.run(script, ranks), lammps.folder / "dump.test")

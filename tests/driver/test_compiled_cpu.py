@@ -1,4 +1,4 @@
-"""Which instructions a model is compiled for if nobody says."""
+"""The CPU instructions that a model is compiled for by default."""
 
 from __future__ import annotations
 

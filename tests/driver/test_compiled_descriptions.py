@@ -1,5 +1,4 @@
-"""What compiled models say of themselves: the engine and the installer read the same, and refuse
-the same."""
+"""Descriptions in compiled models: the engine and the installer read and refuse the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled models (.pt2) give what TorchScript gives, and say what they need where they cannot
+"""Compiled models (.pt2) give TorchScript's results, and report what they need if they cannot
 run."""
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def messages() -> Path:
 
 
 def text_changed(package: Path, change: Callable[[str], str]) -> bytes:
-    """A package with another text about itself."""
+    """A package with a modified description."""
     written = io.BytesIO()
     with zipfile.ZipFile(package) as old, zipfile.ZipFile(written, "w") as new:
         for info in old.infolist():
@@ -115,7 +115,7 @@ for _ in range(4):
 def with_text_changed(
     stillinger_weber: Path, tmp_path: Path
 ) -> Callable[[Callable[[str], str]], Path]:
-    """The package, with another text about itself, as a model folder."""
+    """The package with a modified description, as a model folder."""
 
     def make(change: Callable[[str], str]) -> Path:
         contents = text_changed(stillinger_weber, change)
@@ -156,7 +156,7 @@ class TestResults:
         driver_environment: DriverEnvironment,
         tmp_path: Path,
     ) -> None:
-        """A model that is not divided has code of its own for one thread."""
+        """A model that is not partitioned has separate code for one thread."""
         from torchml_driver import Potential
 
         assert "energies_and_gradient.one_thread" in inspect(stillinger_weber).entries
@@ -304,7 +304,7 @@ class TestRefusals:
             (r"zeros (\d+) float64 @\d", r"zeros \1 float64 @77"),
             (r"select (\d+)", "select 0"),
             (r"select (\d+) (\d+) \d+", r"select \1 \2 2"),  # an edge list has two rows
-            (r"select (\d+) \d+ 0", r"select \1 0 0"),  # there may be no particle
+            (r"select (\d+) \d+ 0", r"select \1 0 0"),  # there may be no particles
             (r"zeros (\d+) float64 @0\.\d", r"zeros \1 float64 @0.1"),  # species has one axis
             (r" \d+\+", " 1+"),  # into the coordinates
             (r"return \d+", "return 999"),
@@ -374,7 +374,7 @@ class TestRefusals:
 
 @pytest.mark.usefixtures("driver_environment")
 class TestCommand:
-    """What needs no compiler: everything is refused before it, or by torch at the first step."""
+    """Cases without a compiler: each is refused before it runs, or by torch at the first step."""
 
     SI = ("--elements", "Si", "--cutoff", "4.0")
 
@@ -588,7 +588,7 @@ class TestOtherModels:
         torch.testing.assert_close(package(rows)[0], network(rows).detach())
 
     def test_tensors_without_a_type_have_that_of_the_weights(self, tmp_path: Path) -> None:
-        """As where the model was trained, under torch.set_default_dtype."""
+        """With torch.set_default_dtype, as during training."""
         (tmp_path / "table.py").write_text(
             "import torch\n"
             "class Table(torch.nn.Module):\n"
@@ -618,7 +618,7 @@ class TestOtherModels:
     def test_forces_may_be_flat_and_the_models_own_order_that_of_the_particles(
         self, tmp_path: Path
     ) -> None:
-        """Among particles of which the model sees some only."""
+        """With particles that the model partly does not see."""
         import torchml_driver
 
         done = compile_command(

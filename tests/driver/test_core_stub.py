@@ -1,4 +1,4 @@
-"""_core.pyi, by which users' and our own type checkers know the compiled module, is true."""
+"""_core.pyi, from which type checkers know the compiled module, is correct."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support import ROOT, DriverEnvironment
 
 STUB = ROOT / "driver_src/python/torchml_driver/_core.pyi"
 
-#: Names, and of each function its arguments' names; of each class its members, likewise.
+#: Names; for a function, the names of its arguments; for a class, likewise its members.
 Names = dict[str, Any]
 
 
@@ -42,10 +42,10 @@ def stated(body: Sequence[ast.stmt]) -> Names:
 
 
 def arguments(function: Any) -> list[str]:
-    """Those that pybind11 writes into the first line of a function's documentation."""
+    """The arguments that pybind11 writes into the first line of a function's docstring."""
     words = function.__doc__.partition("\n")[0].partition("(")[2].rpartition(") -> ")[0]
     while (shorter := re.sub(r"\[[^\[\]]*\]", "", words)) != words:
-        words = shorter  # without what stands in brackets
+        words = shorter  # without the contents of brackets
     return re.findall(r"(?:^|, )(\w+)(?=:|,|$)", words)
 
 

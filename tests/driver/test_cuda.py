@@ -1,9 +1,9 @@
-"""On a GPU the driver gives the CPU's numbers, with one wait a step.
+"""On a GPU the driver gives the CPU's numbers, with one synchronisation per step.
 
     python -m pytest -m cuda
 
 on a machine with an NVIDIA GPU, with a CUDA build of torch in the Python that runs the tests.
-Elsewhere they leave themselves out.
+Elsewhere these tests are skipped.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def system(atoms: Atoms) -> tuple[Any, ...]:
 
 
 def assert_equal_on_both(slow: Path, fast: Path, atoms: Atoms, tolerance: float = 1e-9) -> None:
-    """slow: on the CPU; fast: on the GPU. Tolerance: of the largest number."""
+    """slow: on the CPU; fast: on the GPU. tolerance: relative to the largest number."""
     from torchml_driver import Potential
 
     on_cpu = Potential(slow, device="cpu").compute(*system(atoms), particle_energies=True)
@@ -119,7 +119,7 @@ def test_our_scatter_operators_equal_the_cpus(case: Case) -> None:
     on_gpu = operator(*(moved(argument) for argument in fresh(case.arguments)))
     if not isinstance(on_cpu, tuple):
         on_cpu, on_gpu = (on_cpu,), (on_gpu,)
-    # Of equal extremes any may be named, so the values alone have to agree.
+    # Any of several equal extremes may be named, so only the values must agree.
     extremes = ("_min", "_max")
     compared = (
         1 if any(word in case.operator for word in extremes) and "ties" in case.label else None
@@ -218,7 +218,7 @@ class TestCompiled:
 
 
 def events(potential: Any, systems: list[tuple[Any, ...]]) -> Counter[str]:
-    """What torch's profiler sees while these are computed."""
+    """The events that torch's profiler records during these computations."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
@@ -228,7 +228,7 @@ def events(potential: Any, systems: list[tuple[Any, ...]]) -> Counter[str]:
 
 
 def waits(seen: Counter[str]) -> int:
-    """How often the host waited for the device."""
+    """The number of times that the host waited for the device."""
     waiting = re.compile(
         r"cuda(Stream|Event|Device)Synchronize|cudaMemcpy(2D)?$|cuda(Malloc|Free)$"
     )
@@ -236,7 +236,7 @@ def waits(seen: Counter[str]) -> int:
 
 
 def growing(n: int) -> list[tuple[Any, ...]]:
-    """Systems that all differ in their numbers of particles and neighbours."""
+    """Systems with different numbers of particles and neighbours."""
     atoms = rattled_crystal()
     return [system(atoms[: len(atoms) - k]) for k in range(n)]
 
@@ -252,7 +252,7 @@ def test_a_step_waits_once(name: str, packages: Mapping[str, Path], tmp_path: Pa
         else MODELS[name](folder)
     )
     potential = Potential(made, device=DEVICE)
-    events(potential, growing(4))  # memory is taken, libraries are loaded
+    events(potential, growing(4))  # allocates memory, loads libraries
     few, many = (waits(events(potential, growing(4) * repeats)) for repeats in (1, 3))
     assert (many - few) / 8 == 1.0  # the profiler's own waits cancel
 
@@ -279,7 +279,7 @@ def test_all_copies_are_from_and_to_pinned_memory(
 
 
 def test_nothing_is_compiled_while_numbers_of_particles_change(tmp_path: Path) -> None:
-    """Torch would otherwise fuse operations for the shapes of the first steps, and again later."""
+    """Otherwise torch would fuse operations for the shapes of the first steps, and again later."""
     from torchml_driver import Potential
 
     potential = Potential(MODELS["graph"](tmp_path / "model"), device=DEVICE)

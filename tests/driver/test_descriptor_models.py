@@ -1,4 +1,4 @@
-"""Models of descriptors give the energies, forces and virials that follow from their energy."""
+"""Descriptor models give forces and virials that are consistent with their energy."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_particle_virials_add_up_to_the_virial(silicon_model: Any) -> None:
 
 
 def test_a_particles_virial_is_that_of_its_own_energy(tmp_path: Path) -> None:
-    """The derivative of one particle's energy by a strain."""
+    """The derivative of one particle's energy with respect to a strain."""
     atoms = rattled_crystal()
     potential = potential_of(write_descriptor_model(tmp_path, TanhNetwork(15), "every_kind"))
     found = compute(potential, atoms, particle_virials=True).particle_virials
@@ -106,7 +106,7 @@ def test_a_particles_virial_is_that_of_its_own_energy(tmp_path: Path) -> None:
 def _as_simulators_do(
     atoms: Atoms, potential: Any, order: np.ndarray, skin: float
 ) -> tuple[np.ndarray, ...]:
-    """All atoms of a cluster in some order, of which every second contributes, and their lists."""
+    """A cluster's atoms in some order, every second contributing, and their neighbour lists."""
     positions = atoms.positions[order]
     contributing = (np.arange(len(atoms)) % 2 == 0).astype(int)[order]
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=2)
@@ -235,7 +235,7 @@ def test_two_neighbours_in_one_place_give_finite_forces(name: str, tmp_path: Pat
     potential = potential_of(folder)
     near = np.array(PLACES)
     near[2, 0] += 1e-9
-    # Seen from both atoms; they themselves are ghosts, whose neighbourhoods nobody asks for.
+    # Seen from both atoms; they are ghosts, whose neighbourhoods are not requested.
     lists = {"contributing": [1, 0, 0, 1], "n_neigh": [3, 3], "nlist": [1, 2, 3, 0, 1, 2]}
     results = [
         potential.compute_particles([0] * 4, np.array(places), **lists) for places in (near, PLACES)
@@ -264,7 +264,7 @@ def test_atoms_in_one_place_are_an_error_that_names_them(
     error = importlib.import_module("torchml_driver").Error
     with pytest.raises(error, match=r"particles 1 and 2 are at the same place, \(2, 0.1, 0.3\)"):
         potential.compute(["Si"] * 4, PLACES)
-    # No model, no weights: the same for those who only want descriptors.
+    # The same without a model or weights, for the descriptors alone.
     descriptor = importlib.import_module("torchml_driver.descriptors").Descriptor(
         descriptor_file(name), ["Si"]
     )

@@ -1,5 +1,4 @@
-"""Descriptors are those of libdescriptor, and their derivatives are right, in the Python module as
-in a simulation."""
+"""Descriptors and derivatives equal libdescriptor's, in the Python module and in simulations."""
 
 from __future__ import annotations
 
@@ -25,10 +24,10 @@ from tests.support.descriptor_cases import (
 )
 from tests.support.structures import STRUCTURES, rattled_crystal
 
-# Relative to a column's largest value, and to the largest derivative.
+# Relative to a column's largest value and the largest derivative.
 TOLERANCE = 1e-11
-# SOAP's radial basis orthonormalises functions that are nearly alike: rounding in libdescriptor is
-# multiplied by the condition number of their overlaps, which grows with n_max.
+# SOAP's radial basis orthonormalises nearly equal functions: libdescriptor's rounding error is
+# multiplied by the condition number of their overlap matrix, which grows with n_max.
 SOAP_TOLERANCES = {"soap_fine": 2e-7}
 SOAP_TOLERANCE = 5e-11  # n_max up to 4
 
@@ -37,7 +36,7 @@ INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 @pytest.fixture(params=INSTRUCTION_SETS)
 def instruction_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each set of vector instructions that the processor has; wider ones become the widest."""
+    """Each set of vector instructions that the processor has; wider ones mean its widest."""
     monkeypatch.setenv("TORCHML_INSTRUCTION_SET", request.param)
     return str(request.param)
 
@@ -59,7 +58,7 @@ def strain_matrix(virial: np.ndarray) -> np.ndarray:
 
 
 def undefined_in_libdescriptor(descriptor: str, system: str) -> bool:
-    """SOAP's derivative, where a neighbour stands exactly above or below an atom."""
+    """SOAP's derivative if a neighbour is exactly above or below an atom."""
     return descriptor.startswith("soap") and system == "collinear"
 
 
@@ -97,7 +96,7 @@ def test_every_columns_derivative_equals_libdescriptors(name: str, system: str) 
     elements, atoms = structure(system)
     expected = reference(name, system)["jacobian"]
     descriptor = make(name, elements)
-    # Derivatives that cancel, or that vanish at a cutoff, are left with the rounding of others.
+    # Derivatives that cancel or vanish at a cutoff consist of the rounding error of others.
     rounding = 1e-15 * max(1.0, float(np.abs(expected).max()))
     for column in range(descriptor.width):
         weights = np.zeros((len(atoms), descriptor.width))
@@ -150,7 +149,7 @@ def test_species_are_mapped_by_name(tmp_path: Path) -> None:
     for name in ("every_kind_two", "set51_two"):
         one, other = (make(name, elements) for elements in (["Si", "C"], ["C", "Si"]))
         np.testing.assert_array_equal(one.values(atoms), other.values(atoms))
-    # Weights go with names, too; all neighbours fade by the cutoff of the model's first element.
+    # Weights, too, belong to names; all neighbours fade at the cutoff of the model's first element.
     text = descriptor_file("bispectrum8_two").read_text()
     for cutoffs in ("Si  C  3.6", "C  Si  3.6", "C  C  3.1"):
         text = text.replace(cutoffs, cutoffs[:-3] + "4.2")

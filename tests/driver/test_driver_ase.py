@@ -1,4 +1,4 @@
-"""ASE without KIM: the Python module's calculator."""
+"""The Python module's ASE calculator, without KIM."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def calculator(driver_environment: DriverEnvironment) -> Any:
 
 @pytest.fixture
 def evaluations(monkeypatch: pytest.MonkeyPatch, driver_environment: DriverEnvironment) -> Any:
-    """What the model was asked for, a dictionary for each time that it ran."""
+    """The requests to the model, a dictionary for each run."""
     from torchml_driver import Potential
 
     asked: list[dict[str, bool]] = []
@@ -114,7 +114,7 @@ def test_stress_equals_the_published_potential(in_collection: DriverEnvironment)
 def test_a_cell_relaxes_to_the_lattice_constant_of_the_paper(
     in_collection: DriverEnvironment,
 ) -> None:
-    """Stillinger and Weber fitted theirs to 5.431 angstrom and -4.337 eV per atom."""
+    """Stillinger and Weber fitted their potential to 5.431 Å and -4.337 eV per atom."""
     from torchml_driver.ase import TorchMLCalculator
 
     atoms = bulk("Si", a=5.6)
@@ -231,7 +231,7 @@ def test_every_change_of_the_atoms_is_noticed_and_nothing_else(
     atoms = rattled_crystal()
     atoms.calc = calculator
     before = atoms.get_potential_energy()
-    atoms.set_initial_magnetic_moments([1.0] * len(atoms))  # no model knows of them
+    atoms.set_initial_magnetic_moments([1.0] * len(atoms))  # no model uses them
     atoms.set_initial_charges([1.0] * len(atoms))
     atoms.set_tags(3)
     atoms.set_velocities(np.ones((len(atoms), 3)))
@@ -311,7 +311,7 @@ def descriptor_calculator(driver_environment: DriverEnvironment, tmp_path: Path)
 def test_stress_of_each_atom_is_the_derivative_of_its_energy_by_the_strain(
     descriptor_calculator: Any,
 ) -> None:
-    """An atom's energy depends on its own neighbourhood only, so finite differences know it."""
+    """An atom's energy depends only on its neighbourhood, so finite differences give each part."""
     atoms = strained_triclinic_crystal()
     atoms.calc = descriptor_calculator
     stresses = atoms.get_stresses(include_ideal_gas=False)
@@ -376,7 +376,7 @@ def left_handed() -> Atoms:
 
 
 def wire() -> Atoms:
-    """Repeats along the second vector, which is no axis; the others are there."""
+    """Periodic along the second vector, which is no axis; the other vectors are given."""
     atoms = strained_triclinic_crystal()
     atoms.pbc = (False, True, False)
     return atoms
@@ -389,7 +389,7 @@ def cluster_in_a_box() -> Atoms:
 
 
 def unwrapped() -> Atoms:
-    """Many of its atoms are outside of the cell; the published potential gets them inside."""
+    """Many of its atoms are outside the cell; the published potential gets them wrapped."""
     atoms = strained_triclinic_crystal()
     atoms.positions[::2] += 3 * atoms.cell[0] - 40 * atoms.cell[2]
     return atoms
@@ -586,7 +586,7 @@ def test_pickled_atoms_compute_in_another_process(
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = pool.map_async(energy_and_forces, structures, chunksize=1).get(timeout=300)
         shutil.rmtree(folder)
-        # Not while it is unpickled: then nobody would ever get an answer.
+        # Not during unpickling: then the worker would never answer.
         with pytest.raises(Error, match=f"{folder} does not exist"):
             pool.map_async(energy_and_forces, [later]).get(timeout=300)
     for (energy, forces), (other_energy, other_forces) in zip(expected, found, strict=True):
@@ -711,7 +711,7 @@ def test_every_ensemble_runs_without_needless_evaluations(
     run = make(atoms)
     evaluations.clear()
     run.run(20)
-    # Berendsen's barostat wants the stress before and forces after it has changed the cell.
+    # Berendsen's barostat needs the stress before and the forces after it changes the cell.
     assert len(evaluations) <= (2 if isinstance(run, NPTBerendsen) else 1) * 20 + 1
     assert 10 < atoms.get_temperature() < 1500
     assert np.isfinite(atoms.get_stress()).all()

@@ -1,4 +1,4 @@
-"""Whatever is wrong is a torchml_driver.Error that names it."""
+"""Every problem raises a torchml_driver.Error that names it."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_neighbour_lists_that_do_not_fit(change: dict[str, Any], says: str, tmp_
 
 @pytest.mark.parametrize("kind", ["neighbours", "graphs", "descriptors"])
 def test_a_ghost_nowhere_is_an_error_of_every_kind_of_model(kind: str, tmp_path: Path) -> None:
-    """A comparison with what is not a number is false: it would just have no neighbours."""
+    """Comparisons with nan are false: such a particle would just have no neighbours."""
     if kind == "neighbours":
         folder = write_model(tmp_path, Springs())
     elif kind == "graphs":

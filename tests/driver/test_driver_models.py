@@ -1,4 +1,4 @@
-"""Every form in which models give their energies and forces, on one whose answer is known."""
+"""Every form in which models return energies and forces, for one with a known answer."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_energies_in_any_shape_are_summed(module: type, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", PER_PARTICLE)
 def test_particle_energies_belong_to_their_particles(module: type, tmp_path: Path) -> None:
-    """Among particles of which not all contribute."""
+    """If not all particles contribute."""
     import torchml_driver
 
     atoms = cluster()
@@ -103,7 +103,7 @@ def test_forces_that_the_model_returns_are_used(tmp_path: Path) -> None:
 
 
 def test_forces_that_a_model_returns_unasked_are_left_aside(tmp_path: Path) -> None:
-    """The parameter file decides: forces are then the gradient."""
+    """The parameter file decides: the forces are then the gradient."""
     energies, forces = springs_by_hand()
     result = compute(write_model(tmp_path, SpringsWithForces(), returns_forces=False))
     assert result.energy == pytest.approx(energies.sum(), abs=1e-11)
@@ -117,7 +117,7 @@ def test_a_model_in_single_precision_is_fed_and_read_as_such(tmp_path: Path) -> 
     assert result.energy == pytest.approx(energies.sum(), abs=1e-4)
     np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-4)
     np.testing.assert_allclose(result.particle_energies, energies, rtol=0, atol=1e-5)
-    # Each energy is a single-precision number, their sum is taken in double precision.
+    # Each energy is in single precision; they are summed in double precision.
     assert result.energy == pytest.approx(result.particle_energies.sum(), abs=1e-12)
 
 
@@ -176,7 +176,7 @@ def test_a_package_that_records_its_species_codes_needs_nothing_else(
     monkeypatch.setenv("KIM_MODEL_ELEMENTS_MAP", "0" if recorded else "yes")
     with pytest.raises(torchml_driver.Error, match=r"model\.param .*KIM_MODEL_ELEMENTS_MAP="):
         total()
-    assert total(atomic_numbers=recorded) == expected  # the caller knows better
+    assert total(atomic_numbers=recorded) == expected  # the caller decides
 
 
 @pytest.mark.parametrize("value", ["0", "no", "FALSE", "Off"])
@@ -236,7 +236,7 @@ def test_a_model_may_stand_in_a_folder_with_any_name(
 def test_the_first_result_is_bit_for_bit_that_of_all_later_ones(
     in_collection: DriverEnvironment,
 ) -> None:
-    """Nothing about a model settles in during its first calls."""
+    """A model's first calls give the same as later ones."""
     import torchml_driver
 
     potential = torchml_driver.Potential(in_collection.packed)

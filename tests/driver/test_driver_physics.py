@@ -1,4 +1,4 @@
-"""The Python module gives the published potential's numbers, without KIM."""
+"""The Python module reproduces the published potential, without KIM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model gives does not depend on where the particles are, whatever its precision."""
+"""A model's results do not depend on the position of the origin, whatever its precision."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.torch_models import Springs, write_model
 pytestmark = pytest.mark.usefixtures("in_collection")
 
 FEWER = "edge_receiver_row 0\ndrop_unused_particles True"
-PLACES = [5000.3, -50000.7, 1e6 + 0.1]  # angstrom; none of them is a float32
+PLACES = [5000.3, -50000.7, 1e6 + 0.1]  # Å; none of them is a float32 number
 
 
 class SmoothSprings(Springs):
-    """End at the cutoff without a jump, in the type of their weights."""
+    """Springs that vanish smoothly at the cutoff, in the type of their weights."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def compute(potential: Any, atoms: Atoms, shift: float = 0.0) -> Any:
 CONVENTIONS = ["lists", "all edges", "few edges"]
 
 
-# For float64 these are the coordinates' own digits, a million angstroms away.
+# In float64, the rounding of coordinates at a million Å.
 @pytest.mark.parametrize(
     ("convention", "dtype", "tolerance"),
     [
@@ -84,7 +84,7 @@ def test_a_crystal_far_from_the_origin_has_the_same_forces(
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_parts_far_from_each_other_keep_their_digits(tmp_path: Path, convention: str) -> None:
-    """What lies between them is empty; the model gets them nearer, not within its reach."""
+    """The space between them is empty; the model gets them closer, but beyond its cutoff."""
     here, there = cluster(), cluster()
     there.rotate(40.0, "z")
     expected = [on_a_plain_graph(Messages(), atoms, ["Si"])[1] for atoms in (here, there)]
@@ -101,7 +101,7 @@ def test_parts_far_from_each_other_keep_their_digits(tmp_path: Path, convention:
 
 
 def test_neither_long_boxes_nor_single_particles_bring_others_within_reach(tmp_path: Path) -> None:
-    """Particles in a row, hundreds of angstroms long, with gaps of every size."""
+    """Particles in a row, hundreds of Å long, with gaps of every size."""
     gaps = np.concatenate([np.linspace(0.5, 1.5, 40), np.linspace(1.9, 2.1, 20), [2.6, 30.0, 90.0]])
     positions = np.zeros((len(gaps) + 1, 3))
     positions[1:, 1] = np.cumsum(CUTOFF * gaps)
@@ -119,7 +119,7 @@ def test_neither_long_boxes_nor_single_particles_bring_others_within_reach(tmp_p
 def test_molecules_very_far_apart_do_not_end_python(
     periodic: Any, far: float, tmp_path: Path
 ) -> None:
-    """Flat ones, in one plane: what finds neighbours may not have room for all that is between."""
+    """Flat systems: a neighbour search may not have memory for all the space between them."""
     triangle = np.array([[0.0, 0.0, 0.0], [2.1, 0.0, 0.0], [1.0, 2.0, 0.0]])
     directions = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [-1.0, 0.0, 1.0]])
     atoms = Atoms("Si3", triangle, cell=[0.0, 9.0, 0.0], pbc=periodic)

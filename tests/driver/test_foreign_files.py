@@ -1,4 +1,4 @@
-"""Files that the driver cannot run are told for what they are, in one line, with what helps."""
+"""Files that the driver cannot run are identified in one line, with a remedy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OnAGpu(Harmonic):
 
 
 class Quantised(torch.nn.Module):
-    """Has an object of a class that C++ code registers."""
+    """A model with an object of a class that C++ code registers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Quantised(torch.nn.Module):
 
 
 def rewritten(source: bytes, target: Path, edit: Callable[[str, bytes], bytes]) -> Path:
-    """An archive with other records, as zip writes it."""
+    """An archive with modified records, as zip writes it."""
     original = target.with_suffix(".original")
     original.write_bytes(source)
     with zipfile.ZipFile(original) as archive, zipfile.ZipFile(target, "w") as copy:
@@ -73,7 +73,7 @@ def rewritten(source: bytes, target: Path, edit: Callable[[str, bytes], bytes]) 
 
 
 def records(path: Path, contents: Mapping[str, bytes]) -> Path:
-    """An archive as torch writes it, with these records."""
+    """An archive with these records, as torch writes it."""
     writer = torch._C.PyTorchFileWriter(str(path))
     for name, data in contents.items():
         writer.write_record(name, data, len(data))
@@ -82,7 +82,7 @@ def records(path: Path, contents: Mapping[str, bytes]) -> Path:
 
 
 def refusal(model: Path, folder: Path) -> str:
-    """What the driver says of a model file when it loads it or computes two atoms with it."""
+    """The driver's message when it loads a model file or computes two atoms with it."""
     from torchml_driver.potential import Error, Potential
 
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Message-passing models get graphs that give what the model itself gives, in every system."""
+"""Message-passing models get graphs that reproduce the model's own results for every system."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def mixture() -> Atoms:
 
 
 def one_atom_cell() -> Atoms:
-    """Shorter than the cutoff every way: all neighbours are images of the atom itself."""
+    """Shorter than the cutoff in every direction: all neighbours are images of the atom itself."""
     return Atoms(
         "Si", [[0.3, 0.2, 0.1]], cell=[[2.4, 0, 0], [0.3, 2.5, 0], [-0.2, 0.4, 2.6]], pbc=True
     )
@@ -110,7 +110,7 @@ def test_other_ways_to_give_the_energy_give_the_same_forces(
 
 @pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
 def test_one_potential_serves_systems_of_all_sizes_in_turn(tmp_path: Path, settings: str) -> None:
-    """Nothing of a system stays behind in the memory that is kept from one to the next."""
+    """Memory that is reused between systems carries nothing over."""
     model = Messages(len(ELEMENTS))
     potential = load(tmp_path, model, elements=" ".join(ELEMENTS), settings=settings)
     names = ["cluster", "isolated_atom", "mixture", "dimer", "one_atom_cell", "slab", "cluster"]
@@ -131,7 +131,7 @@ def test_a_model_in_single_precision_is_right_to_single_precision(
     energies, forces = on_a_plain_graph(Messages(), atoms, ["Si"])
     np.testing.assert_allclose(result.particle_energies, energies, rtol=1e-5)
     np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-4)
-    assert result.energy != energies.sum()  # it was indeed computed in single precision
+    assert result.energy != energies.sum()  # it really computed in single precision
 
 
 def test_forces_equal_negative_energy_gradient(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_virial_equals_the_energys_derivative_by_strain(tmp_path: Path, settings
 
 
 def particles_of(atoms: Atoms, contributing: np.ndarray, reach: float) -> list[np.ndarray]:
-    """What a simulator hands over for atoms in open space, with lists for every particle."""
+    """A simulator's input for atoms without periodicity, with lists for every particle."""
     distances = atoms.get_all_distances()
     np.fill_diagonal(distances, np.inf)
     rows = [np.flatnonzero(row < reach) for row in distances]
@@ -225,7 +225,7 @@ def test_the_simulators_skin_changes_nothing(tmp_path: Path) -> None:
 def test_a_layer_holds_the_pairs_of_all_that_the_layer_before_reached(
     tmp_path: Path, layer: int
 ) -> None:
-    """In both directions, each once; contributing is 0 for those that contribute."""
+    """Edges in both directions, each once; contributing is 0 for particles that contribute."""
     atoms = cluster()
     contributing = np.zeros(len(atoms), dtype=int)
     contributing[[0, 7]] = 1
@@ -237,7 +237,7 @@ def test_a_layer_holds_the_pairs_of_all_that_the_layer_before_reached(
     reached = contributing.astype(bool)
     for _ in range(layer - 1):
         reached = reached | near[reached].any(axis=0)
-    assert not reached.all() or layer == LAYERS  # the layers differ from each other
+    assert not reached.all() or layer == LAYERS  # the layers differ
     expected = near & (reached[:, None] | reached[None, :])
 
     def probe(what: str, settings: str = "") -> np.ndarray:
@@ -353,8 +353,7 @@ def test_a_parameter_file_that_does_not_fit_says_where(
 def test_forces_in_any_shape_are_those_of_their_particles(
     shape: tuple[int, ...], settings: str, tmp_path: Path
 ) -> None:
-    """Also where the model sees fewer particles than there are, in an order of its own; and one
-    more than there are, where there is one."""
+    """Also if the model sees only some particles, in another order, or one additional particle."""
     expected = load(tmp_path / "plain", MessagesWithForces(), returns_forces=True)
     model = ForcesOfMessages(*shape)
     shaped = load(tmp_path / "shaped", model, returns_forces=True, settings=settings)
@@ -378,7 +377,7 @@ def test_packing_finds_out_what_a_model_can_do_without(
 ) -> None:
     (tmp_path / "model.pt").write_bytes(torchscript(module()))
     options = ("--elements", "Si", "--cutoff", str(CUTOFF), "--pattern", "graph", "--layers", "3")
-    # No ordinary model counts particles: it would be refused.
+    # An ordinary model does not count particles: it would be refused.
     command = ("model", "pack", tmp_path / "model.pt", "--unchecked", *options, "--name")
     torchml_install(*command, "Fewer", env=driver_environment.env, cwd=tmp_path)
     lines = (tmp_path / "Fewer/Fewer.param").read_text().splitlines()

@@ -1,6 +1,4 @@
-"""A Python program that uses torch itself finds its own settings as it left them, and they do not
-change what a model computes.
-"""
+"""A Python program that uses torch itself keeps its settings; they affect no model's results."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("driver_environment")
 
 
 def settings() -> dict[str, Any]:
-    """What belongs to the program, of torch and of the process."""
+    """The program's settings of torch and of the process."""
     return {
         "threads": torch.get_num_threads(),
         "threads of another": of_another_thread(torch.get_num_threads),

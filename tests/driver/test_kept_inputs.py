@@ -1,4 +1,4 @@
-"""A model that keeps what it was given finds it as it was, whatever came after."""
+"""A model that keeps its inputs finds them unchanged after later calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.usefixtures("driver_environment"), pytest.mark.sanitiz
 
 
 class KeepsParticles(torch.nn.Module):
-    """Its energy is the sum of all numbers that it was given the last time."""
+    """Its energy is the sum of all numbers in its previous inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class KeepsDescriptor(torch.nn.Module):
 
 
 def systems() -> list[Atoms]:
-    """Of the same number of particles, of many more, and of fewer."""
+    """With the same number of particles, many more, and fewer."""
     first = cluster()
     moved = first.copy()
     moved.rattle(0.1, seed=9)

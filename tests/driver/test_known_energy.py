@@ -1,4 +1,4 @@
-"""The real driver passes the test that decides whether it replaces the one in place."""
+"""The real driver passes the test that decides whether it replaces the installed one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_driver_that_computes_something_else_is_refused(
         require_known_energy(project, driver_environment.folder / DRIVER)
 
 
-#: A file system in memory of its own, with so many bytes left; then the command.
+#: Mounts a separate file system in memory, with so many bytes left; then runs the command.
 _FULL_FOLDER = """\
 mount -t tmpfs -o size=1m none "$1"
 head -c $((1048576 - $2)) /dev/zero > "$1/filler"
@@ -53,7 +53,7 @@ exec "$@"
 def test_it_is_tried_and_installed_where_temporary_files_find_no_room(
     driver_environment: DriverEnvironment, tmp_path: Path, left: int
 ) -> None:
-    """Also the Python module: pip unpacks it among temporary files."""
+    """Also the Python module, which pip unpacks in the folder of temporary files."""
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to mount")

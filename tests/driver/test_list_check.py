@@ -1,4 +1,4 @@
-"""Pairs that a simulator leaves out of its neighbour lists do not go unnoticed."""
+"""Pairs that are missing from a simulator's neighbour lists are noticed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def middle_of(atoms: Atoms) -> int:
 
 
 def with_lists(potential: Any, atoms: Atoms, left_out: int = 0, ghosts: int = 0) -> Any:
-    """Computes in open space, with a skin and without the shortest pairs of the middle particle."""
+    """Computes a cluster, with a skin, and without the central particle's shortest pairs."""
     distances = atoms.get_all_distances()
     np.fill_diagonal(distances, np.inf)
     listed = distances < potential.cutoff + 0.5
@@ -98,7 +98,7 @@ def test_lists_that_change_later_are_looked_at_again(kind: str, tmp_path: Path) 
 @pytest.mark.parametrize("ghosts", [0, 20])
 @pytest.mark.parametrize("kind", MODELS)
 def test_complete_lists_are_never_complained_about(kind: str, ghosts: int, tmp_path: Path) -> None:
-    """Wherever the particles are, and pairs exactly at the cutoff among them."""
+    """For particles at any place, also with pairs exactly at the cutoff."""
     potential = load(tmp_path, kind)
     random = np.random.default_rng(2)
     square = Atoms("Si27", np.stack(np.meshgrid(*[np.arange(3.0)] * 3), -1).reshape(-1, 3))
@@ -123,7 +123,7 @@ def test_lists_of_our_own_are_complete(tmp_path: Path) -> None:
 
 
 def test_a_pair_left_out_among_many_steps_is_found_within_few_of_them(tmp_path: Path) -> None:
-    """Not every change of the lists can be looked at."""
+    """Only some changes of the lists are checked."""
     from torchml_driver.potential import ModelWarning
 
     potential = load(tmp_path, "lists")

@@ -1,4 +1,4 @@
-"""A long run needs no more memory than a short one, and its steps no new pages."""
+"""A long run needs no more memory than a short one, and its steps touch no new pages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MODELS = {
 
 
 def resident() -> int:
-    """KiB of memory that this process has."""
+    """This process's memory, KiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() // 1024
 
@@ -56,7 +56,7 @@ def potential_of(folder: Path | str) -> Any:
 
 
 def few_particles(random: np.random.Generator) -> Particles:
-    """Another number of particles, contributing particles and neighbours each time."""
+    """Different numbers of particles, contributing particles and neighbours at each step."""
     n = int(random.integers(20, 60))
     coordinates = random.uniform(0.0, random.uniform(6.0, 9.0), (n, 3))
     distances = np.linalg.norm(coordinates[:, None] - coordinates, axis=2)
@@ -66,7 +66,7 @@ def few_particles(random: np.random.Generator) -> Particles:
 
 
 def growth(step: Callable[[], object], steps: int) -> int:
-    """KiB by which the second half of a run needs more memory than the first."""
+    """The memory that the second half of a run adds to the first, KiB."""
     most = [0, 0]
     for k in range(steps):
         step()
@@ -85,7 +85,7 @@ def growth_with_few_particles(model: Path, steps: int) -> int:
 def test_memory_does_not_grow_over_two_thousand_steps(
     write: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    """A megabyte would be a kilobyte a step; the least leak of a tensor is that much."""
+    """A megabyte means a kilobyte per step, which is the smallest leak of a tensor."""
     assert growth_with_few_particles(write(tmp_path), 2000) < 1024
 
 
@@ -98,8 +98,8 @@ def test_memory_does_not_grow_over_a_hundred_thousand_steps(
 
 
 def many_particles(reach: float) -> Callable[[], Particles]:
-    """Systems of 500 to 2000 particles, one of thirty at random each time. Most of their tensors
-    are large enough in some steps to be kept, and too small in others."""
+    """Systems of 500 to 2000 particles, at each step one of thirty at random. Most of their tensors
+    are large enough to be kept in some steps, and too small in others."""
     random = np.random.default_rng(5)
     systems = []
     for n in np.linspace(500, 2000, 30).astype(int):
@@ -148,7 +148,7 @@ def neighbour_lists(atoms: Atoms, reach: float) -> tuple[np.ndarray, np.ndarray]
 
 
 def crystal(cells: int, reach: float) -> Particles:
-    """8 silicon atoms in each of cells x cells x cells; all contribute."""
+    """Cells x cells x cells of 8 silicon atoms; all contribute."""
     atoms = bulk("Si", a=5.43, cubic=True) * (cells, cells, cells)
     atoms.rattle(0.05, seed=1)
     n = len(atoms)
@@ -176,7 +176,7 @@ def page_faults(potential: Any, steps: Iterable[Particles]) -> list[int]:
 
 
 def in_process_of_its_own(call: str, model: Path, environment: DriverEnvironment) -> Any:
-    """What the function of this module returns; this process has memory left of models before."""
+    """This module's function in a new process: this one still has earlier models' memory."""
     program = f"import json, sys, tests.driver.test_memory as t; print(json.dumps(t.{call}))"
     command = [sys.executable, "-c", program, model]
     printed = run(command, env=dict(environment.env), cwd=ROOT)
@@ -188,7 +188,7 @@ def faults_of_one_size(folder: str, reach: float) -> list[int]:
 
 
 def test_steps_of_one_size_fault_in_no_pages(driver_environment: DriverEnvironment) -> None:
-    """Their tensors are large enough for the C library to return them at each step."""
+    """Their tensors are so large that the C library would return them at each step."""
     call = f"faults_of_one_size(sys.argv[1], {CUTOFF})"
     faults = in_process_of_its_own(call, driver_environment.packed, driver_environment)
     assert sum(faults[:5]) > 100  # the tensors are not small
@@ -215,14 +215,14 @@ def faults_of_growing_sizes(folder: str) -> list[int]:
 
 
 def growing_sizes() -> list[int]:
-    """1 % larger each time: tensors of 2 to 5 MiB, if a particle has 8 KiB of each."""
+    """1 % larger at each step: tensors of 2 to 5 MiB, with 8 KiB per particle."""
     return [round(256 * 1.01**k) for k in range(90)]
 
 
 def test_tensors_that_grow_fault_in_only_what_they_grow_by(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """They outgrow their memory all together, in the same step."""
+    """All of them outgrow their memory in the same step."""
     model = write_model(tmp_path, SpringsInMemoryForEach())
     faults = in_process_of_its_own(
         "faults_of_growing_sizes(sys.argv[1])", model, driver_environment
@@ -241,7 +241,7 @@ def faults_of_changing_sizes(folder: str) -> list[int]:
 def test_steps_of_changing_sizes_fault_in_no_pages(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """Once the largest have been."""
+    """After the largest systems."""
     model = write_model(tmp_path, SpringsInMemoryForEach())
     faults = in_process_of_its_own(
         "faults_of_changing_sizes(sys.argv[1])", model, driver_environment
@@ -251,7 +251,7 @@ def test_steps_of_changing_sizes_fault_in_no_pages(
 
 
 def memory_of_a_potential(folder: str) -> dict[str, int]:
-    """KiB that a process has, before, with and after a potential that uses much."""
+    """A process's memory, KiB, before, with and after a potential that uses much."""
     memory = {}
     page_faults(potential_of(folder), [loners(2)])  # torch and its threads are there
     memory["before"] = resident()
@@ -275,7 +275,7 @@ def test_memory_goes_with_the_last_potential(
 
 
 def energy_in_little_memory(folder: str, n: int) -> float:
-    """Where ten tensors of 40 MiB are kept and little more memory is to be had."""
+    """With ten kept tensors of 40 MiB and little other memory available."""
     first, second = potential_of(folder), potential_of(folder)
     page_faults(first, [loners(5000)])
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -288,7 +288,7 @@ def energy_in_little_memory(folder: str, n: int) -> float:
 def test_kept_memory_is_given_up_where_memory_is_short(
     n: int, driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """For tensors too small for it, and for those too large, of which it can only become a few."""
+    """For tensors that are too small for it, and too large, of which it fits only a few."""
     model = write_model(tmp_path, SpringsInMemoryForEach())
     call = f"energy_in_little_memory(sys.argv[1], {n})"
     assert in_process_of_its_own(call, model, driver_environment) == 0.0
@@ -303,7 +303,7 @@ def open_files() -> int:
 
 
 def left_by_loading(folder: str, times: int) -> dict[str, int]:
-    """What a process has more of after it has loaded, used and dropped a potential many times."""
+    """The growth of a process that has loaded, used and dropped a potential many times."""
     step = crystal(1, MESSAGES_CUTOFF)
     for _ in range(3):
         potential_of(folder).compute_particles(*step)
@@ -334,7 +334,7 @@ LAMBDA = 45.5322  # eV, of the Stillinger-Weber model: its energy is linear in i
 
 
 def with_number_changed(package: bytes, old: float, new: float) -> bytes:
-    """The package with another float64 in its machine code, and its checksums set right."""
+    """The package with another float64 in its machine code, and corrected checksums."""
     written = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(package)) as archive, zipfile.ZipFile(written, "w") as made:
         contents = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -356,7 +356,7 @@ def with_number_changed(package: bytes, old: float, new: float) -> bytes:
 def test_a_package_that_replaces_another_is_another_model(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """Of the same name and size, while the one before lives and after it."""
+    """With the same name and size, during and after the previous one's life."""
     folder = stillinger_weber_model(tmp_path)
     package = folder / "model.pt2"
     original, step = package.read_bytes(), crystal(1, CUTOFF)

@@ -27,7 +27,7 @@ from tests.support.our_operators import namespaces
 
 @pytest.fixture(scope="module")
 def driver(request: pytest.FixtureRequest) -> ModuleType:
-    """The Python module; built first where the suite does that."""
+    """The Python module, built first if the suite builds it."""
     with contextlib.suppress(pytest.FixtureLookupError):
         request.getfixturevalue("driver_environment")
     return importlib.import_module("torchml_driver")
@@ -93,7 +93,7 @@ class Named(torch.nn.Module):
 
 
 class Disguises(torch.nn.Module):
-    """Names in code that are not operators, beside one that is."""
+    """Names in code that are not operators, next to one that is."""
 
     def __init__(self, operator: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> None:
         super().__init__()

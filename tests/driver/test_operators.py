@@ -18,7 +18,7 @@ from tests.support.our_operators import namespaces
 
 @pytest.fixture(scope="module")
 def driver(request: pytest.FixtureRequest) -> ModuleType:
-    """The Python module; built first where the suite does that."""
+    """The Python module, built first if the suite builds it."""
     with contextlib.suppress(pytest.FixtureLookupError):
         request.getfixturevalue("driver_environment")
     return importlib.import_module("torchml_driver")
@@ -26,7 +26,7 @@ def driver(request: pytest.FixtureRequest) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def operators(driver: ModuleType) -> dict[str, Any]:
-    """Our operators, as Python reaches them."""
+    """The driver's operators, as Python calls them."""
     return {library: getattr(torch.ops, name) for library, name in namespaces().items()}
 
 
@@ -45,7 +45,7 @@ def differentiable(arguments: tuple[Any, ...]) -> list[int]:
 
 
 def tolerance_of(result: Any) -> float:
-    """Sums of a few numbers, in other orders."""
+    """Sums of a few numbers in different orders."""
     known = {torch.float16: 2e-3, torch.float32: 1e-6, torch.float64: 1e-14}
     return known.get(result.dtype, 0.0) if isinstance(result, torch.Tensor) else 0.0
 
@@ -73,7 +73,7 @@ def test_gradients_equal_finite_differences(case: Case, operators: dict[str, Any
     def values(*inputs: torch.Tensor) -> torch.Tensor:
         arguments = list(case.arguments)
         for place, tensor in zip(places, inputs, strict=True):
-            # What a call writes to cannot be an input itself.
+            # The output argument of a call cannot also be an input.
             arguments[place] = tensor.clone() if "into" in case.label else tensor
         return call(operators, case, tuple(arguments))[0]
 
@@ -93,7 +93,7 @@ def test_a_script_sees_what_was_written_to_out(operators: dict[str, Any]) -> Non
 
     compiled = torch.jit.script(script)
     src = torch.arange(8.0, dtype=torch.float64).view(4, 2)
-    for _ in range(3):  # torch optimises once it has seen a few calls
+    for _ in range(3):  # torch optimises after a few calls
         result = compiled(src, torch.tensor([0, 0, 2, 2]))
         assert result.tolist() == [[21.0, 31.0], [1.0, 1.0], [61.0, 71.0]]
 

@@ -1,4 +1,4 @@
-"""The driver beside the original torch_scatter and torch_sparse, compiled from PyPI's sources."""
+"""The driver together with the original torch_scatter and torch_sparse, compiled from PyPI."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = ("KIM_MODEL_OPERATORS", "KIM_MODEL_TORCH_EXTENSIONS")
 
-# Computes the model of argv[1]; what comes before and after it differs from test to test.
+# Computes the model in argv[1]; each test adds code before and after it.
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -77,7 +77,7 @@ print(json.dumps(found))
 def originals() -> Path:
     """A folder with both packages for this Python and this torch; compiling them takes 15 minutes.
 
-    It is kept, and so are the wheels, which pip would otherwise take for any torch's.
+    It is kept, and the wheels too: pip would otherwise use them for any torch.
     """
     version = f"{torch.__version__}-py{sys.version_info.major}.{sys.version_info.minor}"
     cache = KEPT / f"operators-{version}"
@@ -87,7 +87,7 @@ def originals() -> Path:
         if done.exists():
             return packages
         for requirement in ("torch-scatter==2.1.2", "torch-sparse==0.6.18"):
-            # --no-binary: what an index may offer as a wheel need not be for this torch.
+            # --no-binary: an index's wheel may be for another torch.
             command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
             command += ["--upgrade", "--cache-dir", str(cache / "pip"), "--target", str(packages)]
             library = requirement.split("==")[0]
@@ -98,7 +98,7 @@ def originals() -> Path:
 
 @pytest.fixture(scope="module")
 def environment(request: pytest.FixtureRequest, originals: Path) -> dict[str, str]:
-    """A process in which both the driver's module and the originals can be imported."""
+    """A process that can import both the driver's module and the originals."""
     with contextlib.suppress(pytest.FixtureLookupError):
         request.getfixturevalue("driver_environment")
     driver = Path(importlib.import_module("torchml_driver").__file__ or "").parents[1]

@@ -1,4 +1,4 @@
-"""What a model may return: shapes and precisions of energies and forces, and what is refused."""
+"""Results of a model: the shapes and precisions of energies and forces, and invalid ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load(folder: Path, module: torch.nn.Module, **parameters: Any) -> Any:
 
 
 def compute(potential: Any, **options: bool) -> Any:
-    """The cluster, of which every third atom belongs to someone else."""
+    """The cluster; every third atom belongs to another rank."""
     atoms = cluster()
     contributing = (np.arange(len(atoms)) % 3 != 0).astype(int)
     near = atoms.get_all_distances() < CUTOFF
@@ -88,7 +88,7 @@ def test_further_dimensions_are_added_up_for_each_particle(
 def test_few_particles_are_no_special_case(
     shape: tuple[int, ...], particles: int, tmp_path: Path
 ) -> None:
-    """One particle's [1] is at once a sum, a row per particle and a batch of one."""
+    """For one particle, [1] is at once a sum, a row per particle and a batch of one."""
     potential = load(tmp_path, SpringsReshaped(*shape))
     positions = [[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]][:particles]
     result = potential.compute(["Si"] * particles, positions, particle_energies=True)
@@ -104,7 +104,7 @@ def test_half_precision_is_summed_in_double(dtype: torch.dtype, tmp_path: Path) 
     assert potential.precision == 16
     result = compute(potential, particle_energies=True)
     assert result.energy == pytest.approx(expected.energy, rel=0.2)
-    # Halves have three digits or fewer; their sum has all that doubles have.
+    # float16 has three digits or fewer; the sum has double precision.
     assert result.energy == result.particle_energies.sum()
     same = torch.tensor(result.particle_energies).to(dtype).double().numpy()
     np.testing.assert_array_equal(same, result.particle_energies)
@@ -140,7 +140,7 @@ def test_forces_in_any_shape_are_those_of_their_particles(
     result = compute(potential)
     np.testing.assert_allclose(result.forces, expected.forces, rtol=0, atol=1e-11)
     np.testing.assert_allclose(result.virial, expected.virial, rtol=0, atol=1e-9)
-    for particles in (1, 2, 3, 4):  # 3: as many as directions
+    for particles in (1, 2, 3, 4):  # 3: the number of directions
         positions = np.array([[0.0, 0.0, 0.0], [1.0, 2.0, 0.0], [0.1, 0.2, 2.1], [1.7, 1.5, 1.4]])
         forces = potential.compute(["Si"] * particles, positions[:particles]).forces
         plain = load(tmp_path / "gradient", Springs())
@@ -149,7 +149,7 @@ def test_forces_in_any_shape_are_those_of_their_particles(
 
 
 def test_forces_in_another_order_are_refused(tmp_path: Path) -> None:
-    """Their numbers are as many, but a particle would get what others feel."""
+    """The size is right, but particles would get other particles' forces."""
     n = len(cluster())
     potential = load(tmp_path, ForcesTransposed(), returns_forces=True)
     message = error(lambda: compute(potential))
@@ -163,7 +163,7 @@ def test_forces_in_another_order_are_refused(tmp_path: Path) -> None:
 def test_forces_on_contributing_particles_will_do_where_there_are_no_others(
     shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    """What ghosts lack, their owners would: a wrong force that nobody sees."""
+    """Forces missing on ghosts would be missing on their owners: a silent error."""
     potential = load(tmp_path, ForcesOfContributing(*shape), returns_forces=True)
     atoms = cluster()
     forces = potential.compute(atoms.numbers, atoms.positions).forces
@@ -178,7 +178,7 @@ def test_forces_on_contributing_particles_will_do_where_there_are_no_others(
 def test_as_many_numbers_in_another_shape_are_refused(
     shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    """Whose energies they are could only be guessed."""
+    """The driver could only guess which particles they belong to."""
     n = len(cluster())
     assert (n - (n + 2) // 3) % 2 == 0
     assert "shape" in error(lambda: compute(load(tmp_path, SpringsReshaped(*shape))))

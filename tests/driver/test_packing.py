@@ -1,5 +1,5 @@
-"""`model pack` evaluates a model on a few atoms: it records which species codes the model was made
-for, and refuses what a simulation would get wrong results from."""
+"""`model pack` evaluates a model on a few atoms: it records the species codes that the model
+expects, and refuses models that would give a simulation wrong results."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class Table(Weighted):
 
 
 class Listed(Weighted):
-    """Compares species with those it knows, as models do that have a list of atomic numbers; what
-    it does not know has no weight of its own."""
+    """Compares species with a list of known ones, as models with a list of atomic numbers do; an
+    unknown species has no weight."""
 
     def __init__(self, known: Sequence[int]) -> None:
         super().__init__()
@@ -102,8 +102,8 @@ class Listed(Weighted):
 
 
 class FractionOfLargest(Weighted):
-    """Not a number where all species codes are 0. With several elements an atom's energy hangs on
-    which others its rank has, so that ranks do not add up."""
+    """nan if all species codes are 0. With several elements, an atom's energy depends on which
+    others its rank has, so the ranks' energies do not add up."""
 
     def weights(self, species: torch.Tensor) -> torch.Tensor:
         return species.to(torch.float64) / species.max()
@@ -122,7 +122,7 @@ class FractionOfLargest(Weighted):
         (Listed([0, 1, 2, 3]), "4\nH C N O", "codes"),
         (FractionOfLargest(), "1\nSi", "atomic_numbers"),
         (FractionOfLargest(), ELEMENTS, "atomic_numbers"),
-        # Nobody can tell: a row for every element, arithmetic with the codes.
+        # Undecidable: a row for every element, and arithmetic with the codes.
         (Table(119), ELEMENTS, "unknown"),
         (SpeciesAsEnergy(), ELEMENTS, "unknown"),
     ],
@@ -149,7 +149,7 @@ def test_trying_other_codes_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_models_that_may_end_their_process_are_tried_in_another(tmp_path: Path) -> None:
-    """Compiled code aborts where an index is out of range."""
+    """Compiled code aborts if an index is out of range."""
     from torchml_driver import Error, Potential
     from torchml_driver.species_codes import _energies, _energies_elsewhere
 
@@ -190,7 +190,7 @@ def test_verify_finds_a_package_that_gives_the_model_the_wrong_codes(tmp_path: P
 
 
 class ForcesOnOwn(SpringsWithForces):
-    """Returns forces on contributing particles only; the others' rows are zero."""
+    """Returns forces on contributing particles; the rows of others are zero."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         row = torch.repeat_interleave(torch.arange(n_neigh.size(0)), n_neigh.long())
@@ -213,7 +213,7 @@ class TwiceTheForces(SpringsWithForces):
 
 
 class Nailed(Springs):
-    """Its energy depends on where the particles stand."""
+    """Its energy depends on the position of the origin."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         energies = self.energies(coords, n_neigh, nlist, contributing)
@@ -221,7 +221,7 @@ class Nailed(Springs):
 
 
 class Random(Springs):
-    """Traced while it was trained, with dropout."""
+    """Traced in training mode, with dropout."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         energies = self.energies(coords, n_neigh, nlist, contributing)
@@ -237,7 +237,7 @@ class SingleInside(Springs):
 
 
 class CountsTheOthers(Messages):
-    """Takes 0 for "does not contribute", as it is in the other calling convention."""
+    """Interprets 0 as "does not contribute", as in the other calling convention."""
 
     def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
         edges = [graph_layer1, graph_layer2, graph_layer3]
@@ -276,11 +276,11 @@ def test_a_model_that_simulations_would_be_wrong_with_is_found(
 )
 @pytest.mark.parametrize("cutoff", [2.5, 4.0, 7.0])
 def test_no_good_model_is_refused(module: torch.nn.Module, cutoff: float, tmp_path: Path) -> None:
-    """Springs end at the cutoff with a jump, which is worth a warning and no more."""
+    """Springs end at the cutoff with a jump, which gives only a warning."""
     returns_forces = isinstance(module, SpringsWithForces)
     answer = tried(tmp_path, module, returns_forces=returns_forces, cutoff=cutoff)
     assert failing(answer) == set()
-    if cutoff > 2.5:  # half precision does not tell the jump of springs that are hardly stretched
+    if cutoff > 2.5:  # half precision does not resolve the jump of slightly stretched springs
         assert failing(answer, serious=False) == {"cutoff"}
 
 
@@ -334,7 +334,7 @@ ENVIRONMENT: dict[str, str] = {}
 
 @pytest.fixture(autouse=True)
 def _environment(driver_environment: DriverEnvironment) -> None:
-    # What a user has set for another model counts for none that is packed.
+    # A user's settings for another model do not affect packing.
     ENVIRONMENT.update(driver_environment.env, PYTHONPATH=str(ROOT), KIM_MODEL_ELEMENTS_MAP="yes")
 
 

@@ -1,5 +1,5 @@
 """The installer and the driver read parameter files alike: one must not pack what the other
-refuses, nor explain it in other words."""
+refuses, and both must give the same messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CORPUS = ROOT / "driver_src/fuzz/corpus/parameters"
 SOUND = parameter_text("model.pt")
 GRAPH = parameter_text("model.pt", preprocessing="Graph", cutoff="4.0\n3")
 
-#: Made wrong in one place each.
+#: Each invalid in one place.
 WRONG = {
     "elements by number": parameter_text("model.pt", elements="two\nSi C"),
     "too many elements": parameter_text("model.pt", elements="1\nSi C"),
@@ -57,7 +57,7 @@ RIGHT = {
 
 
 def said_by_the_driver(text: str, folder: Path) -> str:
-    """There is no model beside the file, so there always is an error."""
+    """The file has no model, so there is always an error."""
     import torchml_driver
 
     (folder / "model.param").write_text(text, encoding="utf-8", newline="")

@@ -1,4 +1,4 @@
-"""Packing records of which floating-point type a model wants its inputs."""
+"""Packing records the floating-point type of the inputs that a model expects."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def found(folder: Path, *options: str) -> Any:
 def test_the_type_of_a_models_inputs_is_found_by_evaluating_it(
     make: Any, precision: str, working: list[str], tmp_path: Path
 ) -> None:
-    folder = write_typed_model(tmp_path, make(), "float64")  # what is recorded does not count
+    folder = write_typed_model(tmp_path, make(), "float64")  # the recorded type does not count
     finding = found(folder)
     assert finding["precision"] == precision
     trials = {trial["inputs"]: trial for trial in finding["trials"]}

@@ -1,7 +1,6 @@
-"""The Python module in programs that have threads, forks, many potentials and sudden ends.
+"""The Python module in programs with threads, forks, many potentials and sudden exits.
 
-Each program runs in a process of its own, with two threads for torch: that is what makes forks
-dangerous.
+Each program runs in a separate process, with two threads for torch, which make forks dangerous.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def model(
     driver_environment: DriverEnvironment,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The folder of the example, in each of the formats."""
+    """The example's folder, in each format."""
     if request.param == "TorchScript":
         return driver_environment.packed
     return stillinger_weber_folder(tmp_path_factory.mktemp("compiled"))
@@ -71,7 +70,7 @@ def model(
 def python(
     program: str, environment: DriverEnvironment, model: Path | None = None, **variables: str
 ) -> str:
-    """What the program prints; its `model` is the example unless another is given."""
+    """The program's output; its `model` is the example unless another is given."""
     done = subprocess.run(
         [sys.executable, "-c", START + program, str(model or environment.packed)],
         cwd=ROOT,
@@ -149,7 +148,7 @@ in_child(lambda: in_child(lambda: energy(load())) or energy(load()))
 def test_a_fork_after_torch_was_used_otherwise_works(
     loaded: str, driver_environment: DriverEnvironment
 ) -> None:
-    """Torch's threads are gone then; waiting for them would take for ever."""
+    """The child has no torch threads; waiting for them would never end."""
     before = "import torchml_driver" if loaded == "before the fork" else ""
     printed = python(
         f"""

@@ -1,4 +1,4 @@
-"""What `model compile` traces: models that work for all sizes; and where others do not."""
+"""Tracing in `model compile`: models that work for all sizes, and messages for others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("driver_environment")
 
 
 class Compiling:
-    """The part of the driver's Python module that compiles, which its fixture installs; and the
-    convention and the systems of the models here."""
+    """The compiling part of the driver's Python module, which its fixture installs; and the
+    convention and systems of these models."""
 
     def __init__(self) -> None:
         from torchml_driver.compile import source, systems, trace
@@ -38,13 +38,13 @@ def compiling(driver_environment: DriverEnvironment) -> Compiling:
 
 @pytest.fixture(autouse=True)
 def _default_type_of_the_other_tests() -> Iterator[None]:
-    """Compiling has a process of its own, and makes the model's type the default there."""
+    """Compiling runs in a separate process, and makes the model's type the default there."""
     before = torch.get_default_dtype()
     yield
     torch.set_default_dtype(before)
 
 
-#: Ways of a library to make an integer of a size; each on the line after its name.
+#: Ways in which a library converts a size to an integer; each on the line after its name.
 LIBRARY = """
 import torch
 def by_len(species, x):
@@ -61,7 +61,7 @@ def by_comparison(species, x):
     return torch.zeros(species.size(0) if species.size(0) == 72 else 7, dtype=x.dtype)
 """
 
-#: As e3nn's models have it: parts that are scripted when their module is imported.
+#: As in e3nn's models: parts that are scripted when their module is imported.
 SCRIPTED = """
 import torch
 @torch.jit.script
@@ -140,7 +140,7 @@ def test_scripted_parts_fix_no_size_however_often_they_have_run(
 
 
 class Chain(torch.nn.Module):
-    """Springs, of which torch.export learns the number as it goes along."""
+    """Springs, whose number torch.export learns only while tracing."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""Models of every floating-point type, under every default type of torch: their own numbers, and
-the host's setting left as it was."""
+"""Models of every floating-point type, under every default type of torch, give the right numbers
+and leave the host's setting unchanged."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def by_torch(
     moved: bool = True,
 ) -> tuple[float, np.ndarray]:
     """(energy, forces) of the module itself in Python, under a default type. moved: coordinates are
-    moved before they are rounded, as the driver does where it knows that they are."""
+    moved before they are rounded, as the driver does if it knows that they will be."""
     atoms = cluster()
     near = atoms.get_all_distances() < CUTOFF
     np.fill_diagonal(near, False)
     positions = atoms.positions
-    if inputs != torch.float64 and moved:  # more digits: from the middle of the particles
+    if inputs != torch.float64 and moved:  # more digits: relative to the centre of the particles
         positions = positions - 0.5 * (positions.min(axis=0) + positions.max(axis=0))
     coords = torch.tensor(positions).to(inputs).requires_grad_(True)
     before = torch.get_default_dtype()
@@ -120,7 +120,7 @@ def test_a_model_computes_under_the_default_type_that_it_was_written_under(
     assert torch.get_default_dtype() == hosts
     assert_same(result, expected, 1e-14 if own == torch.float64 else 1e-6)
     other = torch.float64 if own == torch.float32 else torch.float32
-    if own == torch.float64:  # what the test would not notice if the constants were the same
+    if own == torch.float64:  # equal constants would hide a failure
         with pytest.raises(RuntimeError, match=r"scalar type|dtype"):
             by_torch(WithoutDtypes(own), own, other)
 
@@ -133,7 +133,7 @@ def test_the_hosts_default_type_comes_back_also_after_a_failure(
 
     torch.set_default_dtype(hosts)
     potential = load(write_typed_model(tmp_path, WithoutDtypesAndFailing(torch.float64)))
-    for _ in range(2):  # the first time, and once it has been evaluated
+    for _ in range(2):  # at the first call, and after it
         with pytest.raises(torchml_driver.Error, match="too far away"):
             potential.compute(["Si"] * 2, [[2000.0, 0.0, 0.0], [2002.0, 0.0, 0.0]])
         assert torch.get_default_dtype() == hosts
@@ -262,7 +262,7 @@ def test_models_of_mixed_types_get_the_most_exact_inputs_that_they_take(
     assert_same(result, by_torch(module, torch.float64), 1e-14)
     for words in ("float32", "float64", "precision float64", "model pack"):
         assert words in message
-    # What it computes with decides how exact it is.
+    # The type that it computes in determines its precision.
     assert (potential.input_type, potential.precision) == ("float64", 32)
 
 
@@ -275,7 +275,7 @@ def test_a_double_beside_single_weights_does_not_make_the_inputs_double(tmp_path
 
 
 def test_a_first_system_that_proves_nothing_decides_nothing(tmp_path: Path) -> None:
-    """Without neighbours many a model returns before any type matters."""
+    """Without neighbours, many models return before types matter."""
     potential = load(write_typed_model(tmp_path, SinglePairs()))
     assert potential.compute(["Si"], [[0.0, 0.0, 0.0]]).energy == 0.0
     result, messages = warned(lambda: compute(potential))

@@ -1,6 +1,5 @@
-"""The driver reads all of its environment variables alike: what is empty counts as not set, spaces
-and capitals do not matter, and an unknown value is an error that names the variable and lists what
-it can be.
+"""The driver reads all its environment variables alike: empty counts as unset, spaces and case do
+not matter, and an unknown value is an error that names the variable and its values.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def descriptors(folder: Path) -> Path:
     return write_descriptor_model(folder, TanhNetwork(15), "every_kind")
 
 
-#: A model that the variable matters to, what the variable can be, and the default.
+#: A model that the variable affects, the variable's values, and the default.
 VARIABLES: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str]] = {
     "KIM_MODEL_PROFILE": (springs, ("0", "1", "no", "yes", "false", "true", "off", "on"), "off"),
     "KIM_MODEL_EXECUTION_DEVICE": (springs, ("cpu", "cuda", "mps", "xpu"), "cpu"),

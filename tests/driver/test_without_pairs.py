@@ -1,6 +1,6 @@
-"""Particles out of each other's reach have their own energies, though many models fail on them.
+"""Isolated particles have their own energies, although many models fail for them.
 
-Such models are given company: particles that do not exist. Nothing of it is seen in a result.
+The driver adds padding particles for such models; results do not show them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FEWER = "edge_receiver_row 0\ndrop_unused_particles True"
 
 
 def apart(n: int) -> Atoms:
-    """Some near each other, but not near enough."""
+    """Some near each other, but beyond the cutoff."""
     positions = np.array([[0.0, 0.0, 0.0], [3.01, 0.0, 0.0], [0.0, 3.01, 0.0], [9.0, 8.0, -40.0]])
     return Atoms(["Si", "C", "C", "Si"][:n], positions[:n] - 200.0)
 
@@ -84,7 +84,7 @@ def test_a_graph_model_that_fails_without_edges_is_given_some(
 def test_the_company_of_a_model_that_counts_everybody_is_not_counted(
     summed: bool, n: int, tmp_path: Path
 ) -> None:
-    """It looks at no `contributing`; a sum of its energies has to be found not to grow."""
+    """It ignores `contributing`; the driver must find that its energies' sum stays the same."""
     import torchml_driver
 
     model = EveryonesEnergies(summed)
@@ -121,7 +121,7 @@ def test_a_model_that_fails_on_an_empty_neighbour_list_is_given_another(
 
 
 def test_a_model_that_needs_no_company_is_left_alone(tmp_path: Path) -> None:
-    """Springs have no energy without a neighbour, to the last bit."""
+    """Springs without a neighbour have exactly zero energy."""
     import torchml_driver
 
     folder = write_model(tmp_path, Springs(), elements="2\nSi C")
@@ -140,7 +140,7 @@ def test_a_model_that_fails_with_company_too_says_what_it_says_without(tmp_path:
 
 @pytest.mark.parametrize("settings", ["", FEWER], ids=["all edges", "fewer edges"])
 def test_ghosts_out_of_reach_change_nothing(settings: str, tmp_path: Path) -> None:
-    """As on an MPI rank whose particles have no neighbours, while its ghosts do."""
+    """As on an MPI rank whose particles have no neighbours, but whose ghosts do."""
     import torchml_driver
 
     folder = write_graph_model(tmp_path, FailsWithoutEdges(), settings=settings)

@@ -1,8 +1,8 @@
-"""What LeakSanitizer found, without what KIM-API itself leaves behind.
+"""LeakSanitizer's findings without KIM-API's own leaks.
 
-Where a model's routines fail, KIM-API 2.3 gives up its own objects half made (in
-ModelImplementation::Create, for one). LeakSanitizer's own suppressions look for a
-name anywhere in a stack, and everything of the driver's is made below KIM's routines.
+If a model's routine fails, KIM-API 2.3 leaks half-made objects (for example in
+ModelImplementation::Create). LeakSanitizer's suppressions match a name anywhere in a stack, and
+KIM's routines are in every stack of the driver.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 
 _FRAME = re.compile(r"#\d+ 0x[0-9a-f]+ +(?:in )?(.*)")
-#: In which every stack begins: the functions that allocate, tests/kim/faults' among them, and the
-#: C++ library's.
+#: The functions in which every stack begins: those that allocate, including tests/kim/faults' and
+#: the C++ library's.
 _ALLOCATOR = re.compile(
     r"__interceptor_\w+ |allocate |operator new|(?:[\w*& ]+ )?(?:std|__gnu_cxx)::"
 )
 
 
 def leaks_of_ours(report: str) -> list[str]:
-    """The blocks of a report that something else than KIM-API allocated, each with its stack.
+    """The blocks in a report that KIM-API did not allocate, each with its stack.
 
-    The report's stacks have to be whole (ASAN_OPTIONS=fast_unwind_on_malloc=0).
+    The report's stacks must be complete (ASAN_OPTIONS=fast_unwind_on_malloc=0).
     """
     blocks = re.findall(r"^(?:Direct|Indirect) leak of .*\n(?:.*#\d.*\n)*", report, re.MULTILINE)
     return [block for block in blocks if not _is_kims(block)]

@@ -1,4 +1,4 @@
-"""ASE's own KIM calculator with our driver behind it."""
+"""ASE's KIM calculator with the driver."""
 
 from __future__ import annotations
 

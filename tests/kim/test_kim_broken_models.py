@@ -1,4 +1,4 @@
-"""A model that cannot work is a failed routine and a line in KIM's log, never the end of the
+"""An unusable model makes a routine fail and writes a line into KIM's log; it never ends the
 simulator.
 """
 
@@ -37,14 +37,14 @@ NUMBERS = itertools.count(1)
 
 
 def log_errors(folder: Path) -> list[str]:
-    """Messages of kim.log's error entries that the driver wrote."""
+    """The driver's error messages in kim.log."""
     entries = re.findall(r"\* error \* [^\n]*", (folder / "kim.log").read_text())
     return [entry for entry in entries if "TorchML:" in entry]
 
 
 @dataclass(frozen=True)
 class Broken:
-    """Parameter file and model file of a model, None: not there; what the log has to name."""
+    """A model's parameter file and model file (None: missing), and what the log must name."""
 
     parameters: Callable[[], bytes]
     model: Callable[[], bytes] | None
@@ -71,7 +71,7 @@ def of(module: type[torch.nn.Module]) -> Callable[[], bytes]:
     return lambda: torchscript(module())
 
 
-# KIM's build cannot embed a file without any byte, so the empty ones have a line end.
+# KIM's build cannot embed a file without bytes, so the empty ones have a line end.
 BROKEN = {
     "empty parameter file": Broken(lambda: b"\n", sound, ("model.param", "empty")),
     "comments only": Broken(lambda: b"# elements\n\n", sound, ("model.param", "ends before")),
@@ -100,7 +100,7 @@ BROKEN = {
 
 
 def install(environment: DriverEnvironment, broken: Broken, work: Path) -> str:
-    """Returns the name: a new one each time, for a process keeps a library that it has opened."""
+    """Returns the name, a new one each time: a process keeps a library that it has opened."""
     name = f"TorchML_broken__MO_{next(NUMBERS):012d}_000"
     files = {"model.param": broken.parameters()}
     if broken.model is not None:
@@ -119,11 +119,11 @@ def test_a_broken_model_is_refused_with_its_file_and_problem_in_the_log(
     (message,) = log_errors(tmp_path)
     for word in broken.says:
         assert word in message
-    # The process lives, and another model works in it.
+    # The process survives, and another model works in it.
     assert Simulator(EXAMPLE_MODEL).compute(Particles.of(dimer(), CUTOFF)).energy < 0.0
 
 
-# Models that load and then fail: with which results, and what the log says.
+# Models that load and then fail: the requested results, and the log's message.
 FAILING = {
     "forward raises": (Complains, False, ("energy",), ("model.pt", "this model never works")),
     "energies of a wrong shape": (WrongShape, False, ("energy",), ("shape",)),
@@ -162,7 +162,7 @@ def test_a_model_that_fails_is_a_failed_routine(
 def test_an_energy_alone_needs_no_gradient(
     in_collection: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """A model without one shows that none is computed."""
+    """A model without a gradient shows that none is computed."""
     broken = Broken(text(cutoff=4.0), of(EnergyWithoutGradient), ())
     name = install(in_collection, broken, tmp_path / "source")
     particles = Particles.of(cluster(), 4.0)
@@ -181,7 +181,7 @@ def test_a_model_without_pairs_has_no_forces(
 def test_a_neighbour_that_does_not_exist_is_refused(
     in_collection: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """A list that names a particle which is not there is an error, not a crash."""
+    """A list with the index of a particle that does not exist is an error, not a crash."""
     particles = Particles.of(dimer(), CUTOFF)
     particles.neighbours[0] = np.array([1, 7], dtype=np.int32)
     with pytest.raises(RuntimeError):

@@ -1,4 +1,4 @@
-"""Models of descriptors in simulators: packed by the command, and as KLIFF lays them out."""
+"""Descriptor models in simulators: packed by the command, and in KLIFF's layout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def crystal() -> Atoms:
 
 
 def expected(descriptor: str) -> tuple[float, np.ndarray, np.ndarray]:
-    """Energy, forces and virial by torch and the Python module's descriptors."""
+    """Energy, forces and virial, from torch and the Python module's descriptors."""
     module = importlib.import_module("torchml_driver.descriptors")
     made = module.Descriptor(descriptor_file(descriptor), ELEMENTS)
     zeta = torch.tensor(made.values(crystal()), requires_grad=True)
@@ -47,7 +47,7 @@ def packed(
     driver_environment: DriverEnvironment,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[str, str]:
-    """The descriptor, and the name of a model of it."""
+    """The descriptor, and the name of a model with it."""
     descriptor, work = request.param, tmp_path_factory.mktemp("packing")
     module = importlib.import_module("torchml_driver.descriptors")
     width = module.Descriptor(descriptor_file(descriptor), ELEMENTS).width
@@ -61,7 +61,7 @@ def packed(
         env=env,
         cwd=work,
     )
-    answer = answer[answer.index("{") :]  # behind what stderr says is being done
+    answer = answer[answer.index("{") :]  # after the progress messages on stderr
     assert json.loads(answer)["descriptor"] in ("SymmetryFunctions", "Bispectrum", "SOAP")
     torchml_install("model", "install", name, "--collection", "environment", env=env, cwd=work)
     return descriptor, name
@@ -87,7 +87,7 @@ def test_a_packed_model_in_lammps_is_torch_on_the_same_descriptors(
     lammps = Lammps(tmp_path, {**driver_environment.env, "OMP_NUM_THREADS": "1"})
     found = lammps.static(crystal(), name, ranks, elements=ELEMENTS)
     assert found.energy == pytest.approx(energy, rel=1e-9)
-    # The data file holds positions to 1e-10 or so.
+    # The data file has positions to about 1e-10.
     np.testing.assert_allclose(found.forces, forces, atol=1e-7)
 
 
@@ -95,7 +95,7 @@ def test_a_packed_model_in_lammps_is_torch_on_the_same_descriptors(
 def test_a_folder_laid_out_as_kliffs_runs_unchanged(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """Its names of files, their order, and its parameter file."""
+    """KLIFF's file names, their order, and its parameter file."""
     folder = write_descriptor_model(
         tmp_path / "kliff", TanhNetwork(51), "set51_two", elements=ELEMENTS
     )

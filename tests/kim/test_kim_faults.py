@@ -1,6 +1,6 @@
-"""Whatever fails once, a call of KIM-API, an allocation, the reading of a file, or what a simulator
-hands over: the routine reports failure and says why, nothing stays behind, the model works when it
-is asked again, and other models go on as before.
+"""If anything fails once (a call of KIM-API, an allocation, reading a file, the simulator's input),
+the routine reports the failure and its reason, leaks nothing, the model works at the next call, and
+other models are unaffected.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tests.support.torch_models import Springs, SpringsInMuchMemory, parameter_t
 
 pytestmark = pytest.mark.sanitize
 
-#: "memory": each allocation of the driver's fails once; "memory_end": so do all after it.
+#: "memory": each of the driver's allocations fails once; "memory_end": all later ones fail, too.
 KINDS = ("call", "file", "short_read", "memory", "memory_end", "mistake")
 SOURCES = Path(__file__).parent / "faults"
 
 
 @dataclass(frozen=True)
 class Model:
-    """make: the model file; cutoff: another one that the model takes, or its own."""
+    """make: the model file; cutoff: a different cutoff to set, or the model's own."""
 
     make: Callable[[], bytes]
     cutoff: float
@@ -63,7 +63,7 @@ MODELS = {
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("faults") / "simulator"
     kim = shlex.split(run(["pkg-config", "--cflags", "--libs", "libkim-api"]))
-    # -rdynamic: the driver has to find the functions that fail in the program, before the real ones
+    # -rdynamic: the driver must find the program's failing functions before the real ones
     options = ["-std=c++17", "-g", "-Wall", "-Wextra", "-Werror", "-rdynamic", "-o", program]
     run(["c++", *options, *sorted(SOURCES.glob("*.cpp")), *kim, "-ldl"])
     return program
@@ -89,7 +89,7 @@ def models(
 
 
 def cases() -> Iterator[Any]:
-    """Kind, model and stride; there are hundreds of allocations."""
+    """Kind, model and stride, as there are hundreds of allocations."""
     for kind, model in itertools.product(KINDS, MODELS):
         if kind in ("memory", "memory_end"):
             yield pytest.param(kind, model, 1, id=f"{kind}-{model}", marks=pytest.mark.slow)
@@ -109,9 +109,9 @@ def test_one_fault_is_reported_and_does_no_harm(
     tmp_path: Path,
 ) -> None:
     env = {**os.environ, **driver_environment.env, "OMP_NUM_THREADS": "1"}
-    if "TORCHML_SANITIZE" in env:  # python -m tests.sanitize: all of this process is ours
-        # A compiled model's library takes its thread-local variables along when it is closed;
-        # where the sanitizer keeps an account of those, it reads them all the same, and crashes.
+    if "TORCHML_SANITIZE" in env:  # python -m tests.sanitize: this whole process is instrumented
+        # Closing a compiled model's library frees its thread-local variables; a sanitizer that
+        # keeps a list of them still reads them, and crashes.
         env["ASAN_OPTIONS"] += ":detect_leaks=1:fast_unwind_on_malloc=0:intercept_tls_get_addr=0"
         env["LSAN_OPTIONS"] = f"suppressions={SOURCES / 'leaks.supp'}:print_suppressions=0"
     temporary = tmp_path / "temporary"
@@ -162,7 +162,7 @@ def symbols(library: Path, *options: str) -> set[str]:
 def test_every_call_of_kim_that_can_fail_is_among_them(
     simulator: Path, driver_environment: DriverEnvironment
 ) -> None:
-    """Those of KIM's routines that return whether they failed, by KIM's own headers."""
+    """KIM's routines that return an error code, according to KIM's headers."""
     library = driver_environment.folder / DRIVER / "libkim-api-model-driver.so"
     called = sorted(symbols(library, "--undefined-only"))
     names = run(["c++filt", *called]).splitlines()

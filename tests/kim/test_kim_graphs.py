@@ -1,4 +1,4 @@
-"""Message-passing models through KIM-API, with a simulator that spells everything out."""
+"""Message-passing models through KIM-API, with a simulator that sets every input explicitly."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def installed(
 def mixed(
     driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> Messages:
-    """Knows five elements, and wants as few edges and particles as possible."""
+    """Supports five elements, and requests as few edges and particles as possible."""
     model = Messages(len(ELEMENTS))
     text = graph_parameters("m.pt", elements=" ".join(ELEMENTS), settings=FEWER)
     files = {"m.param": text.encode(), "m.pt": torchscript(model)}
@@ -52,7 +52,7 @@ def mixture(make: Callable[[], Atoms]) -> Atoms:
 
 
 def particles_with_ghosts(atoms: Atoms, skin: float) -> Particles:
-    """All images that any layer reaches, each with the list of its neighbours, in any order."""
+    """All images that any layer reaches, each with its neighbour list, in any order."""
     reach = LAYERS * CUTOFF
     heights = 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
     counts = np.where(atoms.pbc, np.ceil(reach / heights), 0).astype(int)
@@ -114,7 +114,7 @@ def test_contributing_particles_may_come_in_any_order(installed: Messages) -> No
 def test_ghosts_among_the_atoms_change_nothing(
     mixed: Messages, make: Callable[[], Atoms], skin: float
 ) -> None:
-    """A periodic mixture, its atoms scattered among their images."""
+    """A periodic mixture, with its atoms scattered among their images."""
     atoms = mixture(make)
     particles = particles_with_ghosts(atoms, skin)
     result = Simulator(MIXTURE).compute(particles)

@@ -1,6 +1,5 @@
-"""A model leaves the program that it runs in as it was: the number of OpenMP threads above all, by
-which programs index their own arrays, and everything else that belongs to the whole process or to
-the thread that calls.
+"""A model changes nothing in its host program: not the number of OpenMP threads, by which programs
+index their arrays, and no other setting of the process or the calling thread.
 """
 
 from __future__ import annotations
@@ -57,9 +56,9 @@ def install(environment: DriverEnvironment, kind: str, work: Path) -> str:
 
 @pytest.fixture(scope="session")
 def decimal_comma(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of locales in which numbers have a comma where C's have a point."""
+    """A folder of locales whose decimal separator is a comma."""
     folder = tmp_path_factory.mktemp("locales")
-    # It warns of what it does not like in its own sources, and ends with 1.
+    # It warns about its own sources, and exits with 1.
     command = ["localedef", "-c", "-i", "de_DE", "-f", "UTF-8", str(folder / "de_DE.UTF-8")]
     subprocess.run(command, capture_output=True, check=False)
     assert (folder / "de_DE.UTF-8").is_dir()
@@ -95,7 +94,7 @@ def test_every_routine_leaves_the_hosts_state_as_it_was(
         assert done.returncode == 0, done.stdout + done.stderr
         return energies(done.stdout)
 
-    # What the host has set changes no result, but for its rounding.
+    # The host's settings change results only by rounding.
     found = run_host(how)
     assert len(found) == 4
     assert found == pytest.approx(run_host("plain"), rel=1e-12)

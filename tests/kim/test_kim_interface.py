@@ -1,5 +1,5 @@
-"""The driver keeps to what every KIM-API since 2.2 has: what a newer one may take away is what the
-headers call deprecated."""
+"""The driver works with every KIM-API since 2.2: it uses nothing that the headers call
+deprecated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def headers() -> Path:
 
 
 def deprecated_routines() -> set[str]:
-    """Those whose documentation says so: it stands in front of the declaration."""
+    """The functions whose documentation, before the declaration, says so."""
     found = set()
     for header in headers().glob("*.hpp"):
         for part in header.read_text().split("\\deprecated")[1:]:

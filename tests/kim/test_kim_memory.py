@@ -32,7 +32,7 @@ def test_memory_does_not_grow_where_tensors_are_now_large_now_small() -> None:
 def test_a_compiled_model_made_again_and_again_needs_no_more_memory(
     in_collection: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """As `clear` and `kim init` in LAMMPS do."""
+    """As with `clear` and `kim init` in LAMMPS."""
     files = {
         "model.pt2": stillinger_weber().read_bytes(),
         "model.param": parameter_text("model.pt2", cutoff=CUTOFF).encode(),

@@ -1,4 +1,4 @@
-"""Virials of single particles, where a model defines them: in simulators and in LAMMPS."""
+"""Virials of single particles, for models that define them: in simulators and in LAMMPS."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_model_that_does_not_define_them_says_so(
 
 
 class Steep(torch.nn.Module):
-    """An energy of zero, whose slope is close to the largest number there is."""
+    """An energy of zero, whose slope is close to the largest float64 number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,6 +139,6 @@ def test_those_that_lammps_shows_add_up_to_its_pressure(
     output = lammps.run(f'{script}print "sums {printed}"\n', ranks)
     lines = dict(re.findall(r"^(sums|pressure) (.+)$", output, re.MULTILINE))
     found, pressure = (np.array(lines[key].split(), dtype=float) for key in ("sums", "pressure"))
-    # Nothing moves: the pressure is the virial's, whose sum has the other sign and no volume.
+    # Nothing moves, so the pressure is minus the virial's sum, divided by the volume.
     assert np.abs(pressure).max() > 100  # bar
     np.testing.assert_allclose(-found / atoms.get_volume(), pressure, rtol=1e-8, atol=1e-6)

@@ -1,7 +1,6 @@
-"""The driver inside a KIM simulator gives the published potential's numbers.
+"""The driver in a KIM simulator reproduces the published potential.
 
-torch is imported first: a Python process that uses it is where drivers like ours get into trouble
-with the interpreter's lock.
+torch is imported first: with it in the process, drivers can deadlock on Python's lock.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ def test_particles_may_come_in_any_order(order: str) -> None:
 
 
 def test_particles_that_do_not_contribute_act_and_have_no_energy() -> None:
-    """As at the border of a domain: every third atom of a cluster belongs to someone else."""
+    """As at the boundary of a domain: every third atom of a cluster belongs to another rank."""
     particles = Particles.of(cluster(), CUTOFF)
     particles.contributing[::3] = 0
     ours = Simulator(EXAMPLE_MODEL).compute(particles)
@@ -161,7 +160,7 @@ def test_two_models_live_beside_each_other() -> None:
     assert second.compute(crystal).energy == expected
 
 
-# One unit in ASE's (angstrom, eV).
+# One unit in ASE's units (Å, eV).
 LENGTHS = {"A": 1.0, "Bohr": units.Bohr, "cm": 1e8, "m": 1e10, "nm": 10.0}
 ENERGIES = {
     "amu_A2_per_ps2": units._amu * 1e4 / units._e,
@@ -180,7 +179,7 @@ def test_every_unit_system_gives_the_same_physics(length: str, energy: str) -> N
     expected = Simulator(EXAMPLE_MODEL).compute(particles)
     simulator = Simulator(EXAMPLE_MODEL, length, energy)
     result = simulator.compute(particles.scaled(1.0 / LENGTHS[length]))
-    # The constants of nature are those of different years.
+    # The physical constants are from different years.
     same = {"rtol": 1e-6, "atol": 1e-6}
     ev, angstrom = ENERGIES[energy], LENGTHS[length]
     assert simulator.influence_distance * angstrom == pytest.approx(CUTOFF, rel=1e-7)

@@ -1,5 +1,5 @@
-"""ASE's KIM calculator and kimpy in programs that import torch and others in any order, have many
-calculators, threads and forks, and end in any way.
+"""ASE's KIM calculator and kimpy in programs that import torch and others in any order, use many
+calculators, threads and forks, and exit in any way.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.support import ROOT, DriverEnvironment
 from tests.support.structures import EXAMPLE_MODEL, REFERENCE_MODEL
 
-ENERGY = -261.3538177342696  # eV, of the documented crystal
+ENERGY = -261.3538177342696  # eV, for the documented crystal
 
 START = f"""\
 import os, signal, sys
@@ -60,7 +60,7 @@ def python(program: str, env: Mapping[str, str], **variables: str) -> str:
     ],
 )
 def test_imports_may_come_in_any_order(first: str, driver_environment: DriverEnvironment) -> None:
-    """With ASE's defaults, under which kimpy holds Python's lock while a model computes."""
+    """With ASE's defaults, kimpy holds Python's lock while a model computes."""
     printed = python(
         f"{first}\nprint(energy(crystal()))\nimport torch\n"
         "torch.ones(3, requires_grad=True).sum().backward()\nprint(energy(crystal()))",
@@ -99,7 +99,7 @@ print(*(energy(atoms) for atoms in alive))
 
 
 def test_threads_compute_at_once(driver_environment: DriverEnvironment) -> None:
-    """A calculator each; and one model for all, in which kimpy's lists let others run between."""
+    """One calculator per thread; and one model for all, with kimpy's lists releasing the lock."""
     printed = python(
         """
 from concurrent.futures import ThreadPoolExecutor
@@ -159,7 +159,7 @@ os.remove("kim.log")
     assert log == "log: 2"
 
 
-# What a C program does, here without Python's lock: makes `model`.
+# Makes `model` as a C program would, without Python's lock.
 CREATED = """
 import ctypes
 kim, libc = ctypes.CDLL("libkim-api.so.2"), ctypes.CDLL(None)
@@ -180,7 +180,7 @@ assert not failed
 def test_a_second_interpreter_does_not_confuse_who_holds_pythons_lock(
     driver_environment: DriverEnvironment,
 ) -> None:
-    """Once there is one, PyGILState_Check() says of every thread that it does."""
+    """With a subinterpreter, PyGILState_Check() returns 1 in every thread."""
     printed = python(
         f"""
 try:
@@ -209,7 +209,7 @@ def work():
 threading.Thread(target=work, daemon=True).start()
 time.sleep(0.5)
 """,
-    # By what C programs do, once Python is gone.
+    # As in a C program, after Python has been finalised.
     "a model destroyed after Python": CREATED
     + """
 destroy = ctypes.cast(kim.KIM_Model_Destroy, ctypes.c_void_p)

@@ -1,4 +1,4 @@
-"""Where a model fails on one of several MPI ranks, nobody waits for ever and nobody is killed who
+"""If a model fails on one of several MPI ranks, no rank waits forever, and none is killed that
 would not have waited."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ int main(int n_words, char** words) {
 }
 """
 
-# mpi4py is not at hand everywhere; it opens MPI in the same way.
+# mpi4py is not available everywhere; it opens MPI in the same way.
 PYTHON_PROGRAM = """\
 import ctypes, os
 mpi = ctypes.CDLL("libmpi.so.40")
@@ -129,7 +129,7 @@ def test_a_python_program_may_go_on_where_one_rank_fails(
     assert handled.returncode == 0, handled.stderr
     assert "rank 0 has -261.353818" in handled.stdout
     assert "rank 1 goes on without" in handled.stdout
-    # MPI is found here, too, though Python keeps its symbols from others.
+    # MPI is found here, too, although Python hides its symbols from others.
     ended = run_ranks(command, driver_environment, tmp_path, KIM_MODEL_ON_ERROR="abort")
     assert ended.returncode != 0
     assert "ERROR on MPI rank 1 of 2: TorchML: " in ended.stderr

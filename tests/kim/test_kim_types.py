@@ -1,4 +1,4 @@
-"""Through KIM, too, a model has its own types, whoever else computes in the process."""
+"""Through KIM, too, a model has its own types, whatever else computes in the process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def simulator(
 def test_the_driver_and_the_python_module_know_of_each_others_types(
     in_collection: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """They are two libraries in one process, whose default type is one."""
+    """Two libraries in one process share its default type."""
     import torchml_driver
 
     atoms = cluster()

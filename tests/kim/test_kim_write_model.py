@@ -1,4 +1,4 @@
-"""A model that is loaded in a simulator writes itself as a portable model, which KIM installs."""
+"""A model loaded in a simulator can write itself as a portable model, which KIM installs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def written_and_installed(
     work: Path,
     cutoff: float,
 ) -> None:
-    """The model writes its files byte for byte, and what KIM installs of them computes the same."""
+    """The model writes identical files; installed by KIM, they give the same results."""
     install_kim_model(environment.folder, name, files, work / "source")
     simulator = Simulator(name)
     folder = write(simulator, work / "copy", f"{name}_copy")
@@ -141,7 +141,7 @@ def test_the_original_driver_reads_what_a_model_writes_with_another_cutoff(
     name = "TorchML_Messages_with_another_cutoff"
     install_kim_model(in_collection.folder, name, files, tmp_path / "source")
     simulator = Simulator(name)
-    cutoff = 10 / 3  # with as many digits as there can be
+    cutoff = 10 / 3  # with the most digits possible
     simulator.model.set_parameter(0, 0, cutoff)
     simulator.model.clear_then_refresh()
     folder = write(simulator, tmp_path / "copy", f"{name}_copy")
@@ -156,7 +156,7 @@ def test_a_cutoff_that_is_none_is_refused_and_the_old_one_stays(
 ) -> None:
     simulator = Simulator(EXAMPLE_MODEL)
     simulator.model.set_parameter(0, 0, cutoff)
-    with contextlib.suppress(RuntimeError):  # kimpy 2.1.4 says nothing
+    with contextlib.suppress(RuntimeError):  # kimpy 2.1.4 reports nothing
         simulator.model.clear_then_refresh()
     assert "the cutoff must be a positive length" in (tmp_path / "kim.log").read_text()
     assert simulator.influence_distance == CUTOFF

@@ -1,4 +1,4 @@
-"""Graph models as KLIFF exports them run unchanged, under the driver name that KLIFF writes."""
+"""Graph models that KLIFF exports run unchanged, under the driver name that KLIFF writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CUTOFF, LAYERS = 4.0, 2  # of the exported model
 
 
 class PairSum(torch.nn.Module):
-    """Takes what the parameter file says: two graphs. Energy: squared lengths of its edges."""
+    """Takes two graphs, as in the parameter file. Energy: the squared lengths of its edges."""
 
     def forward(
         self,
@@ -67,7 +67,7 @@ def test_the_driver_reads_kliffs_parameter_file(
     assert potential.elements == ["Si"]
     assert (potential.cutoff, potential.influence_distance) == (CUTOFF, CUTOFF * LAYERS)
     result = potential.compute(["Si", "Si"], np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 2.0]]))
-    # Both directions of the one pair: 2 r^2.
+    # Both directions of the only pair: 2 r^2.
     assert result.energy == pytest.approx(10.0, abs=1e-12)
     np.testing.assert_allclose(result.forces, [[0, 4, 8], [0, -4, -8]], atol=1e-12)
 
@@ -75,7 +75,7 @@ def test_the_driver_reads_kliffs_parameter_file(
 def kliff_python() -> Path:
     """The Python of an environment with KLIFF and this process's version of torch.
 
-    It is kept: making it compiles KLIFF (2 minutes) and torch_scatter (5 minutes).
+    It is kept, since making it compiles KLIFF (2 minutes) and torch_scatter (5 minutes).
     """
     torch_version = torch.__version__.partition("+")[0]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -85,7 +85,7 @@ def kliff_python() -> Path:
     def make() -> None:
         run([sys.executable, "-m", "venv", folder])
         pip = [program, "-m", "pip", "install", "--disable-pip-version-check"]
-        # First what the rest is compiled against; torch_scatter's build imports torch.
+        # First the build dependencies of the rest; torch_scatter's build imports torch.
         run([*pip, f"torch=={torch_version}", "numpy<2", "setuptools<81", "wheel", "pybind11"])
         run([*pip, "--no-build-isolation", "torch_scatter==2.1.2"])
         used = ("torch_geometric", "pytorch_lightning", "tensorboard")
@@ -97,7 +97,7 @@ def kliff_python() -> Path:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The portable-model folder, fresh from KLIFF's trainer."""
+    """The portable-model folder that KLIFF's trainer wrote."""
     work = tmp_path_factory.mktemp("kliff")
     run([kliff_python(), DATA / "export_kliff_model.py", "--output", work], cwd=work)
     (folder,) = (path.parent for path in work.glob("*/CMakeLists.txt"))
@@ -106,7 +106,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def kliff_collection(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> DriverEnvironment:
-    """The driver under two names, KLIFF's among them, and KLIFF's model."""
+    """The driver under two names, including KLIFF's, and KLIFF's model."""
     folder, work = tmp_path_factory.mktemp("kliff-collection"), tmp_path_factory.mktemp("work")
     env = {
         **os.environ,
@@ -124,7 +124,7 @@ def called_directly(model_file: Path, atoms: Atoms) -> tuple[float, np.ndarray]:
     """Energy (eV) and forces (n, 3) (eV/angstrom) of a periodic crystal, without the driver.
 
     Every image within the influence distance is a particle, and every layer's graph holds all
-    pairs: the opposite of staged graphs, whose result has to be the same.
+    pairs: the opposite of staged graphs, which must give the same result.
     """
     reach = CUTOFF * LAYERS
     heights = 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)
@@ -139,7 +139,7 @@ def called_directly(model_file: Path, atoms: Atoms) -> tuple[float, np.ndarray]:
         near |= np.linalg.norm(positions - position, axis=1) <= reach + 1e-6
     positions, owners = positions[near], owners[near]
     coords = torch.tensor(positions, requires_grad=True)
-    # Not by matrix multiplication, after which a particle is not at distance 0 from itself.
+    # Not by matrix multiplication, which gives a particle a nonzero distance from itself.
     exact = "donot_use_mm_for_euclid_dist"
     distances = torch.cdist(coords.detach(), coords.detach(), compute_mode=exact)
     pairs = ((distances <= CUTOFF) & (distances > 0.0)).nonzero().T.contiguous()
@@ -193,5 +193,5 @@ def test_kliffs_model_in_lammps_equals_the_model_called_directly(
     energy, forces = called_directly(kliff_collection.packed / "model.pt", atoms)
     found = lammps.static(atoms, kliff_collection.packed.name, ranks)
     assert found.energy == pytest.approx(energy, abs=1e-9)
-    # The data file holds positions to 1e-10 or so.
+    # The data file has positions to about 1e-10.
     np.testing.assert_allclose(found.forces, forces, rtol=0, atol=1e-8)

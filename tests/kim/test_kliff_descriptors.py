@@ -1,7 +1,7 @@
-"""Models on descriptors as KLIFF exports them run unchanged, with KLIFF's own numbers.
+"""Descriptor models that KLIFF exports run unchanged, and give KLIFF's numbers.
 
-tests/data/kliff_descriptor/ is what tests/data/export_kliff_descriptor_model.py had KLIFF 1.0.1
-write, and what KLIFF computed with libdescriptor 0.2.3.
+tests/data/kliff_descriptor/ has the files that KLIFF 1.0.1 wrote in
+tests/data/export_kliff_descriptor_model.py, and its results with libdescriptor 0.2.3.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tests.support.lammps_runs import Lammps
 DATA = ROOT / "tests" / "data" / "kliff_descriptor"
 FOLDERS = sorted(path for path in DATA.iterdir() if path.is_dir())
 KLIFF_DRIVER = "TorchML__MD_173118614730_000"
-#: Of the energy, relative, and of forces, relative to the largest: SOAP's special functions are
-#: approximations in libdescriptor.
+#: Relative tolerance of the energy, and of forces relative to the largest: libdescriptor
+#: approximates SOAP's special functions.
 TOLERANCES = {"SOAP": (1e-8, 1e-6)}
 
 
@@ -93,5 +93,5 @@ class TestExported:
         atoms, kept = reference(folder)
         lammps = Lammps(tmp_path, {**collection.env, "OMP_NUM_THREADS": "1"})
         found = lammps.static(atoms, folder.name, 2, elements=["Si", "C"])
-        # The data file holds positions to 1e-10 or so.
+        # The data file has positions to about 1e-10.
         assert found.energy == pytest.approx(kept["energy"], rel=max(1e-8, tolerances(folder)[0]))

@@ -1,4 +1,4 @@
-"""LAMMPS as the tests start it."""
+"""LAMMPS, started as in the tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lammps(driver_environment: DriverEnvironment, tmp_path: Path) -> Lammps:
 def published(
     driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Callable[[], Atoms], str], Static]:
-    """The published potential's result for a structure, on one rank; computed once."""
+    """The published potential's results for a structure, on one rank; computed once."""
     known: dict[str, Static] = {}
 
     def compute(make: Callable[[], Atoms], model: str) -> Static:

@@ -1,4 +1,4 @@
-"""The examples' trained networks: made without training, and as good as their pages say."""
+"""The examples' trained networks: made without training, as accurate as their pages state."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ EXAMPLES = {
     "graph_network": "TorchML_GN_Si__MO_000000000000_000",
 }
 
-#: What an example's own Python gives for displaced silicon. In its folder, with the energy by the
-#: network alone: descriptors come from the driver's module, graphs from ASE.
+#: An example's own result for displaced silicon. Runs in its folder; the energy is the network's
+#: alone, with descriptors from the driver's module and graphs from ASE.
 _DIRECTLY = """\
 import sys
 sys.path.insert(0, "")
@@ -79,7 +79,7 @@ def test_kim_computes_what_the_example_s_own_python_does(example: str, in_collec
     atoms = rattled_crystal()
     atoms.calc = KIM(EXAMPLES[example])
     assert atoms.get_potential_energy() == pytest.approx(float(said), abs=ENERGY_TOLERANCE)
-    # The same number is what the conda package's own test expects.
+    # The conda package's own test expects the same number.
     text = (ROOT / "recipes/torchml-example-models/test_models.py").read_text()
     stated = re.search(rf'"{EXAMPLES[example]}": (-\d+\.\d+)', text)
     assert stated is not None
@@ -100,7 +100,7 @@ def test_a_trained_network_is_as_near_to_its_reference_as_its_page_says(
             atoms.calc = KIM(name)
             answers.append((atoms.get_potential_energy(), atoms.get_forces()))
         (energy, forces), (right_energy, right_forces) = answers
-        # Root mean squares over many; a single one may be off by some times that.
+        # Root mean squares; a single error may be several times as large.
         assert abs(energy - right_energy) / len(atoms) < 3e-3 * energy_error
         assert np.sqrt(np.mean((forces - right_forces) ** 2)) < 2 * force_error
 
@@ -118,7 +118,7 @@ def test_the_example_s_input_conserves_energy_on_two_ranks(example: str, lammps:
 def test_a_short_training_of_the_descriptor_network_learns(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """In two epochs, energies to a tenth of their spread; the weights make the same model again."""
+    """In two epochs, energies reach a tenth of their spread; the weights remake the same model."""
     script = ROOT / "examples/descriptor_network/train.py"
     options = ["--epochs", "2", "--output", "DN_Si.pt", "--weights", "weights.json"]
     said = run([sys.executable, script, *options], cwd=tmp_path, env=dict(driver_environment.env))

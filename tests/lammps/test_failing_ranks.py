@@ -1,4 +1,4 @@
-"""What one of several MPI ranks meets alone: no neighbours, a failure. The others do not wait."""
+"""A failure, or no neighbours, on only one of several MPI ranks: the others do not wait."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def installed(
 
 
 def atoms_on_two_ranks(*positions: tuple[float, float, float]) -> Atoms:
-    """In a long box that is cut across."""
+    """In a long box that is divided across its length."""
     atoms = Atoms("Si" * len(positions), positions=positions, cell=[40.0, 20.0, 20.0], pbc=True)
     atoms.positions += [0.0, 10.0, 10.0]
     return atoms
@@ -86,7 +86,7 @@ def test_a_rank_with_empty_neighbour_lists_has_its_atoms_energy(lammps: Lammps) 
 def test_a_failure_on_one_rank_ends_the_job_with_the_message_on_the_screen(
     setting: str, lammps: Lammps
 ) -> None:
-    """LAMMPS itself would have the other rank wait for ever."""
+    """LAMMPS itself would let the other rank wait forever."""
     atoms = atoms_on_two_ranks((10.0, 0, 0), (12.0, 1.0, 0), (30.0, 0, 0), (28.0, 0, 0))
     write_data(lammps.folder / "data.test", atoms, "metal")
     (lammps.folder / "in.test").write_text(script(atoms, "TorchML_Fails_on_one_rank"))

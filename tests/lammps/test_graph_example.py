@@ -1,4 +1,4 @@
-"""The example network: as its own Python gives it, in the driver and in its LAMMPS input."""
+"""The example network gives its own Python's results in the driver and in its LAMMPS input."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_short_training_makes_a_model_that_runs(
     )
     held_out = re.search(r"held out: energy (\S+) meV/atom \(spread (\S+)\)", printed)
     assert held_out is not None, printed
-    assert float(held_out[1]) < float(held_out[2])  # it is better than no model at all
+    assert float(held_out[1]) < float(held_out[2])  # it is better than no model
     install(file, NAME + "_trained", driver_environment)
     _, totals = example_run(lammps, SCRIPT, NAME + "_trained", 1)
     assert np.ptp(totals) < 0.1

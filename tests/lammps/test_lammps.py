@@ -1,4 +1,4 @@
-"""The driver inside LAMMPS, on one rank and on several."""
+"""The driver in LAMMPS, on one rank and on several."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ run 2000
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_energy_is_conserved_over_two_thousand_steps(ranks: int, lammps: Lammps) -> None:
-    """As well as with the published potential: what is left is the integrator's doing."""
+    """As well as with the published potential; the rest is the integrator's error."""
     ours = total_energies(lammps, EXAMPLE_MODEL, ranks)
     theirs = total_energies(lammps, REFERENCE_MODEL, ranks)
     assert len(ours) == len(theirs) == 101
@@ -78,7 +78,7 @@ def test_energy_is_conserved_over_two_thousand_steps(ranks: int, lammps: Lammps)
     assert drift <= 1.1 * expected + 1e-6 * 64  # a microelectronvolt per atom
 
 
-# What one of LAMMPS's units is in ASE's: energy in eV, length in angstrom.
+# LAMMPS's units in ASE's: energy in eV, length in Å.
 UNIT_SYSTEMS = {
     "real": (units.kcal / units.mol, 1.0),
     "electron": (units.Hartree, units.Bohr),
@@ -93,11 +93,11 @@ def test_every_unit_system_gives_the_same_physics(
     lammps: Lammps,
     published: Callable[[Callable[[], Atoms], str], Static],
 ) -> None:
-    """Judged against the published potential in metal units, for it ignores kcal/mol."""
+    """Compared with the published potential in metal units, since it ignores kcal/mol."""
     energy, length = UNIT_SYSTEMS[system]
     ours = lammps.static(rattled_crystal(), EXAMPLE_MODEL, units=system)
     theirs = published(rattled_crystal, REFERENCE_MODEL)
-    # The constants of nature are those of different years.
+    # The physical constants are from different years.
     assert ours.energy * energy == pytest.approx(theirs.energy, rel=1e-6)
     np.testing.assert_allclose(ours.forces * energy / length, theirs.forces, rtol=1e-6, atol=1e-6)
 
@@ -116,13 +116,13 @@ def test_real_units_are_metal_units_times_the_known_factor(
 def test_nothing_has_to_be_set_in_the_environment(
     driver_environment: DriverEnvironment, lammps: Lammps, tmp_path: Path
 ) -> None:
-    """No variable at all, in a folder with an awkward name that holds driver and model."""
+    """Without any variable, in a folder with an awkward name that holds driver and model."""
     folder = tmp_path / 'it\'s a "folder" with spaces'
     for item in (DRIVER, EXAMPLE_MODEL):
         shutil.copytree(driver_environment.folder / item, folder / item)
     write_data(folder / "data.test", rattled_crystal(), "metal")
     script = static_script(rattled_crystal(), EXAMPLE_MODEL, "metal")
-    # For Open MPI, which looks for ssh on PATH unless told that it stays on this machine.
+    # For Open MPI, which looks for ssh on PATH unless it is limited to this machine.
     nothing = {"OMPI_MCA_plm": "isolated", **SANITIZER_SETTINGS}
     output = lammps.run(script, ranks=0, env=nothing, cwd=folder)
     found = re.search(r"^energy (\S+)$", output, re.MULTILINE)
@@ -153,6 +153,6 @@ def test_a_failing_model_ends_the_run_with_an_error_and_not_a_crash(
     with pytest.raises(AssertionError) as caught:
         lammps.run(script, ranks=0)
     printed = str(caught.value)
-    assert "ended with 1" in printed  # LAMMPS's own error exit, no signal
+    assert "ended with 1" in printed  # LAMMPS's own error exit, not a signal
     assert "ERROR: KIM" in printed
     assert "this model never works" in (lammps.folder / "kim.log").read_text()

@@ -1,4 +1,4 @@
-"""Message passing in LAMMPS: the same numbers however the system is cut among ranks."""
+"""Message passing in LAMMPS: the same numbers for every decomposition among ranks."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_open_and_oblique_cells_too(
     lammps: Lammps, installed: Messages, make: Callable[[], Atoms]
 ) -> None:
     atoms = make()
-    if atoms.pbc.all():  # LAMMPS wants oblique cells turned its way
+    if atoms.pbc.all():  # LAMMPS needs triclinic cells in its own orientation
         standard, _ = atoms.cell.standard_form()
         atoms.set_cell(standard, scale_atoms=True)
     assert_equal(lammps.static(atoms, MODEL + "_fewer", 2), installed, atoms)
@@ -107,7 +107,7 @@ def test_real_units_are_metal_units_times_the_known_factor(
     atoms = rattled_crystal()
     result = lammps.static(atoms, MODEL + "_fewer", 2, units="real")
     energies, forces = on_a_plain_graph(installed, atoms, ["Si"])
-    # LAMMPS's factor: the constants of nature are those of different years.
+    # LAMMPS's factor: the physical constants are from different years.
     assert result.energy == pytest.approx(23.0605 * energies.sum(), rel=3e-6)
     np.testing.assert_allclose(result.forces, 23.0605 * forces, rtol=3e-6, atol=1e-6)
 
@@ -145,7 +145,7 @@ def test_a_trajectory_is_the_same_on_one_rank_and_on_several(
     for model, ranks in ((MODEL, 2), (MODEL + "_fewer", 3)):
         np.testing.assert_allclose(trajectory(lammps, model, ranks), alone, rtol=0, atol=1e-7)
     potential, total = alone.T
-    # Energy moves between the two kinds, and none is lost.
+    # Potential and kinetic energy are exchanged, and none is lost.
     assert np.abs(total - total[0]).max() < 0.01 * np.ptp(potential)
 
 

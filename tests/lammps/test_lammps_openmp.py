@@ -1,5 +1,5 @@
-"""LAMMPS with its OPENMP package, which sizes arrays by the number of OpenMP threads at its start
-and indexes them by the number that it finds later.
+"""LAMMPS with its OPENMP package, which sizes arrays by the number of OpenMP threads at its start,
+and indexes them by the number at each call.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.support.structures import EXAMPLE_MODEL, rattled_crystal
 
 pytestmark = pytest.mark.slow
 
-#: eV, of rattled_crystal(): what KIM's published Stillinger-Weber potential gives for it.
+#: eV, for rattled_crystal(), from KIM's published Stillinger-Weber potential.
 ENERGY = -261.3538177342696
 
 
 @pytest.fixture(scope="module")
 def lmp() -> Path:
-    """Debian's LAMMPS, whose own build is without the package, built with it; kept."""
+    """Debian's LAMMPS, built with the package, which Debian's own build lacks; kept."""
     release = dict(
         line.rstrip().split("=", 1) for line in Path("/etc/os-release").read_text().splitlines()
     )
@@ -38,7 +38,7 @@ def lmp() -> Path:
 
 
 def build_lammps(place: Path, codename: str, program: Path) -> None:
-    """Makes the program from the sources of that release of Debian, in the folder ``place``."""
+    """Builds the program from that Debian release's sources, in the folder ``place``."""
     shutil.rmtree(place, ignore_errors=True)
     (place / "lists" / "partial").mkdir(parents=True)
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -80,7 +80,7 @@ def test_the_energy_is_right_with_any_number_of_ranks_and_threads(
 ) -> None:
     atoms = rattled_crystal()
     write_data(tmp_path / "data.test", atoms, "metal")
-    # Once more after the list has been built anew, when the model has long been at work.
+    # Again after the list has been rebuilt, with the model long in use.
     again = 'run 0\nprint "energy $(pe:%.15g)"\n'
     (tmp_path / "in.test").write_text(static_script(atoms, EXAMPLE_MODEL, "metal") + again)
     env = dict(driver_environment.env)

@@ -1,4 +1,4 @@
-"""KIM_MODEL_PROFILE in LAMMPS: where each rank's time went."""
+"""KIM_MODEL_PROFILE in LAMMPS: how each rank spent its time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_each_rank_prints_once_where_its_steps_went(lammps: Lammps) -> None:
     assert [profile.rank for profile in profiles] == [", rank 0", ", rank 1"]
     assert sum(profile.n_contributing for profile in profiles) == len(atoms)
     for profile in profiles:
-        assert profile.n_steps == 11  # the first configuration, too
+        assert profile.n_steps == 11  # including the first configuration
         assert profile.n_particles > profile.n_contributing
         assert list(profile.stages) == STAGES
         assert min(profile.stages.values()) > 0.0

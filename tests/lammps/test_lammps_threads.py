@@ -1,6 +1,6 @@
-"""How many threads of LAMMPS's ranks compute, seen from outside.
+"""The number of threads that compute in LAMMPS's ranks, observed from outside.
 
-Torch keeps a pool of further ones, which sleep: those count that have used a processor.
+Torch keeps a pool of further threads, which sleep; only those count that have used a processor.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def ranks_of(mpirun: int) -> list[Path]:
 
 
 def busy_threads(process: Path) -> int:
-    """Threads that have used a processor for some hundredths of a second."""
+    """Threads that have used a processor for a few hundredths of a second."""
     count = 0
     for task in (process / "task").iterdir():
         fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
@@ -66,7 +66,7 @@ def threads(
     group: Path | None = None,
     **variables: str,
 ) -> int:
-    """The most threads that any rank ever computed with; group: the control group they are in."""
+    """The largest number of threads with which any rank computed; group: their control group."""
     write_data(folder / "data.test", rattled_crystal() * (4, 4, 4), "metal")
     (folder / "in.test").write_text(SCRIPT)
     mpirun, lmp = shutil.which("mpirun"), shutil.which("lmp")
@@ -93,11 +93,11 @@ def threads(
 
 
 def available_cores() -> int:
-    """Fewer than there are where a control group has some of them, or a quota of time on them."""
+    """Fewer than the machine has, if a control group has only some of them or a quota of time."""
     count = os.cpu_count() or 1
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _number, controllers, group = line.split(":", 2)
-        for controller in controllers.split(","):  # of version 2 there is one, without a name
+        for controller in controllers.split(","):  # version 2 has one hierarchy, without a name
             top = Path("/sys/fs/cgroup", controller)
             for parent in (Path(group), *Path(group).parents):
                 count = min([count, *_limits(top / parent.relative_to("/"))])
@@ -105,7 +105,7 @@ def available_cores() -> int:
 
 
 def _limits(group: Path) -> Iterator[int]:
-    """The numbers of cores that a control group may use, in the files of either version."""
+    """The numbers of cores that a control group may use, from the files of either version."""
 
     def words(name: str) -> list[str]:
         file = group / name

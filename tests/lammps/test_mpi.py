@@ -1,4 +1,4 @@
-"""A driver built with MPI asks MPI which process it is; others have to go by the launcher."""
+"""A driver built with MPI gets its rank from MPI; others must rely on the launcher."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchml_installer.errors import KnownProblemError
 
 pytestmark = pytest.mark.slow
 
-# A program that hides the launcher's variables from LAMMPS, as some launchers set none.
+# A program that hides the launcher's variables from LAMMPS: some launchers set none.
 HIDES = """\
 #!/bin/sh
 for name in $(env | sed -n 's/^\\(OMPI_COMM_WORLD[A-Z_]*\\)=.*/\\1/p'); do unset "$name"; done
@@ -72,7 +72,7 @@ def with_mpi(
 
 
 def profile(folder: Path, env: dict[str, str]) -> tuple[float, list[str]]:
-    """Energy, and the heads of the profiles that each of two ranks prints."""
+    """The energy, and the headings of the profiles that two ranks print."""
     lammps = Lammps(folder, env)
     write_data(folder / "data.test", rattled_crystal(), "metal")
     (folder / "in.test").write_text(static_script(rattled_crystal(), EXAMPLE_MODEL, "metal"))
@@ -108,7 +108,7 @@ def test_ranks_are_known_without_the_launchers_variables(
 def test_a_model_on_one_rank_alone_waits_for_no_other(
     with_mpi: dict[str, str], tmp_path: Path
 ) -> None:
-    """mpirun has told it what MPI would only tell all of them together."""
+    """mpirun's variables give its rank, which MPI would give only to all ranks together."""
     source, program = tmp_path / "one_rank.cpp", tmp_path / "one_rank"
     source.write_text(ONE_RANK)
     kim = shlex.split(run(["pkg-config", "--cflags", "--libs", "libkim-api"]))
@@ -141,7 +141,7 @@ def test_a_program_without_mpi_runs_it_too(with_mpi: dict[str, str], tmp_path: P
 def test_lammpss_own_mpi_is_taken_where_another_comes_first(
     driver_environment: DriverEnvironment, tmp_path: Path
 ) -> None:
-    """Debian's LAMMPS, which has Open MPI, and MPICH's programs first on PATH."""
+    """Debian's LAMMPS, which uses Open MPI, with MPICH's programs first on PATH."""
     programs = tmp_path / "mpich"
     programs.mkdir()
     for name in ("mpicxx", "mpirun"):

@@ -1,6 +1,6 @@
-"""Published potentials, converted by the scripts in examples/, against themselves.
+"""Published potentials, converted by the scripts in examples/, compared with the originals.
 
-What KIM's own drivers compute of the same parameters shares no code with ours.
+KIM's own drivers, which compute the same parameters, share no code with this one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.structures import (
     strained_triclinic_crystal,
 )
 
-# Of the largest number. The potentials are known with 14 digits; agreement is closer still.
+# Relative to the largest number. The potentials have 14 digits; the agreement is closer.
 ENERGY_TOLERANCE = 1e-12
 FORCE_TOLERANCE = 1e-11
 PRESSURE_TOLERANCE = 1e-11
@@ -94,7 +94,7 @@ def diamond_slab() -> Atoms:
 
 
 def graphite() -> Atoms:
-    """Two layers, open above and below."""
+    """Two layers, not periodic above and below."""
     lower, upper = (graphene(size=(3, 3, 1), a=2.46, vacuum=8.0) for _ in range(2))
     upper.positions += [0.0, 1.42, 3.35]
     atoms = lower + upper
@@ -104,7 +104,7 @@ def graphite() -> Atoms:
 
 
 def carbon_cluster() -> Atoms:
-    """Open boundaries: atoms at its rim see few others."""
+    """Open boundaries: atoms at its edge have few neighbours."""
     crystal = bulk("C", a=3.57, cubic=True) * (2, 1, 1)
     atoms = Atoms(crystal.symbols, positions=crystal.positions)
     atoms.rattle(0.15, seed=3)

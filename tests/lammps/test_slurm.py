@@ -1,4 +1,4 @@
-"""The script for Slurm runs LAMMPS, a GPU a rank, in a Slurm of one node with GPUs in name only."""
+"""The Slurm script runs LAMMPS, one GPU per rank, in a one-node Slurm with GPUs in name only."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _GPUS = "NodeName=localhost Name=gpu File=/dev/null\nNodeName=localhost Name=gpu
 
 @dataclass(frozen=True)
 class Slurm:
-    """A running one; its commands find it by ``env``."""
+    """A running Slurm; its commands find it by ``env``."""
 
     folder: Path
     env: dict[str, str]
@@ -122,7 +122,7 @@ def slurm(tmp_path: Path) -> Iterator[Slurm]:
         yield made
 
 
-#: In place of what stands in the script, for this node.
+#: Replaces the script's settings, for this node.
 SMALLER = ("--ntasks-per-node=2", "--cpus-per-task=1", "--output=job.txt", "--wait")
 
 
@@ -161,7 +161,7 @@ def test_each_rank_is_shown_a_gpu_of_its_own(slurm: Slurm, tmp_path: Path) -> No
 def test_tasks_that_do_not_find_each_other_end_the_job_before_anything_is_computed(
     slurm: Slurm, lammps: Lammps, way: str
 ) -> None:
-    """Debian's Open MPI speaks PMIx alone: with anything else, each task is a run of its own."""
+    """Debian's Open MPI supports only PMIx: otherwise, each task is a separate run."""
     slurm.env.update(lammps.env, KIM_MODEL_EXECUTION_DEVICE="cpu", SLURM_MPI_TYPE=way)
     script = static_script(rattled_crystal(), EXAMPLE_MODEL, "metal", ["Si"])
     (slurm.folder / "in.silicon").write_text(script)

@@ -1,4 +1,4 @@
-"""Benchmarks: `make bench` runs each of them, and each writes the table that bears its name."""
+"""Benchmarks: `make bench` runs each of them, and each writes the table with its name."""
 
 from __future__ import annotations
 

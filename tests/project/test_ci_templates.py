@@ -1,4 +1,4 @@
-"""The GitHub action and the GitLab template: valid, and of the options that their inputs mean."""
+"""The GitHub action and the GitLab template are valid, and turn inputs into the right options."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 def interpolated(**inputs: str) -> str:
-    """The template's job as GitLab makes it of the inputs."""
+    """The template's job as GitLab makes it from the inputs."""
     spec, _job = documents(TEMPLATE)
     values = {
         name: str(described["default"]).lower()
@@ -80,7 +80,7 @@ def test_the_shell_s_part_of_both_is_sound() -> None:
             given = "".join(f'export {name}=""\n' for name in step.get("env", {}))
             shellcheck(given + step["run"])
     text = TEMPLATE.read_text().partition("\n---\n")[2]
-    # What stands there for an input is another text in every pipeline.
+    # The placeholder of an input is replaced in every pipeline.
     text = re.sub(r"\$\[\[ inputs\.[\w-]+ \]\]", "$GIVEN", text)
     job = ruamel.YAML(typ="safe").load(io.StringIO(text))[".torchml"]
     given = "".join(f"export {name}\n" for name in ("GIVEN", *job["variables"]))
@@ -140,7 +140,7 @@ def test_the_action_hands_its_inputs_on(
 def test_the_template_clones_the_project_and_hands_its_inputs_on(
     inputs: Mapping[str, str], options: list[str], tmp_path: Path
 ) -> None:
-    """In a fork's group, from what is there; the clone's setup.sh writes down what it was given."""
+    """In a fork's group, from what exists there; the clone's setup.sh records its arguments."""
     job = ruamel.YAML(typ="safe").load(io.StringIO(interpolated(**inputs)))[".torchml"]
     server = tmp_path / "server"
     project = server / "somebody/torchml-driver.git"
@@ -162,7 +162,7 @@ def test_the_template_clones_the_project_and_hands_its_inputs_on(
     exports = [f'export {name}="{value}"' for name, value in job["variables"].items()]
     commands = [line for line in job["before_script"] if not line.startswith("apt-get")]
     assert len(commands) == len(job["before_script"]) - 1
-    # Twice: the second time it finds its cache.
+    # Twice: the second run finds its cache.
     for _ in range(2):
         script = "\n".join(["set -e", *exports, *commands])
         run(["bash", "-c", script], env=environment, cwd=pipeline)
@@ -188,8 +188,8 @@ KEYED = [
 
 
 def test_every_input_has_a_cache_of_its_own_under_a_name_that_gitlab_takes(tmp_path: Path) -> None:
-    """GitLab passes over a cache whose key has a slash. A key of files: `prefix-` and a hash of the
-    last commit of each."""
+    """GitLab ignores a cache whose key has a slash. A key of files: `prefix-` and a hash of each
+    file's last commit."""
     git = ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", tmp_path]
     run([*git, "init", "-q"])
     keys = []
@@ -205,12 +205,12 @@ def test_every_input_has_a_cache_of_its_own_under_a_name_that_gitlab_takes(tmp_p
         assert all(commits), "a file that is there"
         keys.append(f"{key['prefix']}-{hashlib.sha1(''.join(commits).encode()).hexdigest()}")
     assert len(set(keys)) == len(KEYED)
-    # The job's own words are no slash either, and what they name is a file at the top.
+    # The job's own words have no slash either, and name a file at the top level.
     assert all(re.fullmatch(r"[\w.-]+", key) for key in keys), keys
 
 
 def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
-    """A repository that is not there is not passed over."""
+    """A missing repository is an error."""
     job = ruamel.YAML(typ="safe").load(io.StringIO(interpolated()))[".torchml"]
     commands = [line for line in job["before_script"] if not line.startswith("apt-get")]
     done = subprocess.run(
@@ -231,7 +231,7 @@ def test_a_script_that_fails_ends_the_job(tmp_path: Path) -> None:
 
 
 def npm_package(release: str) -> Path:
-    """Installs it, once, and returns the folder node_modules that it is in."""
+    """Installs it once, and returns its folder node_modules."""
     folder = KEPT / release.replace("@", "-")
     modules = folder / "node_modules"
 
@@ -256,7 +256,7 @@ for (const found of lint(readFileSync(0, "utf8"), ".github/workflows/probe.yml")
 
 
 def linted(steps: list[dict[str, Any]], inputs: Mapping[str, Any], tmp_path: Path) -> str:
-    """What actionlint says of a workflow with these steps and inputs."""
+    """actionlint's findings for a workflow with these steps and inputs."""
     workflow = {
         "name": "probe",
         "on": {"workflow_call": {"inputs": {name: {"type": "string"} for name in inputs}}},
@@ -272,7 +272,7 @@ def linted(steps: list[dict[str, Any]], inputs: Mapping[str, Any], tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_action_s_steps_are_sound_in_a_workflow(tmp_path: Path) -> None:
-    """Expressions, names of steps and inputs, shells; a step that names another is found out."""
+    """Expressions, names of steps and inputs, shells; references to missing steps are detected."""
     (action,) = documents(ACTION)
     steps, inputs = action["runs"]["steps"], action["inputs"]
     assert linted(steps, inputs, tmp_path) == ""
@@ -282,7 +282,7 @@ def test_the_action_s_steps_are_sound_in_a_workflow(tmp_path: Path) -> None:
     assert 'property "mpl" is not defined' in linted(wrong, inputs, tmp_path)
 
 
-#: What people try their GitLab pipelines with; a release that Debian 12's Node.js can run.
+#: A tool with which users try their GitLab pipelines; a release for Debian 12's Node.js.
 GITLAB_CI_LOCAL = "gitlab-ci-local@4.61.1"
 
 PIPELINE = """\
@@ -303,7 +303,7 @@ def gitlab_ci_local() -> Path:
 
 @pytest.mark.slow
 def test_a_job_that_extends_the_template_computes(gitlab_ci_local: Path, tmp_path: Path) -> None:
-    """Read and run by a program that knows nothing of us, on this machine."""
+    """An independent program reads and runs the template, on this machine."""
     server = tmp_path / "torchml-driver.git"
     run(["git", "clone", "--quiet", "--bare", ROOT, server])
     run(["git", "-C", server, "tag", "checked", "HEAD"])

@@ -1,4 +1,4 @@
-"""The container's recipe is built as a user builds it, but upon a Debian that debootstrap makes."""
+"""The container's recipe is built as a user builds it, but from a Debian that debootstrap makes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_way_in_begins_with_the_debian_that_pages_name() -> None:
 
 @dataclass(frozen=True)
 class Buildah:
-    """The program that builds containers without a daemon, with images in a folder of its own."""
+    """The program that builds containers without a daemon, with images in a separate folder."""
 
     folder: Path
 
@@ -58,7 +58,7 @@ class Buildah:
         return run(["buildah", *storage, *arguments], env=environment)
 
     def image(self, name: str, files: Path) -> None:
-        """An image of what is in a folder, in which networks are reached as they are here."""
+        """An image made from a folder, with this machine's network settings."""
         container = self("from", "scratch").strip()
         self("add", "--quiet", container, files, "/")
         settings = [f"--env={key}={value}" for key, value in network_settings().items()]

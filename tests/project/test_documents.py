@@ -1,4 +1,4 @@
-"""Pages for people: links that lead somewhere, pictures of what there is, nothing left out."""
+"""The documents: links are valid, pictures are current, nothing is left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fuzzers of driver_src/fuzz build, and find nothing in their corpus or close to it."""
+"""The fuzzers of driver_src/fuzz build, and find nothing in or near their corpus."""
 
 from __future__ import annotations
 

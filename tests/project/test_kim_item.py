@@ -1,4 +1,4 @@
-"""driver_src is whole by itself: what KIM, or whoever gets the folder alone, has to find in it."""
+"""driver_src is complete by itself: for KIM, and for users who have only the folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from tests.support import DRIVER, ROOT
 
 ITEM = ROOT / "driver_src"
-#: Variables of this project, of the libraries it uses, and of KIM.
+#: Variables of this project, of the libraries that it uses, and of KIM.
 OURS = r"(?:KIM_|TORCHML_)\w+|\w+_ROOT"
 
 

@@ -1,4 +1,4 @@
-"""Includes and imports point down only: from what is built on others to what those are built on."""
+"""Includes and imports point only down: from a layer to those that it is built on."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SOURCES = ROOT / "driver_src/src"
 INSTALLER = ROOT / "torchml_installer"
 PYTHON_MODULE = ROOT / "driver_src/python/torchml_driver"
 
-#: From the bottom up; what stands in one line does not know of each other. What loads or makes one
-#: of several kinds (load.cpp, make.cpp) stands above them.
+#: From the bottom up; the layers in one line are independent. Code that loads or makes one of
+#: several kinds (load.cpp, make.cpp) is above them.
 LAYERS = (
     ("base",),
     ("process",),
@@ -110,7 +110,8 @@ def test_the_installer_s_imports_point_down(name: str) -> None:
 
 
 def packages(module: Path) -> set[str]:
-    """The packages that a module imports, at its top or in functions; not its own, by dots."""
+    """The packages that a module imports, at its top or in functions, except by relative
+    imports."""
     found = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level == 0:

@@ -1,4 +1,4 @@
-"""The tests can be found and read by their names."""
+"""Tests can be found and understood by their names."""
 
 from __future__ import annotations
 

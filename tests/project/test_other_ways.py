@@ -1,4 +1,4 @@
-"""Slurm's script and Spack's packages: they say what the project itself says."""
+"""Slurm's script and Spack's packages agree with the rest of the project."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_slurms_script_sets_what_the_driver_reads() -> None:
 
 
 class Slurm:
-    """A folder of programs: an srun that says what it is given and runs it; LAMMPS by name."""
+    """A folder with an srun that prints its arguments and runs them, and LAMMPS in name only."""
 
     def __init__(self, folder: Path) -> None:
         self.programs = folder / "bin"
@@ -86,7 +86,7 @@ class Slurm:
 def test_slurms_script_runs_lammps_by_the_name_that_it_has(
     there: list[str], taken: str, tmp_path: Path
 ) -> None:
-    """conda-forge's LAMMPS has no lmp."""
+    """conda-forge's LAMMPS has no program lmp."""
     slurm = Slurm(tmp_path)
     for name in there:
         slurm.write(name, f'echo "{name} $*"')
@@ -116,7 +116,7 @@ def test_slurms_script_does_not_run_the_same_on_every_rank(tmp_path: Path) -> No
 
 
 class Directives(types.ModuleType):
-    """In place of Spack's own modules: remembers what a package file says."""
+    """Replaces Spack's modules: records the contents of a package file."""
 
     class CMakePackage:
         pass

@@ -1,4 +1,4 @@
-"""What ci/provision.py decides and says; what it installs is shown by every other test."""
+"""Decisions and messages of ci/provision.py; all other tests show what it installs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torchml_installer.errors import DiskFullError, PackageInstallError, TorchML
 
 @pytest.fixture
 def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script as a module, with a .venv of its own, in which it runs."""
+    """The script as a module, with a separate .venv, in which it runs."""
     path = ROOT / "ci" / "provision.py"
     spec = importlib.util.spec_from_file_location("provision", path)
     assert spec is not None
@@ -37,7 +37,7 @@ def provision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "LOG", venv / "provision.log")
     monkeypatch.setattr(module, "IN_VENV", True)
     monkeypatch.setattr(module, "install_python_packages", lambda _torch, _index: None)
-    # An administrator whose apt knows everything, whoever runs the tests.
+    # An administrator with an apt that has everything, whoever runs the tests.
     monkeypatch.setattr(providers, "superuser", lambda: ())
     everything = SimpleNamespace(which=lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(providers, "shutil", everything)
@@ -64,7 +64,7 @@ def lacking(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *names: str) ->
 def test_lammps_is_there_by_any_of_its_names(
     program: str, provision: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """conda-forge's has no lmp: it is not to be installed again and again."""
+    """conda-forge's has no lmp, but must not be installed again and again."""
     assert "lammps" in provision.words_of_deps(kimpy=True)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert lammps.detect().where is None
@@ -74,7 +74,7 @@ def test_lammps_is_there_by_any_of_its_names(
 
 
 def test_everybodys_needs_are_those_of_deps(provision: Any) -> None:
-    """torch is pip's, of the version that was asked for; kimpy can be left out."""
+    """torch is pip's, of the requested version; kimpy can be left out."""
     assert {*provision.words_of_deps(kimpy=True), "torch"} == set(FOR_EVERYBODY)
     assert {*provision.words_of_deps(kimpy=False), "torch", "kimpy"} == set(FOR_EVERYBODY)
 

@@ -1,4 +1,4 @@
-"""What a release consists of, and when there is none."""
+"""The contents of a release, and when it is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WHO = ("-c", "user.name=A Maintainer", "-c", "user.email=maintainer@example.org"
 
 @dataclass(frozen=True)
 class Repository:
-    """A git repository with this checkout's files, all of them committed."""
+    """A git repository with this checkout's files, all committed."""
 
     root: Path
 
@@ -48,7 +48,7 @@ class Repository:
     def release(
         self, *options: str | Path, env: Mapping[str, str] | None = None, umask: int = 0o022
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the command; it finds its own code in the repository."""
+        """Runs the command, which finds its own code in the repository."""
         variables = {**os.environ, **(env or {})}
         variables.pop("PYTHONPATH", None)
         return subprocess.run(
@@ -62,7 +62,7 @@ class Repository:
         )
 
     def make(self, *options: str | Path, **more: object) -> Path:
-        """A release that has to succeed; returns dist/."""
+        """Makes a release, which must succeed; returns dist/."""
         done = self.release(*options, **more)  # type: ignore[arg-type]
         assert done.returncode == 0, done.stdout + done.stderr
         return self.root / "dist"
@@ -131,7 +131,7 @@ def test_users_can_check_the_files_with_the_command_in_the_release_notes(quick: 
     command = "sha256sum --check --ignore-missing SHA256SUMS"
     assert command in notes
     assert f"# torchml-driver {VERSION}" in notes
-    # Of what is not there, neither built nor asked for, they say nothing.
+    # They do not mention what is missing, neither built nor requested.
     assert f"pip install torchml_installer-{VERSION}-py3-none-any.whl" in notes
     assert "The folder `conda/`" not in notes
     assert "A wheel of torchml_driver" not in notes
@@ -211,7 +211,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.fixture
 def mine(clone: Callable[[str], Repository]) -> Iterator[Repository]:
-    """A clone with a release of before, which a refused one leaves alone."""
+    """A clone with an earlier release, which a refused one leaves unchanged."""
     repository = clone("mine")
     dist = repository.root / "dist"
     dist.mkdir()
@@ -262,7 +262,7 @@ def test_a_failed_build_leaves_the_earlier_release(mine: Repository) -> None:
     (mine.root / "README.md").unlink()
     done = mine.release("--draft", *QUICK)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: `")  # and then the end of what that command printed
+    assert done.stderr.startswith("error: `")  # and then the end of that command's output
     assert "README.md" in done.stderr
 
 
@@ -294,7 +294,7 @@ def test_a_new_version_is_written_everywhere(clone: Callable[[str], Repository])
     assert version_of(repository.root) == "9.8.7"
     changed = repository.git("diff", "--name-only").split()
     assert sorted(changed) == sorted(place.path for place in PLACES)
-    # The CI templates, which fetch the release that they belong to, among them.
+    # Including the CI templates, which fetch their own release.
     for name in repository.git("ls-files", "ci/github", "ci/gitlab.yml", "recipes").split():
         assert VERSION not in (repository.root / name).read_text("utf-8"), name
     assert "is not a valid version" in refused(repository.release("--set-version", "next"))
@@ -311,7 +311,7 @@ def test_the_wheel_alone_brings_the_command(quick: Path, tmp_path: Path) -> None
 
 
 def test_model_files_in_packages_do_not_say_where_they_were_made(tmp_path: Path) -> None:
-    """Not where torch's sources lay, either: a package is made in another folder each time."""
+    """Nor the place of torch's sources: a package is made in another folder each time."""
     recipe = runpy.run_path(str(ROOT / "recipes/torchml-example-models/install_example.py"))
     network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Tanh()).double()
     file = tmp_path / "network.pt"
@@ -327,7 +327,7 @@ def test_model_files_in_packages_do_not_say_where_they_were_made(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def conda_options() -> tuple[str | Path, ...]:
-    """Of a channel that this machine's packages were made into."""
+    """From a channel with this machine's packages."""
     pytest.importorskip("rattler_build", reason="py-rattler-build is not installed")
     folder = offline_folder()
     narrowed = {**json.loads((folder / "variants.yaml").read_text()), "mpi": ["nompi"]}
@@ -342,7 +342,7 @@ def test_another_maintainer_builds_the_same_binaries(
     conda_options: tuple[str | Path, ...],
     tmp_path: Path,
 ) -> None:
-    """Compiled code and conda packages, too; and the wheel works beside the torch it names."""
+    """Compiled code and conda packages, too; and the wheel works with the torch that it names."""
     first = clone("first").make(*conda_options)
     (tmp_path / "temporary").mkdir()
     env = {**OTHERWISE, "TMPDIR": str(tmp_path / "temporary"), "CCACHE_DISABLE": "1"}
@@ -355,7 +355,7 @@ def test_another_maintainer_builds_the_same_binaries(
     (wheel,) = first.glob("torchml_driver-*.whl")
     module = tmp_path / "module"
     run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "-t", module, wheel])
-    # As pip would have put it: beside the torch whose libraries it looks for there.
+    # Where pip would install it: next to the torch whose libraries it needs.
     (module / "torch").symlink_to(active_torch())
     program = "import torchml_driver; print(torchml_driver.__file__)"
     said = run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(module)})

@@ -1,6 +1,4 @@
-"""Runs of the tests do not disturb each other: neither one beside another, nor the next one after
-one that was killed.
-"""
+"""Runs of the tests do not disturb each other, neither at the same time nor after one is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ import pytest
 from tests.support import ROOT
 from tests.support.keeping import kept
 
-#: A test that needs what takes long to make, and is kept. `slow` has it wait in the middle.
+#: A test that needs a kept result that takes long to make. `slow` makes it wait in the middle.
 _TEST = """
 import time
 from tests.support import KEPT
@@ -40,7 +38,7 @@ def test_what_is_kept_is_whole():
 
 
 class Runs:
-    """Of that test, all with the same caches."""
+    """Runs of that test, all with the same caches."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "test_kept.py"
@@ -63,7 +61,7 @@ class Runs:
         )
 
     def started(self) -> subprocess.Popen[str]:
-        """One that is in the middle of making it."""
+        """A run that is in the middle of making the result."""
         self.slow.touch()
         run = self.start()
         while not self.begun.exists():
@@ -97,7 +95,7 @@ def test_a_run_that_was_killed_does_not_fail_the_next_one(end: int, runs: Runs) 
 def test_runs_at_once_make_what_is_kept_once(runs: Runs) -> None:
     first = runs.started()
     others = [runs.start() for _ in range(2)]
-    time.sleep(1.0)  # long enough for some to come to it
+    time.sleep(1.0)  # long enough for some to reach it
     runs.slow.unlink()
     for run in (first, *others):
         runs.require_success(run)
@@ -114,7 +112,7 @@ def test_what_cannot_be_made_is_not_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "folder").exists()
 
 
-#: Uses what is kept in the state that it is told, until its input ends.
+#: Uses what is kept in the given state, until its input ends.
 _USER = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What ci/setup.sh and the templates over it decide; what they install, every other test shows."""
+"""Decisions of ci/setup.sh and its templates; all other tests show what they install."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IGNORED = shutil.ignore_patterns("__pycache__", "build", ".*")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The parts of a checkout that the key of a cache is made of."""
+    """The parts of a checkout that determine a cache's key."""
     for folder in ("ci", "driver_src", "torchml_installer"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=IGNORED)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -27,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def key(checkout: Path, *options: str, **variables: str | Path) -> str:
-    """Of a cache: with these options and environment variables."""
+    """The key of a cache, with these options and environment variables."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("TORCHML_")}
     env = {**bare, **{name: str(value) for name, value in variables.items()}}
     return run([checkout / "ci/setup.sh", "--key", *options], env=env).strip()
@@ -140,7 +140,7 @@ def test_a_python_that_makes_no_environments_is_told_what_to_install(
 
 @pytest.mark.slow
 def test_setup_makes_a_minimal_system_ready(tmp_path: Path) -> None:
-    """From nothing to a driver that doctor and quickstart find in order; fetches 0.5 GB."""
+    """From nothing to a driver that passes doctor and quickstart; downloads 0.5 GB."""
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("another root takes root and debootstrap")
     options = ["--torch", DEFAULT_TORCH, "--libdescriptor"]

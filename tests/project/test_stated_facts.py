@@ -1,4 +1,4 @@
-"""What the project says of itself: commands that work from a checkout, options that there are."""
+"""The project's texts are true: commands work from a checkout, and options exist."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts() -> dict[str, str]:
 
 
 def test_nothing_is_to_be_installed_by_a_name_that_is_not_published() -> None:
-    """Whoever registers the name at PyPI would own those who follow such advice."""
+    """Whoever registers the name on PyPI could attack users who follow such advice."""
     name = r"(?<![/.\w-])torchml[-_](?:installer|driver)\b(?!\S*\.whl)"
     by_name = re.compile(rf"(?:pip|pipx|uv tool) install [^`'\"\n]*{name}")
     assert [name for name, text in texts().items() if by_name.search(text)] == []

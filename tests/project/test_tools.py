@@ -1,4 +1,4 @@
-"""Linters, formatters and hooks: of the same versions everywhere, and over all of our files."""
+"""Linters, formatters and hooks have the same versions everywhere, and check all files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_site_is_built_with_pinned_versions_in_ci_too() -> None:
 
 @pytest.mark.parametrize("name", [".pre-commit-config.yaml", "ci/provision.py"])
 def test_hooks_and_environments_have_the_tools_of_the_lock_file(name: str) -> None:
-    """torch is provision's own choice; the lock file knows none."""
+    """provision.py chooses torch; the lock file has none."""
     pinned = pins((ROOT / name).read_text(encoding="utf-8"))
     pinned.pop("torch", None)
     assert pinned or name == "ci/provision.py"
@@ -72,13 +72,13 @@ def test_every_tool_of_make_lint_is_a_hook() -> None:
 
 
 def make(*arguments: str, cwd: Path = ROOT, text: str = "") -> str:
-    """What make prints that knows nothing of a make that runs the tests."""
+    """The output of a make that is independent of a make that runs the tests."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return run(["make", *arguments], cwd=cwd, env=env, input=text)
 
 
 def of_make(variable: str) -> set[str]:
-    """The files that one of the Makefile's variables stands for."""
+    """The files that one of the Makefile's variables contains."""
     show = f"show:\n\t@printf '%s\\n' $({variable})\n"
     return set(
         run(["make", "-s", "-f", "Makefile", "-f", "-", "show"], input=show, cwd=ROOT).split()

@@ -1,4 +1,4 @@
-"""A package has one lowest version, wherever the project names one: that of its pyproject files."""
+"""A package has the same lowest version everywhere in the project: that of its pyproject files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torchml_installer.detect import cmake, kim_api, torch
 from torchml_installer.driver.python_module import BACKEND, BACKEND_LEAST
 
 PROJECTS = (ROOT / "pyproject.toml", ROOT / "driver_src/pyproject.toml")
-#: What is no Python package has its lowest version in the installer.
+#: The installer has the lowest versions of what is no Python package.
 OTHERS = {
     "cmake": cmake.MINIMUM,
     "kim-api": kim_api.MINIMUM,
     "torch": torch.MINIMUM,
 }
-#: Who else names lowest versions.
+#: Other files that name lowest versions.
 NAMED_IN = (
     *sorted((ROOT / "recipes").glob("*/recipe.yaml")),
     *sorted((ROOT / "recipes/spack").rglob("package.py")),
@@ -45,7 +45,7 @@ def bounds(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def project_bounds() -> dict[str, str]:
-    """The one list. Raises AssertionError where the two projects do not agree."""
+    """The combined list. Raises AssertionError if the two projects disagree."""
     found = {name: ".".join(map(str, version)) for name, version in OTHERS.items()}
     for path in PROJECTS:
         for name, version in bounds(path):
@@ -63,7 +63,7 @@ def test_both_projects_name_the_same_versions() -> None:
 @pytest.mark.parametrize("path", NAMED_IN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lowest_versions_are_the_project_s(path: Path) -> None:
     known = project_bounds()
-    # Of what only tests of conda packages use, nobody else has heard.
+    # Only the tests of conda packages use these.
     named = {name: version for name, version in bounds(path) if name in known}
     assert named == {name: known[name] for name in named}
 

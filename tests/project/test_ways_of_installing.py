@@ -1,4 +1,4 @@
-"""The ways of installing that do not go through a checkout's own command."""
+"""Ways of installing other than a checkout's own command."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.structures import (
 def empty_collection(driver_environment: DriverEnvironment, tmp_path: Path) -> Mapping[str, str]:
     """An environment whose collection of drivers is new; the example model is installed.
 
-    With a home of its own: KIM refuses to install what the user's collection has already.
+    With a separate home: KIM refuses to install what the user's collection already has.
     """
     drivers, home = tmp_path / "drivers", tmp_path / "home"
     drivers.mkdir()
@@ -48,7 +48,7 @@ def torch_root() -> Path:
 
 
 def assert_it_works(env: Mapping[str, str], folder: Path) -> None:
-    """LAMMPS finds the driver under env, which does not say where libtorch is."""
+    """LAMMPS finds the driver under env, which does not name libtorch's folder."""
     kim_only = {
         name: value
         for name, value in env.items()

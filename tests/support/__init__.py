@@ -1,4 +1,4 @@
-"""What the tests use to run programs and to install models."""
+"""Helpers that run programs and install models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "stillinger_weber"
 DRIVER = "TorchML__MD_173118614730_001"
 
-#: Where caches go, and what takes the tests long to make stays between their runs.
+#: The folder for caches, and for results that take long to make and are kept between runs.
 CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 KEPT = CACHES / "torchml-tests"
 
-#: What programs of an environment of their own need besides it: nothing, but the sanitizers with
+#: Variables that programs with a separate environment also need: only those of the sanitizers with
 #: which the driver was built (python -m tests.sanitize).
 SANITIZER_SETTINGS = (
     {name: os.environ[name] for name in ("LD_PRELOAD", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
@@ -32,10 +32,10 @@ SANITIZER_SETTINGS = (
 
 @dataclass(frozen=True)
 class DriverEnvironment:
-    """Driver and example model in a collection of their own.
+    """Driver and example model in a separate collection.
 
-    folder: the collection. KIM looks into the current directory, too: a program that runs here
-    needs no environment. env: a whole environment in which KIM finds the collection anywhere.
+    folder: the collection. KIM also searches the current directory: a program that runs there needs
+    no environment. env: a complete environment in which KIM finds the collection anywhere.
     packed: the example's portable-model folder.
     """
 
@@ -45,7 +45,7 @@ class DriverEnvironment:
 
 
 def run(command: Sequence[str | Path], **options: object) -> str:
-    """Runs a program that has to succeed; returns what it printed, errors included."""
+    """Runs a program, which must succeed; returns its output, including errors."""
     done = subprocess.run(  # type: ignore[call-overload]
         [str(word) for word in command],
         stdout=subprocess.PIPE,
@@ -63,7 +63,7 @@ def torchml_install(*arguments: str | Path, env: Mapping[str, str], cwd: Path) -
 
 
 def without_preloaded() -> dict[str, str]:
-    """The environment for tools: preloaded sanitizers are for what is tested; make is not clean."""
+    """The environment for tools: without preloaded sanitizers, since make has findings."""
     return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
@@ -103,13 +103,13 @@ add_kim_api_model_library(NAME "{name}" DRIVER_NAME "{driver}" PARAMETER_FILES {
 
 
 def kim_item(name: str, files: Sequence[str]) -> str:
-    """The CMakeLists.txt of a portable model of our driver."""
+    """The CMakeLists.txt of a portable model for the driver."""
     listed = " ".join(f'"{file_name}"' for file_name in files)
     return _KIM_ITEM.format(name=name, driver=DRIVER, files=listed)
 
 
 def install_kim_model(folder: Path, name: str, files: Mapping[str, bytes], work: Path) -> None:
-    """Installs a portable model with any contents, sound or not, without asking our installer."""
+    """Installs a portable model with any contents, valid or not, without the installer's checks."""
     source = work / name
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)

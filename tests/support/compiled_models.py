@@ -1,6 +1,6 @@
 """Compiled models (.pt2) for the tests, and small models that are worth compiling.
 
-Compiling takes a minute a model: what was compiled by this torch from these sources is kept.
+Compiling takes a minute per model: packages of this torch and these sources are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIXTURE_CUTOFF = 3.0
 class Mixture(Springs):
     """Springs whose stiffness depends on both species; single precision, as the weights say.
 
-    Species codes 0 and 1 and atomic numbers are told apart: each has a row of the table.
+    Species codes 0 and 1 and atomic numbers are distinguished: each has a row in the table.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Mixture(Springs):
 
 
 class OtherwiseWhenTraced(torch.nn.Module):
-    """Knows when it is traced, and is another model then: compiled, it differs."""
+    """Behaves differently while it is traced, so the compiled model differs."""
 
     def forward(self, descriptor: torch.Tensor) -> torch.Tensor:
         scale = 1.0 if type(descriptor) is torch.Tensor else 1.000001
@@ -134,7 +134,7 @@ def on_descriptors() -> Path:
 
 
 def model_folder(folder: Path, contents: bytes, suffix: str, **parameters: object) -> Path:
-    """Of a model that takes neighbour lists."""
+    """The parameter file of a model that takes neighbour lists."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"model.{suffix}").write_bytes(contents)
     text = parameter_text(f"model.{suffix}", **parameters)  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ def reference(descriptor: str, structure: str) -> dict[str, npt.NDArray[np.float
 
 
 def structure(name: str) -> tuple[list[str], Atoms]:
-    """The model's elements in its order, and the atoms."""
+    """The model's elements in order, and the atoms."""
 
     def part(key: str) -> npt.NDArray[Any]:
         return _references()[f"structure/{name}/{key}"]
@@ -55,7 +55,7 @@ def structure(name: str) -> tuple[list[str], Atoms]:
 
 
 def assert_close(found: npt.ArrayLike, expected: npt.ArrayLike, tolerance: float) -> None:
-    """Equal relative to the largest expected number."""
+    """Asserts equality relative to the largest expected number."""
     scale = max(float(np.abs(expected).max(initial=0.0)), 1e-12)
     difference = float(np.abs(np.asarray(found) - np.asarray(expected)).max(initial=0.0))
     assert difference <= tolerance * scale, f"{difference / scale:.2e} relative"

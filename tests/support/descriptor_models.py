@@ -1,4 +1,4 @@
-"""Small models of descriptors."""
+"""Small descriptor models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.torch_models import torchscript
 
 
 class TanhNetwork(torch.nn.Module):
-    """One hidden layer; always the same weights. Energies as a column, flat, or their sum."""
+    """One hidden layer with fixed weights. Energies as a column, flat, or summed."""
 
     def __init__(self, width: int, form: str = "column") -> None:
         super().__init__()
@@ -44,8 +44,8 @@ def write_descriptor_model(
     cutoff: float = 5.0,
     returns_forces: bool = False,
 ) -> Path:
-    """A portable-model folder without what KIM needs to build it, with one of the descriptor files
-    of tests/data/descriptors; laid out as KLIFF does it. Returns the folder."""
+    """Makes a portable-model folder without KIM's build files, with a descriptor file of
+    tests/data/descriptors, in KLIFF's layout. Returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.pt").write_bytes(torchscript(module))
     shutil.copy(descriptor_file(name), folder / "descriptor.dat")

@@ -1,5 +1,5 @@
-"""The Python module torchml_driver among this Python's packages, which all runs of the tests with
-this Python share: while one of them computes with it, no other one replaces it.
+"""The Python module torchml_driver in this Python, which all runs of the tests with this Python
+share: while one run uses it, no other replaces it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _PLACE = Path(sys.prefix) if os.access(sys.prefix, os.W_OK) else KEPT
 _STAMP = _PLACE / "torchml-tests.stamp"
 _VARIABLES = ("CC", "CXX", "CXXFLAGS", "LDFLAGS", "TORCH_ROOT", "LIBDESCRIPTOR_ROOT")
 
-#: Held from the first use of the module until this process ends: shared, or for this one alone.
+#: Held from the first use of the module until this process ends: shared or exclusive.
 _lock: IO[str] | None = None
 
 
 def install_driver(env: Mapping[str, str], work: Path) -> None:
     """Builds and installs the driver into the collection of the environment, and the Python module.
 
-    Another run that uses the module may go on: what it has installed from the same sources serves
-    here, too; if the sources are others, this one waits until it ends.
+    Another run may use the module at the same time if it was installed from the same sources; if
+    its sources differ, this run waits until that one ends.
     """
     global _lock
     if _lock is None:
@@ -54,9 +54,9 @@ def install_driver(env: Mapping[str, str], work: Path) -> None:
 
 @contextlib.contextmanager
 def replacing() -> Iterator[None]:
-    """For a test that installs the module itself, from the same sources: no other run uses it then.
+    """For a test that itself installs the module from the same sources, while no other run uses it.
 
-    Waits until there is none, or until it is about to do the same.
+    Waits until there is no other run, or only such that wait for the same.
     """
     assert _lock is not None, "the driver is installed first"
     fcntl.flock(_lock, fcntl.LOCK_EX)
@@ -72,7 +72,7 @@ def _is_right() -> bool:
 
 
 def _state() -> str:
-    """Changes with what the module is made of, and with each time that it is installed."""
+    """A text that changes with the module's sources and with each installation."""
     digest = hashlib.sha256()
     variables = sorted(name for name in os.environ if name.startswith("TORCHML_"))
     for name in (*_VARIABLES, *variables):

@@ -1,4 +1,4 @@
-"""The example network, and what its own Python gives for a structure, without the driver."""
+"""The example network, and its own Python's results for a structure, without the driver."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CUTOFF, LAYERS = 4.5, 3
 
 
 def example_network() -> Any:
-    """Not trained: what it gives is of no use, but every pair of every layer matters to it."""
+    """Not trained: its results mean nothing, but depend on every pair of every layer."""
     spec = importlib.util.spec_from_file_location("graph_network", EXAMPLE / "graph_network.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # TorchScript asks for the source of the classes
+    sys.modules[spec.name] = module  # TorchScript needs the source of the classes
     spec.loader.exec_module(module)
     torch.manual_seed(3)
     return module.GraphNetwork(cutoff=CUTOFF, layers=LAYERS, features=16).double().eval()

@@ -9,7 +9,7 @@ from tests.support.torch_models import SpringsWithForces
 
 
 class ForcesReshaped(SpringsWithForces):
-    """(energies, forces), the forces in any shape; -1 stands for the number of particles."""
+    """(energies, forces), the forces in any shape; -1 means the number of particles."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()

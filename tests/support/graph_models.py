@@ -18,7 +18,7 @@ LAYERS = 3
 class Messages(torch.nn.Module):
     """Three rounds of messages, smooth in the distance and zero at the cutoff.
 
-    A few numbers per particle: enough for every pair of every layer to matter, and cheap.
+    Cheap, with a few numbers per particle: enough that every pair of every layer matters.
     """
 
     def __init__(self, elements: int = 1) -> None:
@@ -39,7 +39,7 @@ class Messages(torch.nn.Module):
         senders: list[torch.Tensor],
         vectors: list[torch.Tensor],
     ) -> torch.Tensor:
-        """Energies of all particles: [n]. Per layer: who receives, who sends, the way between."""
+        """Energies of all particles: [n]. Per layer: receivers, senders, displacements."""
         h = self.start.index_select(0, species)
         for k in range(3):
             layer = 2 - k  # the largest first
@@ -75,7 +75,7 @@ class Messages(torch.nn.Module):
 
 
 class MessagesToSecondRow(Messages):
-    """The receivers stand in the second row of edge_index, as PyTorch Geometric has it."""
+    """The receivers are in the second row of edge_index, as in PyTorch Geometric."""
 
     def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
         edges = [graph_layer1, graph_layer2, graph_layer3]
@@ -83,7 +83,7 @@ class MessagesToSecondRow(Messages):
 
 
 class MessagesSummedByScattering(Messages):
-    """A scalar, summed the way such models do: with `contributing` as an index to scatter by."""
+    """A scalar, summed as such models do: with `contributing` as the index of a scatter."""
 
     def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
         edges = [graph_layer1, graph_layer2, graph_layer3]
@@ -103,7 +103,7 @@ class MessagesWithForces(Messages):
 
 
 class DividesBySpecies(Messages):
-    """Made for atomic numbers: not a number where all species codes are 0."""
+    """Made for atomic numbers: nan if all species codes are 0."""
 
     def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
         edges = [graph_layer1, graph_layer2, graph_layer3]
@@ -141,7 +141,7 @@ class FiveLayers(Messages):
 
 
 class FiveLayersWithTheLargestBothWays(FiveLayers):
-    """Weighs the largest layer's messages by what the sender receives: it needs all edges there."""
+    """Weights the largest layer's messages by those that the sender receives: all edges matter."""
 
     def forward(  # type: ignore[no-untyped-def]
         self, species, coords, layer1, layer2, layer3, layer4, layer5, contributing
@@ -170,7 +170,7 @@ class NeedsAGpu(Messages):
 
 
 class FailsWithoutEdges(Messages):
-    """As many models do, though without saying so: it looks for the largest of its edges."""
+    """Takes the maximum over its edges, as many models do implicitly."""
 
     def forward(self, species, coords, graph_layer1, graph_layer2, graph_layer3, contributing):  # type: ignore[no-untyped-def]
         edges = [graph_layer1, graph_layer2, graph_layer3]
@@ -200,7 +200,7 @@ class FailsWithoutEdgesWithForces(Messages):
 
 
 class EveryonesEnergies(Messages):
-    """Of ghosts, too: [n], or their sum."""
+    """Also of ghosts: [n], or their sum."""
 
     def __init__(self, summed: bool) -> None:
         super().__init__()
@@ -223,11 +223,11 @@ class FailsOnOneRank(Messages):
 
 
 class Probe(torch.nn.Module):
-    """Tells about the graphs themselves: one number per particle, given as its energy.
+    """Reports the graphs themselves: one number per particle, returned as its energy.
 
-    what: "first", "second": how often the particle stands in that row of the layer's edge_index;
-    "twice": how many edges stand there more than once; "beyond": how many are longer than the
-    cutoff; "mark": the `contributing` that the model is given.
+    what: "first", "second": how often the particle occurs in that row of the layer's edge_index;
+    "twice": how many edges occur there more than once; "beyond": how many are longer than the
+    cutoff; "mark": the model's argument `contributing`.
     """
 
     def __init__(self, layer: int, what: str) -> None:
@@ -264,7 +264,7 @@ class Probe(torch.nn.Module):
 def on_a_plain_graph(
     model: Messages, atoms: Atoms, elements: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(particle energies, forces) by the model itself: one periodic graph for all layers, without
+    """(particle energies, forces) from the model itself: one periodic graph for all layers, without
     images, stages or the driver."""
     first, second, shifts = neighbor_list("ijS", atoms, CUTOFF)
     coords = torch.tensor(atoms.positions, requires_grad=True)
@@ -296,7 +296,7 @@ def graph_parameters(
 
 
 def write_graph_model(folder: Path, module: torch.nn.Module, **parameters: object) -> Path:
-    """A portable-model folder without what KIM needs to build it; returns the folder."""
+    """Makes a portable-model folder without KIM's build files; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.pt").write_bytes(torchscript(module))
     text = graph_parameters("model.pt", **parameters)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""What the tests keep between their runs, and share with the runs beside them.
+"""Files that the tests keep between runs, and share with simultaneous runs.
 
-Several runs may go on at once, in this checkout and in others, and each may be killed at any
-moment. So what is kept is there whole or not at all; one run makes it while the others wait; and
-what a killed run has left behind is nobody's, and goes when the same thing is made again.
+Several runs may use them at once, in this checkout and in others, and each may be killed at any
+moment. So a kept file is either complete or missing; one run makes it while the others wait; and a
+killed run's remains are removed when the same file is made again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def lock_of(place: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Holds ``place`` for this process; waits for one that has it.
+    """Locks ``place`` for this process; waits while another process holds it.
 
-    A lock goes with its process, however that ends.
+    A lock ends with its process, however that ends.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     with lock_of(place).open("a") as lock:
@@ -38,9 +38,9 @@ def locked(place: Path) -> Iterator[None]:
 
 
 def kept(place: Path, make: Callable[[Path], None]) -> Path:
-    """The file or folder ``place``, which ``make`` makes where it is told if it is not there yet.
+    """The file or folder ``place``; ``make`` makes it at the given path if it does not exist.
 
-    ``make`` gets a path of the same name, in an empty folder beside ``place``.
+    ``make`` gets a path of the same name, in an empty folder next to ``place``.
     """
     if place.exists():
         return place
@@ -57,9 +57,9 @@ def kept(place: Path, make: Callable[[Path], None]) -> Path:
 
 
 def kept_in_place(folder: Path, make: Callable[[], None], complete: str = "complete") -> Path:
-    """A folder that cannot be moved once it is made, such as a virtual environment.
+    """A folder that cannot be moved once it exists, such as a virtual environment.
 
-    complete: the file in it that says so; ``make`` starts without the folder.
+    complete: the file in it that marks it as complete; ``make`` starts without the folder.
     """
     marker = folder / complete
     if marker.exists():
@@ -73,9 +73,9 @@ def kept_in_place(folder: Path, make: Callable[[], None], complete: str = "compl
 
 
 def in_use(place: Path, is_right: Callable[[], bool], make: Callable[[], None]) -> None:
-    """For what changes with the sources: makes ``place`` right unless it is, and keeps it so.
+    """For files that depend on the sources: makes ``place`` current unless it is, and keeps it so.
 
-    Until this process ends, no other one makes it anew; who wants it otherwise waits.
+    Until this process ends, no other remakes it; one that needs another state waits.
     """
     if place in _HELD:
         return
@@ -86,14 +86,13 @@ def in_use(place: Path, is_right: Callable[[], bool], make: Callable[[], None]) 
         if is_right():
             return
         if taken_alone(lock):
-            make()  # another process may come in before it is shared
+            make()  # another process may get the lock before it is shared
 
 
 def taken_alone(lock: IO[str]) -> bool:
-    """Whether this process has a lock for itself now; if not, it has let go of it, for a moment.
+    """Whether this process now holds a lock exclusively; if not, it has released it for a moment.
 
-    Waiting for it would never end where those who have it meanwhile made what this one needs, and
-    keep it.
+    Waiting would never end if other holders meanwhile made what this process needs, and keep it.
     """
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,7 +104,7 @@ def taken_alone(lock: IO[str]) -> bool:
 
 
 def alone_until_the_end(place: Path) -> None:
-    """Holds ``place`` until this process ends; waits for one that has it."""
+    """Locks ``place`` until this process ends; waits while another process holds it."""
     if place in _HELD:
         return
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""A small KIM simulator, so that a test says exactly what a model is handed: which particles
-contribute, which neighbours are listed, which results are asked for, in which units.
+"""A small KIM simulator, so that a test sets a model's input exactly: contributing particles,
+listed neighbours, requested results, and units.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ARGUMENT = kimpy.compute_argument_name
 
 @dataclass
 class Particles:
-    """What a simulator hands over, in its own unit of length.
+    """A simulator's input, in its own unit of length.
 
-    species: chemical symbols; contributing: (n,) int32; neighbours: one array of indices for each
-    particle; image_of: (n,) the atom each particle is (an image of).
+    species: chemical symbols; contributing: (n,) int32; neighbours: one array of indices per
+    particle; image_of: (n,) the atom that each particle is, or is an image of.
     """
 
     species: list[str]
@@ -32,7 +32,7 @@ class Particles:
 
     @classmethod
     def of(cls, atoms: Atoms, cutoff: float, skin: float = 0.0) -> Particles:
-        """The atoms, then such images of them as are within cutoff + skin of an atom."""
+        """The atoms, then their images within cutoff + skin of an atom."""
         first, second, shifts = neighbor_list("ijS", atoms, cutoff + skin)
         n = len(atoms)
         index_of: dict[tuple[int, ...], int] = {(i, 0, 0, 0): i for i in range(n)}
@@ -52,7 +52,7 @@ class Particles:
         )
 
     def reordered(self, order: Sequence[int] | np.ndarray) -> Particles:
-        """The same particles, the one that was order[k] as particle k."""
+        """The same particles in another order: particle k was particle order[k]."""
         order = np.asarray(order)
         new_index = np.empty(len(order), dtype=np.int32)
         new_index[order] = np.arange(len(order))
@@ -83,7 +83,7 @@ class Particles:
 
 @dataclass
 class Results:
-    """What the model wrote; None for what was not asked for. Units are the simulator's."""
+    """The model's results, in the simulator's units; None for those not requested."""
 
     energy: float | None
     forces: np.ndarray | None
@@ -92,14 +92,14 @@ class Results:
     particle_virials: np.ndarray | None
 
 
-#: What every model gives; virials of single particles only some.
+#: The results of every model; only some also give virials of single particles.
 EVERYTHING = ("energy", "forces", "particle_energies", "virial")
 
 
 class Simulator:
     """One model, by its KIM name.
 
-    Raises RuntimeError where KIM reports that a routine failed.
+    Raises RuntimeError if KIM reports that a routine failed.
     """
 
     def __init__(self, model: str, length: str = "A", energy: str = "eV") -> None:
@@ -121,7 +121,7 @@ class Simulator:
 
     @property
     def neighbour_hints(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cutoffs, and for each list whether only contributing particles' rows are requested."""
+        """Cutoffs, and whether each list needs only the rows of contributing particles."""
         cutoffs, hints = self.model.get_neighbor_list_cutoffs_and_hints()
         return np.asarray(cutoffs), np.asarray(hints)
 
@@ -132,7 +132,7 @@ class Simulator:
         return int(code) if supported else None
 
     def gives_particle_virials(self) -> bool:
-        """Whether the model says that they can be asked for."""
+        """Whether the model says that they can be requested."""
         arguments = self.model.compute_arguments_create()
         status = arguments.get_argument_support_status(ARGUMENT.partialParticleVirial)
         return bool(status == kimpy.support_status.optional)
@@ -142,7 +142,7 @@ class Simulator:
         particles: Particles,
         want: Sequence[str] = EVERYTHING,
     ) -> Results:
-        """Asks for the results named in `want` and for no others."""
+        """Requests only the results named in `want`."""
         arguments = self.model.compute_arguments_create()
         n = len(particles.coordinates)
         inputs: list[tuple[Any, np.ndarray]] = [
@@ -154,7 +154,7 @@ class Simulator:
             (ARGUMENT.particleContributing, particles.contributing.astype(np.int32)),
             (ARGUMENT.coordinates, np.ascontiguousarray(particles.coordinates, dtype=np.float64)),
         ]
-        # Numbers that no model gives show what it left unwritten.
+        # Impossible numbers show what a model left unwritten.
         outputs = {
             "energy": (ARGUMENT.partialEnergy, np.full(1, 1e300)),
             "forces": (ARGUMENT.partialForces, np.full((n, 3), 1e300)),

@@ -18,7 +18,7 @@ from tests.support import run
 
 @dataclass(frozen=True)
 class Static:
-    """Of one configuration, in the run's units.
+    """The results of one configuration, in the run's units.
 
     forces: (n, 3) in the order of the atoms; pressure: xx yy zz xy xz yz.
     """
@@ -30,7 +30,7 @@ class Static:
 
 @dataclass(frozen=True)
 class Lammps:
-    """Runs input scripts in a folder of their own."""
+    """Runs input scripts in a separate folder."""
 
     folder: Path
     env: Mapping[str, str]
@@ -43,7 +43,7 @@ class Lammps:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> str:
-        """What LAMMPS prints. `ranks` 0: started without mpirun."""
+        """LAMMPS's output. `ranks` 0: started without mpirun."""
         cwd = self.folder if cwd is None else cwd
         (cwd / "in.test").write_text(script)
         lmp = shutil.which("lmp")
@@ -73,12 +73,12 @@ class Lammps:
 
 
 def write_data(path: Path, atoms: Atoms, units: str, elements: Sequence[str] = ("Si",)) -> None:
-    """Open directions get a box around the atoms, whatever cell they have."""
+    """Directions that are not periodic get a box around the atoms, whatever their cell."""
     boxed = atoms.copy()
     if not atoms.pbc.any():
         boxed.positions -= boxed.positions.min(axis=0) - 10.0
         boxed.cell = boxed.positions.max(axis=0) + 10.0
-    # Masses come from the input; ASE 3.23 wrote none unless told to.
+    # Masses come from the input; by default, ASE 3.23 wrote none.
     write_lammps_data(path, boxed, units=units, specorder=list(elements), masses=False)
 
 
@@ -116,7 +116,7 @@ def read_static(output: str, dump: Path) -> Static:
 def example_run(
     lammps: Lammps, script: Path, model: str, ranks: int, steps: int = 10
 ) -> tuple[list[float], np.ndarray]:
-    """Energy and largest force component of the start, and the total energies of each step."""
+    """The energy and largest force component at the start, and the total energy at each step."""
     start = f"variable model index {model}\nvariable steps index {steps}\n"
     text = script.read_text().replace("thermo          10", "thermo 1")
     output = lammps.run(start + text, ranks)

@@ -2,9 +2,9 @@
 
     python -m tests.support.make_sparse_tensor_model SOURCES FILE
 
-The code in the file is that of the original torch_sparse 0.6.18 and torch_scatter 2.1.2, of which
-only the Python half is needed: SOURCES is a folder that holds their packages as PyPI's source
-distributions have them. Their operators are declared here without being there.
+The file has the code of the original torch_sparse 0.6.18 and torch_scatter 2.1.2, of which only the
+Python half is needed: SOURCES is a folder with their packages from PyPI's source distributions.
+Their operators are declared here without implementations.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from tests.support.our_operators import namespaces
 def declare_originals(sources: Path) -> list[torch.library.Library]:
     """Makes torch_scatter and torch_sparse importable without their compiled halves.
 
-    Scripting wants to know an operator's schema, which is the same in the driver's own operators.
-    They are declared for as long as what is returned is kept.
+    Scripting needs an operator's schema, which is the same in the driver's own operators. They stay
+    declared as long as the returned object is kept.
     """
     declared = []
     for short, ours in namespaces().items():
@@ -37,7 +37,7 @@ def declare_originals(sources: Path) -> list[torch.library.Library]:
         library.impl("cuda_version", lambda: -1, "CompositeImplicitAutograd")
         declared.append(library)
         for source in (sources / package).glob("*.py"):
-            # The packages look for a compiled file by these names before they load it.
+            # The packages look for compiled files with these names before they load them.
             for name in re.findall(r"'(_[a-z_]+)'", source.read_text()):
                 (sources / package / f"{name}_cpu.py").touch()
     torch.ops.load_library = lambda path: None
@@ -46,7 +46,7 @@ def declare_originals(sources: Path) -> list[torch.library.Library]:
 
 
 def save(model: torch.nn.Module, path: Path) -> None:
-    """As torch saves it, without the records for debuggers: they hold paths and other sources."""
+    """As torch saves it, without the records for debuggers (paths and other sources)."""
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.script(model.eval()), buffer)
     with zipfile.ZipFile(buffer) as whole, zipfile.ZipFile(path, "w") as kept:

@@ -1,4 +1,4 @@
-"""Calls of torch_scatter's and torch_sparse's operators that cover what their arguments can be."""
+"""Calls of torch_scatter's and torch_sparse's operators that cover all kinds of arguments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ INT = torch.int64
 def _values(generator: torch.Generator, *sizes: int, dtype: torch.dtype = DOUBLE) -> torch.Tensor:
     """Values between 0.5 and 1.5 with random signs: no product of a dozen of them is extreme.
 
-    In half precision they are 1 and -1, which it adds up exactly.
+    In half precision they are 1 and -1, which are added exactly.
     """
     if not dtype.is_floating_point:
         return torch.randint(-9, 9, sizes, generator=generator).to(dtype)

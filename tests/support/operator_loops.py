@@ -23,7 +23,7 @@ def scatter(reduction: str) -> Callable[..., Any]:
         index = index.reshape(shape + (1,) * (src.ndim - len(shape)))
         index = np.broadcast_to(index, src.shape)
         rows = (int(index.max()) + 1 if index.size else 0) if dim_size is None else dim_size
-        # The original counts what the index holds, and not what that is broadcast to.
+        # The original counts the index's own entries, not those after broadcasting.
         by = "sum" if reduction == "mean" and length == 1 else reduction
         return _reduce(by, src, index, axis, rows, out, whole="floor")
 

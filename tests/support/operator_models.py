@@ -1,4 +1,4 @@
-"""Models that call torch_scatter's and torch_sparse's operators, and what they should give."""
+"""Models that call torch_scatter's and torch_sparse's operators, and their expected results."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def edit_code(source: Path, target: Path, edit: Callable[[str], str]) -> Path:
 
 
 def silicon(seed: int = 3) -> Floats:
-    """(27, 3) Å: a cluster in which distances are those of silicon, and no two alike."""
+    """(27, 3) Å: a cluster with distances as in silicon, all different."""
     lattice = np.array(list(np.ndindex(3, 3, 3)), dtype=float) * 2.4
     return lattice + np.random.default_rng(seed).normal(scale=0.15, size=lattice.shape)
 
 
 def dense_potential(model: Path, coordinates: Floats) -> tuple[float, Floats]:
-    """Energy and forces of a SparseTensor model for a cluster, by matrices without zeros left out.
+    """Energy and forces of a SparseTensor model for a cluster, from dense matrices.
 
     Every particle contributes; see sparse_tensor_model.py for the formulas.
     """

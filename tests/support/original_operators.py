@@ -15,8 +15,8 @@ import torch_sparse
 from tests.support.operator_cases import Case, cases, fresh
 from tests.support.our_operators import namespaces
 
-# What the original cannot differentiate: it checks an index that it has broadcast by then, divides
-# by a number of entries that is zero, or follows indices that it has never set.
+# Cases that the original cannot differentiate: it checks an index that it has broadcast by then,
+# divides by a zero number of entries, or uses indices that it never set.
 VALUES_ONLY = {
     "segment_sum_coo": ("index to be broadcast", "nothing for some rows"),
     "segment_mean_coo": ("index to be broadcast", "nothing for some rows"),
@@ -35,7 +35,7 @@ Results = tuple[list[torch.Tensor], list[torch.Tensor | None]]
 
 
 def evaluate(library: Any, case: Case) -> Results:
-    """Results of a call, and the gradients of its values by its arguments."""
+    """Results of a call, and the gradients of its values with respect to its arguments."""
     arguments = fresh(case.arguments)
     variables = [
         part for part in arguments if isinstance(part, torch.Tensor) and part.is_floating_point()
@@ -59,7 +59,7 @@ def compare(case: Case, ours: Any, theirs: Any) -> None:
         evaluate(theirs, case),
     )
     if case.operator in ("segment_min_coo", "segment_max_coo") and case.label.startswith("into"):
-        # Which term won is not initialised by the original where it is none of them.
+        # If no term won, the original leaves its index uninitialised.
         our_results, their_results = our_results[:1], their_results[:1]
     assert len(our_results) == len(their_results)
     assert len(our_gradients) == len(their_gradients)

@@ -1,6 +1,6 @@
-"""Parameter files as the original driver reads them: it counts lines where ours looks at values.
+"""Parameter files as the original driver reads them: it counts lines, whereas ours reads values.
 
-Written from its grammar; shares nothing with either of our readers.
+Written from its grammar; shares no code with either of our readers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 @dataclass
 class OriginalValues:
-    """What the original driver takes from a parameter file. n_layers: 0 without a graph;
-    descriptor: "" for a model without descriptors, where it reads no further."""
+    """The values that the original driver reads. n_layers: 0 without a graph; descriptor: "" for a
+    model without descriptors, for which it reads no further."""
 
     elements: list[str]
     preprocessing: str
@@ -24,7 +24,7 @@ class OriginalValues:
 
 
 def read_as_original(text: str) -> OriginalValues:
-    """Raises ValueError where the original driver ends the simulator or refuses the model."""
+    """Raises ValueError if the original driver ends the simulator or refuses the model."""
     lines = text.split("\n")
 
     def line() -> str:

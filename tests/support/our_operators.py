@@ -1,7 +1,7 @@
-"""The driver's own operators for torch_scatter's and torch_sparse's, as Python reaches them.
+"""The driver's own operators for torch_scatter's and torch_sparse's, as Python calls them.
 
-Models find them under namespaces of torch.ops whose names nobody can know before, and a program
-has them once the Python module has loaded a model that calls one.
+Their namespaces in torch.ops have unpredictable names, and exist in a program once the Python
+module has loaded a model that calls one.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def _registered() -> dict[str, str]:
         namespace = name.partition("::")[0]
         for library in ("scatter", "sparse"):
             if namespace.startswith(f"torchml_{library}_"):
-                # A KIM driver in this process has its own, which are the same.
+                # A KIM driver in this process has its own, identical ones.
                 found[library] = max(namespace, found.get(library, ""))
     return found
 
 
 def _load() -> None:
-    """Has the Python module load a model that calls an operator."""
+    """Makes the Python module load a model that calls an operator."""
     from torchml_driver import Potential
 
     def call(code: str) -> str:

@@ -1,5 +1,5 @@
-"""What compiled models may say of themselves (extra/torchml.txt): the engine and the installer read
-it, each for itself, and have to take and to refuse the same."""
+"""Descriptions in compiled models (extra/torchml.txt): the engine and the installer each read them,
+and must accept and refuse the same ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ gradient descriptor
 entry energies_and_gradient
 """
 
-#: What is wrong in ON_CPU, and in place of what.
+#: Errors to put into ON_CPU, and what they replace.
 BAD = [
     ("torchml-package 1", "torchml-package 2"),
     ("torchml-package 1", "torchml-package 4"),

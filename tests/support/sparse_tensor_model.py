@@ -1,6 +1,6 @@
-"""A small message-passing potential whose code is full of PyG's SparseTensor.
+"""A small message-passing potential that uses PyG's SparseTensor throughout.
 
-Calling convention 1; random weights; one element. Importing this takes torch_scatter and
+Calling convention 1; random weights; one element. Importing it requires torch_scatter and
 torch_sparse, or their Python halves (see make_sparse_tensor_model.py).
 """
 
@@ -21,8 +21,8 @@ class SparsePotential(torch.nn.Module):
     """Two rounds of messages over one sparse matrix of bond strengths.
 
     tests/support/operator_models.py computes the same with dense matrices. Particles that do not
-    contribute send no messages, as calling convention 1 has no bonds for them: a potential for
-    clusters.
+    contribute send no messages, as calling convention 1 has no bonds for them: this is a potential
+    for clusters.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class SparsePotential(torch.nn.Module):
         hidden = torch.tanh(matmul(looped, hidden, reduce="sum").matmul(self.second))
         strongest = scatter_max(strength, row, dim=0, dim_size=n)[0]
         energies = (hidden * self.readout).sum(dim=1) - strongest
-        # Text in the code that only looks like an operator, for those who rewrite code.
+        # Text that only looks like an operator, to catch tools that rewrite code.
         if self.label == "it's ops.torch_scatter.scatter_max(\"":
             energies = energies * 0.0
         return energies * contributing.to(energies.dtype)

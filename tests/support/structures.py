@@ -1,4 +1,4 @@
-"""Silicon in the shapes that simulators meet, all displaced at random but always alike."""
+"""Silicon in the shapes that occur in simulations, with reproducible random displacements."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ STRUCTURES = {
 
 
 def energy_and_forces(atoms: Atoms) -> tuple[float, npt.NDArray[np.float64]]:
-    """For pools of processes, which import this module and not that of a test."""
+    """For pools of processes, which import this module but not a test's."""
     return atoms.get_potential_energy(), atoms.get_forces()

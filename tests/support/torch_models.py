@@ -1,4 +1,4 @@
-"""Small TorchScript models of calling convention 1, each with one property worth a test."""
+"""Small TorchScript models of calling convention 1, each with one property to test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 class Springs(torch.nn.Module):
-    """k/2 (r - r0)² for every listed pair, halved: simple enough to know the right answer.
+    """k/2 (r - r0)² for every listed pair, halved: simple enough for a known answer.
 
     Without weights; `energies` gives one energy for each contributing particle.
     """
@@ -46,14 +46,14 @@ class Springs(torch.nn.Module):
 
 
 class SpringsTotal(Springs):
-    """The sum only, a tensor without dimensions."""
+    """Only the sum, a tensor without dimensions."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         return self.energies(coords, n_neigh, nlist, contributing).sum()
 
 
 class SpringsOfAnotherName(Springs):
-    """Its module is not called self."""
+    """Its method does not call the module self."""
 
     def forward(
         this,  # noqa: N805
@@ -67,7 +67,7 @@ class SpringsOfAnotherName(Springs):
 
 
 class SpringsTotalInList(Springs):
-    """The sum only, as a tensor with one element."""
+    """Only the sum, as a tensor with one element."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         return self.energies(coords, n_neigh, nlist, contributing).sum().view(1)
@@ -115,7 +115,7 @@ class SpringsInParts(Springs):
 
 
 class SpringsReshaped(Springs):
-    """Energies of contributing particles in any shape; -1 stands for their number."""
+    """Energies of contributing particles in any shape; -1 means their number."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class SpringsWithForces(Springs):
 
 
 class SpringsInMuchMemory(Springs):
-    """With tensors so large that the driver keeps their memory from step to step."""
+    """With tensors so large that the driver keeps their memory between steps."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         zeros = torch.zeros(1 << 15, dtype=coords.dtype) * coords[0, 0]
@@ -149,7 +149,7 @@ class SpringsInMuchMemory(Springs):
 
 
 class SpringsInMemoryForEach(Springs):
-    """With ten tensors at a time that have 8 KiB for each particle."""
+    """With ten tensors at a time, each with 8 KiB per particle."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         rows = [torch.zeros(coords.size(0), 1024, dtype=coords.dtype) for k in range(10)]
@@ -187,11 +187,11 @@ class SpringsHalf(Springs):
 
 
 class FailsWithoutPairs(Springs):
-    """Looks for the largest index in the neighbour list. Besides the springs, each particle has an
-    energy of its own, -3 eV.
+    """Takes the largest index in the neighbour list. Besides the springs, each particle has a
+    separate energy, -3 eV.
 
-    form: "particles" ([n_contributing]), "all" ([n]) or "sum"; "nan": as the first, and no number
-    instead of a failure.
+    form: "particles" ([n_contributing]), "all" ([n]) or "sum"; "nan": like the first, but returns
+    nan instead of failing.
     """
 
     def __init__(self, form: str) -> None:
@@ -229,16 +229,17 @@ class WholeNumbers(Springs):
 
 
 class BackwardFails(Springs):
-    """Its energy is fine, and every backward pass through it raises."""
+    """Its energy is right, but every backward pass through it raises."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
-        root = (coords * coords + 1.0).sqrt()  # its derivative wants the values overwritten next
+        root = (coords * coords + 1.0).sqrt()  # its derivative needs the values that are
+        # overwritten next
         root.add_(1.0)
         return self.energies(coords, n_neigh, nlist, contributing) + 0.0 * root.sum()
 
 
 class NotFiniteAt(Springs):
-    """Nothing but the energy of one row, or the force on one particle, is infinite."""
+    """Only the energy of one row, or the force on one particle, is infinite."""
 
     def __init__(self, energy: int, force: int) -> None:
         super().__init__()
@@ -247,7 +248,7 @@ class NotFiniteAt(Springs):
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         energies = self.energies(coords, n_neigh, nlist, contributing)
-        if self.force >= 0:  # the slope of a root at zero is infinite
+        if self.force >= 0:  # the slope of a square root at zero is infinite
             still = coords[self.force] - coords[self.force].detach()
             energies = energies + still.abs().sum().sqrt()
         if self.energy >= 0:
@@ -258,14 +259,14 @@ class NotFiniteAt(Springs):
 
 
 class EnergyWithoutGradient(Springs):
-    """Autograd cannot see through it."""
+    """Autograd cannot differentiate it."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         return self.energies(coords.detach(), n_neigh, nlist, contributing)
 
 
 class SpeciesAsEnergy(Springs):
-    """The sum of the species codes of contributing particles, to see what codes arrive."""
+    """The sum of the contributing particles' species codes, which shows the codes it gets."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         codes = species.index_select(0, contributing.nonzero().view(-1))
@@ -273,7 +274,7 @@ class SpeciesAsEnergy(Springs):
 
 
 class SpringsOfTwoSpecies(Springs):
-    """Each has a row in a table; there is none for other codes."""
+    """Each code has a row in a table; other codes have none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -309,7 +310,7 @@ class Complains(Springs):
 
 
 class OtherArguments(torch.nn.Module):
-    """Two arguments, where the driver hands over five."""
+    """Takes two arguments, whereas the driver passes five."""
 
     def forward(self, positions: torch.Tensor, box: torch.Tensor) -> torch.Tensor:
         return (positions @ box).sum()
@@ -332,7 +333,7 @@ class NumberArgument(torch.nn.Module):
 def torchscript(module: torch.nn.Module) -> bytes:
     """The file torch.jit.script(module).save() writes."""
     with warnings.catch_warnings():
-        # Recent versions recommend other formats; this one is what is tested here.
+        # Recent versions recommend other formats; this one is tested here.
         warnings.simplefilter("ignore", DeprecationWarning)
         return bytes(torch.jit.script(module).save_to_buffer())
 
@@ -354,7 +355,7 @@ def parameter_text(
 
 
 def write_model(folder: Path, module: torch.nn.Module, **parameters: object) -> Path:
-    """A portable-model folder without what KIM needs to build it; returns the folder."""
+    """Makes a portable-model folder without KIM's build files; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.pt").write_bytes(torchscript(module))
     text = parameter_text("model.pt", **parameters)  # type: ignore[arg-type]

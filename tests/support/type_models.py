@@ -1,4 +1,4 @@
-"""Small TorchScript models of calling convention 1 whose floating-point types are worth a test."""
+"""Small TorchScript models of calling convention 1 for tests of floating-point types."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.torch_models import Springs, parameter_text, torchscript
 
 
 class WithoutDtypes(Springs):
-    """Names no type where it makes tensors: they get the default type of who evaluates it."""
+    """Creates tensors without a type: they get the default type of the evaluating process."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class WithoutDtypes(Springs):
 
 
 class WithoutDtypesAndFailing(WithoutDtypes):
-    """Fails where it is told to, after all the rest was right."""
+    """Fails at the given place, after everything else was right."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         rows = torch.zeros(n_neigh.size(0)) + self.scale * coords.sum()
@@ -41,7 +41,7 @@ class WithoutDtypesAndFailing(WithoutDtypes):
 
 
 class ConvertedToDouble(Springs):
-    """Written under float32 and converted later: what it calls .float() has to stay that."""
+    """Written under float32 and converted later: results of .float() must stay float32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ConvertedToDouble(Springs):
 
 
 class SinglePairs(Springs):
-    """Takes anything where there are no pairs, and then single precision only."""
+    """Accepts anything if there are no pairs, and otherwise only single precision."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         if nlist.size(0) != 0 and coords.dtype != torch.float32:
@@ -63,7 +63,7 @@ class SinglePairs(Springs):
 
 
 class WritesIntoSpecies(Springs):
-    """Changes what it is given, and fails after that."""
+    """Changes its inputs, and then fails."""
 
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         species += 1
@@ -73,7 +73,7 @@ class WritesIntoSpecies(Springs):
 
 
 class Table(torch.nn.Module):
-    """Made anew, of the default type, whenever it is loaded."""
+    """Creates its constant, of the default type, whenever it is loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Table(torch.nn.Module):
 
 
 class MadeWhileLoading(Springs):
-    """Scaled by what it makes while it is loaded, 1.6."""
+    """Scaled by a constant that it makes while it is loaded, 1.6."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class MadeWhileLoading(Springs):
 
 
 class Network(torch.nn.Module):
-    """A network of each pair's distance; the layers want inputs of their own type."""
+    """A network of each pair's distance; the layers need inputs of the same type."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
@@ -143,8 +143,8 @@ class Network(torch.nn.Module):
 
 
 class ScaledNetwork(Network):
-    """Single precision inside, double outside: distances and the sum want inputs in double, and
-    scale and shift are double. Which weights come first is up to who makes it."""
+    """Single precision inside, double outside: distances and the sum need double inputs, and scale
+    and shift are double. The caller chooses which weights come first."""
 
     def __init__(self, first: torch.dtype) -> None:
         super().__init__(torch.float32)
@@ -160,7 +160,7 @@ class ScaledNetwork(Network):
 
 
 class BufferBeside(Network):
-    """Single precision throughout, with a double of its own that it converts."""
+    """Single precision throughout, with a double constant that it converts."""
 
     def __init__(self) -> None:
         super().__init__(torch.float32)

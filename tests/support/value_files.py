@@ -1,5 +1,5 @@
-"""Parameter and descriptor files that both readers, the driver's and the installer's, accept or
-refuse alike: each is a name and the bytes of a file.
+"""Parameter and descriptor files that both readers, the driver's and the installer's, must accept
+or refuse alike: each is a name and the bytes of a file.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ GOOD_DESCRIPTORS: dict[str, bytes] = {
     },
 }
 
-#: The installer looks for the kind alone, and leaves numbers and names to the driver.
+#: The installer reads only the kind, and leaves numbers and names to the driver.
 BAD_DESCRIPTORS: dict[str, bytes] = {
     "nothing": b"",
     "comments alone": b"# nothing\n\n",
@@ -164,7 +164,8 @@ BAD_DESCRIPTORS: dict[str, bytes] = {
     "a single value": b"cos\n",
 }
 
-#: What only the driver refuses; the installer says of each without failing what it may be.
+#: Files that only the driver refuses; the installer names the possible kind of each without
+#: failing.
 WRONG_DESCRIPTORS: dict[str, bytes] = {
     "another cutoff type": _changed("cos", "tanh", _SYMMETRY),
     "a cutoff with an underscore": _changed("Si Si 4.0", "Si Si 4_0.0", _SYMMETRY),

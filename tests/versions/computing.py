@@ -1,9 +1,9 @@
-"""Computes in a process of its own, for there can be but one libtorch in a process.
+"""Computes in a separate process, since a process can have only one libtorch.
 
     python -m tests.versions.computing OUTPUT.npz NAME=PORTABLE_MODEL_FOLDER ...
 
-Through KIM and through the Python module, for each structure of a model. Prints the libtorch that
-was loaded.
+Computes through KIM and through the Python module, for each structure of a model. Prints the
+libtorch that was loaded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DESCRIPTOR_MODELS = {
 
 @cache
 def references() -> dict[str, np.ndarray]:
-    """What libdescriptor computed; tests/data/descriptors/make_references.py says what is what."""
+    """libdescriptor's results; tests/data/descriptors/make_references.py describes them."""
     with np.load(DESCRIPTORS / "references.npz") as archive:
         return dict(archive)
 
@@ -44,7 +44,7 @@ def silicon() -> Atoms:
 
 
 def structures(model: str) -> Mapping[str, Callable[[], Atoms]]:
-    """Those on which a model is compared with other computations of the same."""
+    """The structures for which a model's results are compared with other computations."""
     makers = (silicon,) if model in DESCRIPTOR_MODELS else (rattled_crystal, slab, primitive_cell)
     return {make.__name__: make for make in makers}
 

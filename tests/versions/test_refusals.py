@@ -1,5 +1,5 @@
-"""What cannot work is refused before anything is compiled, with what to do about it: by the
-installer, by a plain CMake configuration and by KIM's own command."""
+"""Unusable setups are refused before anything is compiled, with a remedy: by the installer, by a
+plain CMake configuration and by KIM's own command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torchml_installer.detect.torch import NEWEST
 
 
 def outcome(command: list[str | Path], cwd: Path, **env: str) -> tuple[int, str]:
-    """Exit code and everything printed, with the line breaks that CMake puts in taken out."""
+    """The exit code and the output, without CMake's line breaks."""
     done = subprocess.run(
         [str(word) for word in command],
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
@@ -48,8 +48,8 @@ def configure(work: Path, cmake: str | Path = "cmake", **variables: str | Path) 
 
 
 def kim_install(work: Path, **env: str) -> tuple[int, str]:
-    """KIM's own command, into an empty collection. It takes no path with a space in it, builds
-    inside the folder, and leaves that behind when it fails."""
+    """KIM's own command, into an empty collection. It accepts no path with a space, builds inside
+    the folder, and leaves the build behind if it fails."""
     left = shutil.ignore_patterns("build")
     shutil.copytree(ROOT / "driver_src", work / "driver_src", ignore=left)
     for name in ("drivers", "home"):
@@ -66,7 +66,7 @@ def torchml_driver(work: Path, *options: str | Path, **env: str) -> tuple[int, s
 
 
 def torch_folder(root: Path, version: str, *, header: str = "", config: str = "") -> Path:
-    """Looks like a torch of that version; `header` stands in each header that is compiled."""
+    """Looks like a torch of that version; each header that is compiled contains `header`."""
     make_torch(root, version, config=config)
     numbers = zip(("MAJOR", "MINOR", "PATCH"), version.split("."), strict=True)
     lines = [f"#define TORCH_VERSION_{name} {number}" for name, number in numbers]
@@ -132,11 +132,11 @@ class TestOldTorch:
 
 
 class TestOldCompiler:
-    """A compiler that does not know the C++ standard of torch's headers."""
+    """A compiler that does not support the C++ standard of torch's headers."""
 
     @pytest.fixture
     def gcc_9(self, tmp_path: Path) -> Path:
-        """The system's compiler with the manners of gcc 9: Debian 12 has no older one than 11."""
+        """The system's compiler posing as gcc 9: Debian 12 has none older than 11."""
         compiler = shutil.which("c++")
         text = f"""\
 #!/bin/sh
@@ -164,7 +164,7 @@ exec {compiler} "$@"
         assert "-DKIM_API_CMAKE_CXX_COMPILER=PATH" in printed
 
     def test_a_new_one_is_taken_in_projects_that_ask_for_an_old_cmake(self, tmp_path: Path) -> None:
-        """torch_scatter's does; CMake's own checks then leave out what CMAKE_CXX_STANDARD says."""
+        """torch_scatter's does this; CMake's own checks then ignore CMAKE_CXX_STANDARD."""
         project = tmp_path / "CMakeLists.txt"
         lines = [
             "cmake_minimum_required(VERSION 3.5)",
@@ -211,7 +211,7 @@ class TestOldCMake:
 
 
 class TestFlagsAndVariables:
-    """What the compiler is told behind the driver's back, found out before minutes of compiling."""
+    """Compiler settings outside the driver's control, detected before minutes of compiling."""
 
     @pytest.mark.parametrize("flag", ["-D_GLIBCXX_USE_CXX11_ABI=0", "-D_GLIBCXX_DEBUG"])
     def test_a_flag_for_another_standard_library_is_named(
@@ -261,7 +261,7 @@ class TestFlagsAndVariables:
     def test_folders_that_only_the_linker_knows_stay_in_the_run_path(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Modules of clusters set LIBRARY_PATH for builds; no loader reads it."""
+        """Environment modules on clusters set LIBRARY_PATH for builds; no loader reads it."""
         monkeypatch.setenv("LIBRARY_PATH", "/opt/somewhere/lib")
         write(tmp_path / "show.cmake", 'message(STATUS "loader: ${TORCHML_LOADER_DIRS}.")\n')
         code, printed = configure(
@@ -284,7 +284,7 @@ class TestWheels:
     def test_an_isolated_build_is_refused_with_the_option_that_ends_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Also where the system or an environment has another torch."""
+        """Also if the system or an environment has another torch."""
         monkeypatch.delenv("TORCH_ROOT", raising=False)
         monkeypatch.setenv("CONDA_PREFIX", str(torch_folder(tmp_path / "conda", "2.13.0")))
         run = {"SKBUILD": "2", "Python_EXECUTABLE": seed(tmp_path / "isolated") / "bin/python"}
@@ -301,7 +301,7 @@ class TestWheels:
         assert f"TORCH_ROOT names the libtorch in {named}, and {sys.executable} imports" in printed
 
     def test_a_package_that_is_split_leads_to_its_libraries(self, tmp_path: Path) -> None:
-        """Debian's and conda-forge's: links in the package, all else in the system's folders."""
+        """Debian's and conda-forge's: links in the package, other files in the system's folders."""
         root = torch_folder(tmp_path / "root", "2.13.0")
         python = seed(tmp_path / "python") / "bin/python"
         (packages,) = python.parent.parent.glob("lib/python3*/site-packages")
@@ -316,7 +316,7 @@ class TestWheels:
 
 
 class TestPybind11:
-    """A system's, seen by a virtual environment, may be older than what pip brought."""
+    """A system's torch, seen by a virtual environment, may be older than pip's."""
 
     def test_one_too_old_is_refused_with_the_version_that_would_do(self, tmp_path: Path) -> None:
         old = tmp_path / "pybind11"
@@ -341,7 +341,7 @@ class TestPybind11:
 
 
 class TestNewerTorch:
-    """One that nobody has tried: not refused, but told where it may fail."""
+    """An untested version is not refused, but a warning says where it may fail."""
 
     def test_the_installer_and_cmake_know_the_same_newest_release(self, tmp_path: Path) -> None:
         newest = ".".join(map(str, NEWEST))
@@ -366,7 +366,7 @@ class TestNewerTorch:
 
     def test_if_it_does_not_compile_the_remedy_names_one_that_does(self, tmp_path: Path) -> None:
         newer = torch_folder(tmp_path / "torch", "9.1.0")
-        # In the way of the compiler's own: the first file that is compiled fails.
+        # Shadows the compiler's own header: the first file that is compiled fails.
         write(newer / "include/string", "#include <not/there/any/more.h>\n")
         code, printed = torchml_driver(tmp_path, "--torch-root", newer)
         assert code == errors.BuildFailedError.exit_code

@@ -1,7 +1,7 @@
-"""Other toolchains than the suite's own: releases of torch and CMake, compilers.
+"""Toolchains other than the suite's: releases of torch and CMake, compilers.
 
-What is fetched is kept in ``support.KEPT``: torch with all that it needs, CUDA's libraries among
-them (a download of 3 GB a release), or what linking takes of it (0.5 GB).
+Downloads are kept in ``support.KEPT``: torch with all that it needs, including CUDA's libraries (3
+GB per release), or only the parts for linking (0.5 GB).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.support import KEPT, ROOT, run
 from tests.support.keeping import alone_until_the_end, kept
 
-#: Of PyPI's torch, what linking takes.
+#: The parts of PyPI's torch that linking needs.
 _TORCH_FILES = re.compile(
     r"torch/(include/|share/cmake/|version\.py$|lib/lib(torch_cpu|torch|c10|c10_cuda|shm|gomp"
     r"|gfortran|torch_global_deps)\b[^/]*$)"
@@ -42,7 +42,7 @@ class Toolchain:
         return f"torch-{self.torch}-{self.cxx}-cmake-{self.cmake}"
 
     def lacking(self) -> str:
-        """What ci/provision.py could not install; nothing else is taken from the system."""
+        """What ci/provision.py could not install; nothing else comes from the system."""
         if self.torch == "system" and not Path("/usr/include/ATen/ATen.h").is_file():
             return "libtorch-dev"
         return "" if shutil.which(self.cxx) else self.cxx
@@ -69,7 +69,7 @@ class Toolchain:
         return fetched_cmake(self.cmake)
 
     def environment(self, python: Path) -> dict[str, str]:
-        """Programs as this toolchain has them, and `python` as the active one."""
+        """An environment with this toolchain's programs, and the active `python`."""
         own = Path(sys.executable).parent  # for ninja
         folders = [str(self.cmake_folder()), str(python.parent), str(own)]
         path = os.pathsep.join([*folders, os.environ["PATH"]])
@@ -78,8 +78,8 @@ class Toolchain:
     def python(self) -> Path:
         """A virtual environment's Python, into which the driver's module may be installed.
 
-        It sees this Python's packages, but no torch: what imports it where it can (vesin does)
-        would bring a second libtorch into the process.
+        It sees this Python's packages, but no torch: a package that imports torch if it can (vesin)
+        would load a second libtorch.
         """
         folder = KEPT / "toolchains" / self.name
         alone_until_the_end(folder)  # the driver's module goes into it
@@ -89,7 +89,7 @@ class Toolchain:
             for entry in sorted(Path(sysconfig.get_path("purelib")).iterdir())
             if not re.match(r"(torch|functorch|__pycache__|__editable__)", entry.name)
         ]
-        # Made by another checkout's Python, or before a package came, it would miss some.
+        # If another checkout's Python made it, or if packages came later, it would lack some.
         made_of = "".join(f"{path}\n" for path in (sys.executable, *linked))
         complete = folder / "complete"
         if not (complete.exists() and complete.read_text() == made_of):
@@ -111,7 +111,7 @@ def active_torch() -> Path:
 
 
 def newest_torch() -> str:
-    """The newest release that pip installs here, where constraints may rule out newer ones."""
+    """The newest release that pip installs here; constraints may rule out newer ones."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
@@ -121,7 +121,7 @@ def newest_torch() -> str:
 
 
 def whole_torch(version: str) -> Path:
-    """The folder torch/ of a release on PyPI, which can be imported: its packages are beside it."""
+    """The folder torch/ of a release on PyPI, importable with the requirements next to it."""
 
     def fetch(folder: Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir"]
@@ -131,7 +131,7 @@ def whole_torch(version: str) -> Path:
 
 
 def fetched_torch(version: str) -> Path:
-    """The folder torch/ of a release on PyPI, as far as linking needs it."""
+    """The folder torch/ of a release on PyPI, with only the parts that linking needs."""
 
     def fetch(folder: Path) -> None:
         folder.mkdir()
