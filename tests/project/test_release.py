@@ -274,7 +274,7 @@ def test_a_channel_that_is_not_reached_is_told_with_a_log_that_stays(mine: Repos
     said = refused(mine.release("--draft", *without, "--conda-channel", nobody))
     assert f"could not be reached ({nobody}" in said
     assert "--conda-channel" in said
-    (log,) = re.findall(r"^ *All of it: (\S+)$", said, re.MULTILINE)
+    (log,) = re.findall(r"^ *Full log: (\S+)$", said, re.MULTILINE)
     assert "Starting build" in Path(log).read_text()
     shutil.rmtree(Path(log).parent)
 

@@ -298,7 +298,7 @@ class TestWheels:
         run = {"SKBUILD": "2", "Python_EXECUTABLE": sys.executable, "TORCH_ROOT": named}
         code, printed = configure(tmp_path, **run)
         assert code != 0
-        assert f"TORCH_ROOT names the libtorch in {named}, and {sys.executable} imports" in printed
+        assert f"TORCH_ROOT names the libtorch in {named}, but {sys.executable} imports" in printed
 
     def test_a_package_that_is_split_leads_to_its_libraries(self, tmp_path: Path) -> None:
         """Debian's and conda-forge's: links in the package, other files in the system's folders."""
@@ -330,7 +330,7 @@ class TestPybind11:
         assert code != 0
         least, asks = pybind11_wanted()
         assert least > "2.10.3"
-        wanted = f"the pybind11 in {old} is 2.10.3, and {asks} needs {least} or newer"
+        wanted = f"the pybind11 in {old} is 2.10.3, but {asks} needs {least} or newer"
         assert wanted in printed
         assert f'-m pip install "pybind11>={least}"' in printed
 
