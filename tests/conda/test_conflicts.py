@@ -50,7 +50,8 @@ def commands(remedy: str) -> list[tuple[list[str], str | None]]:
         words = shlex.split(command)
         cuda = next((word[20:] for word in words if word.startswith("CONDA_OVERRIDE_CUDA=")), None)
         specs = words[words.index("install") + 1 :]
-        named = [word for word in specs if not word.startswith("-") and word != "conda-forge"]
+        channels = ("CHANNEL", "conda-forge")
+        named = [word for word in specs if not word.startswith("-") and word not in channels]
         # As conda's command line reads it: name=version=build.
         asked = [re.sub(r"^([\w-]+)=([^=]+)=(.+)$", r"\1 \2 \3", word) for word in named]
         found.append(([re.sub(r"^([\w-]+)([<>])", r"\1 \2", word) for word in asked], cuda))
