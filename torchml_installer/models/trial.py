@@ -101,7 +101,7 @@ def _with_species(parameters: Parameters, found: dict[str, object]) -> Parameter
         raise BadOptionError(
             "The model runs both with 0, 1, … and with atomic numbers as species codes, and the "
             f"results differ{_energies(found)}. Only its author knows which codes it takes.",
-            "Add --atomic-numbers, or --species-codes (0, 1, … in the order of --elements).",
+            "Add --atomic-numbers or --species-codes (0, 1, … in the order of --elements).",
         )
     return parameters
 

@@ -28,6 +28,7 @@ _NARROWEST = 20
 _WORD = re.compile(r"(?:[^\s`]*`[^`]+`)+[^\s`]*|\S+")
 #: A word of a command, with the spaces that it quotes; an option goes with its value.
 _ARGUMENT = re.compile(r"""(?:--[\w-]+ (?!-))?(?:'[^']*'|"[^"]*"|\S)+""")
+_OPTION = re.compile(r"--[\w-]+")
 #: The label of a line such as "cutoff       3.77 Å": what follows is aligned to the first value.
 _LABEL = re.compile(r" *\S+(?: \S+)* {2,}(?=\S)")
 _STYLES = {"good": "32", "bad": "1;31", "odd": "33", "strong": "1", "faint": "2"}
@@ -117,8 +118,8 @@ def wrapped(line: str, width: int) -> str:
     hang = 2 * indent
     lines = [indent]
     rest = line.strip()
-    if (label := _LABEL.match(line)) is not None and len(label[0]) <= width // 3:
-        hang = " " * len(label[0])
+    if (label := _LABEL.match(line)) is not None and len(label[0]) <= width // 2:
+        hang = " " * len(label[0]) if len(label[0]) <= width // 3 else f"{indent}    "
         lines, rest = [label[0]], line[len(label[0]) :]
     for word in _WORD.findall(rest):
         begins = not lines[-1] or lines[-1].endswith(" ")
@@ -137,7 +138,13 @@ def wrapped(line: str, width: int) -> str:
 def broken(text: str, width: int) -> list[str]:
     """A command in pieces that fit, all but the last with a backslash; a long word is wider."""
     pieces: list[str] = []
+    words: list[str] = []
     for word in _ARGUMENT.findall(text):
+        # An option is parted from its value only if there is no room for both.
+        option, space, value = word.partition(" ")
+        parted = len(word) + 2 > width and _OPTION.fullmatch(option) is not None and space
+        words += [option, value] if parted else [word]
+    for word in words:
         if pieces and len(pieces[-1]) + len(word) + 3 <= width:
             pieces[-1] += f" {word}"
         else:
