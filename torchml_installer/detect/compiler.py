@@ -150,7 +150,7 @@ def _missing(word: str, how: str) -> CompilerFinding:
         what = "is not an executable program" if there else "does not exist"
         if not there and how == "--cxx" and len(word.split()) > 1:
             what += ": --cxx takes a program without flags; put flags into CXXFLAGS"
-        message = f"The C++ compiler {word} ({how}) {what}."
+        message = f"The C++ compiler {word} given by {how} {what}."
     return _finding(how=how, problem=NoCompilerError(message))
 
 
