@@ -38,7 +38,7 @@ def changes(root: Path, version: str) -> str:
     """The entry of a version in CHANGELOG.md; empty if there is none."""
     text = (root / "CHANGELOG.md").read_text("utf-8")
     # "## 0.1.0", with or without a date.
-    heading = rf"^## \[?{re.escape(version)}\]?(?:[ \t].*)?\n(.*?)(?=^## |\Z)"
+    heading = rf"^## \[?{re.escape(version)}\]?(?:[ \t][^\n]*)?\n(.*?)(?=^## |\Z)"
     found = re.search(heading, text, re.MULTILINE | re.DOTALL)
     return found[1].strip() if found else ""
 
