@@ -33,7 +33,7 @@ SOURCES = (
 )
 SYSTEM_PYTHON = (
     "the system's own Python cannot be made into a package: Debian's looks for modules in "
-    "dist-packages, where no conda environment has any. With one in a folder of its own (pyenv, "
+    "dist-packages, where no conda environment has any. With one in a separate folder (pyenv, "
     "python.org) this runs: make test PYTHON=/path/to/python3.12"
 )
 #: The minor versions of Python with recipes, by the folders that installers use.

@@ -144,7 +144,7 @@ def test_who_asks_for_no_mpi_gets_the_driver_without(channels: Channels) -> None
 
 
 def test_removing_our_packages_leaves_nothing(installed: Installed) -> None:
-    """After all of the above: no file, no folder and no bytecode of ours."""
+    """After all of the above, no file, folder or bytecode of the packages is left."""
     made = installed.environment
     for module in ("torchml_installer", "torchml_driver"):
         (package,) = made.prefix.glob(f"lib/python3.*/site-packages/{module}")

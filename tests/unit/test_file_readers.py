@@ -29,7 +29,7 @@ class Reader:
         self.folder = folder
 
     def read(self, name: str, contents: bytes, suffix: str) -> tuple[dict[str, Any], Path]:
-        """What the driver says of a file, and the file."""
+        """The driver's message for a file, and the file."""
         file = self.folder / f"{name.replace('/', ' ')}{suffix}"
         file.write_bytes(contents)
         done = subprocess.run([str(self.program), str(file)], capture_output=True, check=True)

@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--for-installer", action="store_true", help="no more than torchml-installer needs"
     )
     parser.add_argument(
-        "--is-there", action="store_true", help="make nothing; end with 1 if it would be made anew"
+        "--is-there", action="store_true", help="make nothing; exit with 1 if it must be remade"
     )
     options = parser.parse_args(arguments)
     folder: Path = options.folder.absolute()

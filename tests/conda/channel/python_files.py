@@ -69,7 +69,7 @@ def python_packages(python: Interpreter, work: Path, patchelf: Path) -> list[Pac
     if base == Path("/usr") or not (library / "os.py").is_file():
         raise ChannelError(
             f"The Python in {base} belongs to the system and cannot be moved into packages. Run "
-            "this with one that was installed into a folder of its own (pyenv, python.org)."
+            "this with one that was installed into a separate folder (pyenv, python.org)."
         )
     stage = work / name
     for source in sorted((base / "bin").glob("python*")):
