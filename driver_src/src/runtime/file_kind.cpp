@@ -79,8 +79,8 @@ std::string foreign_archive(caffe2::serialize::PyTorchStreamReader& reader) {
         if (is_of_nequip(reader, records)) {
             return "is a package that nequip-compile wrote for nequip's own calculators: its model "
                    "takes other arguments than the driver passes. Wrap nequip's model in a module "
-                   "that takes the arguments described in README.md, and compile that module with "
-                   "`torchml-install model compile`.";
+                   "that the driver can call (see 'Your own model' in the documentation), and "
+                   "compile that module with `torchml-install model compile`.";
         }
         if (has("extra/torchml.txt")) {
             return "is a compiled model, whose name must end in .pt2. Rename it, also in the "

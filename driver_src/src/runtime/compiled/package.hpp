@@ -61,8 +61,7 @@ struct PackageDescription {
     std::string gradient;
     bool returns_forces = false;
     std::vector<std::string> entries;
-    std::map<std::string, std::vector<std::string>>
-        steps;  ///< of entries: the JSON of each
+    std::map<std::string, std::vector<std::string>> steps;  ///< of entries: the JSON of each
     std::vector<PackageFile> files;
 
     bool has(const std::string& entry) const;
