@@ -20,6 +20,7 @@ from tests.support.type_models import (
     BufferBeside,
     Network,
     ScaledNetwork,
+    ShortRanged,
     frozen,
     write_typed_model,
 )
@@ -43,8 +44,9 @@ def found(folder: Path, *options: str) -> Any:
         (lambda: ScaledNetwork(torch.float32), "float64", list(PRECISIONS)),
         (lambda: BufferBeside(), "float32", ["float32"]),
         (lambda: SpringsHalf(torch.float16), "float16", ["float16"]),
+        (lambda: ShortRanged(), "float64", list(PRECISIONS)),  # zeros prove nothing
     ],
-    ids=["frozen single", "frozen half", "mixed", "buffer", "half"],
+    ids=["frozen single", "frozen half", "mixed", "buffer", "half", "zeros"],
 )
 def test_the_type_of_a_models_inputs_is_found_by_evaluating_it(
     make: Any, precision: str, working: list[str], tmp_path: Path

@@ -6,8 +6,9 @@ A model whose weights all have one type gets inputs of that type. The type of ot
 obvious: their weights have several types, or have become constants in their code (torch.jit.freeze,
 torch.jit.optimize_for_inference). This program evaluates them on two systems, with inputs of each
 type in turn. Of the types that work, it chooses the one with the most accurate energies and forces:
-the widest, or a narrower one that gives the same to the last digit. It prints the setting
-`precision`, to be appended to the parameter file.
+the widest, or a narrower one that gives the same to the last digit. Where no atom feels a force,
+all types give the same, and the widest is chosen. It prints the setting `precision`, to be appended
+to the parameter file.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def _decide(
     widest = next(name for name in TYPES if name in results)
     deviations = {name: _deviation(results[widest], found) for name, found in results.items()}
     chosen = first if first in results else widest
-    if first not in results:
+    # Zeros have no digits to compare: with too long a cutoff, the atoms are too far apart.
+    if first not in results and any(np.any(result.forces) for result in results[widest]):
         for name in TYPES:
             if deviations.get(name) == 0.0:
                 chosen = name
