@@ -83,6 +83,8 @@ def _verdict(survey: Survey) -> tuple[str, bool]:
     """What to do next, and whether the driver can be built."""
     problems = [one for one in survey.toolchain.findings() if one.problem is not None]
     if not problems and survey.get("kim-collections").usable:
+        if survey.get("lammps").problem is not None:
+            return "The driver is installed.\nFor LAMMPS, solve the problem above first.", True
         return "Everything is there.\nRun a first model with `torchml-install quickstart`.", True
     if not problems:
         ready = "Everything needed to build the driver is there."
