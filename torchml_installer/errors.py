@@ -23,6 +23,9 @@ REPORT = (
     "`torchml-install doctor --markdown`."
 )
 
+#: The page that says what a model takes and returns, for remedies.
+YOUR_MODEL = 'the page "Your own model" (docs/models/index.md)'
+
 
 class TorchMLError(Exception):
     """Base class.
@@ -365,7 +368,7 @@ class UnsoundModelError(ModelError):
 
     exit_code = 46
     default_remedy = (
-        "Correct the model: the documentation lists what it must return. To pack it anyway, add "
+        f"Correct the model: {YOUR_MODEL} says what it must return. To pack it anyway, add "
         "--unchecked; then run all checks with `torchml-install model verify`."
     )
 

@@ -215,6 +215,17 @@ def test_torchscript_of_a_newer_torch_is_refused(tmp_path: Path) -> None:
     assert "newer torch" in problem
 
 
+def test_a_model_on_dictionaries_has_no_kind(tmp_path: Path) -> None:
+    """Its one argument is not a descriptor."""
+    code = """class Model(Module):
+  def forward(self: __torch__.Model,
+    data: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    return data
+"""
+    (problem,) = inspect(str(make_torchscript(tmp_path / "m.pt", code))).as_json()["problems"]
+    assert "takes 1 argument (data), but the driver calls forward(species" in problem
+
+
 @pytest.mark.parametrize(
     ("name", "words", "remedy"),
     [

@@ -291,6 +291,29 @@ def test_a_model_that_fails_a_serious_check_is_not_packed(
     assert "warning: cutoff: it jumps (off by 0.5 eV" in capsys.readouterr().err
 
 
+def test_energies_without_a_gradient_may_come_with_forces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"failed": "element 0 of tensors does not require grad and has no grad_fn."}
+    monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
+    with pytest.raises(UnsoundModelError) as caught:
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"))
+    assert "add --returns-forces" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "unit"), [(0.6, "0.6 nm"), (6e-10, "0.6 nm"), (600.0, "600 pm")]
+)
+def test_a_cutoff_in_another_unit_is_questioned(
+    cutoff: float, unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = make_torchscript(tmp_path / "a.pt")
+    pack_in(tmp_path, file, cutoff=cutoff, check=False)
+    assert f"--cutoff is in Å: for {unit}, write --cutoff 6." in capsys.readouterr().err
+    pack_in(tmp_path, file, name="usual", cutoff=6.0, check=False)
+    assert "--cutoff is in" not in capsys.readouterr().err
+
+
 def test_a_model_that_cannot_be_loaded_here_is_packed_and_that_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from torchml_installer.detect import kim_api
 from torchml_installer.errors import (
+    YOUR_MODEL,
     ModelFileMissingError,
     NotAModelFolderError,
     TorchMLError,
@@ -31,7 +32,12 @@ from torchml_installer.models import (
 )
 from torchml_installer.models.install import ModelFolder, check_parameter_file, read_folder
 from torchml_installer.models.operators import Operator
-from torchml_installer.models.pack import check_package, check_signature, expected_inputs
+from torchml_installer.models.pack import (
+    check_package,
+    check_signature,
+    counted_arguments,
+    expected_inputs,
+)
 from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support.kim_items import Collections, InstalledItem, ItemKind
 
@@ -174,7 +180,9 @@ def _model_file(path: Path) -> tuple[dict[str, Any], _Found, list[Call], tuple[O
     if (newer := model.newer()) is not None:
         found.problems.append(newer)
     signature, contents = model.signature, model.contents
-    calls = [] if signature is None else recognised_calls(signature.arguments)
+    calls = []
+    if signature is not None and not signature.returns.startswith("Dict["):
+        calls = recognised_calls(signature.arguments)
     facts = {
         "bytes": model.size,
         "format_version": model.format_version,
@@ -231,9 +239,9 @@ def _uncallable(path: Path, arguments: Sequence[str]) -> WrongForwardError:
         )
     )
     return WrongForwardError(
-        f"forward of {path} takes {len(arguments)} arguments ({', '.join(arguments) or 'none'}), "
-        f"but the driver calls forward({') or forward('.join(ways)}).",
-        "Change the model's forward; the documentation describes each argument.",
+        f"forward of {path} takes {counted_arguments(arguments)}, but the driver calls "
+        f"forward({') or forward('.join(ways)}).",
+        f"Write a module that takes these arguments and calls the model: see {YOUR_MODEL}.",
     )
 
 

@@ -7,11 +7,13 @@ import dataclasses
 import math
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torchml_installer.errors import (
+    YOUR_MODEL,
     BadOptionError,
     NotPermittedError,
     OutputExistsError,
@@ -31,6 +33,8 @@ from torchml_installer.support import console
 from torchml_installer.support.elements import SYMBOLS, suggestion
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME, check_item_name, legal_name
 
+#: Å. Outside, the cutoff is probably in another unit: the bond of H2 is 0.74 Å long.
+_LIKELY_CUTOFFS = (1.0, 100.0)
 _CMAKE_LISTS = """\
 cmake_minimum_required(VERSION 3.10)
 
@@ -122,6 +126,7 @@ def pack(options: PackOptions) -> PackedModel:
     """
     check_elements(options.elements)
     check_cutoff(options.cutoff)
+    _note_unlikely(options.cutoff)
     n_layers = check_layers(options.pattern, options.n_layers)
     descriptor = _descriptor(options)
     _check_species(options)
@@ -196,6 +201,21 @@ def check_cutoff(cutoff: float) -> None:
         raise BadOptionError(
             f"The cutoff must be a positive number, not {cutoff}.",
             "Give the model's cutoff in Å, for example --cutoff 3.77",
+        )
+
+
+def _note_unlikely(cutoff: float) -> None:
+    """Warns of a cutoff (Å) that is likely to be in another unit."""
+    shortest, longest = _LIKELY_CUTOFFS
+    if cutoff < shortest:
+        console.warn(
+            f"a cutoff of {cutoff:g} Å is shorter than most bonds. --cutoff is in Å: for 0.6 nm, "
+            "write --cutoff 6."
+        )
+    elif cutoff > longest:
+        console.warn(
+            f"a cutoff of {cutoff:g} Å is longer than that of any usual potential. --cutoff is in "
+            "Å: for 600 pm, write --cutoff 6."
         )
 
 
@@ -285,16 +305,22 @@ def check_signature(
         return
     if len(signature.arguments) != len(expected):
         raise WrongForwardError(
-            f"forward of {model.path} takes {len(signature.arguments)} arguments "
-            f"({', '.join(signature.arguments) or 'none'}), but --pattern {pattern.value} needs "
-            f"{len(expected)} ({', '.join(expected)}).",
-            "Change the model's forward, or choose another --pattern.",
+            f"forward of {model.path} takes {counted_arguments(signature.arguments)}, but "
+            f"--pattern {pattern.value} needs {len(expected)} ({', '.join(expected)}).",
+            "Choose another --pattern. If none fits, write a module that takes these arguments and "
+            f"calls the model, and save that as TorchScript: see {YOUR_MODEL}.",
         )
     if returns_forces and signature.returns == "Tensor":
         raise WrongForwardError(
             f"forward of {model.path} returns a single tensor, not energies and forces.",
             "Leave out --returns-forces: the driver then takes forces from the energy's gradient.",
         )
+
+
+def counted_arguments(names: Sequence[str]) -> str:
+    """As in "1 argument (data)"."""
+    noun = "argument" if len(names) == 1 else "arguments"
+    return f"{len(names)} {noun} ({', '.join(names) or 'none'})"
 
 
 def check_package(

@@ -60,7 +60,9 @@ def run(path: Path) -> Trial:
     if (reason := answer.get("not_loaded")) is not None:
         return skipped(parameters, f"it does not run here ({reason.rstrip('.')}).")
     if (reason := answer.get("failed")) is not None:
-        raise UnsoundModelError(f"The model fails on a few atoms: {reason}")
+        raise UnsoundModelError(
+            f"The model fails on a few atoms: {reason}", _remedy(parameters, reason)
+        )
     parameters = _with_species(parameters, answer["species"])
     checks = [Check(**check) for check in answer["checks"]]
     failed = [check for check in checks if not check.passed]
@@ -76,6 +78,16 @@ def run(path: Path) -> Trial:
         )
     path.write_text(parameters.as_text(), encoding="utf-8")
     return Trial(parameters, checked=True)
+
+
+def _remedy(parameters: Parameters, reason: str) -> str | None:
+    """For energies without a gradient, the two causes; otherwise None."""
+    if parameters.returns_forces or "does not require grad" not in reason:
+        return None
+    return (
+        "If forward returns (energies, forces), add --returns-forces. Otherwise the energy must "
+        "depend on the coordinates by torch's operations, without detach() or no_grad()."
+    )
 
 
 def _numbers(check: Check) -> str:

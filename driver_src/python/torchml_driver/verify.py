@@ -115,7 +115,7 @@ def verify(potential: Potential) -> list[Check]:
             "atoms beyond the influence distance affect each other",
             _locality,
         ),
-        ("cutoff", "eV", "the energy jumps where a pair crosses the cutoff", _cutoff),
+        (*_CUTOFF, _cutoff),
         *(
             (*words, partial(run, bits=potential.precision))
             for words, run in (*_AMONG_RANKS, *_NEXT_TO_NOTHING)
@@ -654,6 +654,12 @@ _NEXT_TO_NOTHING: tuple[_Divided, ...] = (
     ),
 )
 
+_CUTOFF = (
+    "cutoff",
+    "eV",
+    "the energy jumps where a pair crosses the cutoff: check that it is the model's own, in Å",
+)
+
 _QUICK: tuple[_Divided, ...] = (
     (("repeatable", "eV", "the same system gives different energies"), _steady),
     *_AMONG_RANKS,
@@ -661,7 +667,7 @@ _QUICK: tuple[_Divided, ...] = (
     _NEXT_TO_NOTHING[1],
     (_NEXT_TO_NOTHING[2][0], partial(_one_pair, most_elements=_FEW_ELEMENTS)),
     (
-        ("cutoff", "eV", "the energy jumps where a pair crosses the cutoff"),
+        _CUTOFF,
         partial(_cutoff, most_elements=_FEW_ELEMENTS),
     ),
 )
