@@ -66,7 +66,7 @@ def test_a_checkpoint_is_told_with_its_keys_and_how_to_get_at_the_weights(
 ) -> None:
     error = refusals(saved / "checkpoint.pt", tmp_path)
     assert "is a checkpoint, a pickled dictionary with epoch, model, optimizer" in error.message
-    assert "weights_only=False)['model'], 'checkpoint_weights.pt')" in error.remedy
+    assert "map_location='cpu')['model'], 'checkpoint_weights.pt')" in error.remedy
     assert "--weights checkpoint_weights.pt" in error.remedy
 
 

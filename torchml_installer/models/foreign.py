@@ -203,7 +203,7 @@ def _state_dict(path: Path) -> NotTorchScriptError:
     return NotTorchScriptError(
         f"The model file {path} is a state dict (torch.save): weights without the model's code.",
         "Convert it to TorchScript in Python: `model = YourModel(...)`, "
-        f"`model.load_state_dict(torch.load('{path}'))`, "
+        f"`model.load_state_dict(torch.load('{path}', map_location='cpu'))`, "
         f"`torch.jit.script(model.eval()).save('{path.stem}_script.pt')` (with "
         "e3nn.util.jit.script for a model built on e3nn). Or compile it with "
         f"`torchml-install model compile FILE.py:YourModel --weights {path}`.",
@@ -221,7 +221,7 @@ def _checkpoint(path: Path, value: dict[Any, Any]) -> NotTorchScriptError:
         ),
         None,
     )
-    load = f"torch.load('{path}', weights_only=False)"
+    load = f"torch.load('{path}', weights_only=False, map_location='cpu')"
     remedy = f"Load `{load}` in Python, build the model with its library"
     if weights is not None:
         remedy = (
@@ -244,9 +244,10 @@ def _module(path: Path, class_name: str, modules: frozenset[str]) -> NotTorchScr
     if module.split(".")[0] in _ON_E3NN:
         remedy = (
             f"Models of {module.split('.')[0]} take a dictionary. Load it with `{load}`, wrap it "
-            "in a module that takes one of the driver's inputs (see the documentation), and save "
-            f"that with `{script}(wrapper.eval()).save('{path.stem}_script.pt')`. Or compile the "
-            "wrapper with `torchml-install model compile my_wrapper.py:Wrapper`."
+            "in a module that takes one of the driver's inputs (docs/models/e3nn.md has one for "
+            "MACE, and one for SevenNet), and save that with "
+            f"`{script}(wrapper.eval()).save('{path.stem}_script.pt')`. Or compile the wrapper "
+            "with `torchml-install model compile my_wrapper.py:Wrapper`."
         )
     else:
         remedy = (
