@@ -38,9 +38,7 @@ def drawing() -> Drawing:
     drawn.text(650, 26, "What runs it", "head")
 
     drawn.box(20, 44, 180, 62, ["model.pt", "TorchScript: neighbour lists,", "staged graphs"], GREY)
-    drawn.box(
-        20, 134, 180, 62, ["model.pt + .dat", "a network on descriptors;", "KLIFF's files"], GREY
-    )
+    drawn.box(20, 134, 180, 62, ["model.pt + .dat", "a descriptor model;", "KLIFF's files"], GREY)
     drawn.box(20, 224, 180, 62, ["model.py + weights", "Python source"], GREY)
 
     drawn.box(246, 224, 150, 62, ["compile", "to machine code,", "gradient included"], GREEN)
