@@ -68,7 +68,7 @@ def _message(text: str, start: int, constants: Mapping[str, str]) -> str:
             parts.append(GAP)
             at += 1
         elif depth == 0 and (other := _OTHERWISE.match(text, at)):
-            parts.append(" or ")
+            parts.append(" [or] ")  # not the message's own "or"
             at = other.end()
         elif depth == 0 and text[at] == "?":
             del parts[piece:]  # the condition, which is not printed
@@ -82,7 +82,7 @@ def _message(text: str, start: int, constants: Mapping[str, str]) -> str:
                 piece = len(parts)
             at += 1
     joined = re.sub(rf"{GAP}+", GAP, "".join(parts))
-    return re.sub(r" or (?=$|[;.,)])", "", joined)  # of two texts, one is empty
+    return re.sub(r" \[or\] (?=$|[;.,)])", "", joined)  # of two texts, one is empty
 
 
 def _closing(text: str, start: int) -> int:

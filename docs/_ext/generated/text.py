@@ -53,13 +53,20 @@ def title(name: str) -> str:
     'Old ABI torch'
     >>> title("two-torches")
     'Two torches'
+    >>> title("NotAModelFolderError"), title("NoCMakeError")
+    ('Not a model folder', 'No CMake')
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Error")).replace("-", " ")
+    words = _apart(name.removesuffix("Error")).replace("-", " ")
     words = words[0].upper() + words[1:].lower()
     for right in ("ABI", "CMake", "CUDA", "CXX", "JSON", "KIM", "KIM API", "MPI", "TorchScript"):
-        spelt = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", right).lower()
+        spelt = _apart(right).lower().replace(" ", " ?")
         words = re.sub(rf"\b{spelt}\b", right, words, flags=re.IGNORECASE)
     return words.replace("KIM API", "KIM-API").replace("CXX", "C++")
+
+
+def _apart(name: str) -> str:
+    """The words of a name in capitals, with spaces between them."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name)
 
 
 def literal(node: ast.AST) -> str | None:
