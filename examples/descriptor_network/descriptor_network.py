@@ -1,8 +1,7 @@
 """A small network on symmetry functions, as a TorchScript-able module.
 
-J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007), in calling convention 2: the driver
-computes the symmetry functions that descriptor.dat lists, and takes the network's gradient back to
-forces.
+J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007). The driver computes the symmetry
+functions that descriptor.dat lists, and turns the network's gradient into forces.
 """
 
 import torch

@@ -2,8 +2,7 @@
 
 Continuous-filter convolutions as in SchNet (K. T. Schütt et al., J. Chem. Phys. 148, 241722,
 2018), with a radial basis that vanishes smoothly at the cutoff (J. Gasteiger et al., ICLR 2020,
-eq. 7 and 8), in calling convention 3: staged graphs, so that message passing needs nothing from
-other MPI ranks.
+eq. 7 and 8), on staged graphs, so that message passing needs nothing from other MPI ranks.
 """
 
 import math

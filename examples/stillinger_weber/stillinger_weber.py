@@ -1,4 +1,4 @@
-"""Stillinger-Weber silicon as a TorchScript-able module of calling convention 1.
+"""Stillinger-Weber silicon as a TorchScript-able module on neighbour lists.
 
 Formula: F. H. Stillinger and T. A. Weber, "Computer simulation of local order in condensed phases
 of silicon", Phys. Rev. B 31, 5262 (1985), equations (2.3) to (2.6).  The numbers below are that
