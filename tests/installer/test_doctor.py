@@ -75,7 +75,7 @@ def test_the_next_command_is_another_one_once_the_driver_is_there(complete: Mach
     (collection / DEFAULT_DRIVER_NAME).mkdir(parents=True)
     complete.environment["KIM_API_MODEL_DRIVERS_DIR"] = str(collection)
     assert complete.install("doctor").out.splitlines()[-2:] == [
-        "Everything is there.",
+        "Everything needed is installed.",
         "Run a first model with `torchml-install quickstart`.",
     ]
 

@@ -75,7 +75,7 @@ def model() -> None:
     default=None,
     help="What the model takes as species: atomic numbers, or 0, 1, … (default: test both).",
 )
-@click.option("--unchecked", is_flag=True, help="Pack the model without evaluating it.")
+@click.option("--unchecked", is_flag=True, help="Pack the model without checking it.")
 @json_option
 def model_pack(
     file: Path,
@@ -386,8 +386,8 @@ def model_bench(
 ) -> None:
     """Measure the time of a simulation step with a portable model, for several numbers of atoms.
 
-    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE have the same effect as in a simulation. With
-    --html also by threads, and by MPI ranks in LAMMPS.
+    OMP_NUM_THREADS and KIM_MODEL_EXECUTION_DEVICE have the same effect as in a simulation.
+    --html also measures several numbers of threads, and of MPI ranks in LAMMPS.
 
     \b
     Example:

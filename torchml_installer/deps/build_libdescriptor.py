@@ -136,7 +136,7 @@ def rename(library: bytes) -> bytes:
         if library.count(b"\0" + old + b"\0") != 1:
             raise DownloadFailedError(
                 f"The library in {WHEEL.file} is not the expected one: it does not contain "
-                f"{old.decode()} once."
+                f"{old.decode()} exactly once."
             )
         library = library.replace(b"\0" + old + b"\0", b"\0" + new.ljust(len(old), b"\0") + b"\0")
     return library

@@ -85,7 +85,8 @@ def _verdict(survey: Survey) -> tuple[str, bool]:
     if not problems and survey.get("kim-collections").usable:
         if survey.get("lammps").problem is not None:
             return "The driver is installed.\nFor LAMMPS, solve the problem above first.", True
-        return "Everything is there.\nRun a first model with `torchml-install quickstart`.", True
+        ready = "Everything needed is installed."
+        return f"{ready}\nRun a first model with `torchml-install quickstart`.", True
     if not problems:
         ready = "Everything needed to build the driver is there."
         return f"{ready}\nBuild it with `torchml-install driver`.", True

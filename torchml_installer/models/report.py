@@ -37,7 +37,7 @@ def place_for(path: Path) -> Iterator[Callable[[str], None]]:
         return
     if files.is_file(place) and not _is_page(place):
         raise OutputExistsError(
-            f"{path} exists already, and is not an HTML page.", "Name another file with --html."
+            f"{path} already exists, and is not an HTML page.", "Name another file with --html."
         )
     if not files.exists(place.parent):
         raise NotPermittedError(

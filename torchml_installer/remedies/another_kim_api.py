@@ -36,7 +36,7 @@ class AnotherKimApi(Remedy):
             f"LAMMPS ({lammps.where}) loads the KIM-API {loaded.resolve()}, but the driver is "
             f"built for the one in {kim.where} ({kim.version or 'unknown version'}). Two KIM-APIs "
             "do not share collections: LAMMPS's `kim init` will not find the driver and its "
-            f"models, or fail to load them. To solve this, {advice}."
+            f"models, or will fail to load them. To solve this, {advice}."
         )
 
     def fix(self, plan: BuildPlan) -> Repair:

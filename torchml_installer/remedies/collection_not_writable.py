@@ -31,9 +31,9 @@ class CollectionNotWritable(Remedy):
             return Symptom(message, repair="install into your own collection", error=error)
         remedy = (
             f'Take ownership with `sudo chown -R "$(id -un)" {shlex.quote(str(obstacle))}`. Or '
-            "install into a folder of yours: set `export KIM_API_MODEL_DRIVERS_DIR=DIR "
-            "KIM_API_PORTABLE_MODELS_DIR=DIR`, for simulators too, and add --collection "
-            "environment."
+            "install into a folder that you own: run `export KIM_API_MODEL_DRIVERS_DIR=DIR "
+            "KIM_API_PORTABLE_MODELS_DIR=DIR`, here and where simulators run, and add "
+            "--collection environment."
         )
         return Symptom(message, error=CollectionNotWritableError(message, remedy))
 
