@@ -131,7 +131,7 @@ FAILING = {
     "no gradient": (EnergyWithoutGradient, False, ("forces",), ("autograd",)),
     "forces of a wrong shape": (WrongForcesShape, True, ("forces",), ("forces", "shape")),
     "returns no forces": (Springs, True, ("forces",), ("model.pt", "forces")),
-    "sum only": (SpringsTotal, False, ("particle_energies",), ("single particles",)),
+    "sum only": (SpringsTotal, False, ("particle_energies",), ("particle energies",)),
 }
 
 

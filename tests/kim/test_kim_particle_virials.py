@@ -1,4 +1,4 @@
-"""Virials of single particles, for models that define them: in simulators and in LAMMPS."""
+"""Particle virials, for models that define them: in simulators and in LAMMPS."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Results:
     particle_virials: np.ndarray | None
 
 
-#: The results of every model; only some also give virials of single particles.
+#: The results of every model; only some also give particle virials.
 EVERYTHING = ("energy", "forces", "particle_energies", "virial")
 
 

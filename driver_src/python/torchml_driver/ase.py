@@ -28,7 +28,7 @@ from ._core import NotDefinedError
 from .potential import Potential
 
 _NO_PARTICLE_VIRIALS = (
-    "this model does not define stresses of single atoms, only that of the cell. Request 'stress', "
+    "this model does not define the stress of each atom, only that of the cell. Request 'stress', "
     "or use a descriptor model."
 )
 
@@ -40,7 +40,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         energy, free_energy: eV; the two are equal.
         forces: (n, 3) eV/Å.
         stress: (6,) eV/Å^3; needs a cell with a volume, periodic or not.
-        energies: (n,) eV, of single atoms; if the model returns them.
+        energies: (n,) eV, of each atom; if the model returns them.
         stresses: (n, 6) eV/Å^3, each atom's part of the stress; their sum is the stress. Only
             descriptor models define them.
 

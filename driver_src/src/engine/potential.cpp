@@ -420,9 +420,8 @@ struct Potential::Implementation {
     void write_particle_energies(const Energies& energies, const Results& results) const {
         if (energies.owners == EnergyOwners::system) {
             throw NotDefined(
-                "the energies of single particles were requested, but the model returns only their "
-                "sum. Request the total energy alone, or make the model return one energy per "
-                "particle.");
+                "particle energies were requested, but the model returns only their sum. Request "
+                "the total energy alone, or make the model return one energy per particle.");
         }
         std::fill_n(results.particle_energies, system.n, 0.0);
         to_particles(energies, results.particle_energies);
@@ -434,9 +433,9 @@ struct Potential::Implementation {
     void write_particle_virials(const Evaluation& evaluation, const Results& results) const {
         if (evaluation.forces.defined() || !inputs->defines_particle_virial()) {
             throw NotDefined(
-                "the virials of single particles were requested, but this model does not define "
-                "them: its gradient gives the force on each particle, not which particle's energy "
-                "it comes from. Request the virial of the whole system.");
+                "particle virials were requested, but this model does not define them: its "
+                "gradient gives the force on each particle, not which particle's energy it comes "
+                "from. Request the virial of the whole system.");
         }
         std::fill_n(results.particle_virials, 6 * system.n, 0.0);
         if (!evaluation.gradient.defined()) return;

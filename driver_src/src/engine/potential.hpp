@@ -60,7 +60,7 @@ class Potential {
     /// The device on which the model computes: "cpu", "cuda:0", ...
     std::string device() const;
 
-    /// Whether virials of single particles can be requested.
+    /// Whether particle virials can be requested.
     bool defines_particle_virial() const;
 
     /// Changes the cutoff (Å). Throws Error unless it is positive, and for descriptor models, whose

@@ -78,7 +78,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
         warnings.add(
             std::string("the environment variable ") + elements_map + " is '" + *value +
             "', which means no here: species codes are 0, 1, ... The original driver reads "
-            "any value as yes. Unset the variable to say no to both.");
+            "any value as yes. To mean no in both, unset the variable.");
     }
     return {wanted, Source::environment};
 }

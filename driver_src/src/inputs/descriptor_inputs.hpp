@@ -8,7 +8,7 @@
 
 namespace torchml {
 
-/// Calling convention 2: forward(descriptor).
+/// Descriptor models: forward(descriptor).
 ///
 /// descriptor (n_contributing, width), in the order of particles: the descriptor in the portable
 /// model's descriptor file (`*.dat`), of the neighbours within each pair's cutoff.

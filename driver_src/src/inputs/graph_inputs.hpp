@@ -4,7 +4,7 @@
 
 namespace torchml {
 
-/// Calling convention 3: forward(species, coords, graph_layer1, ..., graph_layerN, contributing).
+/// Staged-graph models: forward(species, coords, graph_layer1, ..., graph_layerN, contributing).
 ///
 /// species int64 (n); coords (n, 3), Å; each layer an edge_index int64 (2, edges); contributing
 /// int64 (n), **0 = contributing, 1 = not**: models use it as an index to scatter by.

@@ -4,7 +4,7 @@
 
 namespace torchml {
 
-/// Calling convention 1: forward(species, coords, n_neigh, nlist, contributing).
+/// Neighbour-list models: forward(species, coords, n_neigh, nlist, contributing).
 ///
 /// species int64 (n); coords (n, 3), Å; n_neigh int32 (n_contributing); nlist int32 (sum n_neigh);
 /// contributing int64 (n), 1 = contributing. Only contributing particles have rows, in the order of

@@ -62,7 +62,7 @@ const at::Tensor& PlanValue::whole() {
 
 void PlanValue::divide(const Division& division) {
     if (n_rows() != division.rows) {
-        fail("a compiled model wants as many rows of one tensor as of another, but is given ",
+        fail("a compiled model needs as many rows of one tensor as of another, but is given ",
              division.rows, " and ", n_rows(), ".");
     }
     if (!pieces_.empty() && division_ == division) return;
