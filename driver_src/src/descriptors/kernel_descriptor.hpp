@@ -26,7 +26,7 @@ const DescriptorKernels<Tables>& choose_kernels() {
     return KernelSets<Tables>::baseline;
 }
 
-/// A descriptor that kernels compute. `Arrays` owns what the kernels read. It is made of the
+/// A descriptor that kernels compute. `Arrays` owns what the kernels read. It is made from the
 /// descriptor's settings and the number of the kernels' lanes, and has a type Tables and the
 /// functions
 ///
