@@ -34,7 +34,7 @@ def skipped(parameters: Parameters, reason: str) -> Trial:
     text = f"The model was packed unchecked: {reason}"
     if parameters.atomic_numbers is None and parameters.pattern is not CallingConvention.DESCRIPTOR:
         text += (
-            " The package does not record what the model takes as species codes, so "
+            " The portable model does not record what it takes as species codes, so "
             "KIM_MODEL_ELEMENTS_MAP decides when it runs. Record it with --atomic-numbers or "
             "--species-codes."
         )

@@ -167,7 +167,7 @@ def _require_room(n: int, box: Floats, periodic: Flags, cutoff: float) -> None:
         neighbours = n / volume * 4.0 / 3.0 * np.pi * cutoff**3
         if neighbours > _MOST_NEIGHBOURS:
             raise Error(
-                f"each atom would have some {neighbours:.1e} neighbours within the cutoff of "
+                f"each atom would have about {neighbours:.1e} neighbours within the cutoff of "
                 f"{cutoff:g} Å: the cell holds {n} atoms in {volume:.3g} Å^3. Check that it is "
                 "in Å."
             )

@@ -98,7 +98,7 @@ def read(file: Path) -> Structure:
         raise Error(f"{file} cannot be read as a structure: {error}") from error
     periodic = np.asarray(atoms.pbc)
     if periodic.any() and not periodic.all():
-        raise Error(f"{file} repeats in some directions only; all or none can be measured.")
+        raise Error(f"{file} is periodic in some directions only; expected all or none.")
     return Structure(
         atoms.get_chemical_symbols(), atoms.positions, atoms.cell.array, bool(periodic.all())
     )

@@ -57,7 +57,7 @@ class Potential:
         model: a portable-model folder, as ``torchml-install model pack`` writes it, or its
             ``*.param`` file.
         atomic_numbers: whether the model expects atomic numbers as species codes, instead of
-            0, 1, … in the order of its elements. Only needed for packages that do not record it;
+            0, 1, … in the order of its elements. Only needed for models that do not record it;
             for these, the default is what the environment variable ``KIM_MODEL_ELEMENTS_MAP``
             says, as in the KIM driver.
         device: ``cpu``, ``cuda``, ``cuda:N``, or ``mps`` or ``xpu`` where torch has them. The
@@ -66,7 +66,7 @@ class Potential:
 
     Raises:
         Error: if the model is missing, incomplete or cannot be loaded, if its device is missing,
-            or if ``atomic_numbers`` or the variable contradicts what the package records.
+            or if ``atomic_numbers`` or the variable contradicts what the model records.
 
     Threads that share an object compute one after the other; threads with one object each compute
     at the same time.

@@ -7,8 +7,8 @@ Prints one JSON object. It holds ``not_loaded``, the reason why the model cannot
 evaluated here (for example, because it was compiled for another machine), or ``failed``, how it
 fails on an ordinary system. Otherwise it holds ``species``, the fields of
 ``species_codes.Finding``, and ``checks``, those of ``verify.verify_quickly`` with the species codes
-that the package records or that were found; without checks if these are unknown or contradict each
-other.
+that the portable model records or that were found; without checks if these are unknown or
+contradict each other.
 """
 
 from __future__ import annotations

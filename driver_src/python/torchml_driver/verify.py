@@ -86,7 +86,7 @@ def verify(potential: Potential) -> list[Check]:
         (
             "species codes",
             "eV",
-            "the package does not say whether species codes are 0, 1, … or atomic numbers, which "
+            "the model does not record whether species codes are 0, 1, … or atomic numbers, which "
             "makes a difference: pack it with --atomic-numbers or --species-codes",
             _species_codes,
         ),
@@ -207,7 +207,7 @@ def difference_tolerance(
 
 
 def _species_codes(potential: Potential) -> tuple[float, float]:
-    """Of packages that do not record them."""
+    """Of portable models that do not record them."""
     if potential._core.recorded_atomic_numbers is not None:
         return 0.0, 0.0
     finding = find(potential)

@@ -56,7 +56,7 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
         if (recorded && *recorded != *given) {
             contradict(file, *recorded,
                        std::string("the caller's atomic_numbers=") + (*given ? "True" : "False"),
-                       "Leave it out: the package records what its model expects.");
+                       "Leave it out: the model's parameter file records what it expects.");
         }
         return {*given, recorded ? Source::package : Source::caller};
     }
@@ -64,12 +64,13 @@ SpeciesCodes choose_species_codes(const Parameters& parameters, const std::strin
     const bool wanted = value && !means_off(*value);
     if (recorded) {
         if (value && *recorded != wanted) {
-            contradict(file, *recorded,
-                       std::string("the environment variable ") + elements_map + "=" + *value,
-                       *recorded ? "Unset the variable: the package records what its model expects."
-                                 : "Unset the variable; if an older package needs it, add the line "
-                                   "'atomic_numbers True' at the end of that package's parameter "
-                                   "file.");
+            contradict(
+                file, *recorded,
+                std::string("the environment variable ") + elements_map + "=" + *value,
+                *recorded ? "Unset the variable: the parameter file records what the model expects."
+                          : "Unset the variable; if an older model needs it, add the line "
+                            "'atomic_numbers True' at the end of that model's parameter "
+                            "file.");
         }
         return {*recorded, Source::package};
     }

@@ -17,8 +17,8 @@ struct SpeciesCodes {
     Source source = Source::nobody;
 
     /// Text to append to the message of a failure that the wrong kind of codes may have caused: a
-    /// space and a sentence or two; empty if the package records the kind, or while other codes
-    /// are tried.
+    /// space and a sentence or two; empty if the portable model records the kind, or while other
+    /// codes are tried.
     std::string doubt() const;
 };
 

@@ -13,7 +13,7 @@ from .head import head
 
 #: What is right about a model that passes.
 HOLDS = {
-    "species codes": "The package says which codes stand for the elements.",
+    "species codes": "The portable model records which species code each element has.",
     "repeatable": "The same system gives the same energy each time.",
     "forces": "Forces are the negative gradient of the energy.",
     "virial": "The virial is the derivative of the energy with respect to the strain.",
