@@ -198,6 +198,22 @@ def test_a_forward_with_other_arguments_is_refused_with_both_lists(tmp_path: Pat
     assert "needs 5 (species, coordinates, n_neigh, nlist, contributing)" in caught.value.message
 
 
+def test_names_of_graphs_name_the_pattern(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With two layers, a graph model takes as many arguments as one on neighbour lists."""
+    code = NEIGHBOUR_FORWARD.replace(
+        "n_neigh: Tensor,\n    nlist", "graph_layer1: Tensor,\n    graph_layer2"
+    )
+    file = make_torchscript(tmp_path / "two.pt", code)
+    pack_in(tmp_path, file)
+    assert "Add --pattern graph --layers 2." in capsys.readouterr().err
+    file = make_torchscript(tmp_path / "one.pt", code.replace("    graph_layer2: Tensor,\n", ""))
+    with pytest.raises(WrongForwardError) as caught:
+        pack_in(tmp_path, file)
+    assert caught.value.remedy == "Add --pattern graph --layers 1."
+
+
 def test_returned_forces_are_only_promised_when_there_are_any(tmp_path: Path) -> None:
     file = make_torchscript(tmp_path / "energy.pt")
     with pytest.raises(WrongForwardError, match="not energies and forces"):
@@ -322,6 +338,33 @@ def test_a_model_that_cannot_be_loaded_here_is_packed_and_that_is_told(
     monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
     assert not pack_in(tmp_path, make_torchscript(tmp_path / "a.pt")).checked
     assert "does not run here (there is no GPU here)" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_loaded_anywhere_is_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {"refused": "descriptor file a.dat, line 3: no."}
+    monkeypatch.setattr("torchml_installer.models.engine.answer", _answering(answer))
+    with pytest.raises(
+        UnsoundModelError, match=r"cannot be loaded: descriptor file a\.dat, line 3"
+    ):
+        pack_in(tmp_path, make_torchscript(tmp_path / "a.pt"))
+
+
+def test_weights_of_several_types_are_named_where_no_inputs_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = make_torchscript(tmp_path / "a.pt")
+    trials = [{"inputs": "float64", "problem": "types differ."}]
+    answers = {
+        "precision": {"precision": None, "weights": ["float64", "float32"], "trials": trials},
+        "trial": {"species": EITHER, "checks": []},
+    }
+    monkeypatch.setattr(
+        "torchml_installer.models.engine.answer", lambda module, *_, **__: answers[module]
+    )
+    pack_in(tmp_path / "out", file)
+    assert "weights have several types (float64, float32)" in capsys.readouterr().err
 
 
 DESCRIPTORS = ROOT / "tests" / "data" / "descriptors"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -149,6 +150,7 @@ def pack(options: PackOptions) -> PackedModel:
     else:
         model = torchscript.inspect(options.file)
         check_signature(model, options.pattern, expected, options.returns_forces)
+        _check_names(model, options.pattern)
         for said in [*filter(None, [model.newer()]), *model.notes()]:
             console.warn(str(said))
         size = model.size
@@ -307,7 +309,8 @@ def check_signature(
         raise WrongForwardError(
             f"forward of {model.path} takes {counted_arguments(signature.arguments)}, but "
             f"--pattern {pattern.value} needs {len(expected)} ({', '.join(expected)}).",
-            "Choose another --pattern. If none fits, write a module that takes these arguments and "
+            _pattern_by_names(signature.arguments)
+            or "Choose another --pattern. If none fits, write a module that takes these arguments and "
             f"calls the model, and save that as TorchScript: see {YOUR_MODEL}.",
         )
     if returns_forces and signature.returns == "Tensor":
@@ -321,6 +324,28 @@ def counted_arguments(names: Sequence[str]) -> str:
     """As in "1 argument (data)"."""
     noun = "argument" if len(names) == 1 else "arguments"
     return f"{len(names)} {noun} ({', '.join(names) or 'none'})"
+
+
+def _check_names(model: torchscript.TorchScriptFile, pattern: CallingConvention) -> None:
+    """Warns of graphs' names where the driver passes something else.
+
+    Names do not count, so this is no error: a model with two layers takes as many arguments as one
+    on neighbour lists.
+    """
+    if pattern is CallingConvention.GRAPH or model.signature is None:
+        return
+    if advice := _pattern_by_names(model.signature.arguments):
+        console.warn(
+            f"forward of {model.path} takes graphs, judging by its arguments' names "
+            f"({', '.join(model.signature.arguments)}), but --pattern {pattern.value} passes "
+            f"others. {advice}"
+        )
+
+
+def _pattern_by_names(arguments: tuple[str, ...]) -> str:
+    """The options for a model whose arguments are named as for graphs; "" for any other."""
+    layers = sum(re.fullmatch(r"graph_layer\d+", name) is not None for name in arguments)
+    return f"Add --pattern graph --layers {layers}." if layers else ""
 
 
 def check_package(

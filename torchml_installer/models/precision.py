@@ -78,6 +78,12 @@ def _found(path: Path, wanted: str | None) -> str | None:
     if precision is None:
         problem = failed[wanted] if wanted is not None else next(iter(failed.values()))
         console.warn(f"the model fails with every floating-point type of inputs: {problem}")
+        if len(types := found["weights"]) > 1:
+            console.warn(
+                f"the model's weights have several types ({', '.join(types)}). If that is not "
+                "intended, convert the whole module before you save it, with model.double() or "
+                "model.float()."
+            )
         return wanted
     if wanted is not None and precision != wanted:
         raise BadOptionError(

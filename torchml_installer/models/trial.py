@@ -59,6 +59,8 @@ def run(path: Path) -> Trial:
         raise UnsoundModelError(f"The model fails on a few atoms: {reason.rstrip('.')}.") from error
     if (reason := answer.get("not_loaded")) is not None:
         return skipped(parameters, f"it does not run here ({reason.rstrip('.')}).")
+    if (reason := answer.get("refused")) is not None:
+        raise UnsoundModelError(f"The model cannot be loaded: {reason}")
     if (reason := answer.get("failed")) is not None:
         raise UnsoundModelError(
             f"The model fails on a few atoms: {reason}", _remedy(parameters, reason)

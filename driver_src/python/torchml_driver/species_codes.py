@@ -30,7 +30,7 @@ from typing import Literal, TextIO
 import numpy as np
 
 from . import _core
-from ._core import Error
+from ._core import Error, ErrorHere
 from .potential import Potential
 from .structures import Cluster, cluster
 
@@ -61,6 +61,7 @@ def find(potential: Potential) -> Finding:
     """Tries both kinds of codes; the potential keeps the kind that it has.
 
     Raises:
+        ErrorHere: if this machine is at fault, whichever the codes.
         Error: if the model fails with both.
     """
     own = potential.species_codes.tolist()
@@ -89,7 +90,8 @@ def _find(potential: Potential, energies_with: _Energies) -> Finding:
         None if isinstance(by_numbers, Error) else by_numbers,
     )
     if isinstance(by_codes, Error) and isinstance(by_numbers, Error):
-        if str(by_codes) == str(by_numbers):
+        at_fault = [isinstance(error, ErrorHere) for error in (by_codes, by_numbers)]
+        if str(by_codes) == str(by_numbers) or all(at_fault):
             raise by_codes
         raise Error(
             f"the model fails with both kinds of species codes. With 0, 1, …: "

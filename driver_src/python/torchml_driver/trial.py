@@ -4,8 +4,9 @@ properties that every simulator relies on.
     python -m torchml_driver.trial MODEL
 
 Prints one JSON object. It holds ``not_loaded``, the reason why the model cannot be loaded or
-evaluated here (for example, because it was compiled for another machine), or ``failed``, how it
-fails on an ordinary system. Otherwise it holds ``species``, the fields of
+evaluated here (for example, because it was compiled for another machine), ``refused``, the reason
+why it cannot be loaded anywhere (for example, a mistake in its descriptor file), or ``failed``, how
+it fails on an ordinary system. Otherwise it holds ``species``, the fields of
 ``species_codes.Finding``, and ``checks``, those of ``verify.verify_quickly`` with the species codes
 that the portable model records or that were found; without checks if these are unknown or
 contradict each other.
@@ -36,8 +37,10 @@ def trial(model: Path) -> dict[str, Any]:
     os.environ.pop("KIM_MODEL_ELEMENTS_MAP", None)
     try:
         potential = _loaded(model)
-    except Error as error:
+    except ErrorHere as error:
         return {"not_loaded": str(error)}
+    except Error as error:
+        return {"refused": str(error)}
     try:
         found = find(potential)
         answer: dict[str, Any] = {"species": asdict(found), "checks": []}
