@@ -162,6 +162,24 @@ def saved_program(compiling: Compiling, path: Path, dynamic: bool) -> Path:
     return path
 
 
+def test_weights_that_a_class_draws_are_named_unless_they_are_given(
+    compiling: Compiling, tmp_path: Path
+) -> None:
+    file = tmp_path / "drawn.py"
+    file.write_text(
+        "import torch\n\nclass Drawn(torch.nn.Linear):\n    def __init__(self):\n"
+        "        super().__init__(2, 3)\n        self.known = torch.nn.Parameter(torch.ones(2))\n"
+    )
+
+    def random(weights: Path | None) -> list[str]:
+        model = compiling.source.make_model(f"{file}:Drawn", {}, weights, "cpu")
+        torch.save(model.state_dict(), tmp_path / "weights.pt")
+        return model.torchml_random_weights
+
+    assert random(None) == ["weight", "bias"]
+    assert random(tmp_path / "weights.pt") == []
+
+
 def test_a_program_of_torch_export_gives_what_the_model_gives_for_all_sizes(
     compiling: Compiling,
     tmp_path: Path,

@@ -34,6 +34,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import engine
 from torchml_installer.models.pack import check_cutoff, check_elements, check_layers
 from torchml_installer.models.parameter_file import CallingConvention
+from torchml_installer.support import console
 from torchml_installer.support import elements as periodic_table
 from torchml_installer.support.paths import cache_folder
 from torchml_installer.support.user_python import user_python
@@ -184,6 +185,12 @@ def compile_model(options: CompileOptions) -> CompiledModel:
         raise NotPermittedError(f"Cannot write to {output.parent}: {error.strerror}.") from error
     try:
         facts = _run(options, work)
+        if drawn := facts.get("random_weights"):
+            others = f" and {len(drawn) - 1} others" if len(drawn) > 1 else ""
+            console.warn(
+                f"the compiled model has random weights ({drawn[0]}{others}): its class draws new "
+                "ones each time. Pass the trained ones with --weights FILE."
+            )
         (work / "model.pt2").replace(output)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -92,6 +92,7 @@ def make(request: Request, work: Path) -> dict[str, Any]:
         "largest_difference": difference,
         "speed_up": speed_up,
         "bytes": request.output.stat().st_size,
+        "random_weights": getattr(model.module, "torchml_random_weights", []),
     }
 
 

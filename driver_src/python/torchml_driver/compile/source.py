@@ -32,7 +32,8 @@ def make_model(
 
     Name: a class or a function, which is called with ``arguments``, or an existing module. weights:
     a state dict, as torch.save writes it. Its type becomes torch's default in this process, so that
-    tensors without a type get the one that they had in training.
+    tensors without a type get the one that they had in training. Without weights,
+    ``torchml_random_weights`` of a class's module names those that its constructor draws.
     """
     state = {} if weights is None else _read_weights(weights)
     tensors = state.values() if isinstance(state, Mapping) else ()
@@ -48,12 +49,15 @@ def make_model(
     made = getattr(_module(where, source), name, None)
     if made is None:
         raise ModelError("source", f"There is no {name} in {where}.", _names(where) or _NAME_IT)
+    drawn: list[str] = []
     if not isinstance(made, torch.nn.Module):
         if not callable(made):
             message = f"{name} in {where} is neither a class nor a function."
             raise ModelError("source", message, _NAME_IT)
         try:
-            made = made(**arguments)
+            call, made = made, made(**arguments)
+            if weights is None and inspect.isclass(call) and isinstance(made, torch.nn.Module):
+                drawn = _differing(made, call(**arguments))
         except Exception as error:
             raise ModelError(
                 "source",
@@ -70,7 +74,19 @@ def make_model(
     if isinstance(made, torch.jit.ScriptModule):
         message = f"{source} is TorchScript, which cannot be compiled."
         raise ModelError("source", message, f"Name the Python class instead. {_NAME_IT}")
-    return _ready(made.eval(), weights, state, device)
+    model: Any = _ready(made.eval(), weights, state, device)
+    model.torchml_random_weights = drawn
+    return model
+
+
+def _differing(one: torch.nn.Module, other: torch.nn.Module) -> list[str]:
+    """The parameters in which two modules of a class differ."""
+    theirs = dict(other.named_parameters())
+    return [
+        name
+        for name, value in one.named_parameters()
+        if name in theirs and not torch.equal(value, theirs[name])
+    ]
 
 
 def _ready(
