@@ -246,7 +246,9 @@ def test_the_description_of_a_package_is_read(driver_environment: DriverEnvironm
 
 def test_every_line_of_a_package_description_is_explained() -> None:
     header = (ROOT / "driver_src/src/runtime/compiled/package.hpp").read_text(encoding="utf-8")
-    section = header.partition("The description in an AOTInductor package")[2].partition("\nstruct")[0]
+    section = header.partition("The description in an AOTInductor package")[2].partition(
+        "\nstruct"
+    )[0]
     keys = set(re.findall(r"^///     (\w[\w-]*)", section, re.MULTILINE))
     page = text_of(REFERENCE / "package-format.md")
     assert {"torch", "argument", "entry", "file"} <= keys

@@ -310,8 +310,8 @@ def check_signature(
             f"forward of {model.path} takes {counted_arguments(signature.arguments)}, but "
             f"--pattern {pattern.value} needs {len(expected)} ({', '.join(expected)}).",
             _pattern_by_names(signature.arguments)
-            or "Choose another --pattern. If none fits, write a module that takes these arguments and "
-            f"calls the model, and save that as TorchScript: see {YOUR_MODEL}.",
+            or "Choose another --pattern. If none fits, write a module that takes these arguments "
+            f"and calls the model, and save that as TorchScript: see {YOUR_MODEL}.",
         )
     if returns_forces and signature.returns == "Tensor":
         raise WrongForwardError(
