@@ -247,7 +247,7 @@ def test_what_a_model_does_not_define_is_an_error_of_its_own(module: Any, tmp_pa
     potential = module.Potential(write_model(tmp_path, SpringsTotal()))
     assert not potential.defines_particle_virials
     for wanted in ("particle_energies", "particle_virials"):
-        with pytest.raises(module.NotDefinedError, match="particle .* were requested"):
+        with pytest.raises(module.NotDefinedError, match=r"particle .* were requested"):
             potential.compute(SYMBOLS, POSITIONS, **{wanted: True})
     assert issubclass(module.NotDefinedError, module.Error)
 
