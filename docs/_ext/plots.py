@@ -129,7 +129,7 @@ def compiled() -> str:
     return _columns(
         "COMPILED",
         "Compiled models",
-        "Milliseconds a step",
+        "Milliseconds per step",
         _model,
         "TorchScript",
         "whole",
@@ -140,7 +140,7 @@ def compiled() -> str:
 
 def evaluation() -> str:
     columns = ("bare model", "through KIM", "published SW, C++")
-    return _columns("EVALUATION", "One evaluation", "Milliseconds a step", _atoms, *columns)
+    return _columns("EVALUATION", "One evaluation", "Milliseconds per step", _atoms, *columns)
 
 
 def bispectrum() -> str:
@@ -170,14 +170,14 @@ def graphs() -> str:
         )
         for row in found.rows
     ]
-    return bars("Milliseconds a step in LAMMPS, by graphs and atoms", ("1 rank", "2 ranks"), rows)
+    return bars("Milliseconds per step in LAMMPS, by graphs and atoms", ("1 rank", "2 ranks"), rows)
 
 
 def threads() -> str:
     return _columns(
         "THREADS",
         "One thread",
-        "Milliseconds a step, quiet machine",
+        "Milliseconds per step, idle machine",
         _model,
         "1 thread",
         "2 threads",

@@ -20,9 +20,9 @@ class Potential {
   public:
     /// Loads a portable model from its files, in any order: one `*.param` and the model file that
     /// it names. `atomic_numbers`: whether species codes are atomic numbers instead of 0, 1, 2,
-    /// ...; without it, the package or KIM_MODEL_ELEMENTS_MAP decides (see species_codes.hpp).
-    /// `device`: takes the values of KIM_MODEL_EXECUTION_DEVICE, which decides without it. Throws
-    /// Error if files are missing or invalid, or if the device cannot be used.
+    /// ...; without it, the parameter file or KIM_MODEL_ELEMENTS_MAP decides (see
+    /// species_codes.hpp). `device`: takes the values of KIM_MODEL_EXECUTION_DEVICE, which decides
+    /// without it. Throws Error if files are missing or invalid, or if the device cannot be used.
     explicit Potential(const std::vector<std::filesystem::path>& files,
                        std::optional<bool> atomic_numbers = std::nullopt,
                        const std::optional<std::string>& device = std::nullopt);

@@ -22,9 +22,9 @@ struct SpeciesCodes {
     std::string doubt() const;
 };
 
-/// Chooses the kind of a model's species codes: what its package records; else `given`; else what
-/// KIM_MODEL_ELEMENTS_MAP says; else 0, 1, 2, ... The values 0, no, false and off (in any case)
-/// mean no, with a warning, since the original driver reads any value as yes.
+/// Chooses the kind of a model's species codes: what its parameter file records; else `given`; else
+/// what KIM_MODEL_ELEMENTS_MAP says; else 0, 1, 2, ... The values 0, no, false and off (in any
+/// case) mean no, with a warning, since the original driver reads any value as yes.
 ///
 /// `file`: the parameter file's name, for messages. Throws Error if `given`, or without it the
 /// variable, contradicts the record.
