@@ -51,6 +51,7 @@ from torchml_installer.errors import (
     OutputExistsError,
     PackageInstallError,
 )
+from torchml_installer.support import offline
 
 
 @pytest.fixture
@@ -276,6 +277,21 @@ def test_pip_installs_into_the_active_environment(tmp_path: Path) -> None:
     (step,) = json.loads(done.stdout)["packages"]
     assert (step["provider"], step["needs"]) == ("pip", ["vesin", "pybind11"])
     subprocess.run([python, "-c", "import vesin, pybind11"], **run)
+
+
+def test_what_a_folder_lacks_is_named_with_the_way_to_bring_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/wheels")
+    error = PackageInstallError(
+        "pip: installing kimpy failed (exit code 1):\n    Looking in links: /wheels\n"
+        "    ERROR: No matching distribution found for kimpy\n  log: deps.log"
+    )
+    offline.explain(error, "pip", ["kimpy"])
+    lines = error.message.splitlines()
+    assert lines[1:] == ["    there is no kimpy in /wheels", "  log: deps.log"]
+    assert "pip download -d DIR kimpy" in error.remedy
 
 
 class TestSettingsOfPip:

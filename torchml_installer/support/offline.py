@@ -15,6 +15,8 @@ _REASON = re.compile(
     r"|Failed to establish a new connection|Could not (?:resolve|connect to)|Max retries exceeded"
     r"|Cannot connect to proxy|CondaHTTPError|[Dd]ns error|error sending request|Read timed out"
 )
+#: What pip prints when it may look into a folder only, and the folder lacks something.
+_LACKING = re.compile(r"No matching distribution found for ([^\s;]+)")
 _HOST = re.compile(r"(?:https?://|host='|[Rr]esolv(?:e|ing) '|connect to )([\w.-]+)")
 _WITHOUT = {
     "pip": (
@@ -35,23 +37,29 @@ _WITHOUT = {
 
 
 def explain(error: TorchMLError, provider: str, packages: Sequence[str]) -> None:
-    """Explains a failure if a missing network caused it; leaves others unchanged.
+    """Explains a failure if a missing network, or an incomplete folder in its place, caused it;
+    leaves others unchanged.
 
     provider: whose command failed; packages: what it was to fetch.
     """
-    reason = _REASON.search(error.message)
-    if reason is None:
-        return
     title, _, rest = error.message.partition("\n")
+    log = rest.rpartition("\n")[2]
+    reason, lacking = _REASON.search(error.message), _LACKING.search(rest)
+    if reason is None and not (lacking and provider == "pip" and os.environ.get("PIP_NO_INDEX")):
+        return
+    without = _WITHOUT[provider].format(packages=" ".join(packages))
+    if reason is None:
+        assert lacking is not None
+        folder = os.environ.get("PIP_FIND_LINKS") or "any folder: PIP_FIND_LINKS is not set"
+        error.message = f"{title}\n    there is no {lacking[1]} in {folder}\n{log}"
+        error.remedy = without
+        return
     hosts = dict.fromkeys(_HOST.findall(rest))
     where = ", ".join(hosts) or _index(provider)
-    log = rest.rpartition("\n")[2]
     error.message = (
         f"{title}\n    cannot fetch {', '.join(packages)} from {where}: {reason[0]}\n{log}"
     )
-    error.remedy = "Check the network and its proxy (HTTPS_PROXY). " + _WITHOUT[provider].format(
-        packages=" ".join(packages)
-    )
+    error.remedy = f"Check the network and its proxy (HTTPS_PROXY). {without}"
 
 
 def _index(provider: str) -> str:
