@@ -131,7 +131,7 @@ def test_ranks_of_a_job_compute_what_one_without_slurm_does(slurm: Slurm, lammps
     alone = lammps.static(atoms, EXAMPLE_MODEL)
     slurm.env.update(lammps.env, KIM_MODEL_EXECUTION_DEVICE="cpu")
     (slurm.folder / "in.silicon").write_text(static_script(atoms, EXAMPLE_MODEL, "metal", ["Si"]))
-    done = slurm.run("sbatch", *SMALLER, SCRIPT, "in.silicon")
+    done = slurm.run("sbatch", *SMALLER, "--gpus-per-task=0", SCRIPT, "in.silicon")
     printed = (slurm.folder / "job.txt").read_text()
     assert done.returncode == 0, done.stderr + printed
     (grid,) = re.findall(r"(\d) by (\d) by (\d) MPI processor grid", printed)
