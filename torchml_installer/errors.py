@@ -368,8 +368,8 @@ class UnsoundModelError(ModelError):
 
     exit_code = 46
     default_remedy = (
-        f"Correct the model: {YOUR_MODEL} says what it must return. To pack it anyway, add "
-        "--unchecked; then run all checks with `torchml-install model verify`."
+        f"Correct the model: {YOUR_MODEL} says what it must return, and lists common mistakes. To "
+        "pack it anyway, add --unchecked; then run all checks with `torchml-install model verify`."
     )
 
 

@@ -335,35 +335,6 @@ def test_a_model_for_another_device_does_not_run_here(tmp_path: Path) -> None:
     assert "its code names the device cuda" in answer["not_loaded"]
 
 
-def test_a_mistake_in_the_descriptor_file_is_not_blamed_on_the_machine(tmp_path: Path) -> None:
-    folder = write_descriptor_model(tmp_path, TanhNetwork(51), "set51")
-    (file,) = folder.glob("*.dat")
-    file.write_text(file.read_text().replace("cos", "sin", 1))
-    answer = trial(folder)
-    assert set(answer) == {"refused"}
-    assert "descriptor file" in answer["refused"]
-
-
-class NamesItsDevice(Springs):
-    """Fails with atomic numbers, too, in another way: there are none below 9 in its table."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = torch.nn.Embedding(9, 1).double()
-
-    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
-        scale = self.table(species).sum()
-        return scale * torch.zeros(3, device="cuda").double().sum().to(coords.device)
-
-
-def test_a_model_for_another_device_does_not_run_here(tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("this machine has that device")
-    answer = tried(tmp_path, NamesItsDevice())
-    assert set(answer) == {"not_loaded"}
-    assert "its code names the device cuda" in answer["not_loaded"]
-
-
 class Talkative(Springs):
     def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
         print("hello")
