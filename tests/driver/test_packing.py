@@ -303,7 +303,7 @@ def test_a_model_on_descriptors_is_checked(tmp_path: Path) -> None:
 def test_a_model_that_fails_or_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     assert "this model never works" in tried(tmp_path, Complains())["failed"]
     (tmp_path / "model.pt").write_bytes(b"no model")
-    assert "cannot be loaded" in trial(tmp_path)["refused"]
+    assert "cannot be loaded" in trial(tmp_path)["not_loaded"]
 
 
 def test_a_mistake_in_the_descriptor_file_is_not_blamed_on_the_machine(tmp_path: Path) -> None:
