@@ -292,6 +292,8 @@ def model_install(
         print_json(installed.as_json())
     else:
         console.result(f"Installed the model {installed.name} in {installed.folder}")
+        name = installed.name
+        console.result(f"  next: in LAMMPS, `kim init {name} metal`; in ASE, `KIM('{name}')`")
 
 
 @model.command("inspect", short_help="Show what a model file or folder contains.")
