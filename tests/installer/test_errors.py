@@ -159,6 +159,10 @@ def test_a_fault_of_the_program_asks_for_a_report_with_the_traceback(machine: Ma
 def test_wrong_options_end_with_2(machine: Machine) -> None:
     assert machine.install("driver", "--no-such-option").code == 2
     assert machine.install("no-such-command").code == 2
+    # As LAMMPS separates them.
+    spaced = machine.install("model", "pack", "a.pt", "--elements", "Si", "C", "--cutoff", "4")
+    assert spaced.code == 2
+    assert "Separate elements with commas" in spaced.err
 
 
 @pytest.mark.parametrize(

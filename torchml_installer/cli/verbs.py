@@ -73,6 +73,16 @@ class Verb(click.Command):
         settings["epilog"] = "Exit codes and environment: torchml-install --help"
         super().__init__(*arguments, **settings)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        has_elements = "--elements" in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            # LAMMPS separates elements with spaces.
+            if has_elements and "extra argument" in error.message:
+                error.message += ". Separate elements with commas: --elements Si,C"
+            raise
+
 
 class VerbGroup(click.Group):
     """Verbs that belong together, listed in the order of use."""
