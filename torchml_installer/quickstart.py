@@ -198,15 +198,23 @@ def _run_all(
                 if program == "LAMMPS"
                 else [user_python().executable, "run_ase.py", "--model", model]
             )
-            output = run_logged(
-                command,
-                title=f"running {program} with {model}",
-                log=_log(),
-                cwd=folder,
-                environment=_NO_LITTER,
-                verbose=verbose,
-                failure=RunFailedError,
-            )
+            try:
+                output = run_logged(
+                    command,
+                    title=f"running {program} with {model}",
+                    log=_log(),
+                    cwd=folder,
+                    environment=_NO_LITTER,
+                    verbose=verbose,
+                    failure=RunFailedError,
+                )
+            except RunFailedError as error:
+                raise RunFailedError(
+                    error.message,
+                    error.remedy
+                    or f"Check that {program} itself runs. `torchml-install doctor` shows which "
+                    "one was taken, and known problems.",
+                ) from error
             results.append(parse_result(output, program, model))
     return results
 
