@@ -1,6 +1,7 @@
 """Write the network of descriptor_network.py with its trained weights as a TorchScript file."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def write_model(model: DescriptorNetwork, path: Path) -> None:
         f" --pattern descriptor --descriptor '{DESCRIPTOR}' --name {KIM_NAME}"
     )
     print(f"  torchml-install model install {KIM_NAME}")
-    print(f"  lmp -var model {KIM_NAME} -in in.silicon")
+    script = os.path.relpath(Path(__file__).with_name("in.silicon"))
+    print(f"  lmp -var model {KIM_NAME} -in {script}")
 
 
 def main() -> None:

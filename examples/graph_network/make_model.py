@@ -1,6 +1,7 @@
 """Write the network of graph_network.py with its trained weights as a TorchScript file."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def write_model(model: GraphNetwork, path: Path) -> None:
         f" --pattern graph --layers {LAYERS} --name {KIM_NAME}"
     )
     print(f"  torchml-install model install {KIM_NAME}")
-    print(f"  lmp -var model {KIM_NAME} -in in.silicon")
+    script = os.path.relpath(Path(__file__).with_name("in.silicon"))
+    print(f"  lmp -var model {KIM_NAME} -in {script}")
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """Write the Stillinger-Weber potential of stillinger_weber.py as a TorchScript file."""
 
 import argparse
+import os
 from pathlib import Path
 
 import torch
 from stillinger_weber import CUTOFF, ELEMENTS, StillingerWeber
 
+HERE = Path(__file__).parent
 KIM_NAME = "TorchML_SW_Si__MO_000000000000_000"
 
 
@@ -22,7 +24,8 @@ def main() -> None:
         f" --cutoff {CUTOFF} --name {KIM_NAME}"
     )
     print(f"  torchml-install model install {KIM_NAME}")
-    print(f"  lmp -var model {KIM_NAME} -in in.silicon")
+    script, data = (os.path.relpath(HERE / name) for name in ("in.silicon", "silicon.data"))
+    print(f"  lmp -var model {KIM_NAME} -var data {data} -in {script}")
 
 
 if __name__ == "__main__":
