@@ -30,7 +30,7 @@ def stated(project: Path, key: str) -> str:
 
 def test_the_page_on_installing_names_every_way_and_each_is_there() -> None:
     text = (ROOT / "docs/install/index.md").read_text()
-    section = text.partition("\n## Other ways in\n")[2].partition("\n## ")[0]
+    section = text.partition("\n## Recipes and templates\n")[2].partition("\n## ")[0]
     named = re.findall(r"`(?:sbatch )?((?:ci|env_templates|recipes)/[\w./-]*)", section)
     assert all((ROOT / name).exists() for name in named), named
     container = {"recipes/container/Dockerfile", "recipes/container/torchml.def"}
