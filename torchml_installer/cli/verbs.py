@@ -80,7 +80,8 @@ class Verb(click.Command):
         except click.UsageError as error:
             # LAMMPS separates elements with spaces.
             if has_elements and "extra argument" in error.message:
-                error.message += ". Separate elements with commas: --elements Si,C"
+                hint = ". Separate elements with commas: --elements Si,C"
+                raise click.UsageError(f"{error.message}{hint}", ctx=ctx) from error
             raise
 
 
