@@ -433,8 +433,8 @@ def test_a_model_for_another_machine_is_packed_with_a_warning(
 ) -> None:
     done = packing(driver_environment, tmp_path, NeedsAGpu)
     assert done.returncode == 0, done.stderr
-    assert "warning: The device cuda:7 is written into the model's code" in done.stderr
-    assert "runs with all edges, as nothing less could be tried here" in done.stderr
+    assert "warning: The model's code names the device cuda:7" in done.stderr
+    assert "the model gets all edges, since fewer could not be tested here" in done.stderr
     assert "edge_receiver_row" not in (tmp_path / "model/model.param").read_text()
 
 

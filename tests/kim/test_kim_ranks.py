@@ -143,6 +143,6 @@ def test_a_setting_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(RuntimeError):
         Simulator(EXAMPLE_MODEL)
     assert (
-        "KIM_MODEL_ON_ERROR is 'stop'; it can be 'abort' (end the whole job) or 'return'"
+        "KIM_MODEL_ON_ERROR is 'stop'; it must be 'abort' (end the whole job) or 'return'"
         in (tmp_path / "kim.log").read_text()
     )
