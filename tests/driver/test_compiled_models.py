@@ -198,7 +198,7 @@ class TestResults:
         from torchml_driver import Potential
 
         def smaller(text: str) -> str:
-            changed = re.sub(r"(part \S+) \d+ \|", rf"\1 {rows} |", text)
+            changed = re.sub(r'"block": [1-9]\d*', f'"block": {rows}', text)
             assert changed != text
             return changed
 
@@ -297,22 +297,22 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("pattern", "instead"),
         [
-            (r"part \S+", "part missing"),
-            (r"(part \S+) \d+ \|", r"\1 0 |"),
-            (r" \| ", " "),
-            (r"zeros (\d+) float64", r"zeros \1 decimal"),
-            (r"zeros (\d+) float64 @\d", r"zeros \1 float64 @77"),
-            (r"select (\d+)", "select 0"),
-            (r"select (\d+) (\d+) \d+", r"select \1 \2 2"),  # an edge list has two rows
-            (r"select (\d+) \d+ 0", r"select \1 0 0"),  # there may be no particles
-            (r"zeros (\d+) float64 @0\.\d", r"zeros \1 float64 @0.1"),  # species has one axis
-            (r" \d+\+", " 1+"),  # into the coordinates
-            (r"return \d+", "return 999"),
-            (r"return \d+ \d+", "return"),
-            (r"step \S+ return.*\n", ""),
-            (r"(step \S+) return", r"\1 jump 1\n\1 return"),
-            (r"part (\S+) \d+ \|", r"part \1 99999999999999999999 |"),
-            (r"part (\S+) \d+ \|", r"part \1 -1 |"),
+            (r'"part": "[^"]+"', '"part": "missing"'),
+            (r'"block": [1-9]\d*', '"block": 0'),
+            (r'"block": [1-9]\d*', '"block": -1'),
+            (r'"block": [1-9]\d*', '"block": 99999999999999999999'),
+            (r'"outputs"', '"results"'),
+            (r'"type": "float64"', '"type": "decimal"'),
+            (r'"argument": \d+, "axis"', '"argument": 77, "axis"'),
+            (r'"select": \d+', '"select": 0'),
+            (r'"index": \d+', '"index": 2'),  # an edge list has two rows
+            (r'("select": \d+, "argument"): \d+', r"\1: 0"),  # there may be no particles
+            (r'"argument": 0, "axis": \d', '"argument": 0, "axis": 1'),  # species has one axis
+            (r'"value": \d+, "add_at"', '"value": 1, "add_at"'),  # into the coordinates
+            (r'"return": \[\d+', '"return": [999'),
+            (r'"return": \[.*\]', '"return": []'),
+            (r'step \S+ \{"return".*\n', ""),
+            (r'(step \S+) \{"return"', r'\1 {"jump": 1}\n\1 {"return"'),
         ],
     )
     def test_steps_that_make_no_sense_are_told(
