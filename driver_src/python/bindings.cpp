@@ -60,9 +60,9 @@ void require_shape(const Array<Value>& array, const char* name,
     fail(name, " has the shape ", shape_text(found), "; expected ", shape_text(shape), reason, ".");
 }
 
-UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coordinates,
-                             const Array<double>& cell, const Array<std::int64_t>& pairs,
-                             const Array<std::int32_t>& shifts, int depth) {
+PeriodicPairs checked_pairs(const Array<int>& species, const Array<double>& coordinates,
+                            const Array<double>& cell, const Array<std::int64_t>& pairs,
+                            const Array<std::int32_t>& shifts) {
     const py::ssize_t n = species.size();
     require_shape(species, "species", {n});
     require_shape(coordinates, "coordinates", {n, 3});
@@ -70,8 +70,14 @@ UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coo
     const py::ssize_t n_pairs = pairs.size() / 2;
     require_shape(pairs, "pairs", {n_pairs, 2});
     require_shape(shifts, "shifts", {n_pairs, 3});
-    return unfold(n, species.data(), coordinates.data(), cell.data(),
-                  {n_pairs, pairs.data(), shifts.data()}, depth);
+    return {n_pairs, pairs.data(), shifts.data()};
+}
+
+UnfoldedSystem unfold_arrays(const Array<int>& species, const Array<double>& coordinates,
+                             const Array<double>& cell, const Array<std::int64_t>& pairs,
+                             const Array<std::int32_t>& shifts, int depth) {
+    const PeriodicPairs given = checked_pairs(species, coordinates, cell, pairs, shifts);
+    return unfold(species.size(), species.data(), coordinates.data(), cell.data(), given, depth);
 }
 
 /// Adds the values of each atom's images to the atom's own.
@@ -192,6 +198,9 @@ class PythonPotential {
     Arrays compute_periodic(const Array<int>& species, const Array<double>& coordinates,
                             const Array<double>& cell, const Array<std::int64_t>& pairs,
                             const Array<std::int32_t>& shifts, Wanted wanted) {
+        if (parameters().convention == CallingConvention::edges) {
+            return compute_folded(species, coordinates, cell, pairs, shifts, wanted);
+        }
         const UnfoldedSystem unfolded =
             unfold_arrays(species, coordinates, cell, pairs, shifts, parameters().n_layers);
         auto [energy, forces, particle_energies, virial, particle_virials] =
@@ -203,6 +212,23 @@ class PythonPotential {
     }
 
   private:
+    /// Without images: an edge from one comes from its atom.
+    Arrays compute_folded(const Array<int>& species, const Array<double>& coordinates,
+                          const Array<double>& cell, const Array<std::int64_t>& pairs,
+                          const Array<std::int32_t>& shifts, Wanted wanted) {
+        const PeriodicPairs given = checked_pairs(species, coordinates, cell, pairs, shifts);
+        const NeighbourLists lists = folded_lists(species.size(), cell.data(), given);
+        const std::vector<int> contributing(static_cast<std::size_t>(species.size()), 1);
+        System system;
+        system.n = species.size();
+        system.species = species.data();
+        system.coordinates = coordinates.data();
+        system.contributing = contributing.data();
+        system.neighbours = &lists;
+        system.complete_lists = true;
+        return run(system, wanted);
+    }
+
     Arrays run(const System& system, Wanted wanted) {
         double energy = 0.0;
         std::optional<Array<double>> forces, particle_energies, virial, particle_virials;

@@ -73,10 +73,12 @@ Capsules capsules_of(const std::vector<at::Tensor>& tensors) {
 
 Parameters parameters_of(const std::string& pattern, double cutoff, int n_layers) {
     static const std::map<std::string, CallingConvention> known = {
-        {"neighbours", CallingConvention::neighbours}, {"graph", CallingConvention::graph}};
+        {"neighbours", CallingConvention::neighbours},
+        {"graph", CallingConvention::graph},
+        {"edges", CallingConvention::edges}};
     const auto found = known.find(pattern);
     if (found == known.end()) {
-        fail("pattern must be 'neighbours' or 'graph', not '", pattern, "'.");
+        fail("pattern must be 'neighbours', 'graph' or 'edges', not '", pattern, "'.");
     }
     if (n_layers < 1) fail("layers must be at least 1, not ", n_layers, ".");
     Parameters parameters;

@@ -19,7 +19,7 @@ constexpr int most_elements = 118;
 ValueLines value_lines(const std::string& text, const std::string& name) {
     return {text, "parameter file " + name,
             "A parameter file gives, in this order: number of elements, elements, preprocessing, "
-            "cutoff, [layers of a graph], model file, returns forces, number of inputs, "
+            "cutoff, [layers of Graph or Edges], model file, returns forces, number of inputs, "
             "descriptor. Add what is missing."};
 }
 
@@ -81,7 +81,8 @@ CallingConvention convention(ValueLines& lines) {
     if (lower(text) == "none") return CallingConvention::neighbours;
     if (lower(text) == "descriptor") return CallingConvention::descriptor;
     if (lower(text) == "graph") return CallingConvention::graph;
-    lines.reject("the preprocessing must be None, Descriptor or Graph, not '", text, "'.");
+    if (lower(text) == "edges") return CallingConvention::edges;
+    lines.reject("the preprocessing must be None, Descriptor, Graph or Edges, not '", text, "'.");
 }
 
 /// The value of a setting that takes True or False.
@@ -123,7 +124,8 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
     } else if (name == "precision") {
         parameters.precision = precision_setting(lines, value);
     } else if (name == "atomic_numbers") {
-        require_pattern(parameters.convention != CallingConvention::descriptor, "None or Graph");
+        require_pattern(parameters.convention != CallingConvention::descriptor,
+                        "None, Graph or Edges");
         parameters.atomic_numbers = truth_setting(lines, name, value);
     } else {
         lines.reject("unknown setting '", name,
@@ -149,7 +151,8 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
     parameters.elements = elements(lines);
     parameters.convention = convention(lines);
     parameters.cutoff = length(lines, "the cutoff");
-    if (parameters.convention == CallingConvention::graph) {
+    if (parameters.convention == CallingConvention::graph ||
+        parameters.convention == CallingConvention::edges) {
         parameters.n_layers = whole_number(lines, "the number of graph layers", 1, 1000);
     }
     parameters.model_file = lines.next("the model file's name");

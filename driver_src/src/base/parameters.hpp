@@ -12,6 +12,7 @@ enum class CallingConvention {
     neighbours,  ///< 1: species, coordinates and neighbour lists; `None` in the file
     descriptor,  ///< 2: a descriptor per contributing particle; `Descriptor`
     graph,       ///< 3: staged graphs, one per message-passing layer; `Graph`
+    edges,       ///< 4: one graph with its edges' vectors; `Edges`
 };
 
 /// The floating-point type of a model's inputs.
@@ -31,7 +32,7 @@ struct Parameters {
     std::vector<std::string> elements;  ///< in the order of the model's species codes
     CallingConvention convention = CallingConvention::neighbours;
     double cutoff = 0.0;  ///< Å
-    int n_layers = 1;     ///< message-passing layers; 1 without a graph
+    int n_layers = 1;     ///< message-passing layers; 1 for other conventions
     std::string model_file;
     bool returns_forces = false;  ///< the model returns (energies, forces)
     int n_inputs = 0;             ///< as the file says; the model's own signature decides

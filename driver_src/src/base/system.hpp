@@ -9,6 +9,9 @@ namespace torchml {
 struct Neighbours {
     const int* indices = nullptr;
     int count = 0;
+    /// (count, 3) Å, added to the coordinates of each neighbour, which then stands for a periodic
+    /// image (of the particle itself, too); nullptr: neighbours are where their coordinates are.
+    const double* shifts = nullptr;
 };
 
 /// Provides the neighbours of each particle. Lists are full (j lists i if i lists j), name no
@@ -50,11 +53,13 @@ struct Results {
 struct NeighbourLists final : NeighbourSource {
     std::vector<std::int64_t> starts;
     std::vector<int> indices;
+    std::vector<double> shifts;  ///< empty, or of each entry (see Neighbours)
 
     Neighbours of(std::int64_t particle) const override {
         const auto start = starts[static_cast<std::size_t>(particle)];
         const auto end = starts[static_cast<std::size_t>(particle) + 1];
-        return {indices.data() + start, static_cast<int>(end - start)};
+        return {indices.data() + start, static_cast<int>(end - start),
+                shifts.empty() ? nullptr : shifts.data() + 3 * start};
     }
 };
 

@@ -108,6 +108,23 @@ System UnfoldedSystem::view() const {
     return system;
 }
 
+NeighbourLists folded_lists(std::int64_t n_atoms, const double* cell, const PeriodicPairs& pairs) {
+    NeighbourLists lists;
+    std::vector<std::int64_t> sorted;
+    sort_pairs(n_atoms, pairs, lists.starts, sorted);
+    lists.indices.reserve(sorted.size());
+    lists.shifts.reserve(3 * sorted.size());
+    for (const std::int64_t pair : sorted) {
+        lists.indices.push_back(static_cast<int>(pairs.atoms[2 * pair + 1]));
+        const std::int32_t* shift = pairs.shifts + 3 * pair;
+        for (int axis = 0; axis < 3; ++axis) {
+            lists.shifts.push_back(shift[0] * cell[axis] + shift[1] * cell[3 + axis] +
+                                   shift[2] * cell[6 + axis]);
+        }
+    }
+    return lists;
+}
+
 UnfoldedSystem unfold(std::int64_t n_atoms, const int* species, const double* coordinates,
                       const double* cell, const PeriodicPairs& pairs, int depth) {
     std::vector<std::int64_t> starts, sorted;

@@ -28,6 +28,10 @@ struct UnfoldedSystem {
     System view() const;
 };
 
+/// Neighbour lists of the atoms alone: an image is its atom, moved by a shift. Each atom's
+/// neighbours are in the order of its pairs. Throws as unfold().
+NeighbourLists folded_lists(std::int64_t n_atoms, const double* cell, const PeriodicPairs& pairs);
+
 /// Unfolds `n_atoms` atoms. `cell`: (3, 3) Å, the cell's vectors in rows. `depth`: the number of
 /// hops from an atom up to which particles have neighbour lists: 1 for the atoms' own, N for N
 /// rounds of message passing. Throws Error for a pair that names an atom that does not exist, and

@@ -79,8 +79,8 @@ std::optional<at::ScalarType> recorded_type(const Parameters& parameters) {
 /// Σ x ∂E/∂x over all particles: the derivative of the energy with respect to a strain of the whole
 /// system. Measures x from the first particle, not from the origin: forces add up to zero only to
 /// the model's rounding, which a system far from the origin would multiply.
-void write_virial(const double* coordinates, double angstrom, const std::vector<double>& forces,
-                  double unit, double* virial) {
+void virial_of_forces(const double* coordinates, double angstrom, const std::vector<double>& forces,
+                      double unit, double* virial) {
     constexpr int rows[6] = {0, 1, 2, 1, 0, 0};
     constexpr int columns[6] = {0, 1, 2, 2, 2, 1};
     double sums[6] = {};
@@ -244,6 +244,7 @@ struct Potential::Implementation {
                 std::fill_n(results.particle_virials, 6 * system.n, 0.0);
             }
             write_forces(results);
+            if (results.virial != nullptr) std::fill_n(results.virial, 6, 0.0);
             return;
         }
         Request request;
@@ -279,6 +280,7 @@ struct Potential::Implementation {
         if (request.gradient) {
             read_forces(evaluation);
             write_forces(results);
+            if (results.virial != nullptr) write_virial(evaluation, results);
         }
         if (results.particle_virials != nullptr) write_particle_virials(evaluation, results);
     }
@@ -484,20 +486,28 @@ struct Potential::Implementation {
     }
 
     void write_forces(const Results& results) const {
-        if (results.forces != nullptr) {
-            for (std::size_t k = 0; k < forces.size(); ++k) {
-                results.forces[k] = forces[k] * results.force_unit;
-            }
+        if (results.forces == nullptr) return;
+        for (std::size_t k = 0; k < forces.size(); ++k) {
+            results.forces[k] = forces[k] * results.force_unit;
         }
-        if (results.virial != nullptr) {
-            write_virial(system.coordinates, system.angstrom, forces, results.energy_unit,
-                         results.virial);
-            if (!std::all_of(results.virial, results.virial + 6,
-                             [](double value) { return std::isfinite(value); })) {
-                fail(
-                    "the virial overflowed (inf or nan). Check whether some particles are very far "
-                    "apart.");
+    }
+
+    void write_virial(const Evaluation& evaluation, const Results& results) const {
+        if (!inputs->defines_virial() || evaluation.forces.defined()) {
+            virial_of_forces(system.coordinates, system.angstrom, forces, results.energy_unit,
+                             results.virial);
+        } else {
+            std::fill_n(results.virial, 6, 0.0);
+            if (evaluation.gradient.defined()) {
+                inputs->virial_from(evaluation.gradient, results.virial);
             }
+            for (int k = 0; k < 6; ++k) results.virial[k] *= results.energy_unit;
+        }
+        if (!std::all_of(results.virial, results.virial + 6,
+                         [](double value) { return std::isfinite(value); })) {
+            fail(
+                "the virial overflowed (inf or nan). Check whether some particles are very far "
+                "apart.");
         }
     }
 };

@@ -94,6 +94,45 @@ void NearNeighbours::append_row(std::int64_t i, const System& system,
     n_listed_ += list.count;
 }
 
+void NearNeighbours::append_row(std::int64_t i, const System& system,
+                                const std::vector<double>& coordinates,
+                                std::vector<double>& vectors) {
+    const Neighbours list = system.neighbours->of(i);
+    const double* shift = list.shifts;
+    if (shift == nullptr) require_possible(list, i, system.n);
+    const auto count = static_cast<std::size_t>(list.count);
+    std::vector<std::int32_t>& indices = *indices_;
+    if (indices.size() < n_pairs_ + count) indices.resize(2 * (n_pairs_ + count));
+    const std::size_t first = vectors.size();
+    vectors.resize(first + 3 * count);
+    const double* x = coordinates.data();
+    const double xi = x[3 * i], yi = x[3 * i + 1], zi = x[3 * i + 2];
+    std::int32_t* row = indices.data() + n_pairs_;
+    double* vector = vectors.data() + first;
+    std::size_t kept = 0;
+    for (std::size_t k = 0; k < count; ++k) {
+        const std::int64_t j = list.indices[k];
+        if (j < 0 || j >= system.n || (j == i && shift == nullptr)) {
+            refuse_neighbour(i, j, system.n);
+        }
+        double dx = x[3 * j] - xi, dy = x[3 * j + 1] - yi, dz = x[3 * j + 2] - zi;
+        if (shift != nullptr) {
+            dx += shift[3 * k];
+            dy += shift[3 * k + 1];
+            dz += shift[3 * k + 2];
+        }
+        row[kept] = static_cast<std::int32_t>(j);
+        vector[3 * kept] = dx;
+        vector[3 * kept + 1] = dy;
+        vector[3 * kept + 2] = dz;
+        kept += dx * dx + dy * dy + dz * dz < square_;
+    }
+    vectors.resize(first + 3 * kept);
+    (*counts_).push_back(static_cast<std::int32_t>(kept));
+    n_pairs_ += kept;
+    n_listed_ += list.count;
+}
+
 void NearNeighbours::append_group(std::int32_t first, std::int32_t count) {
     std::vector<std::int32_t>& indices = indices_.extend();
     indices.resize(n_pairs_);

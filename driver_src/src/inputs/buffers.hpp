@@ -60,6 +60,12 @@ class NearNeighbours {
     /// there are other particles.
     void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates);
 
+    /// The same, and appends each neighbour's displacement r_j - r_i (3), Å, to `vectors`. Takes
+    /// lists with shifts, too, in which a particle may be its own neighbour, and many times
+    /// another's.
+    void append_row(std::int64_t i, const System& system, const std::vector<double>& coordinates,
+                    std::vector<double>& vectors);
+
     /// Appends rows of particles `first` to `first + count - 1`, each with the others.
     void append_group(std::int32_t first, std::int32_t count);
 

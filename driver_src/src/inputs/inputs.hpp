@@ -78,6 +78,13 @@ class Inputs {
     /// forces on particles that the model does not see stay unchanged.
     virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
 
+    /// Whether the virial follows from the gradient itself. Otherwise it follows from forces and
+    /// coordinates, for which all images have to be particles.
+    virtual bool defines_virial() const { return false; }
+
+    /// Writes the virial (6), eV; only if defines_virial(), and as particle_virials_from().
+    virtual void virial_from(const at::Tensor& /*gradient*/, double* /*virial*/) const {}
+
     /// Whether each particle's part of the virial follows from the gradient. It does if the energy
     /// is a sum over particles of functions of their own neighbours' displacements r_ij: particle
     /// i's part is then Σ_j r_ij ∂E_i/∂r_ij. It does not follow from the gradient with respect to

@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "inputs/descriptor_inputs.hpp"
+#include "inputs/edge_inputs.hpp"
 #include "inputs/graph_inputs.hpp"
 #include "inputs/neighbour_inputs.hpp"
 
@@ -25,6 +26,8 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
             return make_graph_inputs(parameters.cutoff, parameters.n_layers, parameters.graph,
                                      scalar, source.rounded);
 #endif
+        case CallingConvention::edges:
+            return make_edge_inputs(parameters.cutoff, parameters.n_layers, scalar);
     }
     fail("unknown calling convention.");
 }

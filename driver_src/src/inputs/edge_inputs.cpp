@@ -1,0 +1,222 @@
+#include "inputs/edge_inputs.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.hpp"
+#include "inputs/buffers.hpp"
+#include "inputs/placing.hpp"
+
+namespace torchml {
+
+namespace {
+
+class EdgeInputs final : public Inputs {
+  public:
+    EdgeInputs(double cutoff, int n_layers, at::ScalarType scalar)
+        : cutoff_(cutoff), n_layers_(n_layers), scalar_(scalar), near_(cutoff) {}
+
+    std::vector<std::string> argument_names() const override {
+        return {"species", "edge_index", "edge_vectors", "contributing"};
+    }
+
+    std::size_t differentiable() const override { return 2; }
+
+    bool needs_only_contributing_neighbours() const override { return n_layers_ == 1; }
+
+    void prepare(const System& system) override {
+        n_company_ = 0;
+        fill_coordinates(system, coordinates_.renew());
+        find_nodes(system);
+        write_nodes(system);
+        write_edges();
+    }
+
+    const NearNeighbours& neighbours() const override { return near_; }
+
+    const std::vector<double>& coordinates() const override { return *coordinates_; }
+
+    std::vector<at::Tensor> tensors() const override {
+        const std::int64_t n = n_particles();
+        const auto n_edges = static_cast<std::int64_t>((*edge_index_).size() / 2);
+        return {species_.view({n}), edge_index_.view({2, n_edges}),
+                vectors_.view({n_edges, 3}).to(scalar_), contributing_.view({n})};
+    }
+
+    bool has_pairs() const override { return !receiver_.empty(); }
+
+    Company company() const override { return Company::always; }
+
+    void add_company(std::int64_t species_code) override {
+        std::vector<double> corners;
+        append_company(cutoff_, cutoff_, 0, corners);
+        const auto first = n_particles();
+        const auto n = static_cast<std::size_t>(first + company_size);
+        species_.extend().resize(n, species_code);
+        contributing_.extend().resize(n, 0);
+        std::vector<std::int64_t> receivers, senders;
+        std::vector<double>& vectors = vectors_.extend();
+        for (std::int32_t i = 0; i < company_size; ++i) {
+            for (std::int32_t j = 0; j < company_size; ++j) {
+                if (j == i) continue;
+                receivers.push_back(first + i);
+                senders.push_back(first + j);
+                for (int axis = 0; axis < 3; ++axis) {
+                    vectors.push_back(corners[static_cast<std::size_t>(3 * j + axis)] -
+                                      corners[static_cast<std::size_t>(3 * i + axis)]);
+                }
+            }
+        }
+        std::vector<std::int64_t>& edges = edge_index_.extend();
+        const auto middle = edges.begin() + static_cast<std::ptrdiff_t>(edges.size() / 2);
+        edges.insert(middle, receivers.begin(), receivers.end());
+        edges.insert(edges.end(), senders.begin(), senders.end());
+        n_company_ += company_size;
+    }
+
+    std::int64_t n_company() const override { return n_company_; }
+
+    std::int64_t n_particles() const override {
+        return static_cast<std::int64_t>((*species_).size());
+    }
+
+    void to_system(const double* values, int width, double* result) const override {
+        for (const std::int32_t particle : nodes_) {
+            for (int k = 0; k < width; ++k) result[particle * width + k] = *values++;
+        }
+    }
+
+    void forces_from(const at::Tensor& gradient, double* forces) const override {
+        const auto* g = gradient.data_ptr<double>();
+        for (std::size_t edge = 0; edge < receiver_.size(); ++edge, g += 3) {
+            double* on_receiver = forces + 3 * receiver_[edge];
+            double* on_sender = forces + 3 * sender_[edge];
+            for (int axis = 0; axis < 3; ++axis) {
+                on_receiver[axis] += g[axis];
+                on_sender[axis] -= g[axis];
+            }
+        }
+    }
+
+    bool defines_virial() const override { return true; }
+
+    void virial_from(const at::Tensor& gradient, double* virial) const override {
+        const auto* g = gradient.data_ptr<double>();
+        const double* r = (*vectors_).data();
+        for (std::size_t edge = 0; edge < receiver_.size(); ++edge, g += 3, r += 3) {
+            add_virial(r, g, virial);
+        }
+    }
+
+    bool defines_particle_virial() const override { return true; }
+
+    void particle_virials_from(const at::Tensor& gradient, double* virials) const override {
+        const auto* g = gradient.data_ptr<double>();
+        const double* r = (*vectors_).data();
+        for (std::size_t edge = 0; edge < receiver_.size(); ++edge, g += 3, r += 3) {
+            add_virial(r, g, virials + 6 * receiver_[edge]);
+        }
+    }
+
+  private:
+    /// xx, yy, zz, yz, xz, xy.
+    static void add_virial(const double* r, const double* g, double* virial) {
+        virial[0] += r[0] * g[0];
+        virial[1] += r[1] * g[1];
+        virial[2] += r[2] * g[2];
+        virial[3] += r[1] * g[2];
+        virial[4] += r[0] * g[2];
+        virial[5] += r[0] * g[1];
+    }
+
+    /// The nodes and their edges: contributing particles first, then, ring by ring, what they see.
+    /// Within a ring nodes are in the simulator's order: what is near in space is near in memory.
+    void find_nodes(const System& system) {
+        near_.clear();
+        receiver_.clear();
+        sender_.clear();
+        vectors_.renew().clear();
+        nodes_.clear();
+        number_.assign(static_cast<std::size_t>(system.n), no_node);
+        for (std::int64_t i = 0; i < system.n; ++i) {
+            if (system.contributing[i] != 0) add_node(static_cast<std::int32_t>(i));
+        }
+        std::size_t next = 0;
+        for (int ring = 0; ring < n_layers_; ++ring) {
+            const std::size_t end = nodes_.size();
+            found_.clear();
+            for (; next < end; ++next) append_edges(nodes_[next], system);
+            if (found_.empty()) break;
+            std::sort(found_.begin(), found_.end());
+            for (const std::int32_t j : found_) add_node(j);
+        }
+    }
+
+    void add_node(std::int32_t particle) {
+        number_[static_cast<std::size_t>(particle)] = static_cast<std::int32_t>(nodes_.size());
+        nodes_.push_back(particle);
+    }
+
+    /// The edges of one receiver; notes senders that are no nodes yet.
+    void append_edges(std::int32_t i, const System& system) {
+        const auto first = static_cast<std::size_t>(near_.n_pairs());
+        near_.append_row(i, system, *coordinates_, *vectors_);
+        const auto last = static_cast<std::size_t>(near_.n_pairs());
+        const std::vector<std::int32_t>& indices = near_.indices();
+        for (std::size_t pair = first; pair < last; ++pair) {
+            const std::int32_t j = indices[pair];
+            receiver_.push_back(i);
+            sender_.push_back(j);
+            std::int32_t& number = number_[static_cast<std::size_t>(j)];
+            if (number != no_node) continue;
+            number = found_now;
+            found_.push_back(j);
+        }
+    }
+
+    void write_nodes(const System& system) {
+        std::vector<std::int64_t>& species = species_.renew();
+        std::vector<std::int64_t>& contributing = contributing_.renew();
+        species.resize(nodes_.size());
+        contributing.resize(nodes_.size());
+        for (std::size_t k = 0; k < nodes_.size(); ++k) {
+            species[k] = system.species[nodes_[k]];
+            contributing[k] = system.contributing[nodes_[k]] != 0 ? 1 : 0;
+        }
+    }
+
+    void write_edges() {
+        const std::size_t n = receiver_.size();
+        std::vector<std::int64_t>& edges = edge_index_.renew();
+        edges.resize(2 * n);
+        for (std::size_t edge = 0; edge < n; ++edge) {
+            edges[edge] = number_[static_cast<std::size_t>(receiver_[edge])];
+            edges[n + edge] = number_[static_cast<std::size_t>(sender_[edge])];
+        }
+    }
+
+    static constexpr std::int32_t no_node = -1, found_now = -2;
+
+    double cutoff_;
+    int n_layers_;
+    at::ScalarType scalar_;
+    Buffer<double> coordinates_;                   // (n, 3) of all particles
+    NearNeighbours near_;                          // a row for each receiver
+    std::vector<std::int32_t> nodes_;              // the particle that each node is
+    std::vector<std::int32_t> number_;             // of each particle: its node
+    std::vector<std::int32_t> found_;              // particles of the next ring
+    std::vector<std::int32_t> receiver_, sender_;  // of each edge: particles
+    Buffer<double> vectors_;           // (E, 3) in double precision, whatever the model's
+    Buffer<std::int64_t> edge_index_;  // (2, E)
+    Buffer<std::int64_t> species_;
+    Buffer<std::int64_t> contributing_;
+    std::int64_t n_company_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, at::ScalarType scalar) {
+    return std::make_unique<EdgeInputs>(cutoff, n_layers, scalar);
+}
+
+}  // namespace torchml
