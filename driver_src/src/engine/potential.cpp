@@ -140,8 +140,8 @@ struct Potential::Implementation {
         runtime =
             load_model(find_model_file(files, parameters.model_file, parameter_file),
                        parameters.returns_forces, device, recorded_type(parameters), warnings);
-        inputs = make_inputs(
-            {parameters, codes, files, runtime->scalar_type(), runtime->may_round_inputs()});
+        inputs = make_inputs({parameters, codes, files, runtime->scalar_type(),
+                              runtime->may_round_inputs(), choose_ghosts(process_environment())});
         runtime->check_arguments(inputs->argument_names());
     }
 
@@ -180,8 +180,8 @@ struct Potential::Implementation {
         Parameters changed = parameters;
         changed.cutoff = cutoff;
         const std::vector<Path> no_files;  // only descriptors come from one
-        inputs = make_inputs(
-            {changed, codes, no_files, runtime->scalar_type(), runtime->may_round_inputs()});
+        inputs = make_inputs({changed, codes, no_files, runtime->scalar_type(),
+                              runtime->may_round_inputs(), choose_ghosts(process_environment())});
         parameters = std::move(changed);
         company_energies.clear();
     }
@@ -557,6 +557,9 @@ std::vector<std::string> Potential::take_warnings() { return implementation_->wa
 void Potential::set_cutoff(double cutoff) {
     const HostState host;
     implementation_->set_cutoff(cutoff);
+}
+double Potential::influence_distance() const {
+    return implementation_->parameters.cutoff * implementation_->inputs->reach();
 }
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();

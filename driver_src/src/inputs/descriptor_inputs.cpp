@@ -87,6 +87,8 @@ class DescriptorInputs final : public Inputs {
 
     bool needs_only_contributing_neighbours() const override { return true; }
 
+    int reach() const override { return 1; }
+
     void prepare(const System& system) override {
         fill_coordinates(system, coordinates_);
         const auto n = static_cast<std::size_t>(system.n);

@@ -1,10 +1,12 @@
 #include "inputs/edge_inputs.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "base/error.hpp"
 #include "inputs/buffers.hpp"
+#include "inputs/image_owners.hpp"
 #include "inputs/placing.hpp"
 
 namespace torchml {
@@ -13,8 +15,8 @@ namespace {
 
 class EdgeInputs final : public Inputs {
   public:
-    EdgeInputs(double cutoff, int n_layers, at::ScalarType scalar)
-        : cutoff_(cutoff), n_layers_(n_layers), scalar_(scalar), near_(cutoff) {}
+    EdgeInputs(double cutoff, int n_layers, Ghosts ghosts, at::ScalarType scalar)
+        : cutoff_(cutoff), n_layers_(n_layers), ghosts_(ghosts), scalar_(scalar), near_(cutoff) {}
 
     std::vector<std::string> argument_names() const override {
         return {"species", "edge_index", "edge_vectors", "contributing"};
@@ -22,12 +24,15 @@ class EdgeInputs final : public Inputs {
 
     std::size_t differentiable() const override { return 2; }
 
-    bool needs_only_contributing_neighbours() const override { return n_layers_ == 1; }
+    bool needs_only_contributing_neighbours() const override { return reach() == 1; }
+
+    int reach() const override { return ghosts_ == Ghosts::fold ? 1 : n_layers_; }
 
     void prepare(const System& system) override {
         n_company_ = 0;
         fill_coordinates(system, coordinates_.renew());
-        find_nodes(system);
+        folded_ = can_fold(system);
+        find_nodes(system, near_, folded_ ? 1 : n_layers_);
         write_nodes(system);
         write_edges();
     }
@@ -131,8 +136,8 @@ class EdgeInputs final : public Inputs {
 
     /// The nodes and their edges: contributing particles first, then, ring by ring, what they see.
     /// Within a ring nodes are in the simulator's order: what is near in space is near in memory.
-    void find_nodes(const System& system) {
-        near_.clear();
+    void find_nodes(const System& system, NearNeighbours& near, int n_rings) {
+        near.clear();
         receiver_.clear();
         sender_.clear();
         vectors_.renew().clear();
@@ -142,10 +147,10 @@ class EdgeInputs final : public Inputs {
             if (system.contributing[i] != 0) add_node(static_cast<std::int32_t>(i));
         }
         std::size_t next = 0;
-        for (int ring = 0; ring < n_layers_; ++ring) {
+        for (int ring = 0; ring < n_rings; ++ring) {
             const std::size_t end = nodes_.size();
             found_.clear();
-            for (; next < end; ++next) append_edges(nodes_[next], system);
+            for (; next < end; ++next) append_edges(nodes_[next], system, near);
             if (found_.empty()) break;
             std::sort(found_.begin(), found_.end());
             for (const std::int32_t j : found_) add_node(j);
@@ -158,15 +163,16 @@ class EdgeInputs final : public Inputs {
     }
 
     /// The edges of one receiver; notes senders that are no nodes yet.
-    void append_edges(std::int32_t i, const System& system) {
-        const auto first = static_cast<std::size_t>(near_.n_pairs());
-        near_.append_row(i, system, *coordinates_, *vectors_);
-        const auto last = static_cast<std::size_t>(near_.n_pairs());
-        const std::vector<std::int32_t>& indices = near_.indices();
+    void append_edges(std::int32_t i, const System& system, NearNeighbours& near) {
+        const auto first = static_cast<std::size_t>(near.n_pairs());
+        near.append_row(i, system, *coordinates_, *vectors_);
+        const auto last = static_cast<std::size_t>(near.n_pairs());
+        const std::vector<std::int32_t>& indices = near.indices();
         for (std::size_t pair = first; pair < last; ++pair) {
             const std::int32_t j = indices[pair];
             receiver_.push_back(i);
             sender_.push_back(j);
+            if (folded_) continue;
             std::int32_t& number = number_[static_cast<std::size_t>(j)];
             if (number != no_node) continue;
             number = found_now;
@@ -189,16 +195,112 @@ class EdgeInputs final : public Inputs {
         const std::size_t n = receiver_.size();
         std::vector<std::int64_t>& edges = edge_index_.renew();
         edges.resize(2 * n);
+        const bool of_owners = folded_ && !owners_.owners().empty();
         for (std::size_t edge = 0; edge < n; ++edge) {
+            auto sender = static_cast<std::size_t>(sender_[edge]);
+            if (of_owners) sender = static_cast<std::size_t>(owners_.owners()[sender]);
             edges[edge] = number_[static_cast<std::size_t>(receiver_[edge])];
-            edges[n + edge] = number_[static_cast<std::size_t>(sender_[edge])];
+            edges[n + edge] = number_[sender];
         }
+    }
+
+    bool can_fold(const System& system) {
+        if (ghosts_ == Ghosts::stage) return false;
+        const bool known = owners_.update(system, *coordinates_);
+        if (ghosts_ == Ghosts::fold) {
+            if (!known) {
+                fail("KIM_MODEL_GHOSTS is fold, but ", owners_.why(),
+                     ". Run the simulation on one rank, or set KIM_MODEL_GHOSTS=auto.");
+            }
+            if (!owners_.are_certain()) {
+                fail(
+                    "KIM_MODEL_GHOSTS is fold, but several particles could be the owners of "
+                    "images, since they lie in a perfect crystal, and they differ in what is "
+                    "around them. Displace the atoms a little, or set KIM_MODEL_GHOSTS=auto.");
+            }
+            return true;
+        }
+        if (!known || n_layers_ == 1) return known;
+        if (owners_.found_anew() || moved_since_proof() || !proven_) prove(system);
+        return proven_;
+    }
+
+    /// How far, Å, rows reach beyond the cutoff when images are compared with their owners: the
+    /// proof then holds until a particle has moved half as far.
+    static constexpr double margin = 0.1;
+
+    bool moved_since_proof() const {
+        const double most = proof_margin_ * proof_margin_ / 4.0;
+        for (std::size_t k = 0; k < coordinates_at_proof_.size(); k += 3) {
+            const double* now = (*coordinates_).data() + k;
+            const double* then = coordinates_at_proof_.data() + k;
+            const double x = now[0] - then[0], y = now[1] - then[1], z = now[2] - then[2];
+            if (x * x + y * y + z * z > most) return true;
+        }
+        return false;
+    }
+
+    void prove(const System& system) {
+        folded_ = false;
+        proof_margin_ = margin;
+        proven_ = images_are_alike(system, cutoff_ + margin);
+        if (!proven_) {  // a simulator's ghosts may reach no farther than they have to
+            proof_margin_ = 0.0;
+            proven_ = images_are_alike(system, cutoff_);
+        }
+        coordinates_at_proof_ = *coordinates_;
+    }
+
+    /// Whether every image that a staged graph computes has the neighbours of its owner: then its
+    /// features are those of its owner in each layer.
+    bool images_are_alike(const System& system, double cutoff) {
+        NearNeighbours near(cutoff);
+        find_nodes(system, near, n_layers_);
+        const std::vector<std::int32_t>& owners = owners_.owners();
+        std::vector<std::size_t> starts = {0};
+        for (const std::int32_t count : near.counts()) {
+            starts.push_back(starts.back() + static_cast<std::size_t>(count));
+        }
+        for (std::size_t row = 0; row + 1 < starts.size(); ++row) {
+            const auto owner = owners[static_cast<std::size_t>(nodes_[row])];
+            if (owner == nodes_[row]) continue;
+            const auto own = static_cast<std::size_t>(number_[static_cast<std::size_t>(owner)]);
+            const std::size_t count = starts[row + 1] - starts[row];
+            if (count != starts[own + 1] - starts[own]) return false;
+            for (std::size_t k = starts[row]; k < starts[row + 1]; ++k) {
+                if (!has_edge(starts[own], starts[own + 1], owners, k)) return false;
+            }
+        }
+        return true;
+    }
+
+    /// Whether one of the edges from `first` to `last` has the same sender and vector.
+    bool has_edge(std::size_t first, std::size_t last, const std::vector<std::int32_t>& owners,
+                  std::size_t edge) const {
+        constexpr double tolerance = 1e-7;
+        const double* vectors = (*vectors_).data();
+        const auto sender = owners[static_cast<std::size_t>(sender_[edge])];
+        for (std::size_t k = first; k < last; ++k) {
+            if (owners[static_cast<std::size_t>(sender_[k])] == sender &&
+                std::abs(vectors[3 * k] - vectors[3 * edge]) < tolerance &&
+                std::abs(vectors[3 * k + 1] - vectors[3 * edge + 1]) < tolerance &&
+                std::abs(vectors[3 * k + 2] - vectors[3 * edge + 2]) < tolerance) {
+                return true;
+            }
+        }
+        return false;
     }
 
     static constexpr std::int32_t no_node = -1, found_now = -2;
 
     double cutoff_;
     int n_layers_;
+    Ghosts ghosts_;
+    bool folded_ = false;
+    ImageOwners owners_;
+    bool proven_ = false;
+    double proof_margin_ = 0.0;
+    std::vector<double> coordinates_at_proof_;
     at::ScalarType scalar_;
     Buffer<double> coordinates_;                   // (n, 3) of all particles
     NearNeighbours near_;                          // a row for each receiver
@@ -215,8 +317,9 @@ class EdgeInputs final : public Inputs {
 
 }  // namespace
 
-std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, at::ScalarType scalar) {
-    return std::make_unique<EdgeInputs>(cutoff, n_layers, scalar);
+std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, Ghosts ghosts,
+                                         at::ScalarType scalar) {
+    return std::make_unique<EdgeInputs>(cutoff, n_layers, ghosts, scalar);
 }
 
 }  // namespace torchml

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "inputs/ghosts.hpp"
 #include "inputs/inputs.hpp"
 
 namespace torchml {
@@ -10,13 +11,19 @@ namespace torchml {
 /// by receiver; edge_vectors (E, 3) r_j - r_i, Å; contributing int64 (n), 1 = its energy counts.
 /// All layers of the model use the same graph.
 ///
-/// Where a neighbour is an image, and its list says of which particle (Neighbours::shifts), the
-/// edge comes from that particle: the graph has no images. Otherwise it has the particles within
-/// n_layers cutoffs of contributing ones as nodes, and edges to all of them but the outermost.
+/// Folded, the nodes are the contributing particles, and an edge from a periodic image comes from
+/// its owner: that of a list with shifts (Neighbours), or one found by ImageOwners. Staged, the
+/// nodes are all particles within n_layers cutoffs of contributing ones, which come first, and
+/// there are edges to all but the outermost of them.
+///
+/// `ghosts`: whether to fold where images are particles. With Ghosts::automatic only where it is
+/// proven that images have the same neighbours as their owners, as far as the layers reach: then a
+/// folded graph gives the same energy as a staged one, whatever the simulator meant.
 ///
 /// The energy is differentiated with respect to the edge vectors. With g = ∂E/∂r_ij of each edge,
 /// the force on i is the sum of g of its edges, that on j minus this, and the virial Σ r_ij g; the
 /// part of an edge belongs to its receiver.
-std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, at::ScalarType scalar);
+std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, Ghosts ghosts,
+                                         at::ScalarType scalar);
 
 }  // namespace torchml

@@ -33,6 +33,8 @@ class GraphInputs final : public Inputs {
 
     bool needs_only_contributing_neighbours() const override { return false; }
 
+    int reach() const override { return static_cast<int>(layers_.size()); }
+
     void prepare(const System& system) override {
         n_company_ = 0;
         fill_coordinates(system, coordinates_.renew());

@@ -9,6 +9,7 @@
 
 #include "base/parameters.hpp"
 #include "base/system.hpp"
+#include "inputs/ghosts.hpp"
 
 namespace torchml {
 
@@ -36,6 +37,9 @@ class Inputs {
 
     /// Whether prepare() requests the neighbours of contributing particles only.
     virtual bool needs_only_contributing_neighbours() const = 0;
+
+    /// How many cutoffs away from a contributing particle others have to be passed.
+    virtual int reach() const = 0;
 
     /// Fills the buffers. Throws Error for neighbours that do not exist and for coordinates that
     /// are not finite.
@@ -104,6 +108,7 @@ struct InputsSource {
     const std::vector<std::filesystem::path>& files;  ///< of the portable model
     at::ScalarType scalar;  ///< the model's floating-point type (see Runtime::scalar_type)
     bool rounded;           ///< coordinates may be rounded (see Runtime::may_round_inputs)
+    Ghosts ghosts = Ghosts::stage;
 };
 
 }  // namespace torchml

@@ -22,6 +22,8 @@ class NeighbourInputs final : public Inputs {
 
     bool needs_only_contributing_neighbours() const override { return true; }
 
+    int reach() const override { return 1; }
+
     void prepare(const System& system) override {
         n_company_ = 0;
         n_particles_ = system.n;

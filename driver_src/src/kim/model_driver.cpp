@@ -35,7 +35,8 @@ struct Model {
 
     void use_published_cutoff() {
         cutoff = published_cutoff;
-        influence_distance = cutoff * potential.parameters().n_layers;
+        influence_distance =
+            cutoff * potential.influence_distance() / potential.parameters().cutoff;
     }
 
     Potential potential;

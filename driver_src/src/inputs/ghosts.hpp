@@ -1,0 +1,17 @@
+#pragma once
+
+#include "base/variables.hpp"
+
+namespace torchml {
+
+/// What stands for periodic images, and for other ranks' particles, in an edge model's graph.
+enum class Ghosts {
+    automatic,  ///< folded where every ghost is proven to be an image, staged elsewhere
+    fold,       ///< an edge from an image comes from its owner; anything else is an error
+    stage,      ///< they are nodes, as far as the model's layers reach
+};
+
+/// KIM_MODEL_GHOSTS. Throws Error for another value.
+Ghosts choose_ghosts(const Environment& environment);
+
+}  // namespace torchml

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/system.hpp"
+
+namespace torchml {
+
+/// Finds which contributing particle each ghost is a periodic image of.
+///
+/// Simulators do not say. But an image lies where its owner is, moved by a vector that many images
+/// share, to rounding: so owners follow from positions. They are found anew when particles change,
+/// and checked at every step, at the price of one subtraction for each ghost.
+class ImageOwners {
+  public:
+    /// Brings the owners up to date. False if some ghost is an image of no contributing particle,
+    /// or the vectors are not those of one lattice; why() then says it. `coordinates`: (n, 3) Å.
+    bool update(const System& system, const std::vector<double>& coordinates);
+
+    /// Of each particle: its owner, itself if it contributes.
+    const std::vector<std::int32_t>& owners() const { return owners_; }
+
+    /// Whether other owners would not have given other results: in a crystal several particles may
+    /// fit an image equally well, but far from it they may have different surroundings.
+    bool are_certain() const { return certain_; }
+
+    /// Whether the last update() found the owners anew.
+    bool found_anew() const { return found_anew_; }
+
+    const std::string& why() const { return why_; }
+
+  private:
+    using Vector = std::array<double, 3>;
+
+    /// Images that are moved by the same vector.
+    struct Shift {
+        Vector vector;
+        std::int32_t image;  ///< one of them
+    };
+
+    /// Particles by their places: cells with a list each, in a hash table.
+    class Places {
+      public:
+        /// Contributing particles, or all.
+        void fill(const System& system, const std::vector<double>& coordinates, double tolerance,
+                  bool all);
+        bool is_filled() const { return !heads_.empty(); }
+        void clear() { heads_.clear(); }
+        /// The particle of that species at a place; -1 if there is none.
+        std::int32_t at(const Vector& place, int species) const;
+
+      private:
+        std::size_t slot_of(std::int64_t x, std::int64_t y, std::int64_t z) const;
+
+        const System* system_ = nullptr;
+        const double* coordinates_ = nullptr;
+        double tolerance_ = 0.0;
+        std::vector<std::int32_t> heads_, next_;
+    };
+
+    bool still_hold(const System& system, const std::vector<double>& coordinates);
+    bool find(const System& system, const std::vector<double>& coordinates);
+    void sort_by_distance(std::vector<std::int32_t>& particles,
+                          const std::vector<double>& coordinates) const;
+    bool find_shift(std::int32_t image, const System& system,
+                    const std::vector<double>& coordinates);
+    bool is_of_lattice(const Vector& shift, const System& system,
+                       const std::vector<double>& coordinates) const;
+    bool alternatives_are_alike(const System& system, const std::vector<double>& coordinates) const;
+    bool maps_owners_to_owners(const Vector& shift, const System& system,
+                               const std::vector<double>& coordinates) const;
+    bool is_lattice(double tolerance);
+
+    std::vector<std::int32_t> owners_, shift_of_;
+    std::vector<std::int32_t> contributing_, ghosts_;
+    std::vector<Shift> shifts_;
+    Places places_;                     // of contributing particles
+    Places all_places_;                 // of all; filled where vectors are sought
+    std::vector<Vector> alternatives_;  // from a vector that was chosen to one that was not
+    bool certain_ = false;
+    bool ambiguous_ = false;
+    std::string why_;
+    bool found_anew_ = false;
+    bool known_ = false;
+};
+
+}  // namespace torchml
