@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 namespace torchml {
@@ -99,7 +100,6 @@ bool ImageOwners::update(const System& system, const std::vector<double>& coordi
     found_anew_ = false;
     if (known_ && still_hold(system, coordinates)) return true;
     found_anew_ = true;
-    ambiguous_ = false;
     known_ = find(system, coordinates);
     return known_;
 }
@@ -117,8 +117,8 @@ bool ImageOwners::still_hold(const System& system, const std::vector<double>& co
         shift.vector = difference(x + 3 * static_cast<std::size_t>(shift.image),
                                   x + 3 * static_cast<std::size_t>(owner));
     }
-    for (std::size_t k = 0; k < ghosts_.size(); ++k) {
-        const auto ghost = static_cast<std::size_t>(ghosts_[k]);
+    for (const std::int32_t image : images_) {
+        const auto ghost = static_cast<std::size_t>(image);
         const auto owner = static_cast<std::size_t>(owners_[ghost]);
         if (system.contributing[ghost] != 0 || system.species[ghost] != system.species[owner] ||
             !near(difference(x + 3 * ghost, x + 3 * owner),
@@ -126,243 +126,248 @@ bool ImageOwners::still_hold(const System& system, const std::vector<double>& co
             return false;
         }
     }
-    return is_lattice(tolerance);
-}
-
-/// By the distance from the middle of the contributing particles.
-void ImageOwners::sort_by_distance(std::vector<std::int32_t>& particles,
-                                   const std::vector<double>& coordinates) const {
-    Vector middle = {};
-    for (const std::int32_t i : contributing_) {
-        for (std::size_t axis = 0; axis < 3; ++axis) {
-            middle[axis] += coordinates[3 * static_cast<std::size_t>(i) + axis] /
-                            static_cast<double>(contributing_.size());
+    std::vector<Vector> cell(cell_.size());
+    for (const Shift& shift : shifts_) {
+        int sum = 0;
+        std::size_t which = 0;
+        for (std::size_t k = 0; k < 3; ++k) {
+            sum += std::abs(shift.cells[k]);
+            if (shift.cells[k] == 1) which = k;
         }
+        if (sum == 1 && shift.cells[which] == 1) cell[which] = shift.vector;
     }
-    std::vector<std::pair<double, std::int32_t>> sorted;
-    for (const std::int32_t i : particles) {
-        const Vector apart =
-            place_before(coordinates.data() + 3 * static_cast<std::size_t>(i), middle);
-        sorted.emplace_back(dot(apart, apart), i);
-    }
-    std::sort(sorted.begin(), sorted.end());
-    for (std::size_t k = 0; k < sorted.size(); ++k) particles[k] = sorted[k].second;
+    return std::all_of(shifts_.begin(), shifts_.end(), [&](const Shift& shift) {
+        return near(shift.vector, sum_of(cell, shift.cells), 10.0 * tolerance);
+    });
 }
 
 bool ImageOwners::find(const System& system, const std::vector<double>& coordinates) {
     const double tolerance = tolerance_of(coordinates);
-    const auto n = static_cast<std::size_t>(system.n);
+    system_ = &system;
+    x_ = coordinates.data();
     contributing_.clear();
-    ghosts_.clear();
-    owners_.assign(n, -1);
-    shift_of_.assign(n, -1);
-    for (std::size_t i = 0; i < n; ++i) {
-        (system.contributing[i] != 0 ? contributing_ : ghosts_)
-            .push_back(static_cast<std::int32_t>(i));
-        if (system.contributing[i] != 0) owners_[i] = static_cast<std::int32_t>(i);
+    images_.clear();
+    for (std::int32_t i = 0; i < system.n; ++i) {
+        (system.contributing[i] != 0 ? contributing_ : images_).push_back(i);
     }
+    middle_ = {};
+    for (const std::int32_t i : contributing_) {
+        for (std::size_t axis = 0; axis < 3; ++axis) {
+            middle_[axis] += place(i)[axis] / static_cast<double>(contributing_.size());
+        }
+    }
+    // Nearest images first: the vectors of a cell's faces are the shortest ones.
+    std::vector<std::pair<double, std::int32_t>> sorted;
+    for (const std::int32_t i : images_) {
+        const Vector apart = difference(place(i), middle_.data());
+        sorted.emplace_back(dot(apart, apart), i);
+    }
+    std::sort(sorted.begin(), sorted.end());
+    for (std::size_t k = 0; k < sorted.size(); ++k) images_[k] = sorted[k].second;
+
     places_.fill(system, coordinates, tolerance, /*all=*/false);
     all_places_.clear();
-    // Those of the last time mostly hold again.
-    std::vector<Shift> known = std::move(shifts_);
-    shifts_.clear();
+    cell_.clear();
     alternatives_.clear();
-    std::size_t last = 0;
-    const double* x = coordinates.data();
-    const auto assign = [&](std::int32_t ghost, std::size_t number) {
-        const auto place = static_cast<std::size_t>(ghost);
-        const std::int32_t owner =
-            places_.at(place_before(x + 3 * place, shifts_[number].vector), system.species[ghost]);
-        if (owner < 0) return false;
-        owners_[place] = owner;
-        shift_of_[place] = static_cast<std::int32_t>(number);
-        last = number;
-        return true;
-    };
-    // In a crystal several vectors may fit. The shortest ones are a cell's: nearest images first.
-    if (ambiguous_) sort_by_distance(ghosts_, coordinates);
-    for (const std::int32_t ghost : ghosts_) {
-        if (!shifts_.empty() && assign(ghost, last)) continue;
-        bool done = false;
-        for (std::size_t number = 0; number < shifts_.size() && !done; ++number) {
-            done = assign(ghost, number);
-        }
-        for (std::size_t k = 0; k < known.size() && !done; ++k) {
-            const Vector place =
-                place_before(x + 3 * static_cast<std::size_t>(ghost), known[k].vector);
-            const std::int32_t owner = places_.at(place, system.species[ghost]);
-            if (owner < 0) continue;
-            shifts_.push_back({difference(x + 3 * static_cast<std::size_t>(ghost),
-                                          x + 3 * static_cast<std::size_t>(owner)),
-                               ghost});
-            done = assign(ghost, shifts_.size() - 1);
-        }
-        if (done) continue;
-        const bool found = find_shift(ghost, system, coordinates);
-        if (!alternatives_.empty() && !ambiguous_) {
-            ambiguous_ = true;
-            return find(system, coordinates);
-        }
-        if (!found || !assign(ghost, shifts_.size() - 1)) {
-            shifts_.clear();
-            why_ = "particle " + std::to_string(ghost) +
-                   ", which does not contribute, is not a periodic image of a particle of this "
-                   "process";
-            return false;
-        }
+    trials_ = 0;
+    if (!complete_cell(0, coordinates)) {
+        owners_.clear();
+        return false;
     }
-    if (!is_lattice(tolerance)) return false;
-    certain_ = alternatives_are_alike(system, coordinates);
+    write_owners();
+    certain_ = alternatives_are_alike();
     return true;
 }
 
-/// Finds the vector by which an image is moved, among those from contributing particles of its
-/// species: what is around the image is then around its owner, too, and no contributing particle is
-/// an image of another one. Of several, as crystals have them, the shortest.
-bool ImageOwners::find_shift(std::int32_t image, const System& system,
-                             const std::vector<double>& coordinates) {
-    if (!all_places_.is_filled()) {
-        all_places_.fill(system, coordinates, tolerance_of(coordinates), /*all=*/true);
+/// Adds vectors to the cell until every image from the first one on has an owner. Where several
+/// vectors would do, as in crystals, the shortest that leads to an end.
+bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& coordinates) {
+    constexpr int most_trials = 1000;
+    Cells cells;
+    while (first < images_.size() && owner_of(images_[first], cells) >= 0) ++first;
+    if (first == images_.size()) return true;
+    if (cell_.size() == 3 || ++trials_ > most_trials) {
+        why_ = "the periodic images that the simulator passes are not those of one cell";
+        return false;
     }
-    const double* x = coordinates.data();
-    const double* place = x + 3 * static_cast<std::size_t>(image);
-    std::vector<std::pair<double, std::int32_t>> nearest(static_cast<std::size_t>(system.n));
+    const std::int32_t image = images_[first];
+    const std::vector<Vector> candidates = vectors_to(image, coordinates);
+    if (candidates.empty()) {
+        why_ = "particle " + std::to_string(image) +
+               ", which does not contribute, is not a periodic image of a particle of this process";
+        return false;
+    }
+    for (const Vector& vector : candidates) {
+        const std::vector<Vector> before = cell_;
+        cell_.push_back(vector);
+        if (is_cell(candidates.size() > 1) && complete_cell(first, coordinates)) {
+            for (const Vector& other : candidates) {
+                if (&other != &vector) {
+                    alternatives_.push_back(place_before(other.data(), vector));
+                }
+            }
+            return true;
+        }
+        cell_ = before;
+    }
+    return false;
+}
+
+/// The vectors by which an image may be moved, shortest first: from contributing particles of its
+/// species that have around them what the image has.
+std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
+                                            const std::vector<double>& coordinates) {
+    if (!all_places_.is_filled()) {
+        all_places_.fill(*system_, coordinates, tolerance_of(coordinates), /*all=*/true);
+    }
+    std::vector<std::pair<double, std::int32_t>> nearest(static_cast<std::size_t>(system_->n));
     for (std::size_t i = 0; i < nearest.size(); ++i) {
-        const Vector apart = difference(x + 3 * i, place);
-        nearest[i] = {dot(apart, apart), static_cast<std::int32_t>(i)};
+        const auto particle = static_cast<std::int32_t>(i);
+        const Vector apart = difference(place(particle), place(image));
+        nearest[i] = {dot(apart, apart), particle};
     }
     const auto kept = static_cast<std::ptrdiff_t>(std::min(nearest.size(), n_companions + 1));
     std::partial_sort(nearest.begin(), nearest.begin() + kept, nearest.end());
     nearest.resize(static_cast<std::size_t>(kept));
 
-    std::vector<std::pair<double, Vector>> candidates;
+    std::vector<std::pair<double, Vector>> found;
     for (const std::int32_t owner : contributing_) {
-        if (system.species[owner] != system.species[image]) continue;
-        const Vector shift = difference(place, x + 3 * static_cast<std::size_t>(owner));
+        if (system_->species[owner] != system_->species[image]) continue;
+        const Vector vector = difference(place(image), place(owner));
         const bool alike = std::all_of(nearest.begin(), nearest.end(), [&](const auto& other) {
-            const auto i = static_cast<std::size_t>(other.second);
-            return all_places_.at(place_before(x + 3 * i, shift), system.species[i]) >= 0;
+            return all_places_.at(place_before(place(other.second), vector),
+                                  system_->species[other.second]) >= 0;
         });
-        if (alike) candidates.emplace_back(dot(shift, shift), shift);
+        if (alike) found.emplace_back(dot(vector, vector), vector);
     }
-    if (candidates.size() > 1) {  // as in crystals
-        std::sort(candidates.begin(), candidates.end());
-        candidates.erase(std::remove_if(candidates.begin(), candidates.end(),
-                                        [&](const auto& candidate) {
-                                            return !is_of_lattice(candidate.second, system,
-                                                                  coordinates);
-                                        }),
-                         candidates.end());
-        for (std::size_t k = 1; k < candidates.size(); ++k) {
-            alternatives_.push_back(
-                place_before(candidates[k].second.data(), candidates[0].second));
-        }
-    }
-    if (candidates.empty()) return false;
-    shifts_.push_back({candidates[0].second, image});
-    return true;
-}
-
-/// Whether neither a vector nor its sums with those already found lead from a contributing particle
-/// to another one, which is no image.
-bool ImageOwners::is_of_lattice(const Vector& shift, const System& system,
-                                const std::vector<double>& coordinates) const {
-    const double tolerance = tolerance_of(coordinates);
-    const auto fits = [&](const Vector& vector) {
-        return near(vector, {}, tolerance) || !maps_owners_to_owners(vector, system, coordinates);
-    };
-    if (!fits(shift)) return false;
-    return std::all_of(shifts_.begin(), shifts_.end(), [&](const Shift& other) {
-        const Vector& v = other.vector;
-        return fits(place_before(shift.data(), v)) &&
-               fits({shift[0] + v[0], shift[1] + v[1], shift[2] + v[2]});
-    });
-}
-
-/// Whether all the owners that would have been possible, too, are alike: what leads from one choice
-/// to another leads every particle to one of its species, or to an image of one.
-bool ImageOwners::alternatives_are_alike(const System& system,
-                                         const std::vector<double>& coordinates) const {
-    const double* x = coordinates.data();
-    const auto finds = [&](const Vector& place, int species) {
-        return places_.at(place, species) >= 0 ||
-               std::any_of(shifts_.begin(), shifts_.end(), [&](const Shift& shift) {
-                   return places_.at(place_before(place.data(), shift.vector), species) >= 0;
-               });
-    };
-    return std::all_of(alternatives_.begin(), alternatives_.end(), [&](const Vector& vector) {
-        return std::all_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
-            return finds(place_before(x + 3 * static_cast<std::size_t>(i), vector),
-                         system.species[i]);
-        });
-    });
-}
-
-bool ImageOwners::maps_owners_to_owners(const Vector& shift, const System& system,
-                                        const std::vector<double>& coordinates) const {
-    const double* x = coordinates.data();
-    return std::any_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
-        return places_.at(place_before(x + 3 * static_cast<std::size_t>(i), shift),
-                          system.species[i]) >= 0;
-    });
-}
-
-/// Whether the vectors are sums of at most three of them: the shortest ones that lead in different
-/// directions, which are a basis if the images are those of a periodic cell.
-bool ImageOwners::is_lattice(double tolerance) {
+    std::sort(found.begin(), found.end());
     std::vector<Vector> vectors;
-    vectors.reserve(shifts_.size());
-    for (const Shift& shift : shifts_) vectors.push_back(shift.vector);
-    std::sort(vectors.begin(), vectors.end(),
-              [](const Vector& a, const Vector& b) { return dot(a, a) < dot(b, b); });
-    constexpr double flat = 1e-8;  // relative: less is no other direction
-    std::vector<Vector> basis;
-    for (const Vector& vector : vectors) {
-        const double length = std::sqrt(dot(vector, vector));
-        bool other = length > tolerance;
-        if (basis.size() == 1) {
-            const Vector area = cross(basis[0], vector);
-            other = std::sqrt(dot(area, area)) > flat * length * std::sqrt(dot(basis[0], basis[0]));
-        } else if (basis.size() == 2) {
-            const Vector area = cross(basis[0], basis[1]);
-            other = std::abs(dot(area, vector)) > flat * length * std::sqrt(dot(area, area));
-        } else if (basis.size() == 3) {
-            break;
-        }
-        if (other) basis.push_back(vector);
-    }
-    // Directions that are missing are filled up, and must not be used.
-    const std::size_t rank = basis.size();
-    if (rank == 0) return vectors.empty();
-    if (rank == 1) {
-        const Vector& b = basis[0];
-        const std::size_t smallest = static_cast<std::size_t>(
-            std::min_element(b.begin(), b.end(),
-                             [](double p, double q) { return std::abs(p) < std::abs(q); }) -
-            b.begin());
-        Vector axis = {};
-        axis[smallest] = std::sqrt(dot(b, b));
-        basis.push_back(cross(b, axis));
-    }
-    if (rank <= 2) basis.push_back(cross(basis[0], basis[1]));
-    const double volume = dot(cross(basis[0], basis[1]), basis[2]);
-    for (const Vector& vector : vectors) {
-        const std::array<double, 3> parts = {dot(cross(basis[1], basis[2]), vector) / volume,
-                                             dot(cross(basis[2], basis[0]), vector) / volume,
-                                             dot(cross(basis[0], basis[1]), vector) / volume};
-        Vector sum = {};
-        double steps = 1.0;
-        for (std::size_t k = 0; k < 3; ++k) {
-            const double whole = k < rank ? std::round(parts[k]) : 0.0;
-            steps += std::abs(whole);
-            for (std::size_t axis = 0; axis < 3; ++axis) sum[axis] += whole * basis[k][axis];
-        }
-        if (!near(sum, vector, 2.0 * steps * tolerance)) {
-            why_ = "the periodic images that the simulator passes are not those of one cell";
+    for (const auto& [square, vector] : found) vectors.push_back(vector);
+    return vectors;
+}
+
+/// Whether the vectors point in different directions and, if asked for, sums of them lead from no
+/// contributing particle to another one, which is no image.
+bool ImageOwners::is_cell(bool check_owners) {
+    constexpr double flat = 1e-6;  // relative
+    const Vector& last = cell_.back();
+    const double length = std::sqrt(dot(last, last));
+    if (cell_.size() == 2) {
+        const Vector area = cross(cell_[0], last);
+        if (std::sqrt(dot(area, area)) < flat * length * std::sqrt(dot(cell_[0], cell_[0]))) {
             return false;
         }
+    } else if (cell_.size() == 3) {
+        const Vector area = cross(cell_[0], cell_[1]);
+        if (std::abs(dot(area, last)) < flat * length * std::sqrt(dot(area, area))) return false;
+    }
+    if (!check_owners) return true;
+    const int b = cell_.size() > 1 ? 1 : 0, c = cell_.size() > 2 ? 1 : 0;
+    for (int i = -1; i <= 1; ++i) {
+        for (int j = -b; j <= b; ++j) {
+            for (int k = -c; k <= c; ++k) {
+                if ((i != 0 || j != 0 || k != 0) && leads_to_owner(sum_of(cell_, {i, j, k}))) {
+                    return false;
+                }
+            }
+        }
     }
     return true;
+}
+
+bool ImageOwners::leads_to_owner(const Vector& vector) const {
+    return std::any_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
+        return places_.at(place_before(place(i), vector), system_->species[i]) >= 0;
+    });
+}
+
+/// The contributing particle of which another one is an image; -1 if there is none. `cells`: how
+/// many of each of the cell's vectors it is away.
+std::int32_t ImageOwners::owner_of(std::int32_t image, Cells& cells) const {
+    return owner_at(place(image), system_->species[image], cells);
+}
+
+std::int32_t ImageOwners::owner_at(const double* where, int species, Cells& cells) const {
+    // Contributing particles lie around their middle, most of them within half a cell.
+    const Vector apart = difference(where, middle_.data());
+    const Cells guess = nearest_cells(apart);
+    constexpr std::array<int, 5> steps = {0, 1, -1, 2, -2};
+    const auto n_steps = [&](std::size_t k) { return k < cell_.size() ? steps.size() : 1; };
+    for (std::size_t i = 0; i < n_steps(0); ++i) {
+        for (std::size_t j = 0; j < n_steps(1); ++j) {
+            for (std::size_t k = 0; k < n_steps(2); ++k) {
+                cells = {guess[0] + steps[i], guess[1] + steps[j], guess[2] + steps[k]};
+                const std::int32_t owner =
+                    places_.at(place_before(where, sum_of(cell_, cells)), species);
+                if (owner >= 0) return owner;
+            }
+        }
+    }
+    return -1;
+}
+
+ImageOwners::Cells ImageOwners::nearest_cells(const Vector& apart) const {
+    if (cell_.empty()) return {};
+    std::vector<Vector> full = cell_;
+    if (full.size() == 1) {
+        const Vector& a = full[0];
+        const auto smallest = static_cast<std::size_t>(
+            std::min_element(a.begin(), a.end(),
+                             [](double p, double q) { return std::abs(p) < std::abs(q); }) -
+            a.begin());
+        Vector axis = {};
+        axis[smallest] = std::sqrt(dot(a, a));
+        full.push_back(cross(a, axis));
+    }
+    if (full.size() == 2) full.push_back(cross(full[0], full[1]));
+    const double volume = dot(cross(full[0], full[1]), full[2]);
+    const double parts[3] = {dot(cross(full[1], full[2]), apart) / volume,
+                             dot(cross(full[2], full[0]), apart) / volume,
+                             dot(cross(full[0], full[1]), apart) / volume};
+    Cells cells = {};
+    for (std::size_t k = 0; k < cell_.size(); ++k) {
+        cells[k] = static_cast<int>(std::round(std::clamp(parts[k], -1e6, 1e6)));
+    }
+    return cells;
+}
+
+void ImageOwners::write_owners() {
+    const auto n = static_cast<std::size_t>(system_->n);
+    owners_.resize(n);
+    shift_of_.assign(n, -1);
+    shifts_.clear();
+    for (const std::int32_t i : contributing_) owners_[static_cast<std::size_t>(i)] = i;
+    std::map<Cells, std::int32_t> known;
+    for (const std::int32_t image : images_) {
+        Cells cells = {};
+        const std::int32_t owner = owner_of(image, cells);
+        owners_[static_cast<std::size_t>(image)] = owner;
+        const auto [entry, is_new] =
+            known.emplace(cells, static_cast<std::int32_t>(shifts_.size()));
+        if (is_new) shifts_.push_back({difference(place(image), place(owner)), cells, image});
+        shift_of_[static_cast<std::size_t>(image)] = entry->second;
+    }
+    // In the simulator's order, which is that in memory.
+    std::sort(images_.begin(), images_.end());
+}
+
+/// Whether all the vectors that would have been possible, too, lead every particle to one of its
+/// species, or to an image of one.
+bool ImageOwners::alternatives_are_alike() const {
+    return std::all_of(alternatives_.begin(), alternatives_.end(), [&](const Vector& vector) {
+        return std::all_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
+            Cells cells;
+            return owner_at(place_before(place(i), vector).data(), system_->species[i], cells) >= 0;
+        });
+    });
+}
+
+ImageOwners::Vector ImageOwners::sum_of(const std::vector<Vector>& vectors, const Cells& cells) {
+    Vector sum = {};
+    for (std::size_t k = 0; k < vectors.size(); ++k) {
+        for (std::size_t axis = 0; axis < 3; ++axis) sum[axis] += cells[k] * vectors[k][axis];
+    }
+    return sum;
 }
 
 }  // namespace torchml

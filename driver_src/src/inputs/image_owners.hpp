@@ -34,10 +34,12 @@ class ImageOwners {
 
   private:
     using Vector = std::array<double, 3>;
+    using Cells = std::array<int, 3>;  ///< how many of each of the cell's vectors
 
     /// Images that are moved by the same vector.
     struct Shift {
         Vector vector;
+        Cells cells;
         std::int32_t image;  ///< one of them
     };
 
@@ -63,28 +65,37 @@ class ImageOwners {
 
     bool still_hold(const System& system, const std::vector<double>& coordinates);
     bool find(const System& system, const std::vector<double>& coordinates);
-    void sort_by_distance(std::vector<std::int32_t>& particles,
-                          const std::vector<double>& coordinates) const;
-    bool find_shift(std::int32_t image, const System& system,
-                    const std::vector<double>& coordinates);
-    bool is_of_lattice(const Vector& shift, const System& system,
-                       const std::vector<double>& coordinates) const;
-    bool alternatives_are_alike(const System& system, const std::vector<double>& coordinates) const;
-    bool maps_owners_to_owners(const Vector& shift, const System& system,
-                               const std::vector<double>& coordinates) const;
-    bool is_lattice(double tolerance);
+    bool complete_cell(std::size_t first, const std::vector<double>& coordinates);
+    std::vector<Vector> vectors_to(std::int32_t image, const std::vector<double>& coordinates);
+    bool is_cell(bool check_owners);
+    bool leads_to_owner(const Vector& vector) const;
+    std::int32_t owner_of(std::int32_t image, Cells& cells) const;
+    std::int32_t owner_at(const double* where, int species, Cells& cells) const;
+    Cells nearest_cells(const Vector& apart) const;
+    void write_owners();
+    bool alternatives_are_alike() const;
+    static Vector sum_of(const std::vector<Vector>& vectors, const Cells& cells);
+    const double* place(std::int32_t particle) const {
+        return x_ + 3 * static_cast<std::size_t>(particle);
+    }
 
-    std::vector<std::int32_t> owners_, shift_of_;
-    std::vector<std::int32_t> contributing_, ghosts_;
+    std::vector<std::int32_t> owners_, shift_of_;  // of each particle
+    std::vector<std::int32_t> contributing_, images_;
     std::vector<Shift> shifts_;
-    Places places_;                     // of contributing particles
-    Places all_places_;                 // of all; filled where vectors are sought
-    std::vector<Vector> alternatives_;  // from a vector that was chosen to one that was not
-    bool certain_ = false;
-    bool ambiguous_ = false;
     std::string why_;
     bool found_anew_ = false;
     bool known_ = false;
+    bool certain_ = false;
+
+    // While owners are sought:
+    const System* system_ = nullptr;
+    const double* x_ = nullptr;
+    Vector middle_ = {};                // of the contributing particles
+    std::vector<Vector> cell_;          // up to three of its vectors
+    std::vector<Vector> alternatives_;  // from a vector that was chosen to others
+    int trials_ = 0;
+    Places places_;      // of contributing particles
+    Places all_places_;  // of all
 };
 
 }  // namespace torchml
