@@ -262,8 +262,9 @@ bool ImageOwners::is_cell(bool check_owners) {
         if (std::abs(dot(area, last)) < flat * length * std::sqrt(dot(area, area))) return false;
     }
     if (!check_owners) return true;
-    const int b = cell_.size() > 1 ? 1 : 0, c = cell_.size() > 2 ? 1 : 0;
-    for (int i = -1; i <= 1; ++i) {
+    constexpr int a = 3;  // beyond, sums lead out of what contributing particles take up
+    const int b = cell_.size() > 1 ? a : 0, c = cell_.size() > 2 ? a : 0;
+    for (int i = -a; i <= a; ++i) {
         for (int j = -b; j <= b; ++j) {
             for (int k = -c; k <= c; ++k) {
                 if ((i != 0 || j != 0 || k != 0) && leads_to_owner(sum_of(cell_, {i, j, k}))) {
