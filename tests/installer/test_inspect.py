@@ -137,6 +137,11 @@ def test_torch_is_not_imported(saved: Path) -> None:
     [
         ("descriptor", [("descriptor", 1)]),
         ("species, coords, edge_index, contributing", [("graph", 1)]),
+        ("species, coordinates, graph_layer1, contributing", [("graph", 1)]),
+        ("species, edge_index, edge_vectors, contributing", [("edges", 1)]),
+        ("z, edge_index, edge_vec, mask", [("edges", 1)]),
+        ("z, edges, r_ij, mask", [("edges", 1)]),
+        ("a, b, c, d", [("graph", 1), ("edges", 1)]),
         ("species, coords, edge_index0, edge_index1, contributing", [("graph", 2)]),
         ("a, b, c, d, e", [("neighbours", 1), ("graph", 2)]),
         ("z, x, g1, g2, g3, c", [("graph", 3)]),

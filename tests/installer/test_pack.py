@@ -240,6 +240,24 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
         pack_in(tmp_path, file, n_layers=2)
 
 
+def test_a_model_on_edges_has_layers_and_returns_no_forces(tmp_path: Path) -> None:
+    code = NEIGHBOUR_FORWARD.replace(
+        "n_neigh: Tensor,\n    nlist: Tensor", "edge_vectors: Tensor"
+    ).replace("coords", "edge_index")
+    file = make_torchscript(tmp_path / "gnn.pt", code)
+    edges: dict[str, Any] = {"pattern": CallingConvention.EDGES}
+    packed = pack_in(tmp_path, file, n_layers=2, **edges)
+    written = parameter_file.read(packed.folder / "SW_demo.param")
+    assert (written.pattern, written.n_layers, written.n_inputs) == (CallingConvention.EDGES, 2, 4)
+    with pytest.raises(BadOptionError, match="number of message-passing layers"):
+        pack_in(tmp_path, file, **edges)
+    with pytest.raises(BadOptionError, match="edges cannot return forces"):
+        pack_in(tmp_path, file, n_layers=2, returns_forces=True, **edges)
+    other = make_torchscript(tmp_path / "other.pt", NEIGHBOUR_FORWARD)
+    with pytest.raises(WrongForwardError, match="edge_index, edge_vectors"):
+        pack_in(tmp_path, other, n_layers=2, **edges)
+
+
 def test_what_is_not_known_of_a_model_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

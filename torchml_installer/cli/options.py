@@ -63,7 +63,7 @@ class _ConventionWord(click.Choice):  # type: ignore[type-arg]
 
     def __init__(self) -> None:
         # The values of parameter_file.CallingConvention, without importing it for --help.
-        super().__init__(["neighbours", "descriptor", "graph"])
+        super().__init__(["neighbours", "descriptor", "graph", "edges"])
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -168,7 +168,7 @@ def model_options(command: Command) -> Command:
             "--layers",
             type=int,
             metavar="N",
-            help="Number of message-passing layers (graph models).",
+            help="Number of message-passing layers (graph and edges).",
         ),
         click.option(
             "--returns-forces", is_flag=True, help="The model returns energies and forces."

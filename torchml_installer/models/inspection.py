@@ -62,6 +62,8 @@ class Call:
             CallingConvention.NEIGHBOURS: "",
             CallingConvention.DESCRIPTOR: " --pattern descriptor --descriptor FILE.dat",
             CallingConvention.GRAPH: f" --pattern graph --layers {self.n_layers}",
+            # Its arguments do not tell how many.
+            CallingConvention.EDGES: " --pattern edges --layers 3",
         }[self.pattern]
 
     def __str__(self) -> str:
@@ -220,6 +222,8 @@ def recognised_calls(arguments: Sequence[str]) -> list[Call]:
     if count == 1:
         return [Call(CallingConvention.DESCRIPTOR, 1)]
     graph = [Call(CallingConvention.GRAPH, count - 3)] if count >= 4 else []
+    if count == 4:
+        return _one_layer_or_edges(arguments)
     neighbours = [Call(CallingConvention.NEIGHBOURS, 1)] if count == 5 else []
     between = " ".join(arguments[2:-1]).lower()
     if neighbours and re.search("graph|edge", between):
@@ -229,6 +233,18 @@ def recognised_calls(arguments: Sequence[str]) -> list[Call]:
     return neighbours + graph
 
 
+def _one_layer_or_edges(arguments: Sequence[str]) -> list[Call]:
+    """Of four arguments: a staged graph of one layer has coordinates and a graph, a model on edges
+    a graph and vectors."""
+    graph, edges = Call(CallingConvention.GRAPH, 1), Call(CallingConvention.EDGES, 1)
+    second, third = (name.lower() for name in arguments[1:3])
+    if re.search("vec|disp|shift|r_?ij", third) or re.search("index|graph", second):
+        return [edges]
+    if re.search("coord|pos|xyz", second) or re.search("index|graph", third):
+        return [graph]
+    return [graph, edges]
+
+
 def _uncallable(path: Path, arguments: Sequence[str]) -> WrongForwardError:
     ways = (
         ", ".join(expected_inputs(pattern, 1))
@@ -236,6 +252,7 @@ def _uncallable(path: Path, arguments: Sequence[str]) -> WrongForwardError:
             CallingConvention.NEIGHBOURS,
             CallingConvention.GRAPH,
             CallingConvention.DESCRIPTOR,
+            CallingConvention.EDGES,
         )
     )
     return WrongForwardError(
@@ -389,7 +406,8 @@ def lines(inspection: Inspection) -> list[str]:
     else:
         what = "portable model" if facts["collection"] is None else "installed model"
         head = f"{facts['name']}: {what} in {inspection.path}"
-        graph = f", {facts['n_layers']} layers" if facts["pattern"] == "graph" else ""
+        has_layers = facts["pattern"] in ("graph", "edges")
+        graph = f", {facts['n_layers']} layers" if has_layers else ""
         found = facts["driver_found"]
         shown += [
             ("driver", f"{facts['driver']} ({'not installed' if found is None else found})"),

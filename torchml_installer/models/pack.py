@@ -54,6 +54,7 @@ add_kim_api_model_library(
 """
 
 _NEIGHBOUR_INPUTS = ("species", "coordinates", "n_neigh", "nlist", "contributing")
+_EDGE_INPUTS = ("species", "edge_index", "edge_vectors", "contributing")
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def pack(options: PackOptions) -> PackedModel:
     check_cutoff(options.cutoff)
     _note_unlikely(options.cutoff)
     n_layers = check_layers(options.pattern, options.n_layers)
+    check_forces(options.pattern, options.returns_forces)
     descriptor = _descriptor(options)
     _check_species(options)
     name = options.name if options.name is not None else legal_name(options.file.stem)
@@ -226,7 +228,7 @@ def check_layers(pattern: CallingConvention, n_layers: int | None) -> int:
 
     Raises BadOptionError if a graph model has no number of layers, or another model has one.
     """
-    if pattern is CallingConvention.GRAPH:
+    if pattern.has_layers:
         if n_layers is None or n_layers < 1:
             raise BadOptionError(
                 "A graph model needs the number of its message-passing layers.",
@@ -236,6 +238,16 @@ def check_layers(pattern: CallingConvention, n_layers: int | None) -> int:
     if n_layers is not None:
         raise BadOptionError("--layers is only for graph models.", "Leave it out.")
     return 1
+
+
+def check_forces(pattern: CallingConvention, returns_forces: bool) -> None:
+    """Raises BadOptionError if a model on edges is to return forces, which are those by the edges'
+    vectors."""
+    if returns_forces and pattern is CallingConvention.EDGES:
+        raise BadOptionError(
+            "A model on edges cannot return forces.",
+            "Leave out --returns-forces: forces follow from the energy's gradient by edge_vectors.",
+        )
 
 
 def _check_output(folder: Path, force: bool) -> None:
@@ -286,6 +298,8 @@ def expected_inputs(pattern: CallingConvention, n_layers: int) -> tuple[str, ...
     """The names of forward's arguments, in the driver's order."""
     if pattern is CallingConvention.DESCRIPTOR:
         return ("descriptor",)
+    if pattern is CallingConvention.EDGES:
+        return _EDGE_INPUTS
     if pattern is CallingConvention.GRAPH:
         edges = (f"graph_layer{layer}" for layer in range(1, n_layers + 1))
         return ("species", "coordinates", *edges, "contributing")
@@ -355,7 +369,9 @@ def check_package(
     returns_forces: bool,
 ) -> None:
     """Raises WrongForwardError if a package was compiled for other arguments or results."""
-    if len(package.arguments) != len(expected) or package.arguments[0] != expected[0]:
+    found = package.arguments
+    on_edges = "edge_vectors" in found, "edge_vectors" in expected
+    if len(found) != len(expected) or found[0] != expected[0] or on_edges[0] != on_edges[1]:
         raise WrongForwardError(
             f"{package.path} was compiled as forward({', '.join(package.arguments)}), but "
             f"--pattern {pattern.value} needs {len(expected)} arguments ({', '.join(expected)}).",

@@ -4,8 +4,8 @@ One value per line, in a fixed order; ``#`` starts a comment. Real files differ 
 blank lines, so only the order of the values matters here. Files that this module writes have the
 layout of the original driver, which counts lines:
 
-number of elements; element symbols; preprocessing (None, Descriptor, Graph; any case);
-cutoff in Å; number of layers (Graph only); model file; returns forces (True, False; any case);
+number of elements; element symbols; preprocessing (None, Descriptor, Graph, Edges; any case);
+cutoff in Å; number of layers (Graph and Edges); model file; returns forces (True, False; any case);
 number of inputs; descriptor name. Settings of this driver may follow, one ``name value`` per line;
 other drivers never read that far.
 
@@ -38,11 +38,17 @@ class CallingConvention(str, enum.Enum):
     NEIGHBOURS = "neighbours"
     DESCRIPTOR = "descriptor"
     GRAPH = "graph"
+    EDGES = "edges"
 
     @property
     def preprocessing(self) -> str:
         """Its name in the parameter file."""
-        return {"neighbours": "None", "descriptor": "Descriptor", "graph": "Graph"}[self.value]
+        return "None" if self is CallingConvention.NEIGHBOURS else self.value.capitalize()
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether models have a number of message-passing layers."""
+        return self in (CallingConvention.GRAPH, CallingConvention.EDGES)
 
 
 #: The settings that may follow the values, and their calling conventions.
@@ -50,7 +56,11 @@ _SETTINGS = {
     "edge_receiver_row": (CallingConvention.GRAPH,),
     "drop_unused_particles": (CallingConvention.GRAPH,),
     "precision": tuple(CallingConvention),
-    "atomic_numbers": (CallingConvention.NEIGHBOURS, CallingConvention.GRAPH),
+    "atomic_numbers": (
+        CallingConvention.NEIGHBOURS,
+        CallingConvention.GRAPH,
+        CallingConvention.EDGES,
+    ),
 }
 
 #: The values of the setting ``precision``.
@@ -111,7 +121,7 @@ class Parameters:
         """The contents of the file."""
         cutoff = [repr(self.cutoff)]
         title = "Cutoff (angstrom)"
-        if self.pattern is CallingConvention.GRAPH:
+        if self.pattern.has_layers:
             cutoff.append(str(self.n_layers))
             title += ", number of graph layers"
         # The original driver expects elements and layers on the line after the number before them,
@@ -183,10 +193,10 @@ def parse(text: str, path: Path) -> Parameters:
     patterns = {pattern.preprocessing.lower(): pattern for pattern in CallingConvention}
     pattern = patterns.get(word.lower())
     if pattern is None:
-        lines.reject(f"the preprocessing must be None, Descriptor or Graph, not '{word}'")
+        lines.reject(f"the preprocessing must be None, Descriptor, Graph or Edges, not '{word}'")
     cutoff = lines.length("the cutoff")
     n_layers = 1
-    if pattern is CallingConvention.GRAPH:
+    if pattern.has_layers:
         n_layers = lines.whole_number("the number of graph layers", most=1000)
     parameters = Parameters(
         elements=tuple(elements),
@@ -194,13 +204,20 @@ def parse(text: str, path: Path) -> Parameters:
         cutoff=cutoff,
         n_layers=n_layers,
         model_file=lines.next("the model file's name"),
-        returns_forces=lines.truth("'returns forces'"),
+        returns_forces=_returns_forces(lines, pattern),
         n_inputs=lines.whole_number("the number of inputs", most=10_000),
         descriptor=lines.next("the descriptor's name"),
     )
     while (line := lines.rest()) is not None:
         parameters = _with_setting(parameters, lines, line)
     return parameters
+
+
+def _returns_forces(lines: _Lines, pattern: CallingConvention) -> bool:
+    returns = lines.truth("'returns forces'")
+    if returns and pattern is CallingConvention.EDGES:
+        lines.reject("'returns forces' has to be False for models with preprocessing Edges")
+    return returns
 
 
 def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameters:
@@ -210,7 +227,8 @@ def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameter
         *others, last = _SETTINGS
         lines.reject(f"unknown setting '{name}'; the settings are {', '.join(others)} and {last}")
     if parameters.pattern not in patterns:
-        known = " or ".join(pattern.preprocessing for pattern in patterns)
+        *first, last = (pattern.preprocessing for pattern in patterns)
+        known = f"{', '.join(first)} or {last}" if first else last
         lines.reject(f"the setting {name} applies only to models with preprocessing {known}")
     if name == "edge_receiver_row":
         if value not in ("0", "1"):
@@ -276,7 +294,8 @@ class _Lines:
             raise BadParameterFileError(
                 f"{self._path} ends before {what} ({where}).",
                 "The values, in order: number of elements, elements, preprocessing, cutoff, "
-                "[layers of a graph], model file, returns forces, number of inputs, descriptor.",
+                "[layers of Graph or Edges], model file, returns forces, number of inputs, "
+                "descriptor.",
             )
         return value
 
