@@ -29,7 +29,7 @@ from .potential import Potential
 
 _NO_PARTICLE_VIRIALS = (
     "this model does not define the stress of each atom, only that of the cell. Request 'stress', "
-    "or use a descriptor model."
+    "or use a descriptor model or a model on edges."
 )
 
 

@@ -45,8 +45,8 @@ def calling_convention(pattern: str, layers: int = 1) -> tuple[tuple[str, ...], 
     differentiated with respect to.
 
     Args:
-        pattern: ``neighbours`` or ``graph``.
-        layers: the number of message-passing layers of a graph model.
+        pattern: ``neighbours``, ``graph`` or ``edges``.
+        layers: the number of message-passing layers of a model on graphs or edges.
 
     Raises:
         Error: for any other pattern, and for one that this driver was built without.
@@ -66,11 +66,12 @@ def model_inputs(
     """A model's inputs by name, in order, on the CPU.
 
     Args:
-        pattern: ``neighbours`` or ``graph``.
+        pattern: ``neighbours``, ``graph`` or ``edges``. With ``edges``, images are nodes: nothing
+            is folded.
         system: with neighbours for all particles, including images.
         cutoff: Å.
-        layers: the number of message-passing layers of a graph model.
-        dtype: the type of the model's weights, and so of its coordinates.
+        layers: the number of message-passing layers of a model on graphs or edges.
+        dtype: the type of the model's weights, and so of coordinates or vectors.
 
     Raises:
         Error: for any other pattern or type, and for neighbours that do not exist.

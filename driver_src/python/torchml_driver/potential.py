@@ -241,7 +241,7 @@ class Potential:
             forces: whether to compute forces and virial; an energy alone is much cheaper.
             particle_energies: whether to compute each particle's energy.
             particle_virials: whether to compute each particle's part of the virial. Only
-                descriptor models define it.
+                models on descriptors or edges define it.
 
         Raises:
             NotDefinedError: if energies or virials of particles are requested and the model does
@@ -295,7 +295,7 @@ class Potential:
             coordinates: (n, 3) Å.
             contributing: (n,) 1 = its energy counts, 0 = it does not.
             n_neigh: (n_contributing,) the number of neighbours of each contributing particle; or
-                (n,) of all particles, which graph models need.
+                (n,) of all particles, which models on graphs or edges need.
             nlist: (sum of n_neigh,) the neighbours' indices, particle after particle. Neighbours
                 beyond the cutoff are allowed, and ignored.
             forces, particle_energies, particle_virials: see compute.

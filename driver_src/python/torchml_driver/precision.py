@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import os
 import re
 import shutil
 import sys
@@ -81,6 +82,7 @@ def find_precision(parameter_file: Path, first: str | None = None) -> Finding:
     Raises:
         Error: if the model cannot be loaded.
     """
+    os.environ.pop("KIM_MODEL_GHOSTS", None)  # the systems have ghosts that are no images
     text = parameter_file.read_text(encoding="utf-8")
     text = re.sub(r"^[ \t]*precision[ \t].*$", "", text, flags=re.MULTILINE).rstrip("\n")
     with tempfile.TemporaryDirectory(prefix="torchml-precision-") as scratch:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -682,6 +683,7 @@ def answered(request: Mapping[str, Any]) -> Any:
     With ``report``, the command that the user typed: an object with ``about``, ``checks``,
     ``curves`` (the modules of these names) and ``html``, a report on them.
     """
+    os.environ.pop("KIM_MODEL_GHOSTS", None)  # checks have ghosts that are not images
     potential = Potential(request["model"])
     checks = [asdict(check) for check in verify(potential)]
     if request.get("report") is None:
@@ -707,6 +709,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only what takes seconds")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
+    os.environ.pop("KIM_MODEL_GHOSTS", None)
     try:
         potential = Potential(arguments.model)
         checks = verify_quickly(potential) if arguments.quick else verify(potential)

@@ -157,6 +157,9 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
     }
     parameters.model_file = lines.next("the model file's name");
     parameters.returns_forces = truth(lines, "'returns forces'");
+    if (parameters.returns_forces && parameters.convention == CallingConvention::edges) {
+        lines.reject("'returns forces' has to be False for models with preprocessing Edges.");
+    }
     parameters.n_inputs = whole_number(lines, "the number of inputs", 1, 10000);
     parameters.descriptor = lines.next("the descriptor's name");
     for (std::string line; lines.advance(line);) read_setting(lines, line, parameters);

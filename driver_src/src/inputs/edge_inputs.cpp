@@ -124,14 +124,15 @@ class EdgeInputs final : public Inputs {
     }
 
   private:
-    /// xx, yy, zz, yz, xz, xy.
+    /// xx, yy, zz, yz, xz, xy: the derivative by a symmetric strain. Over all edges of a model that
+    /// does not look at directions r g is symmetric, but over those of one particle it is not.
     static void add_virial(const double* r, const double* g, double* virial) {
         virial[0] += r[0] * g[0];
         virial[1] += r[1] * g[1];
         virial[2] += r[2] * g[2];
-        virial[3] += r[1] * g[2];
-        virial[4] += r[0] * g[2];
-        virial[5] += r[0] * g[1];
+        virial[3] += 0.5 * (r[1] * g[2] + r[2] * g[1]);
+        virial[4] += 0.5 * (r[0] * g[2] + r[2] * g[0]);
+        virial[5] += 0.5 * (r[0] * g[1] + r[1] * g[0]);
     }
 
     /// The nodes and their edges: contributing particles first, then, ring by ring, what they see.
@@ -195,10 +196,9 @@ class EdgeInputs final : public Inputs {
         const std::size_t n = receiver_.size();
         std::vector<std::int64_t>& edges = edge_index_.renew();
         edges.resize(2 * n);
-        const bool of_owners = folded_ && !owners_.owners().empty();
         for (std::size_t edge = 0; edge < n; ++edge) {
             auto sender = static_cast<std::size_t>(sender_[edge]);
-            if (of_owners) sender = static_cast<std::size_t>(owners_.owners()[sender]);
+            if (folded_) sender = static_cast<std::size_t>(owners_.owners()[sender]);
             edges[edge] = number_[static_cast<std::size_t>(receiver_[edge])];
             edges[n + edge] = number_[sender];
         }
@@ -206,7 +206,10 @@ class EdgeInputs final : public Inputs {
 
     bool can_fold(const System& system) {
         if (ghosts_ == Ghosts::stage) return false;
-        const bool known = owners_.update(system, *coordinates_);
+        const bool has_ghosts = std::any_of(system.contributing, system.contributing + system.n,
+                                            [](int flag) { return flag == 0; });
+        if (!has_ghosts) return false;  // both graphs are the same
+        const bool known = owners_.update(system, *coordinates_, cutoff_ * reach());
         if (ghosts_ == Ghosts::fold) {
             if (!known) {
                 fail("KIM_MODEL_GHOSTS is fold, but ", owners_.why(),

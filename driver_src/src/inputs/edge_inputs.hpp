@@ -21,8 +21,8 @@ namespace torchml {
 /// folded graph gives the same energy as a staged one, whatever the simulator meant.
 ///
 /// The energy is differentiated with respect to the edge vectors. With g = ∂E/∂r_ij of each edge,
-/// the force on i is the sum of g of its edges, that on j minus this, and the virial Σ r_ij g; the
-/// part of an edge belongs to its receiver.
+/// the force on i is the sum of g of its edges, that on j minus this, and the virial the symmetric
+/// part of Σ r_ij g; the part of an edge belongs to its receiver.
 std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, Ghosts ghosts,
                                          at::ScalarType scalar);
 

@@ -13,6 +13,8 @@ using Vector = std::array<double, 3>;
 
 /// Å; small beside distances between atoms, so that few share a cell.
 constexpr double cell_side = 1.0;
+/// Å; a place is sought in all cells that are so near to it.
+constexpr double largest_tolerance = 1e-3;
 /// How many particles around an image have to be found around its owner, too.
 constexpr std::size_t n_companions = 8;
 
@@ -96,10 +98,12 @@ std::int32_t ImageOwners::Places::at(const Vector& place, int species) const {
     return -1;
 }
 
-bool ImageOwners::update(const System& system, const std::vector<double>& coordinates) {
+bool ImageOwners::update(const System& system, const std::vector<double>& coordinates,
+                         double reach) {
     found_anew_ = false;
     if (known_ && still_hold(system, coordinates)) return true;
     found_anew_ = true;
+    reach_ = reach;
     known_ = find(system, coordinates);
     return known_;
 }
@@ -143,6 +147,10 @@ bool ImageOwners::still_hold(const System& system, const std::vector<double>& co
 
 bool ImageOwners::find(const System& system, const std::vector<double>& coordinates) {
     const double tolerance = tolerance_of(coordinates);
+    if (tolerance > largest_tolerance) {
+        why_ = "coordinates are too large to find the owners of periodic images";
+        return false;
+    }
     system_ = &system;
     x_ = coordinates.data();
     contributing_.clear();
@@ -175,6 +183,10 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
         return false;
     }
     write_owners();
+    if (!are_distinct()) {
+        why_ = "two particles of one species are at the same place";
+        return false;
+    }
     certain_ = alternatives_are_alike();
     return true;
 }
@@ -220,11 +232,12 @@ std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
     if (!all_places_.is_filled()) {
         all_places_.fill(*system_, coordinates, tolerance_of(coordinates), /*all=*/true);
     }
-    std::vector<std::pair<double, std::int32_t>> nearest(static_cast<std::size_t>(system_->n));
-    for (std::size_t i = 0; i < nearest.size(); ++i) {
-        const auto particle = static_cast<std::int32_t>(i);
+    // Farther from its owner there may be images that were not passed.
+    const double square = reach_ * reach_ * (1.0 - 1e-9);
+    std::vector<std::pair<double, std::int32_t>> nearest;
+    for (std::int32_t particle = 0; particle < system_->n; ++particle) {
         const Vector apart = difference(place(particle), place(image));
-        nearest[i] = {dot(apart, apart), particle};
+        if (dot(apart, apart) < square) nearest.emplace_back(dot(apart, apart), particle);
     }
     const auto kept = static_cast<std::ptrdiff_t>(std::min(nearest.size(), n_companions + 1));
     std::partial_sort(nearest.begin(), nearest.begin() + kept, nearest.end());
@@ -350,6 +363,17 @@ void ImageOwners::write_owners() {
     }
     // In the simulator's order, which is that in memory.
     std::sort(images_.begin(), images_.end());
+}
+
+/// Whether no two images are one particle's, moved by one vector.
+bool ImageOwners::are_distinct() const {
+    std::vector<std::pair<std::int32_t, std::int32_t>> moved;
+    for (const std::int32_t image : images_) {
+        const auto i = static_cast<std::size_t>(image);
+        moved.emplace_back(owners_[i], shift_of_[i]);
+    }
+    std::sort(moved.begin(), moved.end());
+    return std::adjacent_find(moved.begin(), moved.end()) == moved.end();
 }
 
 /// Whether all the vectors that would have been possible, too, lead every particle to one of its

@@ -18,7 +18,8 @@ class ImageOwners {
   public:
     /// Brings the owners up to date. False if some ghost is an image of no contributing particle,
     /// or the vectors are not those of one lattice; why() then says it. `coordinates`: (n, 3) Å.
-    bool update(const System& system, const std::vector<double>& coordinates);
+    /// `reach`: Å around contributing particles within which all others are passed.
+    bool update(const System& system, const std::vector<double>& coordinates, double reach);
 
     /// Of each particle: its owner, itself if it contributes.
     const std::vector<std::int32_t>& owners() const { return owners_; }
@@ -73,6 +74,7 @@ class ImageOwners {
     std::int32_t owner_at(const double* where, int species, Cells& cells) const;
     Cells nearest_cells(const Vector& apart) const;
     void write_owners();
+    bool are_distinct() const;
     bool alternatives_are_alike() const;
     static Vector sum_of(const std::vector<Vector>& vectors, const Cells& cells);
     const double* place(std::int32_t particle) const {
@@ -90,6 +92,7 @@ class ImageOwners {
     // While owners are sought:
     const System* system_ = nullptr;
     const double* x_ = nullptr;
+    double reach_ = 0.0;
     Vector middle_ = {};                // of the contributing particles
     std::vector<Vector> cell_;          // up to three of its vectors
     std::vector<Vector> alternatives_;  // from a vector that was chosen to others

@@ -13,7 +13,7 @@ class Request:
     """A model to compile.
 
     source: FILE.py:Name, package.module:Name or FILE.pt2. arguments: for its constructor. weights:
-    the file of a state dict. pattern: neighbours, descriptor or graph; layers: of a graph model;
+    the file of a state dict. pattern: neighbours, descriptor, graph or edges; layers: of the last two;
     width: of the descriptor. cutoff (Å), codes (of the species): for the systems on which results
     are compared. atomic_numbers: whether the codes are atomic numbers. device: cpu or cuda. cpu:
     the instruction set. energy_only: whether to add an entry for energies without a gradient.

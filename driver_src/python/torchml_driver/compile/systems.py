@@ -34,6 +34,8 @@ _KINDS: dict[str, tuple[torch.dtype | None, tuple[str | int, ...]]] = {
     "n_neigh": (torch.int32, ("rows",)),
     "nlist": (torch.int32, ("pairs",)),
     "contributing": (torch.int64, ("n",)),
+    "edge_index": (torch.int64, (2, "edges")),
+    "edge_vectors": (None, ("edges", 3)),
 }
 _LAYER = "graph_layer"
 
@@ -73,10 +75,14 @@ class SystemMaker:
         seen = {tensor.size(0) for tensor in tensors}
         for index, tensor in enumerate(tensors):
             if tensor.dim() == 2 and tensor.size(0) == 2 and not tensor.is_floating_point():
+                edges = tensor.size(1)
                 while tensor.size(1) in seen:
                     tensor = tensor[:, :-1].contiguous()
                 seen.add(tensor.size(1))
                 tensors[index] = tensor
+                if self.pattern == "edges":  # each with its vector
+                    assert tensors[index + 1].size(0) == edges
+                    tensors[index + 1] = tensors[index + 1][: tensor.size(1)].contiguous()
         return tuple(tensors)
 
     def systems(self) -> Iterator[tuple[str, Tensors]]:
