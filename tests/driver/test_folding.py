@@ -214,6 +214,7 @@ def test_another_ranks_particles_are_staged(
     from torchml_driver import Error
 
     atoms = rattled() * (2, 1, 1)
+    atoms.rattle(0.05, seed=8)  # the halves are no images of each other
     expected = on_a_periodic_graph(MODEL, atoms)
     system = hand_over(atoms, REACH["auto"] + SKIN, CUTOFF + SKIN, np.random.default_rng(1))
     mine = np.arange(len(atoms)) < len(atoms) // 2
@@ -270,7 +271,11 @@ def test_an_image_of_another_species_is_a_particle_by_itself(
             for mode in ("auto", "stage")
         ]
         assert results[0].energy == pytest.approx(results[1].energy, abs=1e-10)
-        np.testing.assert_allclose(results[0].forces, results[1].forces, rtol=0, atol=1e-10)
+        # Folded, forces on one particle and its images may be shared out in another way.
+        one, other = (
+            system.on_atoms(result.forces) if k == 0 else result.forces for result in results
+        )
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
 
 
 def test_a_box_may_change_from_step_to_step(potentials: Mapping[str, Any]) -> None:
@@ -366,10 +371,9 @@ def test_a_vacancy_far_from_the_boundary_is_not_multiplied(
 
 def test_a_cluster_that_looks_like_a_crystal_is_none(potentials: Mapping[str, Any]) -> None:
     """Ghosts that are copies of contributing particles, but end where no crystal would: staged."""
-    from torchml_driver import Error
-
-    atoms = bulk("Si", cubic=True)
+    atoms = bulk("Cu", a=3.2, cubic=True)
     atoms.rattle(0.1, seed=3)
+    atoms.symbols = ["Si", "C", "Si", "C"]
     atoms.pbc = False
     system = hand_over(atoms, 100.0, CUTOFF + SKIN, copies=(1, 0, 0))
     assert len(system.owner) == 3 * len(atoms)
@@ -379,11 +383,10 @@ def test_a_cluster_that_looks_like_a_crystal_is_none(potentials: Mapping[str, An
     periodic.pbc = (True, False, False)
     expected = on_a_periodic_graph(MODEL, periodic)
     parts = on_a_periodic_graph(MODEL, whole).particle_energies[len(atoms) : 2 * len(atoms)]
-    assert abs(parts.sum() - expected.energy) > 1e-3  # it makes a difference
+    assert abs(parts.sum() - expected.energy) > 1e-4  # it makes a difference
     for result in results:
         assert result.energy == pytest.approx(parts.sum(), abs=1e-10)
     np.testing.assert_array_equal(results[0].forces, results[1].forces)
-    assert Error is not None
 
 
 @pytest.mark.parametrize("far", [1e6, 1e12, 1e30, 1e200])

@@ -64,7 +64,7 @@ def test_a_model_on_edges_has_layers_too_and_returns_no_forces() -> None:
     text = parameters.as_text()
     assert parse(text, Path("x.param")) == parameters
     assert parameters.influence_distance == pytest.approx(13.5)
-    with pytest.raises(BadParameterFileError, match="has to be False for models with .* Edges"):
+    with pytest.raises(BadParameterFileError, match=r"has to be False for models with .* Edges"):
         parse(text.replace("False", "True"), Path("x.param"))
 
 

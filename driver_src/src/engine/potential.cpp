@@ -558,9 +558,7 @@ void Potential::set_cutoff(double cutoff) {
     const HostState host;
     implementation_->set_cutoff(cutoff);
 }
-double Potential::influence_distance() const {
-    return implementation_->parameters.cutoff * implementation_->inputs->reach();
-}
+int Potential::reach() const { return implementation_->inputs->reach(); }
 bool Potential::needs_only_contributing_neighbours() const {
     return implementation_->inputs->needs_only_contributing_neighbours();
 }

@@ -70,8 +70,8 @@ class Potential {
     /// The warnings for the user since the last call, a few sentences each; see Warnings.
     std::vector<std::string> take_warnings();
 
-    /// Å: how far from a contributing particle others have to be passed.
-    double influence_distance() const;
+    /// How many cutoffs away from a contributing particle others have to be passed.
+    int reach() const;
 
     /// Whether prepare() requests the neighbours of contributing particles only.
     bool needs_only_contributing_neighbours() const;

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <map>
+#include <utility>
 
 #include "base/error.hpp"
 #include "inputs/buffers.hpp"
@@ -215,7 +216,10 @@ class EdgeInputs final : public Inputs {
                 fail("KIM_MODEL_GHOSTS is fold, but ", owners_.why(),
                      ". Run the simulation on one rank, or set KIM_MODEL_GHOSTS=auto.");
             }
-            if (!owners_.are_certain()) {
+            if (owners_.found_anew()) {
+                certain_ = n_layers_ == 1 || !owners_.had_choice() || choice_is_alike(system);
+            }
+            if (!certain_) {
                 fail(
                     "KIM_MODEL_GHOSTS is fold, but several particles could be the owners of "
                     "images, since they lie in a perfect crystal, and they differ in what is "
@@ -277,6 +281,87 @@ class EdgeInputs final : public Inputs {
         return true;
     }
 
+    /// Whether other owners than those chosen would have given the same: in a crystal without
+    /// faults near its boundary, that there are none elsewhere.
+    ///
+    /// An image p in some row has a true owner, which sees in the opposite directions what sees p.
+    /// If the system that the chosen vectors make repeats by the way from p's chosen owner to
+    /// whatever particle does that, it repeats by p's true vector, too. Then it contains the true
+    /// system; and if near contributing particles it has no more than that, what each particle of
+    /// the true system has around it is what its chosen owner has.
+    bool choice_is_alike(const System& system) {
+        constexpr std::int64_t most_looks = 20'000'000;  // beyond, nobody would wait for an answer
+        constexpr double tolerance = 1e-7;
+        folded_ = false;
+        NearNeighbours near(cutoff_);
+        find_nodes(system, near, 1);
+        const std::vector<std::int32_t>& owners = owners_.owners();
+        const double* r = (*vectors_).data();
+        std::vector<std::pair<double, std::size_t>> by_x;
+        std::vector<std::pair<std::int32_t, std::size_t>> of_images;
+        for (std::size_t edge = 0; edge < receiver_.size(); ++edge) {
+            by_x.emplace_back(r[3 * edge], edge);
+            const std::int32_t sender = sender_[edge];
+            if (owners[static_cast<std::size_t>(sender)] != sender) {
+                of_images.emplace_back(sender, edge);
+            }
+        }
+        std::sort(by_x.begin(), by_x.end());
+        std::sort(of_images.begin(), of_images.end());
+
+        std::int64_t n_looks = 0;
+        // From owners to other particles, each way once.
+        std::map<std::array<std::int64_t, 3>, std::array<double, 3>> ways;
+        const auto add_way = [&](std::int32_t from, std::int32_t to) {
+            std::array<double, 3> way = {};
+            std::array<std::int64_t, 3> rounded = {};
+            for (std::size_t axis = 0; axis < 3; ++axis) {
+                way[axis] = (*coordinates_)[3 * static_cast<std::size_t>(to) + axis] -
+                            (*coordinates_)[3 * static_cast<std::size_t>(from) + axis];
+                rounded[axis] = std::llround(way[axis] * 1e6);
+            }
+            ways.emplace(rounded, way);
+        };
+        std::vector<int> n_seen(static_cast<std::size_t>(system.n), 0);
+        for (std::size_t first = 0; first < of_images.size();) {
+            const std::int32_t image = of_images[first].first;
+            const std::int32_t owner = owners[static_cast<std::size_t>(image)];
+            std::vector<std::int32_t> found;
+            int n_edges = 0;
+            for (; first < of_images.size() && of_images[first].first == image; ++first) {
+                const std::size_t edge = of_images[first].second;
+                ++n_edges;
+                const double x = -r[3 * edge];
+                auto other = std::lower_bound(by_x.begin(), by_x.end(),
+                                              std::pair<double, std::size_t>(x - tolerance, 0));
+                for (; other != by_x.end() && other->first < x + tolerance; ++other) {
+                    if (++n_looks > most_looks) return false;
+                    const std::size_t k = other->second;
+                    if (std::abs(r[3 * k + 1] + r[3 * edge + 1]) < tolerance &&
+                        std::abs(r[3 * k + 2] + r[3 * edge + 2]) < tolerance &&
+                        system.species[receiver_[k]] == system.species[image] &&
+                        system.species[sender_[k]] == system.species[receiver_[edge]]) {
+                        int& seen = n_seen[static_cast<std::size_t>(receiver_[k])];
+                        if (seen++ == 0) found.push_back(receiver_[k]);
+                    }
+                }
+            }
+            bool fits = false;
+            for (const std::int32_t candidate : found) {
+                if (n_seen[static_cast<std::size_t>(candidate)] == n_edges) {
+                    fits = fits || candidate == owner;
+                    if (candidate != owner) add_way(owner, candidate);
+                }
+                n_seen[static_cast<std::size_t>(candidate)] = 0;
+            }
+            if (!fits) return false;
+        }
+        if (static_cast<std::int64_t>(ways.size()) * system.n > most_looks) return false;
+        return std::all_of(ways.begin(), ways.end(),
+                           [&](const auto& way) { return owners_.repeat_by(way.second); }) &&
+               owners_.predict_only_particles(cutoff_);
+    }
+
     /// Whether one of the edges from `first` to `last` has the same sender and vector.
     bool has_edge(std::size_t first, std::size_t last, const std::vector<std::int32_t>& owners,
                   std::size_t edge) const {
@@ -301,6 +386,7 @@ class EdgeInputs final : public Inputs {
     Ghosts ghosts_;
     bool folded_ = false;
     ImageOwners owners_;
+    bool certain_ = false;
     bool proven_ = false;
     double proof_margin_ = 0.0;
     std::vector<double> coordinates_at_proof_;

@@ -13,6 +13,7 @@ using Vector = std::array<double, 3>;
 
 /// Å; small beside distances between atoms, so that few share a cell.
 constexpr double cell_side = 1.0;
+constexpr int any_species = -1;
 /// Å; a place is sought in all cells that are so near to it.
 constexpr double largest_tolerance = 1e-3;
 /// How many particles around an image have to be found around its owner, too.
@@ -45,15 +46,14 @@ bool near(const Vector& a, const Vector& b, double tolerance) {
            std::abs(a[2] - b[2]) <= tolerance;
 }
 
-std::int64_t cell_of(double x) { return static_cast<std::int64_t>(std::floor(x / cell_side)); }
-
 }  // namespace
 
-void ImageOwners::Places::fill(const System& system, const std::vector<double>& coordinates,
-                               double tolerance, bool all) {
+void ImageOwners::Places::fill(const System& system, const double* coordinates, double tolerance,
+                               bool all, double side) {
     system_ = &system;
-    coordinates_ = coordinates.data();
+    coordinates_ = coordinates;
     tolerance_ = tolerance;
+    side_ = side;
     std::size_t size = 64;
     while (size < static_cast<std::size_t>(system.n)) size *= 2;
     heads_.assign(size, -1);
@@ -65,6 +65,10 @@ void ImageOwners::Places::fill(const System& system, const std::vector<double>& 
         next_[static_cast<std::size_t>(i)] = head;
         head = static_cast<std::int32_t>(i);
     }
+}
+
+std::int64_t ImageOwners::Places::cell_of(double x) const {
+    return static_cast<std::int64_t>(std::floor(x / side_));
 }
 
 std::size_t ImageOwners::Places::slot_of(std::int64_t x, std::int64_t y, std::int64_t z) const {
@@ -87,7 +91,7 @@ std::int32_t ImageOwners::Places::at(const Vector& place, int species) const {
                 for (std::int32_t i = heads_[slot_of(x, y, z)]; i >= 0;
                      i = next_[static_cast<std::size_t>(i)]) {
                     const double* other = coordinates_ + 3 * static_cast<std::size_t>(i);
-                    if (system_->species[i] == species &&
+                    if ((species == any_species || system_->species[i] == species) &&
                         near(place, {other[0], other[1], other[2]}, tolerance_)) {
                         return i;
                     }
@@ -98,10 +102,28 @@ std::int32_t ImageOwners::Places::at(const Vector& place, int species) const {
     return -1;
 }
 
+bool ImageOwners::Places::any_within(const Vector& place, double distance) const {
+    const std::int64_t middle[3] = {cell_of(place[0]), cell_of(place[1]), cell_of(place[2])};
+    for (std::int64_t x = middle[0] - 1; x <= middle[0] + 1; ++x) {
+        for (std::int64_t y = middle[1] - 1; y <= middle[1] + 1; ++y) {
+            for (std::int64_t z = middle[2] - 1; z <= middle[2] + 1; ++z) {
+                for (std::int32_t i = heads_[slot_of(x, y, z)]; i >= 0;
+                     i = next_[static_cast<std::size_t>(i)]) {
+                    const Vector apart =
+                        difference(place.data(), coordinates_ + 3 * static_cast<std::size_t>(i));
+                    if (dot(apart, apart) < distance * distance) return true;
+                }
+            }
+        }
+    }
+    return false;
+}
+
 bool ImageOwners::update(const System& system, const std::vector<double>& coordinates,
                          double reach) {
     found_anew_ = false;
-    if (known_ && still_hold(system, coordinates)) return true;
+    // A choice may have been right for other species only.
+    if (known_ && !had_choice_ && still_hold(system, coordinates)) return true;
     found_anew_ = true;
     reach_ = reach;
     known_ = find(system, coordinates);
@@ -173,10 +195,10 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
     std::sort(sorted.begin(), sorted.end());
     for (std::size_t k = 0; k < sorted.size(); ++k) images_[k] = sorted[k].second;
 
-    places_.fill(system, coordinates, tolerance, /*all=*/false);
+    places_.fill(system, x_, tolerance, /*all=*/false, cell_side);
     all_places_.clear();
     cell_.clear();
-    alternatives_.clear();
+    had_choice_ = false;
     trials_ = 0;
     if (!complete_cell(0, coordinates)) {
         owners_.clear();
@@ -187,7 +209,6 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
         why_ = "two particles of one species are at the same place";
         return false;
     }
-    certain_ = alternatives_are_alike();
     return true;
 }
 
@@ -213,11 +234,7 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
         const std::vector<Vector> before = cell_;
         cell_.push_back(vector);
         if (is_cell(candidates.size() > 1) && complete_cell(first, coordinates)) {
-            for (const Vector& other : candidates) {
-                if (&other != &vector) {
-                    alternatives_.push_back(place_before(other.data(), vector));
-                }
-            }
+            had_choice_ = had_choice_ || candidates.size() > 1;
             return true;
         }
         cell_ = before;
@@ -230,7 +247,7 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
 std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
                                             const std::vector<double>& coordinates) {
     if (!all_places_.is_filled()) {
-        all_places_.fill(*system_, coordinates, tolerance_of(coordinates), /*all=*/true);
+        all_places_.fill(*system_, x_, tolerance_of(coordinates), /*all=*/true, cell_side);
     }
     // Farther from its owner there may be images that were not passed.
     const double square = reach_ * reach_ * (1.0 - 1e-9);
@@ -260,7 +277,7 @@ std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
 }
 
 /// Whether the vectors point in different directions and, if asked for, sums of them lead from no
-/// contributing particle to another one, which is no image.
+/// contributing particle to another one, of whatever species, which is no image.
 bool ImageOwners::is_cell(bool check_owners) {
     constexpr double flat = 1e-6;  // relative
     const Vector& last = cell_.back();
@@ -280,7 +297,8 @@ bool ImageOwners::is_cell(bool check_owners) {
     for (int i = -a; i <= a; ++i) {
         for (int j = -b; j <= b; ++j) {
             for (int k = -c; k <= c; ++k) {
-                if ((i != 0 || j != 0 || k != 0) && leads_to_owner(sum_of(cell_, {i, j, k}))) {
+                if ((i != 0 || j != 0 || k != 0) &&
+                    leads_to_contributing(sum_of(cell_, {i, j, k}))) {
                     return false;
                 }
             }
@@ -289,9 +307,9 @@ bool ImageOwners::is_cell(bool check_owners) {
     return true;
 }
 
-bool ImageOwners::leads_to_owner(const Vector& vector) const {
+bool ImageOwners::leads_to_contributing(const Vector& vector) const {
     return std::any_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
-        return places_.at(place_before(place(i), vector), system_->species[i]) >= 0;
+        return places_.at(place_before(place(i), vector), any_species) >= 0;
     });
 }
 
@@ -320,8 +338,8 @@ std::int32_t ImageOwners::owner_at(const double* where, int species, Cells& cell
     return -1;
 }
 
-ImageOwners::Cells ImageOwners::nearest_cells(const Vector& apart) const {
-    if (cell_.empty()) return {};
+/// Three vectors: the cell's, and others at right angles to them.
+std::vector<ImageOwners::Vector> ImageOwners::full_cell() const {
     std::vector<Vector> full = cell_;
     if (full.size() == 1) {
         const Vector& a = full[0];
@@ -334,6 +352,12 @@ ImageOwners::Cells ImageOwners::nearest_cells(const Vector& apart) const {
         full.push_back(cross(a, axis));
     }
     if (full.size() == 2) full.push_back(cross(full[0], full[1]));
+    return full;
+}
+
+ImageOwners::Cells ImageOwners::nearest_cells(const Vector& apart) const {
+    if (cell_.empty()) return {};
+    const std::vector<Vector> full = full_cell();
     const double volume = dot(cross(full[0], full[1]), full[2]);
     const double parts[3] = {dot(cross(full[1], full[2]), apart) / volume,
                              dot(cross(full[2], full[0]), apart) / volume,
@@ -376,15 +400,53 @@ bool ImageOwners::are_distinct() const {
     return std::adjacent_find(moved.begin(), moved.end()) == moved.end();
 }
 
-/// Whether all the vectors that would have been possible, too, lead every particle to one of its
-/// species, or to an image of one.
-bool ImageOwners::alternatives_are_alike() const {
-    return std::all_of(alternatives_.begin(), alternatives_.end(), [&](const Vector& vector) {
-        return std::all_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
-            Cells cells;
-            return owner_at(place_before(place(i), vector).data(), system_->species[i], cells) >= 0;
-        });
+bool ImageOwners::repeat_by(const Vector& vector) const {
+    return std::all_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
+        Cells cells;
+        return owner_at(place_before(place(i), vector).data(), system_->species[i], cells) >= 0;
     });
+}
+
+bool ImageOwners::predict_only_particles(double near) const {
+    constexpr double most_places = 2e7;
+    const std::vector<Vector> full = full_cell();
+    if (cell_.empty() || contributing_.empty()) return true;
+    // So many cells away from each other can two places be that are within `near`.
+    std::array<int, 3> most = {};
+    double n_places = static_cast<double>(contributing_.size());
+    const double volume = dot(cross(full[0], full[1]), full[2]);
+    for (std::size_t k = 0; k < cell_.size(); ++k) {
+        const Vector normal = cross(full[(k + 1) % 3], full[(k + 2) % 3]);
+        double low = 0.0, high = 0.0;
+        for (const std::int32_t i : contributing_) {
+            const double part = dot(normal, difference(place(i), middle_.data())) / volume;
+            low = std::min(low, part);
+            high = std::max(high, part);
+        }
+        const double span = high - low + near * std::sqrt(dot(normal, normal)) / std::abs(volume);
+        if (span > 1000.0) return false;
+        most[k] = static_cast<int>(std::ceil(span));
+        n_places *= 2 * most[k] + 1;
+    }
+    if (n_places > most_places) return false;
+    Places around;
+    around.fill(*system_, x_, 0.0, /*all=*/false, near);
+    for (int a = -most[0]; a <= most[0]; ++a) {
+        for (int b = -most[1]; b <= most[1]; ++b) {
+            for (int c = -most[2]; c <= most[2]; ++c) {
+                if (a == 0 && b == 0 && c == 0) continue;
+                const Vector shift = sum_of(cell_, {-a, -b, -c});
+                for (const std::int32_t i : contributing_) {
+                    const Vector where = place_before(place(i), shift);
+                    if (around.any_within(where, near) &&
+                        all_places_.at(where, system_->species[i]) < 0) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+    return true;
 }
 
 ImageOwners::Vector ImageOwners::sum_of(const std::vector<Vector>& vectors, const Cells& cells) {

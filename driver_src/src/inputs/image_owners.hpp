@@ -24,9 +24,19 @@ class ImageOwners {
     /// Of each particle: its owner, itself if it contributes.
     const std::vector<std::int32_t>& owners() const { return owners_; }
 
-    /// Whether other owners would not have given other results: in a crystal several particles may
-    /// fit an image equally well, but far from it they may have different surroundings.
-    bool are_certain() const { return certain_; }
+    /// Whether other vectors would have led images to particles, too: in a crystal several may fit
+    /// an image equally well, but far from it they may have different surroundings. Without a
+    /// choice the vectors are the true ones.
+    bool had_choice() const { return had_choice_; }
+
+    /// Whether the contributing particles with all their images, as the vectors have them, look the
+    /// same when they are moved by a vector. As predicts_only_particles(), valid until the next
+    /// update(), and only if that has found the owners anew.
+    bool repeat_by(const std::array<double, 3>& vector) const;
+
+    /// Whether there is a particle at each place near contributing particles, Å, at which the
+    /// vectors have an image of one. False, too, if there are too many places to look at.
+    bool predict_only_particles(double near) const;
 
     /// Whether the last update() found the owners anew.
     bool found_anew() const { return found_anew_; }
@@ -47,20 +57,24 @@ class ImageOwners {
     /// Particles by their places: cells with a list each, in a hash table.
     class Places {
       public:
-        /// Contributing particles, or all.
-        void fill(const System& system, const std::vector<double>& coordinates, double tolerance,
-                  bool all);
+        /// Contributing particles, or all. `side`: of the cells, Å.
+        void fill(const System& system, const double* coordinates, double tolerance, bool all,
+                  double side);
         bool is_filled() const { return !heads_.empty(); }
         void clear() { heads_.clear(); }
-        /// The particle of that species at a place; -1 if there is none.
+        /// The particle of that species, or of any, at a place; -1 if there is none.
         std::int32_t at(const Vector& place, int species) const;
+        /// Whether there is one within a distance, Å, that is no longer than the cells' sides.
+        bool any_within(const Vector& place, double distance) const;
 
       private:
+        std::int64_t cell_of(double x) const;
         std::size_t slot_of(std::int64_t x, std::int64_t y, std::int64_t z) const;
 
         const System* system_ = nullptr;
         const double* coordinates_ = nullptr;
         double tolerance_ = 0.0;
+        double side_ = 1.0;
         std::vector<std::int32_t> heads_, next_;
     };
 
@@ -69,13 +83,13 @@ class ImageOwners {
     bool complete_cell(std::size_t first, const std::vector<double>& coordinates);
     std::vector<Vector> vectors_to(std::int32_t image, const std::vector<double>& coordinates);
     bool is_cell(bool check_owners);
-    bool leads_to_owner(const Vector& vector) const;
+    bool leads_to_contributing(const Vector& vector) const;
     std::int32_t owner_of(std::int32_t image, Cells& cells) const;
     std::int32_t owner_at(const double* where, int species, Cells& cells) const;
     Cells nearest_cells(const Vector& apart) const;
+    std::vector<Vector> full_cell() const;
     void write_owners();
     bool are_distinct() const;
-    bool alternatives_are_alike() const;
     static Vector sum_of(const std::vector<Vector>& vectors, const Cells& cells);
     const double* place(std::int32_t particle) const {
         return x_ + 3 * static_cast<std::size_t>(particle);
@@ -87,15 +101,14 @@ class ImageOwners {
     std::string why_;
     bool found_anew_ = false;
     bool known_ = false;
-    bool certain_ = false;
+    bool had_choice_ = false;
 
     // While owners are sought:
     const System* system_ = nullptr;
     const double* x_ = nullptr;
     double reach_ = 0.0;
-    Vector middle_ = {};                // of the contributing particles
-    std::vector<Vector> cell_;          // up to three of its vectors
-    std::vector<Vector> alternatives_;  // from a vector that was chosen to others
+    Vector middle_ = {};        // of the contributing particles
+    std::vector<Vector> cell_;  // up to three of its vectors
     int trials_ = 0;
     Places places_;      // of contributing particles
     Places all_places_;  // of all

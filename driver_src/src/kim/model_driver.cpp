@@ -35,8 +35,7 @@ struct Model {
 
     void use_published_cutoff() {
         cutoff = published_cutoff;
-        influence_distance =
-            cutoff * potential.influence_distance() / potential.parameters().cutoff;
+        influence_distance = cutoff * potential.reach();
     }
 
     Potential potential;
