@@ -67,10 +67,7 @@ def particles_of(atoms: Atoms, reach: float) -> Particles:
         species=[atoms.get_chemical_symbols()[k] for k in system.owner],
         coordinates=system.coordinates,
         contributing=system.contributing.astype(np.int32),
-        neighbours=[
-            system.neighbours[a:b].astype(np.int32)
-            for a, b in itertools.pairwise(starts)
-        ],
+        neighbours=[system.neighbours[a:b].astype(np.int32) for a, b in itertools.pairwise(starts)],
         image_of=system.owner,
     )
 

@@ -23,8 +23,8 @@ from tests.support.structures import rattled_crystal, slab, strained_triclinic_c
 from tests.support.torch_models import torchscript
 
 MODEL = "TorchML_edges_in_lammps"
-#: bar in an eV/Å^3, as LAMMPS has it.
-BAR = 1.602176634e6
+#: bar in an eV/Å^3, with the constants that LAMMPS has for it.
+BAR = 1.6021765e6
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,6 +47,9 @@ def perfect_crystal() -> Atoms:
 
 def mixture(make: Callable[[], Atoms]) -> Atoms:
     atoms = make()
+    if atoms.pbc.all():  # LAMMPS wants oblique cells turned its way
+        standard, _ = atoms.cell.standard_form()
+        atoms.set_cell(standard, scale_atoms=True)
     atoms.wrap()
     if make is not perfect_crystal:
         atoms.symbols = np.random.default_rng(1).choice(ELEMENTS, len(atoms))
@@ -149,10 +152,9 @@ FIXES = {
 def test_a_trajectory_is_the_same_in_all_modes(
     lammps: Lammps, make: Callable[[], Atoms], fix: str
 ) -> None:
-    """Boxes change size and shape; a perfect crystal falls into disorder. What cannot be folded
-    with certainty at the first step starts at the second: its atoms have moved."""
+    """Boxes change size and shape; a perfect crystal falls into disorder."""
     runs = [("stage", 1), ("auto", 1), ("auto", 2)]
-    if make is not perfect_crystal:
+    if fix == "nve" or make is not perfect_crystal:  # the images of that box leave a choice
         runs.append(("fold", 1))
     if fix != "nve" and make is perfect_crystal:
         make = _triclinic_box_of_a_perfect_crystal
