@@ -13,7 +13,15 @@ from pathlib import Path
 
 import torch
 
-from tests.support import EXAMPLE, KEPT, ROOT, descriptor_models, graph_models, torch_models
+from tests.support import (
+    EXAMPLE,
+    KEPT,
+    ROOT,
+    descriptor_models,
+    edge_models,
+    graph_models,
+    torch_models,
+)
 from tests.support.keeping import kept
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, parameter_text
@@ -82,7 +90,7 @@ def compiled(name: str, *arguments: str | Path) -> Path:
     sources = (ROOT / "driver_src/python/torchml_driver/compile").glob("*.py")
     models = (
         __file__,
-        *(made.__file__ for made in (descriptor_models, graph_models, torch_models)),
+        *(made.__file__ for made in (descriptor_models, edge_models, graph_models, torch_models)),
     )
     for source in (*sorted(sources), EXAMPLE / "stillinger_weber.py", *models):
         digest.update(Path(source).read_bytes())
@@ -107,6 +115,12 @@ def messages() -> Path:
     options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
     options += ["--pattern", "graph", "--layers", "3"]
     return compiled("messages", "tests.support.graph_models:Messages", *options)
+
+
+def edges() -> Path:
+    options = ["--elements", "Si,C", "--cutoff", str(edge_models.CUTOFF)]
+    options += ["--pattern", "edges", "--layers", str(edge_models.LAYERS)]
+    return compiled("edges", "tests.support.edge_models:Directional", *options)
 
 
 def fails_without_edges() -> Path:
