@@ -42,7 +42,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
         stress: (6,) eV/Å^3; needs a cell with a volume, periodic or not.
         energies: (n,) eV, of each atom; if the model returns them.
         stresses: (n, 6) eV/Å^3, each atom's part of the stress; their sum is the stress. Only
-            descriptor models define them.
+            models on descriptors or edges define them.
 
     Args:
         model: a portable-model folder or its ``*.param`` file; or a Potential, which several

@@ -13,12 +13,12 @@ class Request:
     """A model to compile.
 
     source: FILE.py:Name, package.module:Name or FILE.pt2. arguments: for its constructor. weights:
-    the file of a state dict. pattern: neighbours, descriptor, graph or edges; layers: of the last two;
-    width: of the descriptor. cutoff (Å), codes (of the species): for the systems on which results
-    are compared. atomic_numbers: whether the codes are atomic numbers. device: cpu or cuda. cpu:
-    the instruction set. energy_only: whether to add an entry for energies without a gradient.
-    partition: "whole"; in "blocks" of rows; or in blocks without the rings' zero rows ("rings").
-    output: the package.
+    the file of a state dict. pattern: neighbours, descriptor, graph or edges; layers: of a model on
+    graphs or edges; width: of the descriptor. cutoff (Å), codes (of the species): for the systems
+    on which results are compared. atomic_numbers: whether the codes are atomic numbers. device: cpu
+    or cuda. cpu: the instruction set. energy_only: whether to add an entry for energies without a
+    gradient. partition: "whole"; in "blocks" of rows; or in blocks without the rings' zero rows
+    ("rings"). output: the package.
     """
 
     source: str
