@@ -320,8 +320,8 @@ def test_ase_gives_stresses_of_atoms(tmp_path: Path) -> None:
         (edge_parameters("model.pt", layers=0), "number of graph layers.* 1 "),
         (edge_parameters("model.pt", layers="model.pt"), "number of graph layers"),
         (edge_parameters("model.pt", returns_forces=True), "has to be False .* Edges"),
-        (edge_parameters("model.pt", settings="edge_receiver_row 0"), "models with preprocessing Graph"),
-        (edge_parameters("model.pt", settings="drop_unused_particles True"), "models with preprocessing Graph"),
+        (edge_parameters("model.pt", settings="edge_receiver_row 0"), "preprocessing Graph"),
+        (edge_parameters("model.pt", settings="drop_unused_particles True"), "preprocessing Graph"),
     ],
 )
 def test_a_parameter_file_that_does_not_fit_says_where(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.edge_models import Directional, write_edge_model
 from tests.support.graph_models import CUTOFF, LAYERS, Messages, write_graph_model
 from tests.support.torch_models import Springs, write_model
 
@@ -48,12 +49,32 @@ def test_a_model_called_with_them_gives_the_potentials_energy(pattern: str, tmp_
     np.testing.assert_allclose(-gradient.numpy(), result.forces, rtol=0, atol=1e-11)
 
 
+def test_a_model_on_edges_is_given_staged_ones(tmp_path: Path) -> None:
+    from torchml_driver import Potential
+    from torchml_driver.inputs import System, calling_convention, model_inputs
+
+    module = Directional()
+    potential = Potential(write_edge_model(tmp_path / "model", module))
+    system = arrays()
+    result = potential.compute_particles(*system)
+    inputs = model_inputs("edges", System(*system), cutoff=CUTOFF, layers=LAYERS)
+    names, differentiable = calling_convention("edges", LAYERS)
+    assert tuple(inputs) == names == ("species", "edge_index", "edge_vectors", "contributing")
+    vectors = inputs[names[differentiable]].requires_grad_(True)
+    energy = module(*inputs.values()).sum()
+    assert energy.item() == pytest.approx(result.energy, rel=1e-12)
+    (gradient,) = torch.autograd.grad(energy, vectors)
+    assert gradient.shape == vectors.shape
+    virial = vectors.detach().T @ gradient
+    np.testing.assert_allclose(virial.diagonal(), result.virial[:3], rtol=0, atol=1e-10)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     from torchml_driver import Error
     from torchml_driver.inputs import System, model_inputs
 
     species, points, contributing, n_neigh, nlist = arrays()
-    with pytest.raises(Error, match="pattern must be 'neighbours' or 'graph', not 'descri"):
+    with pytest.raises(Error, match="must be 'neighbours', 'graph' or 'edges', not 'descri"):
         model_inputs("descriptor", System(*arrays()), cutoff=CUTOFF)
     with pytest.raises(Error, match="floating-point type, not int64"):
         model_inputs("neighbours", System(*arrays()), cutoff=CUTOFF, dtype=torch.int64)

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.usefixtures("in_collection")
 CORPUS = ROOT / "driver_src/fuzz/corpus/parameters"
 SOUND = parameter_text("model.pt")
 GRAPH = parameter_text("model.pt", preprocessing="Graph", cutoff="4.0\n3")
+EDGES = parameter_text("model.pt", preprocessing="Edges", cutoff="4.0\n3")
+DESCRIPTOR = parameter_text("model.pt", preprocessing="Descriptor")
 
 #: Each invalid in one place.
 WRONG = {
@@ -38,6 +40,10 @@ WRONG = {
     "an unknown setting": SOUND + "speed 11\n",
     "a setting for graphs": SOUND + "edge_receiver_row 0\n",
     "no such row": GRAPH + "edge_receiver_row 2\n",
+    "a setting for graphs, not edges": EDGES + "drop_unused_particles True\n",
+    "edges without layers": parameter_text("model.pt", preprocessing="Edges"),
+    "edges with forces": EDGES.replace("False", "True"),
+    "species codes of descriptors": DESCRIPTOR + "atomic_numbers True\n",
     "no such type": SOUND + "precision float128\n",
     "no truth": SOUND + "atomic_numbers maybe\n",
     "two values": SOUND + "precision float64 float32\n",
@@ -47,6 +53,8 @@ WRONG = {
 RIGHT = {
     "all values": SOUND,
     "graphs": GRAPH,
+    "edges": EDGES.replace("Edges", "eDGES"),
+    "settings of edges": EDGES + "precision float32\natomic_numbers False\n",
     "settings": GRAPH + "edge_receiver_row 1\ndrop_unused_particles true\nprecision float32\n",
     "a number without digits behind the point": parameter_text("model.pt", cutoff="4."),
     "an exponent": parameter_text("model.pt", cutoff="+.4e1"),

@@ -28,6 +28,7 @@ False
 None
 """
 GRAPH = NEIGHBOURS.replace("none", "Graph").replace("4.0", "4.0\n3")
+EDGES = NEIGHBOURS.replace("none", "Edges").replace("4.0", "4.0\n3")
 DESCRIPTOR = NEIGHBOURS.replace("none", "Descriptor").replace("Any Descriptors?\nNone", "\nSOAP")
 
 
@@ -61,6 +62,7 @@ GOOD_PARAMETERS: dict[str, bytes] = {
     "a name with blanks": _changed("SiC.pt", "my model.pt"),
     "a name in any script": _changed("SiC.pt", "modèle.pt"),
     "words in capitals": NEIGHBOURS.replace("none", "NONE").replace("False", "TRUE").encode(),
+    "edges": EDGES.encode(),
     "all settings": _with(
         "edge_receiver_row 1",
         "drop_unused_particles True",
@@ -76,7 +78,7 @@ GOOD_PARAMETERS: dict[str, bytes] = {
     },
     **{
         f"fuzzing {name}": (ROOT / "driver_src/fuzz/corpus/parameters" / name).read_bytes()
-        for name in ("graph", "neighbours")
+        for name in ("edges", "graph", "neighbours")
     },
 }
 
@@ -102,6 +104,7 @@ BAD_PARAMETERS: dict[str, bytes] = {
     "elements with a comma": _changed("Si C", "Si,C"),
     "elements with a blank of Unicode": _changed("Si C", "Si\u00a0C"),
     "an unknown preprocessing": _changed("none", "Voronoi"),
+    "a model on edges that returns forces": _changed("False", "True", text=EDGES),
     "a negative cutoff": _changed("4.0", "-4.0"),
     "no cutoff at all": _changed("4.0", "0"),
     "a cutoff that is too small for a number": _changed("4.0", "1e-400"),

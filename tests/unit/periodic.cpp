@@ -56,6 +56,21 @@ TEST_CASE("a system without pairs has no images") {
     CHECK(system.neighbours.of(1).count == 0);
 }
 
+TEST_CASE("folded, an image is its atom with a shift") {
+    const std::int64_t atoms[] = {1, 0, 0, 1, 0, 0};
+    const std::int32_t shifts[] = {0, 0, -1, 0, 0, 1, 0, 2, 0};
+    const NeighbourLists lists = folded_lists(2, cell, {3, atoms, shifts});
+    const Neighbours first = lists.of(0), second = lists.of(1);
+    REQUIRE(first.count == 2);
+    CHECK(first.indices[0] == 1);
+    CHECK(first.shifts[2] == edge);
+    CHECK(first.indices[1] == 0);  // its own neighbour
+    CHECK(first.shifts[4] == 2.0 * edge);
+    REQUIRE(second.count == 1);
+    CHECK(second.indices[0] == 0);
+    CHECK(second.shifts[2] == -edge);
+}
+
 TEST_CASE("a pair that names no atom is an error") {
     const int species[] = {0};
     const double coordinates[3] = {};

@@ -55,7 +55,7 @@ std::string list(const std::vector<std::string>& words) {
 const char* truth(bool value) { return value ? "true" : "false"; }
 
 std::string parameters(const std::string& file) {
-    static const char* const preprocessing[] = {"None", "Descriptor", "Graph"};
+    static const char* const preprocessing[] = {"None", "Descriptor", "Graph", "Edges"};
     static const char* const precisions[] = {"\"float64\"", "\"float32\"", "\"float16\"",
                                              "\"bfloat16\""};
     const Parameters read = read_parameters(file);

@@ -31,7 +31,8 @@ class ImageOwners {
 
     /// Whether the contributing particles with all their images, as the vectors have them, look the
     /// same when they are moved by a vector. As predicts_only_particles(), valid until the next
-    /// update(), and only if that has found the owners anew.
+    /// update(), while the system of the last one is there, and only if that has found the owners
+    /// anew.
     bool repeat_by(const std::array<double, 3>& vector) const;
 
     /// Whether there is a particle at each place near contributing particles, Å, at which the
