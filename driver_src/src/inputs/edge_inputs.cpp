@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "base/error.hpp"
@@ -210,6 +211,8 @@ class EdgeInputs final : public Inputs {
         const bool has_ghosts = std::any_of(system.contributing, system.contributing + system.n,
                                             [](int flag) { return flag == 0; });
         if (!has_ghosts) return false;  // both graphs are the same
+        // A choice may have been right for the species that particles had.
+        if (ghosts_ == Ghosts::fold && owners_.had_choice()) owners_.forget();
         const bool known = owners_.update(system, *coordinates_, cutoff_ * reach());
         if (ghosts_ == Ghosts::fold) {
             if (!known) {
@@ -290,7 +293,7 @@ class EdgeInputs final : public Inputs {
     /// system; and if near contributing particles it has no more than that, what each particle of
     /// the true system has around it is what its chosen owner has.
     bool choice_is_alike(const System& system) {
-        constexpr std::int64_t most_looks = 20'000'000;  // beyond, nobody would wait for an answer
+        constexpr std::int64_t most_looks = 50'000'000;  // beyond, nobody would wait for an answer
         constexpr double tolerance = 1e-7;
         folded_ = false;
         NearNeighbours near(cutoff_);
@@ -356,10 +359,16 @@ class EdgeInputs final : public Inputs {
             }
             if (!fits) return false;
         }
-        if (static_cast<std::int64_t>(ways.size()) * system.n > most_looks) return false;
-        return std::all_of(ways.begin(), ways.end(),
-                           [&](const auto& way) { return owners_.repeat_by(way.second); }) &&
-               owners_.predict_only_particles(cutoff_);
+        // Ways that lead the first particle to images of the same one are the same.
+        std::set<std::int32_t> led_to;
+        for (const auto& [rounded, way] : ways) {
+            const std::int32_t particle = owners_.first_before(way);
+            if (particle < 0) return false;
+            if (!led_to.insert(particle).second) continue;
+            n_looks += system.n;
+            if (n_looks > most_looks || !owners_.repeat_by(way)) return false;
+        }
+        return owners_.predict_only_particles(cutoff_);
     }
 
     /// Whether one of the edges from `first` to `last` has the same sender and vector.

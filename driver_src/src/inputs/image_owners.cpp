@@ -122,8 +122,7 @@ bool ImageOwners::Places::any_within(const Vector& place, double distance) const
 bool ImageOwners::update(const System& system, const std::vector<double>& coordinates,
                          double reach) {
     found_anew_ = false;
-    // A choice may have been right for other species only.
-    if (known_ && !had_choice_ && still_hold(system, coordinates)) return true;
+    if (known_ && still_hold(system, coordinates)) return true;
     found_anew_ = true;
     reach_ = reach;
     known_ = find(system, coordinates);
@@ -199,7 +198,7 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
     all_places_.clear();
     cell_.clear();
     had_choice_ = false;
-    trials_ = 0;
+    n_looks_ = 0;
     if (!complete_cell(0, coordinates)) {
         owners_.clear();
         return false;
@@ -215,11 +214,15 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
 /// Adds vectors to the cell until every image from the first one on has an owner. Where several
 /// vectors would do, as in crystals, the shortest that leads to an end.
 bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& coordinates) {
-    constexpr int most_trials = 1000;
+    // In crystals; others take a few looks at each image.
+    const std::int64_t most_looks = 1'000'000 + 1000 * system_->n;
     Cells cells;
-    while (first < images_.size() && owner_of(images_[first], cells) >= 0) ++first;
+    while (first < images_.size() && owner_of(images_[first], cells) >= 0) {
+        ++first;
+        ++n_looks_;
+    }
     if (first == images_.size()) return true;
-    if (cell_.size() == 3 || ++trials_ > most_trials) {
+    if (cell_.size() == 3 || n_looks_ > most_looks) {
         why_ = "the periodic images that the simulator passes are not those of one cell";
         return false;
     }
@@ -231,6 +234,7 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
         return false;
     }
     for (const Vector& vector : candidates) {
+        if (n_looks_ > most_looks) break;
         const std::vector<Vector> before = cell_;
         cell_.push_back(vector);
         if (is_cell(candidates.size() > 1) && complete_cell(first, coordinates)) {
@@ -264,6 +268,7 @@ std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
     for (const std::int32_t owner : contributing_) {
         if (system_->species[owner] != system_->species[image]) continue;
         const Vector vector = difference(place(image), place(owner));
+        ++n_looks_;
         const bool alike = std::all_of(nearest.begin(), nearest.end(), [&](const auto& other) {
             return all_places_.at(place_before(place(other.second), vector),
                                   system_->species[other.second]) >= 0;
@@ -292,25 +297,29 @@ bool ImageOwners::is_cell(bool check_owners) {
         if (std::abs(dot(area, last)) < flat * length * std::sqrt(dot(area, area))) return false;
     }
     if (!check_owners) return true;
+    // Sums with the last vector, on one side of it: the others were looked at, or are opposite.
+    // Short ones first, since most vectors that are wrong lead from many particles to others.
+    if (leads_to_contributing(last)) return false;
     constexpr int a = 3;  // beyond, sums lead out of what contributing particles take up
     const int b = cell_.size() > 1 ? a : 0, c = cell_.size() > 2 ? a : 0;
-    for (int i = -a; i <= a; ++i) {
+    for (int i = 1; i <= a; ++i) {
         for (int j = -b; j <= b; ++j) {
             for (int k = -c; k <= c; ++k) {
-                if ((i != 0 || j != 0 || k != 0) &&
-                    leads_to_contributing(sum_of(cell_, {i, j, k}))) {
-                    return false;
-                }
+                Cells cells = {j, k, 0};
+                cells[cell_.size() - 1] = i;
+                if (leads_to_contributing(sum_of(cell_, cells))) return false;
             }
         }
     }
     return true;
 }
 
-bool ImageOwners::leads_to_contributing(const Vector& vector) const {
-    return std::any_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
-        return places_.at(place_before(place(i), vector), any_species) >= 0;
-    });
+bool ImageOwners::leads_to_contributing(const Vector& vector) {
+    for (const std::int32_t i : contributing_) {
+        ++n_looks_;
+        if (places_.at(place_before(place(i), vector), any_species) >= 0) return true;
+    }
+    return false;
 }
 
 /// The contributing particle of which another one is an image; -1 if there is none. `cells`: how
@@ -398,6 +407,12 @@ bool ImageOwners::are_distinct() const {
     }
     std::sort(moved.begin(), moved.end());
     return std::adjacent_find(moved.begin(), moved.end()) == moved.end();
+}
+
+std::int32_t ImageOwners::first_before(const Vector& vector) const {
+    Cells cells;
+    const std::int32_t first = contributing_.front();
+    return owner_at(place_before(place(first), vector).data(), system_->species[first], cells);
 }
 
 bool ImageOwners::repeat_by(const Vector& vector) const {

@@ -29,6 +29,13 @@ class ImageOwners {
     /// choice the vectors are the true ones.
     bool had_choice() const { return had_choice_; }
 
+    /// Lets the next update() find the owners anew.
+    void forget() { known_ = false; }
+
+    /// The contributing particle to which, or to an image of which, the first one is led by the
+    /// opposite of a vector; -1 if there is none of its species.
+    std::int32_t first_before(const std::array<double, 3>& vector) const;
+
     /// Whether the contributing particles with all their images, as the vectors have them, look the
     /// same when they are moved by a vector. As predicts_only_particles(), valid until the next
     /// update(), while the system of the last one is there, and only if that has found the owners
@@ -84,7 +91,7 @@ class ImageOwners {
     bool complete_cell(std::size_t first, const std::vector<double>& coordinates);
     std::vector<Vector> vectors_to(std::int32_t image, const std::vector<double>& coordinates);
     bool is_cell(bool check_owners);
-    bool leads_to_contributing(const Vector& vector) const;
+    bool leads_to_contributing(const Vector& vector);
     std::int32_t owner_of(std::int32_t image, Cells& cells) const;
     std::int32_t owner_at(const double* where, int species, Cells& cells) const;
     Cells nearest_cells(const Vector& apart) const;
@@ -110,9 +117,9 @@ class ImageOwners {
     double reach_ = 0.0;
     Vector middle_ = {};        // of the contributing particles
     std::vector<Vector> cell_;  // up to three of its vectors
-    int trials_ = 0;
-    Places places_;      // of contributing particles
-    Places all_places_;  // of all
+    std::int64_t n_looks_ = 0;  // at places, in this search
+    Places places_;             // of contributing particles
+    Places all_places_;         // of all
 };
 
 }  // namespace torchml
