@@ -236,7 +236,7 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
         pack_in(tmp_path, file, n_layers=3, force=True, **graph)
     with pytest.raises(BadOptionError, match="number of its message-passing layers"):
         pack_in(tmp_path, file, pattern=CallingConvention.GRAPH)
-    with pytest.raises(BadOptionError, match="only for graph models"):
+    with pytest.raises(BadOptionError, match="only for models on graphs or edges"):
         pack_in(tmp_path, file, n_layers=2)
 
 
@@ -249,7 +249,7 @@ def test_a_model_on_edges_has_layers_and_returns_no_forces(tmp_path: Path) -> No
     packed = pack_in(tmp_path, file, n_layers=2, **edges)
     written = parameter_file.read(packed.folder / "SW_demo.param")
     assert (written.pattern, written.n_layers, written.n_inputs) == (CallingConvention.EDGES, 2, 4)
-    with pytest.raises(BadOptionError, match="number of message-passing layers"):
+    with pytest.raises(BadOptionError, match="number of its message-passing layers"):
         pack_in(tmp_path, file, **edges)
     with pytest.raises(BadOptionError, match="edges cannot return forces"):
         pack_in(tmp_path, file, n_layers=2, returns_forces=True, **edges)

@@ -231,12 +231,12 @@ def check_layers(pattern: CallingConvention, n_layers: int | None) -> int:
     if pattern.has_layers:
         if n_layers is None or n_layers < 1:
             raise BadOptionError(
-                "A graph model needs the number of its message-passing layers.",
+                "A model on graphs or edges needs the number of its message-passing layers.",
                 "Add it, for example --layers 3",
             )
         return n_layers
     if n_layers is not None:
-        raise BadOptionError("--layers is only for graph models.", "Leave it out.")
+        raise BadOptionError("--layers is only for models on graphs or edges.", "Leave it out.")
     return 1
 
 

@@ -38,6 +38,7 @@ TOPICS = {
         "inputs/list_check.cpp",
         "inputs/neighbour_inputs.cpp",
         "inputs/graph_inputs.cpp",
+        "inputs/edge_inputs.cpp",
         "inputs/placing.cpp",
     ),
     "What the model takes and returns": (
