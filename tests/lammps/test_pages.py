@@ -23,6 +23,7 @@ READINGS = (
     ("docs/run/lammps.md",),
     ("docs/run/ase.md",),
     ("docs/models/neighbour-lists.md", "docs/models/check-and-measure.md"),
+    ("docs/models/edges.md",),
     ("docs/models/staged-graphs.md",),
     ("docs/models/descriptors.md",),
     pytest.param(
