@@ -162,13 +162,13 @@ def model_options(command: Command) -> Command:
             default="neighbours",
             show_default=True,
             metavar="KIND",
-            help="What the model's forward takes: neighbours, descriptor or graph.",
+            help="What forward takes: neighbours, descriptor, graph or edges.",
         ),
         click.option(
             "--layers",
             type=int,
             metavar="N",
-            help="Number of message-passing layers (graph and edges).",
+            help="Number of layers (graph and edges).",
         ),
         click.option(
             "--returns-forces", is_flag=True, help="The model returns energies and forces."
