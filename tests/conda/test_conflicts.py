@@ -150,7 +150,7 @@ def test_a_build_with_a_channel_that_is_none_says_so(tmp_path: Path) -> None:
 def test_a_build_into_what_is_no_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = conda_packages(tmp_path / "file/packages")
-    assert "no folder for packages can be made there: Not a directory" in said
+    assert "no folder for packages can be created there: Not a directory" in said
 
 
 @pytest.mark.parametrize(
