@@ -16,6 +16,9 @@ CXX_SOURCES = $$(find driver_src tests -name build -prune -o -name '*.[ch]pp' -p
 	release provision
 .DEFAULT_GOAL := help
 
+# The installer's tests wait for the programs that they start: two workers keep a core busy.
+WORKERS = $(shell expr 2 '*' "$$(nproc)")
+
 help:  ## list the targets
 	@awk -F ':.*## ' \
 		'/^##@/ { printf "\n%s\n", substr($$0, 5) } \
@@ -36,7 +39,8 @@ format: tools  ## format Python and C++, and fix what ruff can
 	$(TOOL)/clang-format -i $(CXX_SOURCES)
 
 test-installer: tools  ## run the installer's fast tests; TESTS="tests/installer/test_pack.py -x"
-	$(TOOL)/python -m pytest --numprocesses auto -m "not slow" $(or $(TESTS),tests/installer)
+	$(TOOL)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow" \
+		$(or $(TESTS),tests/installer)
 
 tools: $(TOOLS)/ready  ## install only the tools
 
