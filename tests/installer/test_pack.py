@@ -240,6 +240,17 @@ def test_a_graph_model_has_one_edge_list_a_layer(tmp_path: Path) -> None:
         pack_in(tmp_path, file, n_layers=2)
 
 
+def test_a_model_on_edges_that_is_packed_as_one_staged_graph_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = NEIGHBOUR_FORWARD.replace(
+        "n_neigh: Tensor,\n    nlist: Tensor", "edge_vectors: Tensor"
+    ).replace("coords", "edge_index")
+    file = make_torchscript(tmp_path / "gnn.pt", code)
+    pack_in(tmp_path, file, n_layers=1, pattern=CallingConvention.GRAPH, find_graph_settings=False)
+    assert "Add --pattern edges --layers N." in capsys.readouterr().err
+
+
 def test_a_model_on_edges_has_layers_and_returns_no_forces(tmp_path: Path) -> None:
     code = NEIGHBOUR_FORWARD.replace(
         "n_neigh: Tensor,\n    nlist: Tensor", "edge_vectors: Tensor"

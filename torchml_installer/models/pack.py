@@ -341,25 +341,40 @@ def counted_arguments(names: Sequence[str]) -> str:
 
 
 def _check_names(model: torchscript.TorchScriptFile, pattern: CallingConvention) -> None:
-    """Warns of graphs' names where the driver passes something else.
+    """Warns of arguments that are named as for another calling convention.
 
     Names do not count, so this is no error: a model with two layers takes as many arguments as one
-    on neighbour lists.
+    on neighbour lists, and one on edges as many as one with a single layer.
     """
-    if pattern is CallingConvention.GRAPH or model.signature is None:
+    if model.signature is None:
         return
-    if advice := _pattern_by_names(model.signature.arguments):
+    named = _named_for(model.signature.arguments)
+    if named is not None and named is not pattern:
         console.warn(
             f"forward of {model.path} takes graphs, judging by its arguments' names "
             f"({', '.join(model.signature.arguments)}), but --pattern {pattern.value} passes "
-            f"others. {advice}"
+            f"others. {_pattern_by_names(model.signature.arguments)}"
         )
 
 
-def _pattern_by_names(arguments: tuple[str, ...]) -> str:
+def _layers_by_names(arguments: Sequence[str]) -> int:
+    return sum(re.fullmatch(r"graph_layer\d+", name) is not None for name in arguments)
+
+
+def _named_for(arguments: Sequence[str]) -> CallingConvention | None:
+    """The calling convention with graphs that arguments are named for; None if it is neither."""
+    if _layers_by_names(arguments):
+        return CallingConvention.GRAPH
+    return CallingConvention.EDGES if "edge_vectors" in arguments else None
+
+
+def _pattern_by_names(arguments: Sequence[str]) -> str:
     """The options for a model whose arguments are named as for graphs; "" for any other."""
-    layers = sum(re.fullmatch(r"graph_layer\d+", name) is not None for name in arguments)
-    return f"Add --pattern graph --layers {layers}." if layers else ""
+    named = _named_for(arguments)
+    if named is None:
+        return ""
+    layers = _layers_by_names(arguments) or "N"
+    return f"Add --pattern {named.value} --layers {layers}."
 
 
 def check_package(
