@@ -9,17 +9,13 @@ outside changes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import os
-import pty
 import shlex
 import shutil
 import stat
-import struct
 import subprocess
 import sys
-import termios
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +25,7 @@ from typing import Any
 import pytest
 
 from tests.support import ROOT
+from tests.support.terminals import shown_on_terminal
 
 #: The Python environment with torchml-install's own dependencies, and the repository, in there.
 ENVIRONMENT = "/opt/environment"
@@ -156,24 +153,18 @@ class CleanMachine:
         self, *arguments: str | Path, width: int, settings: dict[str, str] | None = None
     ) -> Outcome:
         """Runs ``torchml-install`` without root, on a terminal of the given width."""
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-        process = self.start(
-            *self.command(*arguments),
-            user=USER,
-            environment={**self.environment, "TERM": "xterm", **(settings or {})},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        shown = b""
-        # Reading fails when the last program that has the terminal ends.
-        with contextlib.suppress(OSError):
-            while block := os.read(ours, 1 << 16):
-                shown += block
-        os.close(ours)
-        return Outcome(process.wait(timeout=60), shown.decode().replace("\r\n", "\n"), "")
+
+        def start(terminal: int) -> subprocess.Popen[bytes]:
+            return self.start(
+                *self.command(*arguments),
+                user=USER,
+                environment={**self.environment, "TERM": "xterm", **(settings or {})},
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+            )
+
+        return Outcome(*shown_on_terminal(start, rows=24, columns=width), "")
 
     def shell(self, script: str, **options: Any) -> Outcome:
         """Runs a shell script that can call ``torchml-install``."""

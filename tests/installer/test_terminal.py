@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.installer.synthetic_machines import Machine, make_kim, make_program, make_torch
-from tests.installer.terminals import on_terminal, plain, widest
+from tests.support.terminals import on_terminal, plain, widest
 
 COMMAND = (sys.executable, "-m", "torchml_installer")
 PAGES = (

@@ -10,7 +10,7 @@ import re
 import struct
 import subprocess
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -20,16 +20,27 @@ def on_terminal(
     command: Sequence[str | Path], width: int, environment: Mapping[str, str], folder: Path
 ) -> tuple[int, str]:
     """The exit code, and everything that the program wrote, with its escapes."""
+
+    def start(terminal: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [str(word) for word in command],
+            cwd=folder,
+            env={"TERM": "xterm", **environment},
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+        )
+
+    return shown_on_terminal(start, rows=40, columns=width)
+
+
+def shown_on_terminal(
+    start: Callable[[int], subprocess.Popen[bytes]], rows: int, columns: int
+) -> tuple[int, str]:
+    """Starts a program with a terminal's file descriptor, and reads all that it writes there."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        cwd=folder,
-        env={"TERM": "xterm", **environment},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    process = start(theirs)
     os.close(theirs)
     shown = b""
     # Reading fails when the last program that has the terminal ends.
