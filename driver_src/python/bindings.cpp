@@ -141,6 +141,14 @@ class PythonPotential {
         const std::lock_guard<std::mutex> alone(computing_);
         return potential_.energy_type();
     }
+    /// Mode, nodes, edges and reason.
+    std::optional<std::tuple<std::string, std::int64_t, std::int64_t, std::string>> graph() const {
+        const std::lock_guard<std::mutex> alone(computing_);
+        const auto facts = potential_.graph();
+        if (!facts) return std::nullopt;
+        return std::make_tuple(facts->mode, facts->n_nodes, facts->n_edges, facts->reason);
+    }
+    double ghost_reach() const { return parameters().cutoff * potential_.reach(); }
     const std::vector<int>& species_codes() const { return potential_.species_codes(); }
     void set_species_codes(const std::vector<int>& codes) {
         const std::lock_guard<std::mutex> alone(computing_);
@@ -351,6 +359,9 @@ PYBIND11_MODULE(_core, module) {
         .def_property_readonly(
             "influence_distance",
             [](const PythonPotential& p) { return p.parameters().influence_distance(); })
+        .def_property_readonly("ghost_reach", &PythonPotential::ghost_reach)
+        .def_property_readonly("graph", py::cpp_function(&PythonPotential::graph,
+                                                         py::call_guard<py::gil_scoped_release>()))
         .def_property_readonly("device", &PythonPotential::device)
         .def_property_readonly("model_file",
                                [](const PythonPotential& p) { return p.parameters().model_file; })

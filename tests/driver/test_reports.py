@@ -312,6 +312,7 @@ def test_what_was_not_measured_is_said() -> None:
         **{"atoms": 32, "particles": 364, "steps": 10, "milliseconds": 1.0, "fastest": 0.5},
         **{"slowest": 2.0, "peak_memory": 245.0, "microseconds_per_atom": 31.25},
         "nanoseconds_per_day": 86.4,
+        "graph": None,
     }
     nothing = {"atoms": 0, "measured": []}
     found = {

@@ -395,7 +395,7 @@ def model_bench(
     Example:
       torchml-install model bench My_Model --html report.html
     """
-    from torchml_installer.models.bench import bench
+    from torchml_installer.models.bench import bench, graph_lines
 
     measured = bench(folder, atoms, structure, seconds, html)
     if as_json:
@@ -414,5 +414,7 @@ def model_bench(
             f" {size['nanoseconds_per_day']:15.2f} {size['peak_memory']:7.0f}"
         )
         click.echo(row[:29] if room < len(head) else row)
+    for line in graph_lines(measured["sizes"]):
+        console.result(line)
     if html is not None:
         console.result(f"Wrote the report {html}")

@@ -20,7 +20,8 @@ def bench(
 
     Returns ``device`` and ``sizes``: for each, atoms, particles (with images), steps,
     milliseconds (the median of a step; fastest, slowest), peak_memory (MiB),
-    microseconds_per_atom, nanoseconds_per_day (with steps of 1 fs).
+    microseconds_per_atom, nanoseconds_per_day (with steps of 1 fs), and graph: None, or of models
+    on edges mode, nodes, edges and reason (see ``torchml_driver.GraphFacts``).
 
     html: the file for a report. Then the answer also has ``about``, ``threads`` (see
     ``torchml_driver.bench.by_threads``), ``ranks`` (see ``ranks.measure``) and ``html``, its name.
@@ -43,6 +44,18 @@ def bench(
         page = engine.answer("bench", folder, {"found": measured}, title="writing the report")
         write(page["html"])
     return {"schema": 1, "html": str(html), **measured}
+
+
+def graph_lines(sizes: Sequence[dict[str, Any]]) -> list[str]:
+    """How the graphs were made that were measured; each reason once."""
+    lines = [
+        f"graph of {size['atoms']} atoms: {graph['mode']}, {graph['nodes']} nodes, "
+        f"{graph['edges']} edges"
+        for size in sizes
+        if (graph := size["graph"]) is not None
+    ]
+    reasons = dict.fromkeys(size["graph"]["reason"] for size in sizes if size["graph"] is not None)
+    return lines + [reason for reason in reasons if reason]
 
 
 def _ranks(folder: Path, measured: dict[str, Any], structure: Path | None) -> dict[str, Any]:

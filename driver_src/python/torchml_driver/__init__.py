@@ -17,6 +17,19 @@ except ImportError as problem:
     raise one_torch.explained(problem) from problem
 one_torch.warn_of_another(*libtorch())
 
-from .potential import ModelWarning, Potential, Result  # noqa: E402 (what it imports is there now)
+from .potential import (  # noqa: E402 (what it imports is there now)
+    GraphFacts,
+    ModelWarning,
+    Potential,
+    Result,
+)
 
-__all__ = ["Error", "ModelWarning", "NotDefinedError", "Potential", "Result", "__version__"]
+__all__ = [
+    "Error",
+    "GraphFacts",
+    "ModelWarning",
+    "NotDefinedError",
+    "Potential",
+    "Result",
+    "__version__",
+]

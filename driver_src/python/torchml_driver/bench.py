@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import numpy.typing as npt
 from ._core import Error
 from ._progress import report
 from ._requests import RefusedError, is_request, serve
-from .potential import Potential
+from .potential import GraphFacts, Potential
 from .structures import PARTICLES_PER_CELL, Structure, rattled_crystal
 
 #: Å: as much farther than the cutoff as simulators let neighbour lists reach.
@@ -44,7 +44,7 @@ class Measurement:
     """Of one number of atoms.
 
     atoms: in the cell. particles: with images. milliseconds: the median of a step, and
-    fastest, slowest. peak_memory: MiB, of the process up to here.
+    fastest, slowest. peak_memory: MiB, of the process up to here. graph: see Potential.graph.
     """
 
     atoms: int
@@ -54,6 +54,7 @@ class Measurement:
     fastest: float
     slowest: float
     peak_memory: float
+    graph: GraphFacts | None
 
     @property
     def microseconds_per_atom(self) -> float:
@@ -132,6 +133,7 @@ def measure(potential: Potential, structure: Structure, seconds: float = 2.0) ->
         fastest=float(measured.min()),
         slowest=float(measured.max()),
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        graph=potential.graph,
     )
 
 
@@ -139,7 +141,7 @@ def spell_out(potential: Potential, structure: Structure) -> Particles:
     """With every image that is near enough to matter, and the neighbours of all particles."""
     import vesin
 
-    reach = potential.influence_distance + SKIN
+    reach = potential._core.ghost_reach + SKIN
     n = len(structure.species)
     owner, positions = [np.arange(n)], [structure.positions]
     if structure.periodic:
@@ -291,7 +293,7 @@ def _structures(
 def _as_json(potential: Potential, found: Sequence[Measurement]) -> dict[str, Any]:
     derived = [
         {
-            **vars(one),
+            **asdict(one),
             "microseconds_per_atom": one.microseconds_per_atom,
             "nanoseconds_per_day": one.nanoseconds_per_day,
         }
@@ -304,7 +306,7 @@ def _line(one: Measurement) -> str:
     return (
         f"{one.atoms} atoms, {one.particles} particles: {one.milliseconds:.2f} ms a step "
         f"({one.fastest:.2f} to {one.slowest:.2f}), {one.microseconds_per_atom:.2f} µs an atom, "
-        f"{one.peak_memory:.0f} MiB"
+        f"{one.peak_memory:.0f} MiB" + ("" if one.graph is None else f", {one.graph.mode}")
     )
 
 

@@ -50,6 +50,23 @@ class Result:
     particle_virials: npt.NDArray[np.float64] | None
 
 
+@dataclass(frozen=True)
+class GraphFacts:
+    """The graph that a model on edges got.
+
+    Attributes:
+        mode: ``folded``: its nodes are the contributing particles; ``staged``: there are nodes for
+            periodic images and other ranks' particles, too.
+        nodes, edges: how many.
+        reason: why it is not folded, and what to do; empty if it is.
+    """
+
+    mode: str
+    nodes: int
+    edges: int
+    reason: str
+
+
 class Potential:
     """A Torch potential, loaded from a portable model.
 
@@ -195,6 +212,13 @@ class Potential:
     def device(self) -> str:
         """The device on which the model computes: ``cpu``, ``cuda:0``, …"""
         return str(self._core.device)
+
+    @property
+    def graph(self) -> GraphFacts | None:
+        """The graph of the last computation, for models on edges; otherwise, and before the first
+        computation, None."""
+        facts = self._core.graph
+        return None if facts is None else GraphFacts(*facts)
 
     @property
     def precision(self) -> int:

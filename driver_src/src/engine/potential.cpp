@@ -230,7 +230,24 @@ struct Potential::Implementation {
     void evaluate(const Results& results, int n_threads) {
         note_use();
         run_model(results);
-        profile.count_step({system.n, n_contributing, n_threads, tensor_bytes.value_or(0)});
+        Profile::Step step{system.n, n_contributing, n_threads, tensor_bytes.value_or(0), ""};
+        if (profile.on()) step.graph = graph_line();
+        profile.count_step(step);
+    }
+
+    /// Of the last step; empty if the convention makes only one kind of graph, or without a step.
+    std::optional<GraphFacts> graph() const {
+        return n_contributing == 0 ? std::nullopt : inputs->graph();
+    }
+
+    std::string graph_line() const {
+        const auto facts = graph();
+        if (!facts) return "";
+        std::string text = facts->mode;
+        text.append(", ").append(std::to_string(facts->n_nodes)).append(" nodes, ");
+        text.append(std::to_string(facts->n_edges)).append(" edges");
+        if (!facts->reason.empty()) text.append(". ").append(facts->reason);
+        return text;
     }
 
     void run_model(const Results& results) {
@@ -553,6 +570,7 @@ bool Potential::defines_particle_virial() const {
     return !implementation_->parameters.returns_forces &&
            implementation_->inputs->defines_particle_virial();
 }
+std::optional<GraphFacts> Potential::graph() const { return implementation_->graph(); }
 std::vector<std::string> Potential::take_warnings() { return implementation_->warnings.take(); }
 void Potential::set_cutoff(double cutoff) {
     const HostState host;

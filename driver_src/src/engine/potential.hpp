@@ -8,6 +8,7 @@
 
 #include "base/parameters.hpp"
 #include "base/system.hpp"
+#include "inputs/inputs.hpp"
 
 namespace torchml {
 
@@ -62,6 +63,10 @@ class Potential {
 
     /// Whether particle virials can be requested.
     bool defines_particle_virial() const;
+
+    /// The graph that the model got in the last evaluation; empty before the first, without
+    /// contributing particles, and if the calling convention makes only one kind.
+    std::optional<GraphFacts> graph() const;
 
     /// Changes the cutoff (Å). Throws Error unless it is positive, and for descriptor models, whose
     /// cutoffs are set in their descriptor file.

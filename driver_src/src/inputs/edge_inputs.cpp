@@ -87,6 +87,13 @@ class EdgeInputs final : public Inputs {
         return static_cast<std::int64_t>((*species_).size());
     }
 
+    std::optional<GraphFacts> graph() const override {
+        const bool smallest = folded_ || !has_ghosts_;
+        return GraphFacts{smallest ? "folded" : "staged", static_cast<std::int64_t>(nodes_.size()),
+                          static_cast<std::int64_t>(receiver_.size()),
+                          smallest ? "" : why_not_folded()};
+    }
+
     void to_system(const double* values, int width, double* result) const override {
         for (const std::int32_t particle : nodes_) {
             for (int k = 0; k < width; ++k) result[particle * width + k] = *values++;
@@ -207,13 +214,14 @@ class EdgeInputs final : public Inputs {
     }
 
     bool can_fold(const System& system) {
+        has_ghosts_ = std::any_of(system.contributing, system.contributing + system.n,
+                                  [](int flag) { return flag == 0; });
+        if (!has_ghosts_) return false;  // both graphs are the same
         if (ghosts_ == Ghosts::stage) return false;
-        const bool has_ghosts = std::any_of(system.contributing, system.contributing + system.n,
-                                            [](int flag) { return flag == 0; });
-        if (!has_ghosts) return false;  // both graphs are the same
         // A choice may have been right for the species that particles had.
         if (ghosts_ == Ghosts::fold && owners_.had_choice()) owners_.forget();
         const bool known = owners_.update(system, *coordinates_, cutoff_ * reach());
+        owners_known_ = known;
         if (ghosts_ == Ghosts::fold) {
             if (!known) {
                 fail("KIM_MODEL_GHOSTS is fold, but ", owners_.why(),
@@ -233,6 +241,18 @@ class EdgeInputs final : public Inputs {
         if (!known || n_layers_ == 1) return known;
         if (owners_.found_anew() || moved_since_proof() || !proven_) prove(system);
         return proven_;
+    }
+
+    std::string why_not_folded() const {
+        if (ghosts_ == Ghosts::stage) {
+            return "KIM_MODEL_GHOSTS is stage. Unset it to fold images where possible.";
+        }
+        if (owners_known_) {
+            return "Not folded, since an image has other neighbours than the particle that it is "
+                   "an image of. If all ghosts are periodic images, set KIM_MODEL_GHOSTS=fold.";
+        }
+        std::string text = "Not folded, since ";
+        return text.append(owners_.why()).append(".");
     }
 
     /// How far, Å, rows reach beyond the cutoff when images are compared with their owners: the
@@ -394,7 +414,9 @@ class EdgeInputs final : public Inputs {
     int n_layers_;
     Ghosts ghosts_;
     bool folded_ = false;
+    bool has_ghosts_ = false;
     ImageOwners owners_;
+    bool owners_known_ = false;
     bool certain_ = false;
     bool proven_ = false;
     double proof_margin_ = 0.0;

@@ -229,8 +229,10 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
     const std::int32_t image = images_[first];
     const std::vector<Vector> candidates = vectors_to(image, coordinates);
     if (candidates.empty()) {
-        why_ = "particle " + std::to_string(image) +
-               ", which does not contribute, is not a periodic image of a particle of this process";
+        why_ =
+            "particle " + std::to_string(image) +
+            ", which does not contribute, is not a periodic image of a particle of this process; "
+            "it may belong to another MPI rank";
         return false;
     }
     for (const Vector& vector : candidates) {

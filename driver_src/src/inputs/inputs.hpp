@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,14 @@ enum class Company {
     never,      ///< the model sees no pairs
     if_needed,  ///< company would contribute like other particles: only if the model fails without
     always,     ///< company does not contribute, which leaves well-behaved models unaffected
+};
+
+/// The graph that a model got, where a convention can make it in several ways.
+struct GraphFacts {
+    std::string mode;  ///< how it was made, in one word
+    std::int64_t n_nodes = 0;
+    std::int64_t n_edges = 0;
+    std::string reason;  ///< sentences: why it was not made smaller, and what to do; "" if it was
 };
 
 /// One calling convention: turns a system into a model's inputs, and the gradient with respect to
@@ -73,6 +82,9 @@ class Inputs {
 
     /// The number of particles that the model sees, which may be more or fewer than the system has.
     virtual std::int64_t n_particles() const = 0;
+
+    /// The graph of the last prepare(); empty if the convention makes only one kind.
+    virtual std::optional<GraphFacts> graph() const { return std::nullopt; }
 
     /// Writes `width` values of each particle that the model sees to the system's particles in
     /// `result` (n, width); the values of particles that it does not see stay unchanged.

@@ -111,6 +111,7 @@ std::string Profile::table() const {
         last_step_.n_threads == 1 ? "thread" : "threads",
         1e-6 * static_cast<double>(last_step_.tensor_bytes), first);
     std::string table = line;
+    if (!last_step_.graph.empty()) table.append("  graph  ").append(last_step_.graph).append("\n");
     for (std::size_t k = 0; k < n_stages && n_steps_ > 1; ++k) {
         if (names[k] == nullptr) continue;
         const double time = milliseconds(times_[k]);

@@ -51,6 +51,7 @@ class Profile {
         std::int64_t n_contributing = 0;
         int n_threads = 1;
         std::size_t tensor_bytes = 0;  ///< of all the tensors that the step made
+        std::string graph;             ///< how it was made, and how large it is; "" without one
     };
 
     void count_step(const Step& step);

@@ -67,10 +67,30 @@ def _sizes(sizes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for size in sizes
     ]
     yield page.table((*names, "ns/day at 1 fs", "MiB"), rows)
+    yield from _graphs(sizes)
     yield page.paragraph(
         "MiB: the most memory that the process has used up to here, with torch and all smaller "
         "systems."
     )
+
+
+def _graphs(sizes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of models on edges: how the graphs were made, and why not smaller."""
+    graphs = [(size["atoms"], size["graph"]) for size in sizes if size["graph"] is not None]
+    if not graphs:
+        return
+    rows = [
+        (f"{atoms}", graph["mode"], f"{graph['nodes']}", f"{graph['edges']}")
+        for atoms, graph in graphs
+    ]
+    yield page.table(("atoms", "graph", "nodes", "edges"), rows)
+    yield page.paragraph(
+        "Folded: the nodes are the atoms, and an edge from a periodic image comes from its atom. "
+        "Staged: images are nodes, too, as far as the layers reach."
+    )
+    for reason in dict.fromkeys(graph["reason"] for _, graph in graphs):
+        if reason:
+            yield page.paragraph(reason)
 
 
 def _scaling(scaling: Mapping[str, Any], unit: str) -> Iterator[str]:
