@@ -26,7 +26,12 @@ class Part:
 
 
 PARTS = (
-    Part("Potentials", "potential.py", "torchml_driver", ("Potential", "Result", "ModelWarning")),
+    Part(
+        "Potentials",
+        "potential.py",
+        "torchml_driver",
+        ("Potential", "Result", "GraphFacts", "ModelWarning"),
+    ),
     Part("ASE", "ase.py", "torchml_driver.ase", ("TorchMLCalculator",)),
     Part(
         "Descriptors",
