@@ -206,13 +206,16 @@ class PythonPotential {
     Arrays compute_periodic(const Array<int>& species, const Array<double>& coordinates,
                             const Array<double>& cell, const Array<std::int64_t>& pairs,
                             const Array<std::int32_t>& shifts, Wanted wanted) {
-        if (parameters().convention == CallingConvention::edges) {
+        // Forces on nodes give a virial only where images are particles.
+        if (parameters().convention == CallingConvention::edges &&
+            !parameters().returns_particle_forces()) {
             return compute_folded(species, coordinates, cell, pairs, shifts, wanted);
         }
         const UnfoldedSystem unfolded =
             unfold_arrays(species, coordinates, cell, pairs, shifts, parameters().n_layers);
-        auto [energy, forces, particle_energies, virial, particle_virials] =
-            run(unfolded.view(), wanted);
+        System system = unfolded.view();
+        system.keep_images = true;
+        auto [energy, forces, particle_energies, virial, particle_virials] = run(system, wanted);
         if (forces) *forces = fold(unfolded, *forces, 3);
         if (particle_energies) *particle_energies = fold(unfolded, *particle_energies, 1);
         if (particle_virials) *particle_virials = fold(unfolded, *particle_virials, 6);

@@ -17,6 +17,7 @@ from tests.support.edge_models import (
     LAYERS,
     Continuous,
     Directional,
+    PairsWithEdgeGradient,
     edge_parameters,
     on_a_periodic_graph,
 )
@@ -100,3 +101,29 @@ def test_a_compiled_model_gives_what_the_original_gives(
             )
             np.testing.assert_allclose(result.forces, expected.forces, rtol=0, atol=1e-9)
             np.testing.assert_allclose(result.virial, expected.virial, rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_may_return_the_gradient(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchml_driver import Potential
+
+    shutil.copyfile(compiled_models.edges_with_gradient(), tmp_path / "model.pt2")
+    settings = "returns_edge_gradient True"
+    text = edge_parameters("model.pt2", layers=2, returns_forces=True, settings=settings)
+    (tmp_path / "model.param").write_text(text)
+    for mode in ("auto", "fold", "stage"):
+        monkeypatch.setenv("KIM_MODEL_GHOSTS", mode)
+        potential = Potential(tmp_path)
+        for make in (strained_triclinic_crystal, slab, cluster, isolated_atom):
+            atoms = make()
+            expected = on_a_periodic_graph(PairsWithEdgeGradient(), atoms)
+            reach = (1 if mode == "fold" else 2) * CUTOFF
+            system = hand_over(atoms, 1.1 * reach, 1.1 * CUTOFF, np.random.default_rng(3))
+            codes = np.zeros(len(atoms), dtype=int)
+            result = system.compute(potential, codes, particle_virials=True)
+            assert result.energy == pytest.approx(expected.energy, abs=1e-10)
+            for name in ("forces", "particle_virials"):
+                found = system.on_atoms(getattr(result, name))
+                np.testing.assert_allclose(found, getattr(expected, name), rtol=0, atol=1e-10)

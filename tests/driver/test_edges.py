@@ -319,7 +319,10 @@ def test_ase_gives_stresses_of_atoms(tmp_path: Path) -> None:
     [
         (edge_parameters("model.pt", layers=0), "number of graph layers.* 1 "),
         (edge_parameters("model.pt", layers="model.pt"), "number of graph layers"),
-        (edge_parameters("model.pt", returns_forces=True), "has to be False .* Edges"),
+        (
+            edge_parameters("model.pt", settings="returns_edge_gradient True"),
+            "'returns forces' must be True",
+        ),
         (edge_parameters("model.pt", settings="edge_receiver_row 0"), "preprocessing Graph"),
         (edge_parameters("model.pt", settings="drop_unused_particles True"), "preprocessing Graph"),
     ],

@@ -251,7 +251,7 @@ def test_a_model_on_edges_that_is_packed_as_one_staged_graph_is_warned_of(
     assert "Add --pattern edges --layers N." in capsys.readouterr().err
 
 
-def test_a_model_on_edges_has_layers_and_returns_no_forces(tmp_path: Path) -> None:
+def test_a_model_on_edges_has_layers_and_may_return_a_gradient(tmp_path: Path) -> None:
     code = NEIGHBOUR_FORWARD.replace(
         "n_neigh: Tensor,\n    nlist: Tensor", "edge_vectors: Tensor"
     ).replace("coords", "edge_index")
@@ -262,8 +262,19 @@ def test_a_model_on_edges_has_layers_and_returns_no_forces(tmp_path: Path) -> No
     assert (written.pattern, written.n_layers, written.n_inputs) == (CallingConvention.EDGES, 2, 4)
     with pytest.raises(BadOptionError, match="number of its message-passing layers"):
         pack_in(tmp_path, file, **edges)
-    with pytest.raises(BadOptionError, match="edges cannot return forces"):
-        pack_in(tmp_path, file, n_layers=2, returns_forces=True, **edges)
+    with pytest.raises(WrongForwardError, match="single tensor"):
+        pack_in(tmp_path, file, n_layers=2, returns_edge_gradient=True, **edges)
+    with pytest.raises(BadOptionError, match="only for models on edges"):
+        pack_in(tmp_path, file, returns_edge_gradient=True)
+    both = make_torchscript(
+        tmp_path / "both.pt", code.replace("-> Tensor", "-> Tuple[Tensor, Tensor]")
+    )
+    packed = pack_in(tmp_path / "both", both, n_layers=2, returns_edge_gradient=True, **edges)
+    written = parameter_file.read(packed.folder / "SW_demo.param")
+    assert (written.returns_forces, written.returns_edge_gradient) == (True, True)
+    packed = pack_in(tmp_path / "forces", both, n_layers=2, returns_forces=True, **edges)
+    written = parameter_file.read(packed.folder / "SW_demo.param")
+    assert (written.returns_forces, written.returns_edge_gradient) == (True, False)
     other = make_torchscript(tmp_path / "other.pt", NEIGHBOUR_FORWARD)
     with pytest.raises(WrongForwardError, match="edge_index, edge_vectors"):
         pack_in(tmp_path, other, n_layers=2, **edges)

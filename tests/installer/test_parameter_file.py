@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_graphs_layers_have_a_line_of_their_own() -> None:
     assert parameters.influence_distance == pytest.approx(13.5)
 
 
-def test_a_model_on_edges_has_layers_too_and_returns_no_forces() -> None:
+def test_a_model_on_edges_has_layers_too_and_may_return_its_gradient() -> None:
     edges = CallingConvention.EDGES
     parameters = Parameters(
         ("Si",), edges, 4.5, "gnn.pt", n_inputs=4, n_layers=3, atomic_numbers=True
@@ -64,8 +65,10 @@ def test_a_model_on_edges_has_layers_too_and_returns_no_forces() -> None:
     text = parameters.as_text()
     assert parse(text, Path("x.param")) == parameters
     assert parameters.influence_distance == pytest.approx(13.5)
-    with pytest.raises(BadParameterFileError, match=r"has to be False for models with .* Edges"):
-        parse(text.replace("False", "True"), Path("x.param"))
+    returned = dataclasses.replace(parameters, returns_forces=True, returns_edge_gradient=True)
+    assert parse(returned.as_text(), Path("x.param")) == returned
+    with pytest.raises(BadParameterFileError, match=r"'returns forces' must be True"):
+        parse(text + "returns_edge_gradient True\n", Path("x.param"))
 
 
 def test_what_a_graph_model_can_do_without_stands_after_the_values() -> None:

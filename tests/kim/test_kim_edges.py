@@ -17,6 +17,8 @@ from tests.support.edge_models import (
     ELEMENTS,
     LAYERS,
     Directional,
+    WithEdgeGradient,
+    WithForces,
     edge_parameters,
     on_a_periodic_graph,
 )
@@ -34,6 +36,7 @@ from tests.support.torch_models import torchscript
 pytestmark = [pytest.mark.usefixtures("in_collection"), pytest.mark.sanitize]
 
 MODEL = "TorchML_Directional_edges"
+GRADIENT, FORCES = "TorchML_edge_gradient", "TorchML_forces_on_nodes"
 MODES = ("auto", "fold", "stage")
 
 
@@ -44,6 +47,13 @@ def installed(
     model = Directional()
     files = {"m.param": edge_parameters("m.pt").encode(), "m.pt": torchscript(model)}
     install_kim_model(driver_environment.folder, MODEL, files, tmp_path_factory.mktemp("edges"))
+    for name, module, setting in (
+        (GRADIENT, WithEdgeGradient, "returns_edge_gradient True"),
+        (FORCES, WithForces, ""),
+    ):
+        text = edge_parameters("m.pt", returns_forces=True, settings=setting)
+        files = {"m.param": text.encode(), "m.pt": torchscript(module())}
+        install_kim_model(driver_environment.folder, name, files, tmp_path_factory.mktemp("edges"))
     return model
 
 
@@ -162,3 +172,42 @@ def test_what_fold_cannot_do_stands_in_kims_log(monkeypatch: pytest.MonkeyPatch)
     log = Path("kim.log").read_text()
     assert "KIM_MODEL_GHOSTS is fold" in log
     assert "is not a periodic image" in log
+
+
+def test_a_model_that_returns_its_gradient_gives_everything(
+    installed: Directional, mode: str
+) -> None:
+    atoms = mixture(strained_triclinic_crystal)
+    expected = on_a_periodic_graph(installed, atoms)
+    particles = particles_of(atoms, (1 if mode == "fold" else LAYERS) * 1.1 * CUTOFF)
+    simulator = Simulator(GRADIENT)
+    assert simulator.gives_particle_virials()
+    found = simulator.compute(particles, (*EVERYTHING, "particle_virials"))
+    assert found.energy == pytest.approx(expected.energy, abs=1e-10)
+    forces = particles.on_atoms(found.forces)
+    np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(found.virial, expected.virial, rtol=0, atol=1e-9)
+    parts = particles.on_atoms(found.particle_virials)
+    np.testing.assert_allclose(parts, expected.particle_virials, rtol=0, atol=1e-9)
+
+
+def test_forces_on_nodes_give_a_virial_unless_images_are_folded(
+    installed: Directional, mode: str
+) -> None:
+    """Where they are, a request for it is refused, and never answered wrongly."""
+    atoms = mixture(strained_triclinic_crystal)
+    expected = on_a_periodic_graph(installed, atoms)
+    particles = particles_of(atoms, (1 if mode == "fold" else LAYERS) * 1.1 * CUTOFF)
+    simulator = Simulator(FORCES)
+    assert not simulator.gives_particle_virials()
+    found = simulator.compute(particles, ("energy", "forces"))
+    assert found.energy == pytest.approx(expected.energy, abs=1e-10)
+    forces = particles.on_atoms(found.forces)
+    np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=1e-9)
+    if mode == "fold":
+        with pytest.raises(RuntimeError):
+            simulator.compute(particles)
+        assert "returns forces on nodes" in Path("kim.log").read_text()
+        return
+    virial = simulator.compute(particles).virial
+    np.testing.assert_allclose(virial, expected.virial, rtol=0, atol=1e-9)

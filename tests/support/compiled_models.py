@@ -123,6 +123,14 @@ def edges() -> Path:
     return compiled("edges", "tests.support.edge_models:Directional", *options)
 
 
+def edges_with_gradient() -> Path:
+    options = ["--elements", "Si,C", "--cutoff", str(edge_models.CUTOFF), "--returns-forces"]
+    options += ["--pattern", "edges", "--layers", "2", "--no-energy-only"]
+    return compiled(
+        "edges_with_gradient", "tests.support.edge_models:PairsWithEdgeGradient", *options
+    )
+
+
 def fails_without_edges() -> Path:
     options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF)]
     options += ["--pattern", "graph", "--layers", "3", "--no-energy-only"]

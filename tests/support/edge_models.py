@@ -90,6 +90,49 @@ class Summed(Continuous):
         return (self.energies(species, edge_index, edge_vectors) * contributing).sum()
 
 
+class WithEdgeGradient(Directional):
+    """(energies, their gradient with respect to edge_vectors)."""
+
+    def forward(self, species, edge_index, edge_vectors, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(species, edge_index, edge_vectors) * contributing
+        gradient = torch.autograd.grad([energies.sum()], [edge_vectors])[0]
+        assert gradient is not None
+        return energies, gradient
+
+
+class WithForces(Directional):
+    """(energies, forces on all nodes)."""
+
+    def forward(self, species, edge_index, edge_vectors, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(species, edge_index, edge_vectors) * contributing
+        gradient = torch.autograd.grad([energies.sum()], [edge_vectors])[0]
+        assert gradient is not None
+        forces = torch.zeros(species.size(0), 3, dtype=gradient.dtype)
+        forces = forces.index_add(0, edge_index[0], gradient)
+        return energies, forces.index_add(0, edge_index[1], -gradient)
+
+
+class PairsWithEdgeGradient(torch.nn.Module):
+    """(energies, their gradient with respect to edge_vectors) of pairs, without autograd."""
+
+    def energies(
+        self, species: torch.Tensor, edge_index: torch.Tensor, edge_vectors: torch.Tensor
+    ) -> torch.Tensor:
+        x = (edge_vectors * edge_vectors).sum(1) / CUTOFF**2
+        strength = 1.0 + species[edge_index[0]] + 2.0 * species[edge_index[1]]
+        energies = strength * (1.0 - x).clamp(min=0.0) ** 3
+        zeros = torch.zeros(species.size(0), dtype=energies.dtype)
+        return zeros.index_add(0, edge_index[0], energies)
+
+    def forward(self, species, edge_index, edge_vectors, contributing):  # type: ignore[no-untyped-def]
+        energies = self.energies(species, edge_index, edge_vectors) * contributing
+        x = (edge_vectors * edge_vectors).sum(1) / CUTOFF**2
+        strength = 1.0 + species[edge_index[0]] + 2.0 * species[edge_index[1]]
+        slope = -6.0 / CUTOFF**2 * strength * (1.0 - x).clamp(min=0.0) ** 2
+        slope = slope * contributing[edge_index[0]]
+        return energies, slope.unsqueeze(1) * edge_vectors
+
+
 class Edges(torch.nn.Module):
     """Tells about the graph itself: one number per node, given as its energy.
 

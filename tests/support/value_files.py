@@ -63,6 +63,11 @@ GOOD_PARAMETERS: dict[str, bytes] = {
     "a name in any script": _changed("SiC.pt", "modèle.pt"),
     "words in capitals": NEIGHBOURS.replace("none", "NONE").replace("False", "TRUE").encode(),
     "edges": EDGES.encode(),
+    "a model on edges that returns forces": _changed("False", "True", text=EDGES),
+    "a model on edges that returns its gradient": _with(
+        "returns_edge_gradient True", text=EDGES.replace("False", "True")
+    ),
+    "an edge gradient that is none": _with("returns_edge_gradient false", text=EDGES),
     "all settings": _with(
         "edge_receiver_row 1",
         "drop_unused_particles True",
@@ -104,7 +109,13 @@ BAD_PARAMETERS: dict[str, bytes] = {
     "elements with a comma": _changed("Si C", "Si,C"),
     "elements with a blank of Unicode": _changed("Si C", "Si\u00a0C"),
     "an unknown preprocessing": _changed("none", "Voronoi"),
-    "a model on edges that returns forces": _changed("False", "True", text=EDGES),
+    "an edge gradient of a model that returns none": _with(
+        "returns_edge_gradient True", text=EDGES
+    ),
+    "an edge gradient of a model on graphs": _with(
+        "returns_edge_gradient True", text=GRAPH.replace("False", "True")
+    ),
+    "an edge gradient perhaps": _with("returns_edge_gradient 1", text=EDGES),
     "a negative cutoff": _changed("4.0", "-4.0"),
     "no cutoff at all": _changed("4.0", "0"),
     "a cutoff that is too small for a number": _changed("4.0", "1e-400"),

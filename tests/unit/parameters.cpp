@@ -45,6 +45,17 @@ TEST_CASE("settings follow a parameter file's values") {
     CHECK(parameters.atomic_numbers == false);
 }
 
+TEST_CASE("a model on edges may return its gradient in place of forces") {
+    std::string text = graph;
+    text.replace(text.find("Graph"), 5, "Edges");
+    CHECK_FALSE(parsed(text).returns_edge_gradient);
+    CHECK(parsed(text).returns_particle_forces());
+    const Parameters parameters = parsed(text + "returns_edge_gradient True\n");
+    CHECK(parameters.returns_edge_gradient);
+    CHECK_FALSE(parameters.returns_particle_forces());
+    CHECK_CONTAINS(refusal([&] { parsed(graph + "returns_edge_gradient True\n"); }), "Edges");
+}
+
 TEST_CASE("the message about a mistake in a parameter file names the line") {
     const std::string text = std::string(graph).replace(graph.find("Si C"), 4, "si C");
     const std::string message = refusal([&] { parsed(text); });

@@ -76,6 +76,7 @@ std::string parameters(const std::string& file) {
         .append(read.precision ? precisions[static_cast<int>(*read.precision)] : "null");
     text.append(", \"atomic_numbers\": ")
         .append(read.atomic_numbers ? truth(*read.atomic_numbers) : "null");
+    text.append(", \"returns_edge_gradient\": ").append(truth(read.returns_edge_gradient));
     return text + "}";
 }
 

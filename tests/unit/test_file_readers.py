@@ -57,6 +57,7 @@ def as_json(parameters: parameter_file.Parameters) -> Mapping[str, Any]:
         "drop_unused_particles": parameters.graph.drop_unused_particles,
         "precision": parameters.precision,
         "atomic_numbers": parameters.atomic_numbers,
+        "returns_edge_gradient": parameters.returns_edge_gradient,
     }
 
 

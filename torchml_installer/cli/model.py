@@ -44,6 +44,9 @@ def model() -> None:
 @click.argument("file", type=FOLDER)
 @model_options
 @click.option(
+    "--returns-edge-gradient", is_flag=True, help="Or energies and their gradient by edges."
+)
+@click.option(
     "--descriptor",
     type=FOLDER,
     metavar="FILE",
@@ -90,12 +93,13 @@ def model_pack(
     driver_name: str | None,
     output: Path,
     force: bool,
+    returns_edge_gradient: bool,
     all_edges: bool,
     atomic_numbers: bool | None,
     unchecked: bool,
     as_json: bool,
 ) -> None:
-    """Pack FILE, TorchScript (.pt) or compiled (.pt2), as a folder that KIM can install.
+    """Pack FILE (TorchScript or compiled) as a folder that KIM can install.
 
     Evaluates the model on a few atoms first, and refuses one that would give wrong simulations.
 
@@ -118,6 +122,7 @@ def model_pack(
             n_layers=layers,
             descriptor=descriptor,
             returns_forces=returns_forces,
+            returns_edge_gradient=returns_edge_gradient,
             precision=precision,
             name=name,
             driver=DEFAULT_DRIVER_NAME if driver_name is None else driver_name,

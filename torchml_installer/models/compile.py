@@ -32,7 +32,7 @@ from torchml_installer.errors import (
     WrongForwardError,
 )
 from torchml_installer.models import engine
-from torchml_installer.models.pack import check_cutoff, check_elements, check_forces, check_layers
+from torchml_installer.models.pack import check_cutoff, check_elements, check_layers
 from torchml_installer.models.parameter_file import CallingConvention
 from torchml_installer.support import console
 from torchml_installer.support import elements as periodic_table
@@ -208,7 +208,6 @@ def _check_options(options: CompileOptions) -> None:
             "Rename it: the driver recognises compiled models by that ending.",
         )
     check_layers(options.pattern, options.n_layers)
-    check_forces(options.pattern, options.returns_forces)
     descriptor = options.pattern is CallingConvention.DESCRIPTOR
     if descriptor and (options.width is None or options.width < 1):
         raise BadOptionError(

@@ -103,8 +103,9 @@ class Inspection:
         them; null: not recorded), patterns.
         portable-model, installed-model: name, driver, driver_found (its folder or null),
         collection (in KIM's words, null for a folder), files, elements, cutoff,
-        influence_distance, units, pattern, n_layers, returns_forces, precision (of the model's
-        inputs, null: not recorded), graph_settings, atomic_numbers (whether species codes are;
+        influence_distance, units, pattern, n_layers, returns_forces, returns_edge_gradient (true:
+        of the energies, in place of forces), precision (of the model's inputs, null: not
+        recorded), graph_settings, atomic_numbers (whether species codes are;
         null: not recorded), descriptor (null, or file, kind, functions, cutoff), model (null, or
         the fields of its kind).
         """
@@ -328,6 +329,7 @@ def _folder(
         "pattern": parameters.pattern.value,
         "n_layers": parameters.n_layers,
         "returns_forces": parameters.returns_forces,
+        "returns_edge_gradient": parameters.returns_edge_gradient,
         "precision": parameters.precision,
         "graph_settings": parameters.graph.lines(),
         "atomic_numbers": parameters.atomic_numbers,
@@ -419,6 +421,9 @@ def lines(inspection: Inspection) -> list[str]:
             shown.append(("species", _SPECIES[facts["atomic_numbers"]]))
         if facts["precision"] is not None:
             shown.append(("inputs", facts["precision"]))
+        if facts["returns_forces"]:
+            second = "gradient by edges" if facts["returns_edge_gradient"] else "forces"
+            shown.append(("returns", f"energies and {second}"))
         shown += [("setting", setting) for setting in facts["graph_settings"]]
         if facts["descriptor"] is not None:
             shown.append(("descriptor", _descriptor_text(facts["descriptor"])))

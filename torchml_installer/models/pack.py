@@ -63,6 +63,8 @@ class PackOptions:
 
     elements: symbols in the order of the model's species codes; cutoff: Å.
     descriptor: the descriptor file (``*.dat``) of a descriptor model.
+    returns_forces: forward returns (energies, forces); returns_edge_gradient: it returns (energies,
+    their gradient with respect to edge_vectors).
     precision: the floating-point type of the model's inputs (parameter_file.PRECISIONS); None: that
     of its weights, or found by evaluating the model.
     find_graph_settings: find what a graph model does not need, by evaluating it both ways.
@@ -78,6 +80,7 @@ class PackOptions:
     n_layers: int | None = None
     descriptor: Path | None = None
     returns_forces: bool = False
+    returns_edge_gradient: bool = False
     precision: str | None = None
     name: str | None = None
     driver: str = DEFAULT_DRIVER_NAME
@@ -114,6 +117,7 @@ class PackedModel:
             "descriptor": self.parameters.descriptor,
             "graph_settings": self.parameters.graph.lines(),
             "returns_forces": self.parameters.returns_forces,
+            "returns_edge_gradient": self.parameters.returns_edge_gradient,
             "atomic_numbers": self.parameters.atomic_numbers,
             "checked": self.checked,
             "precision": self.parameters.precision,
@@ -130,7 +134,8 @@ def pack(options: PackOptions) -> PackedModel:
     check_cutoff(options.cutoff)
     _note_unlikely(options.cutoff)
     n_layers = check_layers(options.pattern, options.n_layers)
-    check_forces(options.pattern, options.returns_forces)
+    check_forces(options.pattern, options.returns_edge_gradient)
+    returns_forces = options.returns_forces or options.returns_edge_gradient
     descriptor = _descriptor(options)
     _check_species(options)
     name = options.name if options.name is not None else legal_name(options.file.stem)
@@ -140,7 +145,7 @@ def pack(options: PackOptions) -> PackedModel:
     atomic_numbers = options.atomic_numbers
     if options.file.suffix == compiled.SUFFIX:
         package = compiled.inspect(options.file)
-        check_package(package, options.pattern, expected, options.returns_forces)
+        check_package(package, options.pattern, expected, returns_forces)
         if package.atomic_numbers and atomic_numbers is False:
             raise BadOptionError(
                 f"{options.file} was compiled with --atomic-numbers.", "Leave out --species-codes."
@@ -151,7 +156,7 @@ def pack(options: PackOptions) -> PackedModel:
         recorded = precision.of_package(package, options.precision)
     else:
         model = torchscript.inspect(options.file)
-        check_signature(model, options.pattern, expected, options.returns_forces)
+        check_signature(model, options.pattern, expected, returns_forces)
         _check_names(model, options.pattern)
         for said in [*filter(None, [model.newer()]), *model.notes()]:
             console.warn(str(said))
@@ -166,7 +171,8 @@ def pack(options: PackOptions) -> PackedModel:
         cutoff=options.cutoff,
         n_layers=n_layers,
         model_file=name + _suffix(options.file),
-        returns_forces=options.returns_forces,
+        returns_forces=returns_forces,
+        returns_edge_gradient=options.returns_edge_gradient,
         n_inputs=len(expected),
         descriptor=descriptor,
         atomic_numbers=atomic_numbers,
@@ -240,13 +246,13 @@ def check_layers(pattern: CallingConvention, n_layers: int | None) -> int:
     return 1
 
 
-def check_forces(pattern: CallingConvention, returns_forces: bool) -> None:
-    """Raises BadOptionError if a model on edges is to return forces, which are those by the edges'
-    vectors."""
-    if returns_forces and pattern is CallingConvention.EDGES:
+def check_forces(pattern: CallingConvention, edge_gradient: bool) -> None:
+    """Raises BadOptionError if a model without edge_vectors is to return a gradient with respect to
+    them."""
+    if edge_gradient and pattern is not CallingConvention.EDGES:
         raise BadOptionError(
-            "A model on edges cannot return forces.",
-            "Leave out --returns-forces: forces follow from the energy's gradient by edge_vectors.",
+            "--returns-edge-gradient is only for models on edges.",
+            "Add --pattern edges, or write --returns-forces if forward returns forces.",
         )
 
 

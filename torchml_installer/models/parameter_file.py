@@ -61,6 +61,7 @@ _SETTINGS = {
         CallingConvention.GRAPH,
         CallingConvention.EDGES,
     ),
+    "returns_edge_gradient": (CallingConvention.EDGES,),
 }
 
 #: The values of the setting ``precision``.
@@ -98,6 +99,8 @@ class Parameters:
     n_layers: message-passing layers, 1 for models without graphs.
     precision: the floating-point type of the model's inputs (one of PRECISIONS); atomic_numbers:
     whether its species codes are atomic numbers. None: not recorded.
+    returns_edge_gradient: a model on edges returns the energy's gradient with respect to
+    edge_vectors in place of forces.
     """
 
     elements: tuple[str, ...]
@@ -111,6 +114,7 @@ class Parameters:
     graph: GraphSettings = GraphSettings()
     precision: str | None = None
     atomic_numbers: bool | None = None
+    returns_edge_gradient: bool = False
 
     @property
     def influence_distance(self) -> float:
@@ -144,8 +148,10 @@ class Parameters:
             recorded.append(f"precision {self.precision}")
         if self.atomic_numbers is not None:
             recorded.append(f"atomic_numbers {self.atomic_numbers}")
+        returned = ["returns_edge_gradient True"] if self.returns_edge_gradient else []
         for comment, settings in (
             ("Input of the model", recorded),
+            ("What the model returns in place of forces", returned),
             ("Settings that save work without changing results", self.graph.lines()),
         ):
             if settings:
@@ -204,20 +210,13 @@ def parse(text: str, path: Path) -> Parameters:
         cutoff=cutoff,
         n_layers=n_layers,
         model_file=lines.next("the model file's name"),
-        returns_forces=_returns_forces(lines, pattern),
+        returns_forces=lines.truth("'returns forces'"),
         n_inputs=lines.whole_number("the number of inputs", most=10_000),
         descriptor=lines.next("the descriptor's name"),
     )
     while (line := lines.rest()) is not None:
         parameters = _with_setting(parameters, lines, line)
     return parameters
-
-
-def _returns_forces(lines: _Lines, pattern: CallingConvention) -> bool:
-    returns = lines.truth("'returns forces'")
-    if returns and pattern is CallingConvention.EDGES:
-        lines.reject("'returns forces' has to be False for models with preprocessing Edges")
-    return returns
 
 
 def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameters:
@@ -246,6 +245,10 @@ def _with_setting(parameters: Parameters, lines: _Lines, line: str) -> Parameter
         chosen = value.lower() == "true"
         if name == "atomic_numbers":
             changed = dataclasses.replace(parameters, atomic_numbers=chosen)
+        elif name == "returns_edge_gradient":
+            if chosen and not parameters.returns_forces:
+                lines.reject("'returns forces' must be True where returns_edge_gradient is")
+            changed = dataclasses.replace(parameters, returns_edge_gradient=chosen)
         else:
             graph = dataclasses.replace(parameters.graph, drop_unused_particles=chosen)
             changed = dataclasses.replace(parameters, graph=graph)

@@ -121,6 +121,12 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
     } else if (name == "drop_unused_particles") {
         require_pattern(graph, "Graph");
         parameters.graph.drop_unused_particles = truth_setting(lines, name, value);
+    } else if (name == "returns_edge_gradient") {
+        require_pattern(parameters.convention == CallingConvention::edges, "Edges");
+        parameters.returns_edge_gradient = truth_setting(lines, name, value);
+        if (parameters.returns_edge_gradient && !parameters.returns_forces) {
+            lines.reject("'returns forces' must be True where returns_edge_gradient is.");
+        }
     } else if (name == "precision") {
         parameters.precision = precision_setting(lines, value);
     } else if (name == "atomic_numbers") {
@@ -129,8 +135,8 @@ void read_setting(const ValueLines& lines, const std::string& line, Parameters& 
         parameters.atomic_numbers = truth_setting(lines, name, value);
     } else {
         lines.reject("unknown setting '", name,
-                     "'; the settings are edge_receiver_row, drop_unused_particles, precision and "
-                     "atomic_numbers.");
+                     "'; the settings are edge_receiver_row, drop_unused_particles, precision, "
+                     "atomic_numbers and returns_edge_gradient.");
     }
     if (!rest.empty()) lines.reject("the setting ", name, " takes one value.");
 }
@@ -157,9 +163,6 @@ Parameters parse_parameters(const std::string& text, const std::string& name) {
     }
     parameters.model_file = lines.next("the model file's name");
     parameters.returns_forces = truth(lines, "'returns forces'");
-    if (parameters.returns_forces && parameters.convention == CallingConvention::edges) {
-        lines.reject("'returns forces' has to be False for models with preprocessing Edges.");
-    }
     parameters.n_inputs = whole_number(lines, "the number of inputs", 1, 10000);
     parameters.descriptor = lines.next("the descriptor's name");
     for (std::string line; lines.advance(line);) read_setting(lines, line, parameters);

@@ -39,9 +39,15 @@ struct Parameters {
     std::string descriptor;       ///< "None" or the descriptor's name
     // Settings, which may follow the values that every driver reads.
     GraphSettings graph;
+    /// `returns_edge_gradient`: a model on edges returns the gradient of the energy with respect to
+    /// edge_vectors in place of forces.
+    bool returns_edge_gradient = false;
     std::optional<Precision> precision;  ///< `precision`; empty if not recorded
     std::optional<bool> atomic_numbers;  ///< `atomic_numbers`: whether species codes are atomic
                                          ///< numbers; empty if not recorded
+
+    /// Whether the model returns the force on each particle.
+    bool returns_particle_forces() const { return returns_forces && !returns_edge_gradient; }
 
     /// Å: the largest distance at which one particle changes another's energy.
     double influence_distance() const { return cutoff * n_layers; }

@@ -31,6 +31,7 @@ struct System {
     const double* coordinates = nullptr;  ///< (n, 3) in the simulator's unit of length
     const int* contributing = nullptr;    ///< (n) 1 = its energy counts, 0 = it does not
     const NeighbourSource* neighbours = nullptr;
+    bool keep_images = false;     ///< images stay particles, whatever KIM_MODEL_GHOSTS says
     bool complete_lists = false;  ///< the lists are known to hold every pair within the cutoff
     double angstrom = 1.0;        ///< the simulator's unit of length, in Å
 };

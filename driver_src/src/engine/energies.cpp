@@ -69,4 +69,14 @@ ForceRows read_forces_of(const at::Tensor& forces, std::int64_t n, std::int64_t 
          3 * n, "].", sizes == Sizes{3, n} ? " This is the transpose: return forces.t()." : "");
 }
 
+at::Tensor read_edge_gradient(const at::Tensor& gradient, std::int64_t n_edges) {
+    if (gradient.dim() == 2 && gradient.size(0) == n_edges && gradient.size(1) == 3) {
+        return gradient.contiguous();
+    }
+    fail("the model returned an edge gradient of shape ", shape_of(gradient), "; expected [",
+         n_edges, ", 3], the energy's derivative with respect to each of the edge_vectors. Change ",
+         "what forward returns; or, if it returns forces on nodes, set returns_edge_gradient to ",
+         "False in the parameter file.");
+}
+
 }  // namespace torchml

@@ -42,6 +42,10 @@ struct ForceRows {
 ForceRows read_forces_of(const at::Tensor& forces, std::int64_t n, std::int64_t n_contributing,
                          std::int64_t n_system);
 
+/// Interprets the gradient (float64) that a model returned in place of forces, for `n_edges` edges:
+/// [n_edges, 3]. Throws Error for other shapes.
+at::Tensor read_edge_gradient(const at::Tensor& gradient, std::int64_t n_edges);
+
 /// A tensor's shape as messages show it, "[64, 3]".
 std::string shape_of(const at::Tensor& tensor);
 

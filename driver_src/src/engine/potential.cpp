@@ -118,6 +118,7 @@ struct Potential::Implementation {
     std::optional<std::size_t> tensor_bytes;  // of the tensors that the last step made
     std::optional<at::ScalarType> energy_type;
     std::int64_t n_seen = 0;                 // particles that the model saw in its last run
+    std::int64_t n_rows = 0;                 // of the differentiable input in that run
     bool needs_company = false;              // the model has failed without
     std::map<int, double> company_energies;  // eV, of a group, by species code: see without_company
     ListCheck list_check;
@@ -314,8 +315,14 @@ struct Potential::Implementation {
             const Profile::Measure measure(profile, Stage::copies);
             tensors = inputs->tensors();
         }
+        n_rows = tensors[request.differentiable].size(0);
         try {
-            return runtime->evaluate(std::move(tensors), request, profile);
+            Evaluation evaluation = runtime->evaluate(std::move(tensors), request, profile);
+            if (parameters.returns_edge_gradient && evaluation.forces.defined()) {
+                evaluation.gradient = read_edge_gradient(evaluation.forces, n_rows);
+                evaluation.forces.reset();
+            }
+            return evaluation;
         } catch (const ModelError& problem) {
             const std::string doubt = doubt_of_codes();
             if (doubt.empty()) throw;
@@ -474,6 +481,13 @@ struct Potential::Implementation {
 
     void read_forces(const Evaluation& evaluation) {
         if (evaluation.forces.defined()) {
+            if (parameters.convention == CallingConvention::edges && n_rows != n_seen &&
+                evaluation.forces.sizes() == at::IntArrayRef{n_rows, 3}) {
+                fail("the model returned forces of shape ", shape_of(evaluation.forces),
+                     ", a row for each edge. If they are the energy's gradient with respect to "
+                     "edge_vectors, pack the model with --returns-edge-gradient; expected [",
+                     n_seen, ", 3], the forces on the nodes.");
+            }
             const ForceRows rows =
                 read_forces_of(evaluation.forces, n_seen, n_contributing, system.n);
             const auto* values = rows.rows.data_ptr<double>();
@@ -510,6 +524,13 @@ struct Potential::Implementation {
     }
 
     void write_virial(const Evaluation& evaluation, const Results& results) const {
+        if (evaluation.forces.defined() && !inputs->has_all_images()) {
+            throw NotDefined(
+                "the virial was requested, but the model returns forces on nodes, and with "
+                "KIM_MODEL_GHOSTS=fold no node is where a periodic image is. Set "
+                "KIM_MODEL_GHOSTS=auto; or make the model return the gradient with respect to "
+                "edge_vectors, and pack it with --returns-edge-gradient.");
+        }
         if (!inputs->defines_virial() || evaluation.forces.defined()) {
             virial_of_forces(system.coordinates, system.angstrom, forces, results.energy_unit,
                              results.virial);
@@ -567,7 +588,7 @@ std::string Potential::energy_type() const {
 }
 std::string Potential::device() const { return implementation_->device.str(); }
 bool Potential::defines_particle_virial() const {
-    return !implementation_->parameters.returns_forces &&
+    return !implementation_->parameters.returns_particle_forces() &&
            implementation_->inputs->defines_particle_virial();
 }
 std::optional<GraphFacts> Potential::graph() const { return implementation_->graph(); }

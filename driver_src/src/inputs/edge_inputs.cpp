@@ -17,8 +17,14 @@ namespace {
 
 class EdgeInputs final : public Inputs {
   public:
-    EdgeInputs(double cutoff, int n_layers, Ghosts ghosts, at::ScalarType scalar)
-        : cutoff_(cutoff), n_layers_(n_layers), ghosts_(ghosts), scalar_(scalar), near_(cutoff) {}
+    EdgeInputs(double cutoff, int n_layers, Ghosts ghosts, bool virial_from_forces,
+               at::ScalarType scalar)
+        : cutoff_(cutoff),
+          n_layers_(n_layers),
+          ghosts_(ghosts),
+          virial_from_forces_(virial_from_forces),
+          scalar_(scalar),
+          near_(cutoff) {}
 
     std::vector<std::string> argument_names() const override {
         return {"species", "edge_index", "edge_vectors", "contributing"};
@@ -111,6 +117,8 @@ class EdgeInputs final : public Inputs {
             }
         }
     }
+
+    bool has_all_images() const override { return !folded_; }
 
     bool defines_virial() const override { return true; }
 
@@ -217,7 +225,8 @@ class EdgeInputs final : public Inputs {
         has_ghosts_ = std::any_of(system.contributing, system.contributing + system.n,
                                   [](int flag) { return flag == 0; });
         if (!has_ghosts_) return false;  // both graphs are the same
-        if (ghosts_ == Ghosts::stage) return false;
+        if (ghosts_ == Ghosts::stage || system.keep_images) return false;
+        if (ghosts_ == Ghosts::automatic && virial_from_forces_) return false;
         // A choice may have been right for the species that particles had.
         if (ghosts_ == Ghosts::fold && owners_.had_choice()) owners_.forget();
         const bool known = owners_.update(system, *coordinates_, cutoff_ * reach());
@@ -246,6 +255,11 @@ class EdgeInputs final : public Inputs {
     std::string why_not_folded() const {
         if (ghosts_ == Ghosts::stage) {
             return "KIM_MODEL_GHOSTS is stage. Unset it to fold images where possible.";
+        }
+        if (virial_from_forces_) {
+            return "Not folded, since the model returns forces on nodes, from which no virial "
+                   "follows where images are folded. Make it return the gradient with respect to "
+                   "edge_vectors, and pack it with --returns-edge-gradient.";
         }
         if (owners_known_) {
             return "Not folded, since an image has other neighbours than the particle that it is "
@@ -413,6 +427,7 @@ class EdgeInputs final : public Inputs {
     double cutoff_;
     int n_layers_;
     Ghosts ghosts_;
+    bool virial_from_forces_;
     bool folded_ = false;
     bool has_ghosts_ = false;
     ImageOwners owners_;
@@ -438,8 +453,8 @@ class EdgeInputs final : public Inputs {
 }  // namespace
 
 std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, Ghosts ghosts,
-                                         at::ScalarType scalar) {
-    return std::make_unique<EdgeInputs>(cutoff, n_layers, ghosts, scalar);
+                                         bool virial_from_forces, at::ScalarType scalar) {
+    return std::make_unique<EdgeInputs>(cutoff, n_layers, ghosts, virial_from_forces, scalar);
 }
 
 }  // namespace torchml

@@ -20,10 +20,13 @@ namespace torchml {
 /// proven that images have the same neighbours as their owners, as far as the layers reach: then a
 /// folded graph gives the same energy as a staged one, whatever the simulator meant.
 ///
+/// `virial_from_forces`: the model returns forces on nodes, so that the virial takes all images:
+/// with Ghosts::automatic the graph is then staged.
+///
 /// The energy is differentiated with respect to the edge vectors. With g = ∂E/∂r_ij of each edge,
 /// the force on i is the sum of g of its edges, that on j minus this, and the virial the symmetric
 /// part of Σ r_ij g; the part of an edge belongs to its receiver.
 std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, Ghosts ghosts,
-                                         at::ScalarType scalar);
+                                         bool virial_from_forces, at::ScalarType scalar);
 
 }  // namespace torchml

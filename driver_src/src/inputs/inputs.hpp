@@ -94,6 +94,10 @@ class Inputs {
     /// forces on particles that the model does not see stay unchanged.
     virtual void forces_from(const at::Tensor& gradient, double* forces) const = 0;
 
+    /// Whether all images that the model saw are particles: without them, no virial follows from
+    /// forces and coordinates.
+    virtual bool has_all_images() const { return true; }
+
     /// Whether the virial follows from the gradient itself. Otherwise it follows from forces and
     /// coordinates, for which all images have to be particles.
     virtual bool defines_virial() const { return false; }
