@@ -14,9 +14,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.support import KEPT, ROOT, build_driver_tree
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.edge_models import Directional, WithEdgeGradient, WithForces, write_edge_model
 from tests.support.graph_models import Messages, MessagesWithForces
 from tests.support.keeping import locked
 from tests.support.torch_models import (
@@ -101,6 +103,11 @@ def write_models(folder: Path) -> None:
     write_model(folder / "messages", Messages(2), **two)
     write_model(folder / "messages_forces", MessagesWithForces(), returns_forces=True, **graph)
     less = write_model(folder / "messages_less", Messages(2), **two) / "model.param"
+    write_edge_model(folder / "edges", Directional())
+    returned: dict[str, Any] = {"returns_forces": True}
+    write_edge_model(folder / "edges_forces", WithForces(), **returned)
+    gradient = {"settings": "returns_edge_gradient True", **returned}
+    write_edge_model(folder / "edges_gradient", WithEdgeGradient(), **gradient)
     write_descriptor_model(folder / "symmetry_functions", TanhNetwork(15), "every_kind")
     write_descriptor_model(
         folder / "bispectrum", TanhNetwork(14), "bispectrum4", descriptor="Bispectrum"

@@ -153,6 +153,18 @@ int neighbour(FuzzedDataProvider& data, int i, int n) {
     return other < i ? other : other + 1;
 }
 
+/// Makes the last particle, which has only a species yet, an image of another one.
+void add_image(Particles& particles, int owner, int direction) {
+    static constexpr double cell[3][3] = {{3.0, 0.0, 0.0}, {-0.5, 2.75, 0.0}, {0.25, 0.5, 3.25}};
+    const auto place = static_cast<std::size_t>(owner);
+    particles.species.back() = particles.species[place];
+    particles.contributing.push_back(0);
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        particles.coordinates.push_back(particles.coordinates[3 * place + axis] +
+                                        cell[direction][axis]);
+    }
+}
+
 Particles made_up(FuzzedDataProvider& data, int n_codes) {
     Particles particles;
     const int n = data.ConsumeIntegralInRange(0, 20);
@@ -160,6 +172,10 @@ Particles made_up(FuzzedDataProvider& data, int n_codes) {
         const auto byte = data.ConsumeIntegral<std::uint8_t>();
         particles.species.push_back(byte < 250 ? byte % n_codes : data.ConsumeIntegral<int>());
         const auto flag = data.ConsumeIntegral<std::uint8_t>();
+        if (flag >= 220 && flag < 250 && i > 0) {
+            add_image(particles, data.ConsumeIntegralInRange(0, i - 1), flag % 3);
+            continue;
+        }
         particles.contributing.push_back(flag < 250 ? flag % 2 : data.ConsumeIntegral<int>());
         for (int axis = 0; axis < 3; ++axis) particles.coordinates.push_back(length(data));
     }

@@ -23,6 +23,7 @@ from ase import Atoms
 from tests.support import EXAMPLE, DriverEnvironment, graph_models
 from tests.support.compiled_models import compile_command, messages_folder, model_folder
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.edge_models import Directional, WithEdgeGradient, write_edge_model
 from tests.support.graph_models import Messages, MessagesWithForces, write_graph_model
 from tests.support.lammps_runs import Lammps
 from tests.support.operator_cases import Case, cases, fresh
@@ -50,6 +51,10 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "single precision": lambda folder: write_graph_model(folder, single(Messages())),
     "returned forces": lambda folder: write_graph_model(
         folder, MessagesWithForces(), returns_forces=True
+    ),
+    "edges": lambda folder: write_edge_model(folder, Directional()),
+    "edges that return a gradient": lambda folder: write_edge_model(
+        folder, WithEdgeGradient(), returns_forces=True, settings="returns_edge_gradient True"
     ),
     "descriptors": lambda folder: write_descriptor_model(folder, TanhNetwork(15), "every_kind"),
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.edge_models import Directional, write_edge_model
 from tests.support.graph_models import Messages
 from tests.support.torch_models import (
     Complains,
@@ -174,13 +175,15 @@ def test_neighbour_lists_that_do_not_fit(change: dict[str, Any], says: str, tmp_
     assert says in error(lambda: potential.compute_particles(**{**sound, **change}))
 
 
-@pytest.mark.parametrize("kind", ["neighbours", "graphs", "descriptors"])
+@pytest.mark.parametrize("kind", ["neighbours", "graphs", "edges", "descriptors"])
 def test_a_ghost_nowhere_is_an_error_of_every_kind_of_model(kind: str, tmp_path: Path) -> None:
     """Comparisons with nan are false: such a particle would just have no neighbours."""
     if kind == "neighbours":
         folder = write_model(tmp_path, Springs())
     elif kind == "graphs":
         folder = write_model(tmp_path, Messages(2), preprocessing="Graph", cutoff="3.0\n3")
+    elif kind == "edges":
+        folder = write_edge_model(tmp_path, Directional())
     else:
         folder = write_descriptor_model(tmp_path, TanhNetwork(15), "every_kind")
     potential = load(folder)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from ase import Atoms
 
+from tests.support.edge_models import Directional, write_edge_model
 from tests.support.graph_models import CUTOFF, Messages, on_a_plain_graph, write_graph_model
 from tests.support.structures import cluster, rattled_crystal
 from tests.support.torch_models import Springs, write_model
@@ -46,6 +47,8 @@ def load(folder: Path, convention: str, dtype: torch.dtype) -> Any:
 
     if convention == "lists":
         return torchml_driver.Potential(write_model(folder, SmoothSprings(dtype), cutoff=CUTOFF))
+    if convention == "edges":
+        return torchml_driver.Potential(write_edge_model(folder, Directional(dtype=dtype)))
     settings = FEWER if convention == "few edges" else ""
     model = Messages().to(dtype)
     return torchml_driver.Potential(write_graph_model(folder, model, settings=settings))
@@ -56,7 +59,7 @@ def compute(potential: Any, atoms: Atoms, shift: float = 0.0) -> Any:
     return potential.compute(atoms.get_chemical_symbols(), positions, atoms.cell.array, atoms.pbc)
 
 
-CONVENTIONS = ["lists", "all edges", "few edges"]
+CONVENTIONS = ["lists", "all edges", "few edges", "edges"]
 
 
 # In float64, the rounding of coordinates at a million Å.
@@ -96,7 +99,8 @@ def test_parts_far_from_each_other_keep_their_digits(tmp_path: Path, convention:
         edge = np.ptp(here.positions[:, 0]) + np.ptp(there.positions[:, 0])
         both.positions[len(here) :, 0] += edge + apart
         result = compute(potential, both)
-        forces = compute(exact, both).forces if convention == "lists" else np.concatenate(expected)
+        of_messages = convention in ("all edges", "few edges")
+        forces = np.concatenate(expected) if of_messages else compute(exact, both).forces
         np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-4)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.edge_models import Directional, WithEdgeGradient, write_edge_model
 from tests.support.graph_models import Messages, write_graph_model
 from tests.support.structures import cluster
 from tests.support.torch_models import Springs, write_model
@@ -96,6 +97,11 @@ MODELS: dict[str, Callable[[Path], Path]] = {
     "single": lambda folder: write_model(folder, Springs().float()),
     "graphs": lambda folder: write_graph_model(folder, Messages()),
     "single graphs": lambda folder: write_graph_model(folder, Messages().float()),
+    "edges": lambda folder: write_edge_model(folder, Directional()),
+    "single edges": lambda folder: write_edge_model(folder, Directional().float()),
+    "edges with their gradient": lambda folder: write_edge_model(
+        folder, WithEdgeGradient(), returns_forces=True, settings="returns_edge_gradient True"
+    ),
 }
 
 

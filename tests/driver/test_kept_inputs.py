@@ -13,6 +13,7 @@ from ase import Atoms
 
 from tests.support.descriptor_cases import descriptor_file
 from tests.support.descriptor_models import write_descriptor_model
+from tests.support.edge_models import write_edge_model
 from tests.support.graph_models import CUTOFF, write_graph_model
 from tests.support.structures import cluster
 from tests.support.torch_models import write_model
@@ -67,6 +68,32 @@ class KeepsGraph(torch.nn.Module):
         return energy + 0.0 * coords.sum()
 
 
+class KeepsEdges(torch.nn.Module):
+    """The same, of edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.species = torch.zeros(0, dtype=torch.int64)
+        self.edge_index = torch.zeros(0, dtype=torch.int64)
+        self.edge_vectors = torch.zeros(0, 3, dtype=torch.float64)
+        self.contributing = torch.zeros(0, dtype=torch.int64)
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        edge_index: torch.Tensor,
+        edge_vectors: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
+        energy = self.edge_vectors.square().sum() + self.edge_index.sum() + self.species.sum()
+        energy = energy + self.contributing.sum()
+        self.species = species
+        self.edge_index = edge_index
+        self.edge_vectors = edge_vectors.detach()
+        self.contributing = contributing
+        return energy + 0.0 * edge_vectors.sum()
+
+
 class KeepsDescriptor(torch.nn.Module):
     """The same, of descriptors."""
 
@@ -110,18 +137,26 @@ def of_graph(atoms: Atoms) -> float:
     return float(atoms.positions.sum() + first.sum() + second.sum())
 
 
+def of_edges(atoms: Atoms) -> float:
+    first, second = pairs(atoms)
+    vectors = atoms.positions[second] - atoms.positions[first]
+    return float(np.square(vectors).sum() + first.sum() + second.sum() + len(atoms))
+
+
 def of_descriptor(atoms: Atoms) -> float:
     module = importlib.import_module("torchml_driver.descriptors")
     return float(module.Descriptor(descriptor_file("every_kind"), ["Si"]).values(atoms).sum())
 
 
-@pytest.mark.parametrize("kind", ["particles", "graph", "descriptor"])
+@pytest.mark.parametrize("kind", ["particles", "graph", "edges", "descriptor"])
 def test_what_a_model_keeps_of_its_inputs_stays_as_it_was(kind: str, tmp_path: Path) -> None:
     total: Any
     if kind == "particles":
         folder, total = write_model(tmp_path, KeepsParticles(), cutoff=CUTOFF), of_particles
     elif kind == "graph":
         folder, total = write_graph_model(tmp_path, KeepsGraph(), layers=1), of_graph
+    elif kind == "edges":
+        folder, total = write_edge_model(tmp_path, KeepsEdges()), of_edges
     else:
         folder = write_descriptor_model(tmp_path, KeepsDescriptor(), "every_kind")
         total = of_descriptor

@@ -13,6 +13,7 @@ import pytest
 from ase import Atoms
 
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.edge_models import Directional, write_edge_model
 from tests.support.graph_models import Messages, write_graph_model
 from tests.support.structures import STRUCTURES, cluster
 from tests.support.torch_models import Springs, write_model
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("in_collection")
 MODELS: dict[str, Callable[[Path], Path]] = {
     "lists": lambda folder: write_model(folder, Springs()),
     "graphs": lambda folder: write_graph_model(folder, Messages()),
+    "edges": lambda folder: write_edge_model(folder, Directional()),
     "descriptors": lambda folder: write_descriptor_model(folder, TanhNetwork(15), "every_kind"),
 }
 

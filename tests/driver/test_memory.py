@@ -26,6 +26,7 @@ from tests.support.compiled_models import (
     stillinger_weber_folder,
 )
 from tests.support.descriptor_models import TanhNetwork, write_descriptor_model
+from tests.support.edge_models import Directional, write_edge_model
 from tests.support.example_network import CUTOFF as NETWORK_CUTOFF
 from tests.support.example_network import example_network
 from tests.support.graph_models import CUTOFF as MESSAGES_CUTOFF
@@ -40,6 +41,7 @@ Particles = tuple[np.ndarray, ...]  # species, coordinates, contributing, n_neig
 MODELS = {
     "neighbour lists": lambda folder: write_model(folder, Springs()),
     "graphs": lambda folder: write_graph_model(folder, Messages()),
+    "edges": lambda folder: write_edge_model(folder, Directional()),
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from tests.support import edge_models
 from tests.support.graph_models import (
     CUTOFF,
     EveryonesEnergies,
@@ -74,6 +75,29 @@ def test_a_graph_model_that_fails_without_edges_is_given_some(
         assert result.energy == pytest.approx(energies.sum(), abs=tolerance)
         if wants:
             np.testing.assert_allclose(result.particle_energies, energies, rtol=0, atol=tolerance)
+        if forces:
+            np.testing.assert_array_equal(result.forces, np.zeros((n, 3)))
+            np.testing.assert_array_equal(result.virial, np.zeros(6))
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["float64", "float32"])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_model_on_edges_that_fails_without_them_is_given_some(
+    n: int, single: bool, tmp_path: Path
+) -> None:
+    import torchml_driver
+
+    model = edge_models.FailsWithoutEdges()
+    model = model.float() if single else model
+    potential = torchml_driver.Potential(edge_models.write_edge_model(tmp_path, model))
+    expected = edge_models.on_a_periodic_graph(edge_models.Directional(), apart(n))
+    tolerance = 1e-5 if single else 1e-12
+    for forces in (True, False):
+        result = compute(potential, apart(n), forces=forces, particle_energies=True)
+        assert result.energy == pytest.approx(expected.energy, abs=tolerance)
+        np.testing.assert_allclose(
+            result.particle_energies, expected.particle_energies, rtol=0, atol=tolerance
+        )
         if forces:
             np.testing.assert_array_equal(result.forces, np.zeros((n, 3)))
             np.testing.assert_array_equal(result.virial, np.zeros(6))

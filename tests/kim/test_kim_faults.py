@@ -21,6 +21,7 @@ from tests.kim.leaks import leaks_of_ours
 from tests.support import DRIVER, DriverEnvironment, compiled_models, install_kim_model, run
 from tests.support.descriptor_cases import descriptor_file
 from tests.support.descriptor_models import TanhNetwork
+from tests.support.edge_models import Directional
 from tests.support.graph_models import Messages
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, SpringsInMuchMemory, parameter_text, torchscript
@@ -47,6 +48,9 @@ MODELS = {
     "kept memory": Model(lambda: torchscript(SpringsInMuchMemory()), 2.5),
     "graphs": Model(
         lambda: torchscript(Messages(2)), 2.5, {"preprocessing": "Graph", "cutoff": "3.0\n3"}
+    ),
+    "edges": Model(
+        lambda: torchscript(Directional()), 2.5, {"preprocessing": "Edges", "cutoff": "3.0\n3"}
     ),
     "descriptors": Model(
         lambda: torchscript(TanhNetwork(15)),

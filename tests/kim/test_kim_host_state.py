@@ -15,12 +15,13 @@ import pytest
 from tests.support import DriverEnvironment, compiled_models, install_kim_model, run
 from tests.support.descriptor_cases import descriptor_file
 from tests.support.descriptor_models import TanhNetwork
+from tests.support.edge_models import Directional
 from tests.support.graph_models import Messages
 from tests.support.structures import CUTOFF
 from tests.support.torch_models import Springs, parameter_text, torchscript
 
 SOURCE = Path(__file__).parent / "host" / "host.cpp"
-KINDS = ("neighbours", "graphs", "descriptors", "compiled")
+KINDS = ("neighbours", "graphs", "edges", "descriptors", "compiled")
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,9 @@ def install(environment: DriverEnvironment, kind: str, work: Path) -> str:
     elif kind == "graphs":
         model = torchscript(Messages(2))
         text = parameter_text("model.pt", preprocessing="Graph", cutoff="3.0\n3")
+    elif kind == "edges":
+        model = torchscript(Directional())
+        text = parameter_text("model.pt", preprocessing="Edges", cutoff="3.0\n3")
     elif kind == "descriptors":
         model = torchscript(TanhNetwork(15))
         descriptor = {"preprocessing": "Descriptor", "descriptor": "SymmetryFunctions"}
@@ -83,7 +87,9 @@ def test_every_routine_leaves_the_hosts_state_as_it_was(
     tmp_path: Path,
 ) -> None:
     name = install(driver_environment, kind, tmp_path)
-    cutoff = {"neighbours": "2.5", "graphs": "2.5", "descriptors": "5.0"}.get(kind, str(CUTOFF))
+    cutoff = {"neighbours": "2.5", "graphs": "2.5", "edges": "2.5", "descriptors": "5.0"}.get(
+        kind, str(CUTOFF)
+    )
     env = {**driver_environment.env, **variables, "LOCPATH": str(decimal_comma)}
     env.pop("OMP_NUM_THREADS", None)
 

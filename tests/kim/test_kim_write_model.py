@@ -12,6 +12,7 @@ from tests.kim.test_kim_graphs import particles_with_ghosts
 from tests.support import DRIVER, DriverEnvironment, compiled_models, install_kim_model, run
 from tests.support.descriptor_cases import descriptor_file
 from tests.support.descriptor_models import TanhNetwork
+from tests.support.edge_models import WithEdgeGradient, edge_parameters
 from tests.support.graph_models import Messages, graph_parameters
 from tests.support.kim_simulator import Particles, Simulator
 from tests.support.original_parameter_file import read_as_original
@@ -59,6 +60,12 @@ def test_a_graph_model_is_written_too(in_collection: DriverEnvironment, tmp_path
     particles = particles_with_ghosts(primitive_cell(), skin=0.3)
     copy = Simulator("TorchML_Messages_copy")
     assert copy.compute(particles).energy == simulator.compute(particles).energy
+
+
+def test_a_model_on_edges_is_written_too(in_collection: DriverEnvironment, tmp_path: Path) -> None:
+    text = edge_parameters("m.pt", returns_forces=True, settings="returns_edge_gradient True")
+    files = {"m.param": text.encode(), "m.pt": torchscript(WithEdgeGradient())}
+    written_and_installed(in_collection, "TorchML_Edges_to_copy", files, tmp_path, 9.0)
 
 
 def test_a_descriptor_model_is_written_with_all_its_three_files(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from tests.support import DriverEnvironment, install_kim_model
+from tests.support import DriverEnvironment, edge_models, install_kim_model
 from tests.support.graph_models import (
     FailsOnOneRank,
     FailsWithoutEdges,
@@ -25,6 +25,7 @@ MODELS = {
     "TorchML_Fails_without_edges": FailsWithoutEdges(),
     "TorchML_Fails_without_edges_once": FailsWithoutEdgesOnce(),
     "TorchML_Fails_on_one_rank": FailsOnOneRank(),
+    "TorchML_Fails_without_edges_of_one_graph": edge_models.FailsWithoutEdges(),
     "TorchML_Fails_without_pairs": FailsWithoutPairs("sum"),
 }
 
@@ -36,6 +37,8 @@ def installed(
     for name, model in MODELS.items():
         graph = isinstance(model, Messages)
         text = graph_parameters("m.pt") if graph else parameter_text("m.pt")
+        if isinstance(model, edge_models.Continuous):
+            text = edge_models.edge_parameters("m.pt")
         files = {"m.param": text.encode(), "m.pt": torchscript(model)}
         install_kim_model(driver_environment.folder, name, files, tmp_path_factory.mktemp("work"))
 
@@ -70,6 +73,18 @@ def test_ranks_without_pairs_have_their_atoms_energies(
     energies, forces = on_a_plain_graph(Messages(), atoms, ["Si"])
     assert result.energy == pytest.approx(energies.sum(), abs=1e-10)
     np.testing.assert_allclose(result.forces, forces, rtol=0, atol=1e-10)
+
+
+@pytest.mark.usefixtures("installed")
+def test_ranks_without_edges_have_their_atoms_energies(lammps: Lammps) -> None:
+    atoms = atoms_on_two_ranks((10.0, 0, 0), (12.0, 1.0, 0), (30.0, 0, 0))
+    write_data(lammps.folder / "data.test", atoms, "metal")
+    name = "TorchML_Fails_without_edges_of_one_graph"
+    text = script(atoms, name)
+    result = read_static(lammps.run(text, 2), lammps.folder / "dump.test")
+    expected = edge_models.on_a_periodic_graph(edge_models.Directional(), atoms)
+    assert result.energy == pytest.approx(expected.energy, abs=1e-10)
+    np.testing.assert_allclose(result.forces, expected.forces, rtol=0, atol=1e-10)
 
 
 @pytest.mark.usefixtures("installed")
