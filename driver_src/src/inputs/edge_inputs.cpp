@@ -10,10 +10,16 @@
 #include "inputs/buffers.hpp"
 #include "inputs/image_owners.hpp"
 #include "inputs/placing.hpp"
+#include "process/launcher.hpp"
 
 namespace torchml {
 
 namespace {
+
+bool one_of_several_ranks() {
+    const auto launcher = process_launcher();
+    return launcher && std::max(launcher->size, launcher->local_size) > 1;
+}
 
 class EdgeInputs final : public Inputs {
   public:
@@ -23,6 +29,7 @@ class EdgeInputs final : public Inputs {
           n_layers_(n_layers),
           ghosts_(ghosts),
           virial_from_forces_(virial_from_forces),
+          several_ranks_(ghosts == Ghosts::automatic && n_layers > 1 && one_of_several_ranks()),
           scalar_(scalar),
           near_(cutoff) {}
 
@@ -227,6 +234,10 @@ class EdgeInputs final : public Inputs {
         if (!has_ghosts_) return false;  // both graphs are the same
         if (ghosts_ == Ghosts::stage || system.keep_images) return false;
         if (ghosts_ == Ghosts::automatic && virial_from_forces_) return false;
+        // In a perfect crystal another rank's particles look like images of this one's. Energies
+        // are then right, but this rank would take the whole force on a particle for its own, and
+        // a rank that cannot fold would add its part again.
+        if (several_ranks_) return false;
         // A choice may have been right for the species that particles had.
         if (ghosts_ == Ghosts::fold && owners_.had_choice()) owners_.forget();
         const bool known = owners_.update(system, *coordinates_, cutoff_ * reach());
@@ -260,6 +271,11 @@ class EdgeInputs final : public Inputs {
             return "Not folded, since the model returns forces on nodes, from which no virial "
                    "follows where images are folded. Make it return the gradient with respect to "
                    "edge_vectors, and pack it with --returns-edge-gradient.";
+        }
+        if (several_ranks_) {
+            return "Not folded, since there are several MPI ranks, whose particles may look like "
+                   "periodic images. If each rank simulates a system by itself, set "
+                   "KIM_MODEL_GHOSTS=fold.";
         }
         if (owners_known_) {
             return "Not folded, since an image has other neighbours than the particle that it is "
@@ -428,6 +444,7 @@ class EdgeInputs final : public Inputs {
     int n_layers_;
     Ghosts ghosts_;
     bool virial_from_forces_;
+    bool several_ranks_;
     bool folded_ = false;
     bool has_ghosts_ = false;
     ImageOwners owners_;

@@ -199,6 +199,7 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
     cell_.clear();
     had_choice_ = false;
     n_looks_ = 0;
+    why_ = "the periodic images that the simulator passes are not those of one cell";
     if (!complete_cell(0, coordinates)) {
         owners_.clear();
         return false;
@@ -222,10 +223,7 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
         ++n_looks_;
     }
     if (first == images_.size()) return true;
-    if (cell_.size() == 3 || n_looks_ > most_looks) {
-        why_ = "the periodic images that the simulator passes are not those of one cell";
-        return false;
-    }
+    if (cell_.size() == 3 || n_looks_ > most_looks) return false;
     const std::int32_t image = images_[first];
     const std::vector<Vector> candidates = vectors_to(image, coordinates);
     if (candidates.empty()) {
