@@ -38,6 +38,18 @@ def test_every_table_has_a_benchmark() -> None:
     assert tables == set(SCRIPTS)
 
 
+def test_the_ghosts_on_paper_are_those_that_lammps_counts() -> None:
+    """To 5 % in small systems and 1 % in large ones, where atoms are at random places."""
+    text = table("halo").read_text(encoding="utf-8").partition("## Compared with LAMMPS")[2]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in text.splitlines()]
+    compared = [row for row in rows if row and row[0].isdigit()]
+    assert len({row[1] for row in compared}) == 4  # 1, 2, 4, 8 ranks
+    for atoms, _ranks, grid, lammps_grid, _halo, ghosts, counted, _crystal in compared:
+        assert grid == lammps_grid
+        error = 0.01 if int(atoms) > 10_000 else 0.05
+        assert float(ghosts) == pytest.approx(float(counted), rel=error)
+
+
 def test_make_bench_runs_every_benchmark_and_the_page_lists_it() -> None:
     commands = make("--dry-run", "bench", "OTHER=there")
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
