@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from docs._ext.svg import BLUE, GREEN, GREY, Colour, Drawing
+from docs._ext.svg import BLUE, GREEN, GREY, PAPER, Colour, Drawing
 from tests.project.test_layers import INSTALLER_LAYERS, LAYERS
 
 FOLDER = Path(__file__).resolve().parent / "inside"
@@ -259,12 +259,90 @@ def division() -> Drawing:
     return drawing
 
 
+#: Of the atoms in the picture of ghosts, pixels.
+SPACING, RADIUS = 26, 7
+
+
+def atoms(
+    drawing: Drawing, middle: tuple[float, float], rings: Sequence[tuple[Colour, bool]]
+) -> None:
+    """Three by three own atoms, framed, and rings of ghosts around them, the nearest one first.
+
+    rings: the colour of each, and whether its atoms are only dashed.
+    """
+    x, y = middle
+    reach = len(rings) + 1
+    for row in range(-reach, reach + 1):
+        for column in range(-reach, reach + 1):
+            ring = max(abs(row), abs(column)) - 1
+            fill, dashed = rings[ring - 1] if ring > 0 else (BLUE, False)
+            drawing.circle(x + SPACING * column, y + SPACING * row, RADIUS, fill, dashed)
+    drawing.frame(x - 1.5 * SPACING, y - 1.5 * SPACING, 3 * SPACING, 3 * SPACING)
+
+
+def ghosts() -> Drawing:
+    """What an edge model's nodes are: folded, exchanged and staged."""
+    drawing = Drawing(960, 404, "Nodes of a model on edges: three modes")
+    heads = ((150, "Folded"), (480, "Exchanged"), (810, "Staged, 3 layers"))
+    for x, words in heads:
+        drawing.text(x, 30, words, "head", "middle")
+    y = 166.0
+
+    def captions(x: float, lines: Sequence[str]) -> None:
+        for row, words in enumerate(lines):
+            drawing.text(x, 308 + 16 * row, words, "note", "middle")
+
+    atoms(drawing, (150, y), [(PAPER, True)])
+    owner, image = 150 - SPACING, 150 + 2 * SPACING
+    drawing.arrow((image - RADIUS, y), (image - SPACING + RADIUS, y))
+    below = y + SPACING / 2
+    drawing.arrow((owner, y + RADIUS), (owner, below), (image, below), (image, y + RADIUS))
+    captions(
+        150, ("9 nodes, all computed.", "An edge from a periodic image", "comes from its owner.")
+    )
+
+    left, right = 480 - 2.75 * SPACING, 480 + 2.75 * SPACING
+    for x, words in ((left, "one rank"), (right, "another rank")):
+        atoms(drawing, (x, y), [(GREY, False)])
+        drawing.text(x, y - 3 * SPACING, words, "text", "middle")
+    ghost, own = left + 2 * SPACING, right - SPACING
+    up, down = y - SPACING / 2, y + SPACING / 2
+    drawing.arrow((own, y - RADIUS), (own, up), (ghost, up), (ghost, y - RADIUS))
+    drawing.arrow((ghost, y + RADIUS), (ghost, down), (own, down), (own, y + RADIUS), dashed=True)
+    captions(
+        480,
+        (
+            "9 nodes of each rank computed, 16 read.",
+            "Between layers, features come from the owner;",
+            "gradients go back to it (dashed).",
+        ),
+    )
+
+    atoms(drawing, (810, y), [(GREEN, False), (GREEN, False), (GREY, False)])
+    captions(
+        810,
+        ("49 nodes computed, 32 read.", "One ring more for each layer;", "nothing is exchanged."),
+    )
+
+    legend: Sequence[tuple[float, Colour, bool, str]] = (
+        (40, BLUE, False, "own atoms: computed"),
+        (260, PAPER, True, "periodic images: not nodes"),
+        (500, GREY, False, "ghosts: read"),
+        (680, GREEN, False, "ghosts: computed again"),
+    )
+    for x, fill, dashed, words in legend:
+        drawing.circle(x, 382, RADIUS, fill, dashed)
+        drawing.text(x + 16, 386, words)
+    return drawing
+
+
 #: Each picture, by the name of its file.
 PICTURES = {
     "layers": layers,
     "evaluation": evaluation,
     "vjp": product,
     "division": division,
+    "ghosts": ghosts,
 }
 
 

@@ -74,6 +74,21 @@ class Drawing:
             kind = "text" if row else "name"
             self.text(x + width / 2, top + 15 * row, words, kind, "middle")
 
+    def circle(self, x: float, y: float, radius: float, fill: Colour, dashed: bool = False) -> None:
+        dash = ' stroke-dasharray="2 2"' if dashed else ""
+        self.parts.append(
+            f'<circle cx="{x:g}" cy="{y:g}" r="{radius:g}" fill="{fill.value}" '
+            f'stroke="{FRAME.value}" style="fill: {fill.css()}; stroke: {FRAME.css()}"{dash}/>'
+        )
+
+    def frame(self, x: float, y: float, width: float, height: float, dashed: bool = False) -> None:
+        """A rectangle that is not filled."""
+        dash = ' stroke-dasharray="5 4"' if dashed else ""
+        self.parts.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" fill="none" '
+            f"{FRAME('stroke')}{dash}/>"
+        )
+
     def arrow(self, *points: tuple[float, float], dashed: bool = False) -> None:
         path = " ".join(f"{x:g},{y:g}" for x, y in points)
         dash = ' stroke-dasharray="5 4"' if dashed else ""
