@@ -60,19 +60,25 @@ Written by `python benchmarks/halo.py --output benchmarks/HALO.md`.
   gradient. It computes its own atoms only.
 
 `messages` and `sent` count both: positions and forces, and features and their gradient. An exchange
-sends more, and computes less. It pays where the last column's bytes are sent in less time than the
-network takes for an atom."""
+sends more, and computes less: the last column has the bytes that it sends more for each ghost that
+it need not compute. It pays where these are sent in less time than the network takes for an
+atom."""
 
 
 @dataclass(frozen=True)
 class Network:
     """cutoff: angstrom; width: numbers that each atom's features have; size: bytes of one."""
 
-    name: str
     layers: int
     cutoff: float
     width: int
     size: int
+
+    @property
+    def name(self) -> str:
+        return (
+            f"{self.layers} layers of {self.cutoff:g} Å, {self.width} numbers of {self.size} bytes"
+        )
 
     @property
     def halo_staged(self) -> float:
@@ -90,8 +96,8 @@ class Network:
 
 
 NETWORKS = (
-    Network("3 layers of 4.5 Å, 64 numbers of 8 bytes", 3, 4.5, 64, 8),
-    Network("5 layers of 5 Å, 480 numbers of 4 bytes", 5, 5.0, 480, 4),
+    Network(3, 4.5, 64, 8),
+    Network(5, 5.0, 480, 4),
 )
 
 
@@ -286,7 +292,20 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FILE.md", help="also write the tables there"
     )
+    parser.add_argument(
+        "--network",
+        nargs=4,
+        metavar=("LAYERS", "CUTOFF", "WIDTH", "BYTES"),
+        help="only print the table of another network: how many layers, Å, numbers that an atom's\n"
+        "features have, bytes of each",
+    )
     options = parser.parse_args()
+    if options.network:
+        layers, cutoff, width, size = options.network
+        if int(layers) < 2:
+            parser.error("a network of one layer exchanges nothing: name two layers or more")
+        print_table(table(Network(int(layers), float(cutoff), int(width), int(size))), None)
+        return
     for tool in ("lmp", "mpirun"):
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is missing. Install it: `torchml-install deps --with lammps,mpi`.")
