@@ -369,6 +369,24 @@ def test_a_vacancy_far_from_the_boundary_is_not_multiplied(
     assert max(worst.values()) < 1e-9
 
 
+CRYSTALS = {
+    "diamond": bulk("Si", cubic=True) * (2, 2, 2),
+    "larger": bulk("Si", cubic=True) * (4, 3, 3),
+    "primitive": bulk("Si") * (3, 3, 2),
+    "compounds": bulk("SiC", "zincblende", a=4.36, cubic=True) * (2, 2, 2),
+    "one atom": bulk("Si", "bcc", a=3.1),
+}
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_a_perfect_crystal_can_be_folded(name: str, potentials: Mapping[str, Any]) -> None:
+    """Many owners fit each image, and all have the same surroundings."""
+    atoms = CRYSTALS[name].copy()
+    worst = compare(atoms, everywhere(atoms, np.random.default_rng(7)), potentials)
+    assert set(worst) == set(MODES)
+    assert max(worst.values()) < 1e-9
+
+
 def test_a_cluster_that_looks_like_a_crystal_is_none(potentials: Mapping[str, Any]) -> None:
     """Ghosts that are copies of contributing particles, but end where no crystal would: staged."""
     atoms = bulk("Cu", a=3.2, cubic=True)

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <set>
 #include <utility>
 
 #include "base/error.hpp"
 #include "inputs/buffers.hpp"
 #include "inputs/image_owners.hpp"
+#include "inputs/owner_choice.hpp"
 #include "inputs/placing.hpp"
 #include "process/launcher.hpp"
 
@@ -240,7 +239,9 @@ class EdgeInputs final : public Inputs {
         if (several_ranks_) return false;
         // A choice may have been right for the species that particles had.
         if (ghosts_ == Ghosts::fold && owners_.had_choice()) owners_.forget();
-        const bool known = owners_.update(system, *coordinates_, cutoff_ * reach());
+        const bool known =
+            owners_.update(system, *coordinates_, cutoff_ * reach(),
+                           /*look_for_choice=*/ghosts_ == Ghosts::fold && n_layers_ > 1);
         owners_known_ = known;
         if (ghosts_ == Ghosts::fold) {
             if (!known) {
@@ -317,10 +318,7 @@ class EdgeInputs final : public Inputs {
         NearNeighbours near(cutoff);
         find_nodes(system, near, n_layers_);
         const std::vector<std::int32_t>& owners = owners_.owners();
-        std::vector<std::size_t> starts = {0};
-        for (const std::int32_t count : near.counts()) {
-            starts.push_back(starts.back() + static_cast<std::size_t>(count));
-        }
+        const std::vector<std::size_t> starts = row_starts(near);
         for (std::size_t row = 0; row + 1 < starts.size(); ++row) {
             const auto owner = owners[static_cast<std::size_t>(nodes_[row])];
             if (owner == nodes_[row]) continue;
@@ -334,91 +332,21 @@ class EdgeInputs final : public Inputs {
         return true;
     }
 
-    /// Whether other owners than those chosen would have given the same: in a crystal without
-    /// faults near its boundary, that there are none elsewhere.
-    ///
-    /// An image p in some row has a true owner, which sees in the opposite directions what sees p.
-    /// If the system that the chosen vectors make repeats by the way from p's chosen owner to
-    /// whatever particle does that, it repeats by p's true vector, too. Then it contains the true
-    /// system; and if near contributing particles it has no more than that, what each particle of
-    /// the true system has around it is what its chosen owner has.
+    /// See any_choice_is_alike().
     bool choice_is_alike(const System& system) {
-        constexpr std::int64_t most_looks = 50'000'000;  // beyond, nobody would wait for an answer
-        constexpr double tolerance = 1e-7;
         folded_ = false;
         NearNeighbours near(cutoff_);
         find_nodes(system, near, 1);
-        const std::vector<std::int32_t>& owners = owners_.owners();
-        const double* r = (*vectors_).data();
-        std::vector<std::pair<double, std::size_t>> by_x;
-        std::vector<std::pair<std::int32_t, std::size_t>> of_images;
-        for (std::size_t edge = 0; edge < receiver_.size(); ++edge) {
-            by_x.emplace_back(r[3 * edge], edge);
-            const std::int32_t sender = sender_[edge];
-            if (owners[static_cast<std::size_t>(sender)] != sender) {
-                of_images.emplace_back(sender, edge);
-            }
-        }
-        std::sort(by_x.begin(), by_x.end());
-        std::sort(of_images.begin(), of_images.end());
+        return any_choice_is_alike(owners_, system, *coordinates_,
+                                   {row_starts(near), sender_, (*vectors_).data()}, cutoff_);
+    }
 
-        std::int64_t n_looks = 0;
-        // From owners to other particles, each way once.
-        std::map<std::array<std::int64_t, 3>, std::array<double, 3>> ways;
-        const auto add_way = [&](std::int32_t from, std::int32_t to) {
-            std::array<double, 3> way = {};
-            std::array<std::int64_t, 3> rounded = {};
-            for (std::size_t axis = 0; axis < 3; ++axis) {
-                way[axis] = (*coordinates_)[3 * static_cast<std::size_t>(to) + axis] -
-                            (*coordinates_)[3 * static_cast<std::size_t>(from) + axis];
-                rounded[axis] = std::llround(way[axis] * 1e6);
-            }
-            ways.emplace(rounded, way);
-        };
-        std::vector<int> n_seen(static_cast<std::size_t>(system.n), 0);
-        for (std::size_t first = 0; first < of_images.size();) {
-            const std::int32_t image = of_images[first].first;
-            const std::int32_t owner = owners[static_cast<std::size_t>(image)];
-            std::vector<std::int32_t> found;
-            int n_edges = 0;
-            for (; first < of_images.size() && of_images[first].first == image; ++first) {
-                const std::size_t edge = of_images[first].second;
-                ++n_edges;
-                const double x = -r[3 * edge];
-                auto other = std::lower_bound(by_x.begin(), by_x.end(),
-                                              std::pair<double, std::size_t>(x - tolerance, 0));
-                for (; other != by_x.end() && other->first < x + tolerance; ++other) {
-                    if (++n_looks > most_looks) return false;
-                    const std::size_t k = other->second;
-                    if (std::abs(r[3 * k + 1] + r[3 * edge + 1]) < tolerance &&
-                        std::abs(r[3 * k + 2] + r[3 * edge + 2]) < tolerance &&
-                        system.species[receiver_[k]] == system.species[image] &&
-                        system.species[sender_[k]] == system.species[receiver_[edge]]) {
-                        int& seen = n_seen[static_cast<std::size_t>(receiver_[k])];
-                        if (seen++ == 0) found.push_back(receiver_[k]);
-                    }
-                }
-            }
-            bool fits = false;
-            for (const std::int32_t candidate : found) {
-                if (n_seen[static_cast<std::size_t>(candidate)] == n_edges) {
-                    fits = fits || candidate == owner;
-                    if (candidate != owner) add_way(owner, candidate);
-                }
-                n_seen[static_cast<std::size_t>(candidate)] = 0;
-            }
-            if (!fits) return false;
+    static std::vector<std::size_t> row_starts(const NearNeighbours& near) {
+        std::vector<std::size_t> starts = {0};
+        for (const std::int32_t count : near.counts()) {
+            starts.push_back(starts.back() + static_cast<std::size_t>(count));
         }
-        // Ways that lead the first particle to images of the same one are the same.
-        std::set<std::int32_t> led_to;
-        for (const auto& [rounded, way] : ways) {
-            const std::int32_t particle = owners_.first_before(way);
-            if (particle < 0) return false;
-            if (!led_to.insert(particle).second) continue;
-            n_looks += system.n;
-            if (n_looks > most_looks || !owners_.repeat_by(way)) return false;
-        }
-        return owners_.predict_only_particles(cutoff_);
+        return starts;
     }
 
     /// Whether one of the edges from `first` to `last` has the same sender and vector.

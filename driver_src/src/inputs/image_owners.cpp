@@ -119,9 +119,10 @@ bool ImageOwners::Places::any_within(const Vector& place, double distance) const
     return false;
 }
 
-bool ImageOwners::update(const System& system, const std::vector<double>& coordinates,
-                         double reach) {
+bool ImageOwners::update(const System& system, const std::vector<double>& coordinates, double reach,
+                         bool look_for_choice) {
     found_anew_ = false;
+    look_for_choice_ = look_for_choice;
     if (known_ && still_hold(system, coordinates)) return true;
     found_anew_ = true;
     reach_ = reach;
@@ -196,14 +197,18 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
 
     places_.fill(system, x_, tolerance, /*all=*/false, cell_side);
     all_places_.clear();
+    around_.clear();
     cell_.clear();
     had_choice_ = false;
     n_looks_ = 0;
     why_ = "the periodic images that the simulator passes are not those of one cell";
-    if (!complete_cell(0, coordinates)) {
+    found_cell_.reset();
+    complete_cell(0, coordinates);
+    if (!found_cell_) {
         owners_.clear();
         return false;
     }
+    cell_ = *found_cell_;
     write_owners();
     if (!are_distinct()) {
         why_ = "two particles of one species are at the same place";
@@ -213,7 +218,7 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
 }
 
 /// Adds vectors to the cell until every image from the first one on has an owner. Where several
-/// vectors would do, as in crystals, the shortest that leads to an end.
+/// vectors would do, as in crystals, the shortest that leads to an end. Returns whether to stop.
 bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& coordinates) {
     // In crystals; others take a few looks at each image.
     const std::int64_t most_looks = 1'000'000 + 1000 * system_->n;
@@ -222,8 +227,13 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
         ++first;
         ++n_looks_;
     }
-    if (first == images_.size()) return true;
-    if (cell_.size() == 3 || n_looks_ > most_looks) return false;
+    if (first == images_.size()) return is_enough();
+    if (n_looks_ > most_looks) {
+        had_choice_ = true;
+        why_ = "the owners of the periodic images cannot be found in a reasonable time";
+        return true;
+    }
+    if (cell_.size() == 3) return false;
     const std::int32_t image = images_[first];
     const std::vector<Vector> candidates = vectors_to(image, coordinates);
     if (candidates.empty()) {
@@ -234,16 +244,31 @@ bool ImageOwners::complete_cell(std::size_t first, const std::vector<double>& co
         return false;
     }
     for (const Vector& vector : candidates) {
-        if (n_looks_ > most_looks) break;
         const std::vector<Vector> before = cell_;
         cell_.push_back(vector);
-        if (is_cell(candidates.size() > 1) && complete_cell(first, coordinates)) {
-            had_choice_ = had_choice_ || candidates.size() > 1;
-            return true;
-        }
+        const bool stop = is_cell(candidates.size() > 1) && complete_cell(first, coordinates);
         cell_ = before;
+        if (stop) return true;
     }
     return false;
+}
+
+/// Notes a cell with which every image has an owner. Whether another one need not be sought.
+bool ImageOwners::is_enough() {
+    if (!found_cell_) {
+        found_cell_ = cell_;
+        return !look_for_choice_;
+    }
+    const std::vector<Vector> other = cell_;
+    had_choice_ = std::any_of(images_.begin(), images_.end(), [&](std::int32_t image) {
+        Cells cells;
+        const std::int32_t owner = owner_of(image, cells);
+        cell_ = *found_cell_;
+        const bool differs = owner_of(image, cells) != owner;
+        cell_ = other;
+        return differs;
+    });
+    return had_choice_;
 }
 
 /// The vectors by which an image may be moved, shortest first: from contributing particles of its
@@ -409,17 +434,27 @@ bool ImageOwners::are_distinct() const {
     return std::adjacent_find(moved.begin(), moved.end()) == moved.end();
 }
 
-std::int32_t ImageOwners::first_before(const Vector& vector) const {
-    Cells cells;
-    const std::int32_t first = contributing_.front();
-    return owner_at(place_before(place(first), vector).data(), system_->species[first], cells);
+bool ImageOwners::repeat_by(const Vector& vector, std::vector<std::int32_t>& led_to) const {
+    led_to.clear();
+    for (const std::int32_t i : contributing_) {
+        Cells cells;
+        led_to.push_back(
+            owner_at(place_before(place(i), vector).data(), system_->species[i], cells));
+        if (led_to.back() < 0) return false;
+    }
+    return true;
 }
 
-bool ImageOwners::repeat_by(const Vector& vector) const {
-    return std::all_of(contributing_.begin(), contributing_.end(), [&](std::int32_t i) {
-        Cells cells;
-        return owner_at(place_before(place(i), vector).data(), system_->species[i], cells) >= 0;
-    });
+const ImageOwners::Places& ImageOwners::surroundings(double near) const {
+    if (!around_.is_filled() || around_side_ != near) {
+        around_.fill(*system_, x_, 0.0, /*all=*/false, near);
+        around_side_ = near;
+    }
+    return around_;
+}
+
+bool ImageOwners::lacks(const Vector& place, int species, double near) const {
+    return all_places_.at(place, species) < 0 && surroundings(near).any_within(place, near);
 }
 
 bool ImageOwners::predict_only_particles(double near) const {
@@ -444,8 +479,6 @@ bool ImageOwners::predict_only_particles(double near) const {
         n_places *= 2 * most[k] + 1;
     }
     if (n_places > most_places) return false;
-    Places around;
-    around.fill(*system_, x_, 0.0, /*all=*/false, near);
     for (int a = -most[0]; a <= most[0]; ++a) {
         for (int b = -most[1]; b <= most[1]; ++b) {
             for (int c = -most[2]; c <= most[2]; ++c) {
@@ -453,10 +486,7 @@ bool ImageOwners::predict_only_particles(double near) const {
                 const Vector shift = sum_of(cell_, {-a, -b, -c});
                 for (const std::int32_t i : contributing_) {
                     const Vector where = place_before(place(i), shift);
-                    if (around.any_within(where, near) &&
-                        all_places_.at(where, system_->species[i]) < 0) {
-                        return false;
-                    }
+                    if (lacks(where, system_->species[i], near)) return false;
                 }
             }
         }

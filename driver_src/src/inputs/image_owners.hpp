@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,28 +20,31 @@ class ImageOwners {
     /// Brings the owners up to date. False if some ghost is an image of no contributing particle,
     /// or the vectors are not those of one lattice; why() then says it. `coordinates`: (n, 3) Å.
     /// `reach`: Å around contributing particles within which all others are passed.
-    bool update(const System& system, const std::vector<double>& coordinates, double reach);
+    /// `look_for_choice`: whether had_choice() is wanted.
+    bool update(const System& system, const std::vector<double>& coordinates, double reach,
+                bool look_for_choice = true);
 
     /// Of each particle: its owner, itself if it contributes.
     const std::vector<std::int32_t>& owners() const { return owners_; }
 
-    /// Whether other vectors would have led images to particles, too: in a crystal several may fit
-    /// an image equally well, but far from it they may have different surroundings. Without a
-    /// choice the vectors are the true ones.
+    /// Whether the particles that were passed leave a choice: in a perfect crystal several cells
+    /// give each image an owner, but far from it owners may have different surroundings. Without a
+    /// choice the owners are the true ones. True, too, if finding out would have taken too long.
     bool had_choice() const { return had_choice_; }
 
     /// Lets the next update() find the owners anew.
     void forget() { known_ = false; }
 
-    /// The contributing particle to which, or to an image of which, the first one is led by the
-    /// opposite of a vector; -1 if there is none of its species.
-    std::int32_t first_before(const std::array<double, 3>& vector) const;
-
     /// Whether the contributing particles with all their images, as the vectors have them, look the
-    /// same when they are moved by a vector. As predicts_only_particles(), valid until the next
-    /// update(), while the system of the last one is there, and only if that has found the owners
-    /// anew.
-    bool repeat_by(const std::array<double, 3>& vector) const;
+    /// same when they are moved by a vector. Writes the particle that each of them, in order, is
+    /// led to by its opposite, or an image of which. As the other questions below, valid until the
+    /// next update(), while the system of the last one is there, and only if that has found the
+    /// owners anew.
+    bool repeat_by(const std::array<double, 3>& vector, std::vector<std::int32_t>& led_to) const;
+
+    /// Whether there is no particle of a species at a place, though it is within `near`, Å, of a
+    /// contributing particle.
+    bool lacks(const std::array<double, 3>& place, int species, double near) const;
 
     /// Whether there is a particle at each place near contributing particles, Å, at which the
     /// vectors have an image of one. False, too, if there are too many places to look at.
@@ -90,6 +94,7 @@ class ImageOwners {
     bool find(const System& system, const std::vector<double>& coordinates);
     bool complete_cell(std::size_t first, const std::vector<double>& coordinates);
     std::vector<Vector> vectors_to(std::int32_t image, const std::vector<double>& coordinates);
+    bool is_enough();
     bool is_cell(bool check_owners);
     bool leads_to_contributing(const Vector& vector);
     std::int32_t owner_of(std::int32_t image, Cells& cells) const;
@@ -98,6 +103,7 @@ class ImageOwners {
     std::vector<Vector> full_cell() const;
     void write_owners();
     bool are_distinct() const;
+    const Places& surroundings(double near) const;
     static Vector sum_of(const std::vector<Vector>& vectors, const Cells& cells);
     const double* place(std::int32_t particle) const {
         return x_ + 3 * static_cast<std::size_t>(particle);
@@ -117,9 +123,13 @@ class ImageOwners {
     double reach_ = 0.0;
     Vector middle_ = {};        // of the contributing particles
     std::vector<Vector> cell_;  // up to three of its vectors
+    std::optional<std::vector<Vector>> found_cell_;
+    bool look_for_choice_ = true;
     std::int64_t n_looks_ = 0;  // at places, in this search
     Places places_;             // of contributing particles
     Places all_places_;         // of all
+    mutable Places around_;     // of contributing particles, in larger cells
+    mutable double around_side_ = 0.0;
 };
 
 }  // namespace torchml
