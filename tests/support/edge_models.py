@@ -12,8 +12,11 @@ import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
+from tests.support import exchange_operator
 from tests.support.graph_models import graph_parameters
 from tests.support.torch_models import torchscript
+
+exchange_operator.define()
 
 CUTOFF = 3.0  # angstrom
 LAYERS = 3
@@ -74,6 +77,38 @@ class Directional(Continuous):
         switch = (1.0 - x).clamp(min=0.0) ** 3
         vectors = torch.zeros_like(h).unsqueeze(2) * edge_vectors.new_zeros(1, 1, 3)
         for k in range(self.layers):
+            weight = switch * torch.matmul(h, self.mix[k])[edge_index[1]]
+            ways = weight.unsqueeze(2) * edge_vectors.unsqueeze(1)
+            vectors = vectors + torch.zeros_like(vectors).index_add(
+                0, edge_index[0], ways + 0.3 * switch.unsqueeze(2) * vectors[edge_index[1]]
+            )
+            h = h + torch.tanh((vectors * vectors).sum(2))
+        return (h * h).sum(1)
+
+
+class Exchanging(Directional):
+    """The same function; has the features of other ranks' nodes sent between its layers.
+
+    forgets: the number of layers before which it does not.
+    """
+
+    def __init__(
+        self, elements: int = 2, layers: int = LAYERS, dtype: Any = torch.float64, forgets: int = 1
+    ) -> None:
+        super().__init__(elements, layers, dtype)
+        self.forgets = forgets
+
+    def energies(
+        self, species: torch.Tensor, edge_index: torch.Tensor, edge_vectors: torch.Tensor
+    ) -> torch.Tensor:
+        h = self.start.index_select(0, species)
+        x = (edge_vectors * edge_vectors).sum(1, keepdim=True) / self.cutoff**2
+        switch = (1.0 - x).clamp(min=0.0) ** 3
+        vectors = torch.zeros_like(h).unsqueeze(2) * edge_vectors.new_zeros(1, 1, 3)
+        for k in range(self.layers):
+            if k >= self.forgets:
+                h = torch.ops.torchml.exchange(h)
+                vectors = torch.ops.torchml.exchange(vectors)
             weight = switch * torch.matmul(h, self.mix[k])[edge_index[1]]
             ways = weight.unsqueeze(2) * edge_vectors.unsqueeze(1)
             vectors = vectors + torch.zeros_like(vectors).index_add(

@@ -123,8 +123,13 @@ TEST_CASE("a row of like atoms has a choice, and repeats by the way from one to 
     CHECK(owners.had_choice());
     CHECK(owners.owners()[4] == 2);  // no atom is another's image
     CHECK(owners.owners()[7] == 1);
-    CHECK(owners.repeat_by({2.0, 0.0, 0.0}));
-    CHECK(!owners.repeat_by({1.0, 0.0, 0.0}));
+    std::vector<std::int32_t> led_to;
+    CHECK(owners.repeat_by({2.0, 0.0, 0.0}, led_to));
+    CHECK(led_to.size() == 4);
+    CHECK(!owners.repeat_by({1.0, 0.0, 0.0}, led_to));
+    CHECK(owners.lacks({8.0, 0.0, 0.0}, 1, 3.0));   // of that species
+    CHECK(!owners.lacks({8.0, 0.0, 0.0}, 0, 3.0));
+    CHECK(!owners.lacks({30.0, 0.0, 0.0}, 0, 3.0));  // too far away to say
     CHECK(owners.predict_only_particles(3.0));
     CHECK(!owners.predict_only_particles(7.0));  // more images than were passed
 }

@@ -33,7 +33,10 @@ struct System {
     const NeighbourSource* neighbours = nullptr;
     bool keep_images = false;     ///< images stay particles, whatever KIM_MODEL_GHOSTS says
     bool complete_lists = false;  ///< the lists are known to hold every pair within the cutoff
-    double angstrom = 1.0;        ///< the simulator's unit of length, in Å
+    /// The simulator's other MPI ranks, if it has some, may evaluate their parts of one system at
+    /// the same time.
+    bool ranks_together = false;
+    double angstrom = 1.0;  ///< the simulator's unit of length, in Å
 };
 
 /// Where to write results. A result with a null pointer is neither requested nor computed.

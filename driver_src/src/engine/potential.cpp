@@ -25,6 +25,7 @@
 #include "runtime/messages.hpp"
 #include "runtime/torch_devices.hpp"
 #include "runtime/type_names.hpp"
+#include "torch_ops/exchange.hpp"
 
 namespace torchml {
 
@@ -142,7 +143,8 @@ struct Potential::Implementation {
             load_model(find_model_file(files, parameters.model_file, parameter_file),
                        parameters.returns_forces, device, recorded_type(parameters), warnings);
         inputs = make_inputs({parameters, codes, files, runtime->scalar_type(),
-                              runtime->may_round_inputs(), choose_ghosts(process_environment())});
+                              runtime->may_round_inputs(), choose_ghosts(process_environment()),
+                              runtime->exchanges()});
         runtime->check_arguments(inputs->argument_names());
     }
 
@@ -182,7 +184,8 @@ struct Potential::Implementation {
         changed.cutoff = cutoff;
         const std::vector<Path> no_files;  // only descriptors come from one
         inputs = make_inputs({changed, codes, no_files, runtime->scalar_type(),
-                              runtime->may_round_inputs(), choose_ghosts(process_environment())});
+                              runtime->may_round_inputs(), choose_ghosts(process_environment()),
+                              runtime->exchanges()});
         parameters = std::move(changed);
         company_energies.clear();
     }
@@ -207,8 +210,9 @@ struct Potential::Implementation {
             }
             n_contributing += next.contributing[i] != 0;
         }
-        if (n_contributing == 0) return;
+        if (n_contributing == 0 && !inputs->prepares_together()) return;
         inputs->prepare(next);
+        if (n_contributing == 0) return;
         if (auto text = list_check.look(next, inputs->coordinates(), inputs->neighbours())) {
             warnings.add(std::move(*text));
         }
@@ -308,6 +312,31 @@ struct Potential::Implementation {
         return parameters.convention == CallingConvention::descriptor ? "" : kind_of_codes.doubt();
     }
 
+    /// At the first exchange between ranks: throws an Error if energies depend on features of other
+    /// ranks' nodes that the model has computed instead of having them sent.
+    void check_exchange(const Evaluation& evaluation) {
+        std::vector<at::Tensor> inputs_to_compare = inputs->tensors_to_compare();
+        if (inputs_to_compare.empty()) return;
+        Request request;
+        request.differentiable = inputs->differentiable();
+        const Evaluation other = runtime->evaluate(std::move(inputs_to_compare), request, profile);
+        if (evaluation.energies.sizes() == other.energies.sizes()) {
+            const auto *a = evaluation.energies.data_ptr<double>(),
+                       *b = other.energies.data_ptr<double>();
+            double scale = 1.0, largest = 0.0;
+            for (std::int64_t k = 0; k < evaluation.energies.numel(); ++k) {
+                scale += std::abs(a[k]);
+                largest = std::max(largest, std::abs(a[k] - b[k]));
+            }
+            if (largest <= 10.0 * sum_precision() * scale) return;
+        }
+        fail(
+            "on several MPI ranks the energies of this model depend on what it computes for other "
+            "ranks' nodes: it has to call torch.ops.torchml.exchange between any two layers, on "
+            "everything that one layer hands on to the next. Correct the model, or set "
+            "KIM_MODEL_GHOSTS=stage.");
+    }
+
     /// Runs the model on its inputs.
     Evaluation run_on_inputs(const Request& request) {
         std::vector<at::Tensor> tensors;
@@ -315,9 +344,12 @@ struct Potential::Implementation {
             const Profile::Measure measure(profile, Stage::copies);
             tensors = inputs->tensors();
         }
+        const std::shared_ptr<RowExchange> exchange = inputs->exchange();
+        const ExchangeScope scope(exchange);
         n_rows = tensors[request.differentiable].size(0);
         try {
             Evaluation evaluation = runtime->evaluate(std::move(tensors), request, profile);
+            if (exchange != nullptr) check_exchange(evaluation);
             if (parameters.returns_edge_gradient && evaluation.forces.defined()) {
                 evaluation.gradient = read_edge_gradient(evaluation.forces, n_rows);
                 evaluation.forces.reset();

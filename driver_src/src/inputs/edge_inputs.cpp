@@ -1,5 +1,7 @@
 #include "inputs/edge_inputs.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -9,7 +11,10 @@
 #include "inputs/image_owners.hpp"
 #include "inputs/owner_choice.hpp"
 #include "inputs/placing.hpp"
+#include "inputs/rank_owners.hpp"
 #include "process/launcher.hpp"
+#include "process/ranks.hpp"
+#include "process/running_lammps.hpp"
 
 namespace torchml {
 
@@ -22,12 +27,11 @@ bool one_of_several_ranks() {
 
 class EdgeInputs final : public Inputs {
   public:
-    EdgeInputs(double cutoff, int n_layers, Ghosts ghosts, bool virial_from_forces,
-               at::ScalarType scalar)
+    EdgeInputs(double cutoff, int n_layers, EdgeModel model, Ghosts ghosts, at::ScalarType scalar)
         : cutoff_(cutoff),
           n_layers_(n_layers),
+          model_(model),
           ghosts_(ghosts),
-          virial_from_forces_(virial_from_forces),
           several_ranks_(ghosts == Ghosts::automatic && n_layers > 1 && one_of_several_ranks()),
           scalar_(scalar),
           near_(cutoff) {}
@@ -40,13 +44,57 @@ class EdgeInputs final : public Inputs {
 
     bool needs_only_contributing_neighbours() const override { return reach() == 1; }
 
-    int reach() const override { return ghosts_ == Ghosts::fold ? 1 : n_layers_; }
+    int reach() const override {
+        return ghosts_ == Ghosts::fold || ghosts_ == Ghosts::exchange ? 1 : n_layers_;
+    }
+
+    bool prepares_together() const override {
+        return n_layers_ > 1 &&
+               (ghosts_ == Ghosts::exchange ||
+                (ghosts_ == Ghosts::automatic && model_.exchanges && !model_.returns_node_forces));
+    }
+
+    std::shared_ptr<RowExchange> exchange() const override {
+        return exchanged_ ? rank_owners_->exchange() : nullptr;
+    }
+
+    std::vector<at::Tensor> tensors_to_compare() const override {
+        if (!exchanged_ || !first_exchange_) return {};
+        // Edges back to the other ranks' nodes, which have none otherwise.
+        const auto n_own = static_cast<std::int64_t>(nodes_.size());
+        const std::size_t n = receiver_.size();
+        const std::vector<std::int64_t>& edges = *edge_index_;
+        std::vector<std::pair<std::int64_t, std::size_t>> back;
+        for (std::size_t edge = 0; edge < n; ++edge) {
+            if (edges[n + edge] >= n_own) back.emplace_back(edges[n + edge], edge);
+        }
+        std::sort(back.begin(), back.end());
+        std::vector<std::int64_t> receivers, senders;
+        std::vector<double> vectors;
+        for (const auto& [receiver, edge] : back) {
+            receivers.push_back(receiver);
+            senders.push_back(edges[edge]);
+            for (std::size_t axis = 0; axis < 3; ++axis) {
+                vectors.push_back(-(*vectors_)[3 * edge + axis]);
+            }
+        }
+        std::vector<at::Tensor> inputs = tensors();
+        const at::Tensor added =
+            at::stack({at::tensor(receivers, at::kLong), at::tensor(senders, at::kLong)});
+        inputs[1] = at::cat({inputs[1], added}, 1);
+        inputs[2] =
+            at::cat({inputs[2], at::tensor(vectors, at::kDouble).view({-1, 3}).to(scalar_)});
+        return inputs;
+    }
 
     void prepare(const System& system) override {
         n_company_ = 0;
         fill_coordinates(system, coordinates_.renew());
-        folded_ = can_fold(system);
-        find_nodes(system, near_, folded_ ? 1 : n_layers_);
+        exchanged_ = can_exchange(system);
+        if (!exchanged_) {
+            folded_ = can_fold(system);
+            find_nodes(system, near_, folded_ ? 1 : n_layers_);
+        }
         write_nodes(system);
         write_edges();
     }
@@ -100,9 +148,11 @@ class EdgeInputs final : public Inputs {
     }
 
     std::optional<GraphFacts> graph() const override {
-        const bool smallest = folded_ || !has_ghosts_;
-        return GraphFacts{smallest ? "folded" : "staged", static_cast<std::int64_t>(nodes_.size()),
-                          static_cast<std::int64_t>(receiver_.size()),
+        const bool smallest = exchanged_ || folded_ || !has_ghosts_;
+        return GraphFacts{exchanged_ ? "exchanged"
+                          : smallest ? "folded"
+                                     : "staged",
+                          n_particles() - n_company_, static_cast<std::int64_t>(receiver_.size()),
                           smallest ? "" : why_not_folded()};
     }
 
@@ -213,6 +263,10 @@ class EdgeInputs final : public Inputs {
             species[k] = system.species[nodes_[k]];
             contributing[k] = system.contributing[nodes_[k]] != 0 ? 1 : 0;
         }
+        if (!exchanged_) return;
+        const auto& others = rank_owners_->remote_species();
+        species.insert(species.end(), others.begin(), others.end());
+        contributing.resize(species.size(), 0);
     }
 
     void write_edges() {
@@ -220,11 +274,67 @@ class EdgeInputs final : public Inputs {
         std::vector<std::int64_t>& edges = edge_index_.renew();
         edges.resize(2 * n);
         for (std::size_t edge = 0; edge < n; ++edge) {
+            edges[edge] = number_[static_cast<std::size_t>(receiver_[edge])];
+            if (exchanged_) {
+                edges[n + edge] = rank_owners_->node_of(sender_[edge]);
+                continue;
+            }
             auto sender = static_cast<std::size_t>(sender_[edge]);
             if (folded_) sender = static_cast<std::size_t>(owners_.owners()[sender]);
-            edges[edge] = number_[static_cast<std::size_t>(receiver_[edge])];
             edges[n + edge] = number_[sender];
         }
+    }
+
+    /// Tries to make the graph of this rank's particles and those of others that send to them.
+    /// Collective, and all ranks get the same answer.
+    bool can_exchange(const System& system) {
+        if (!prepares_together() || !system.ranks_together || system.keep_images) return false;
+        if (!asked_for_ranks_) {
+            find_ranks();
+            asked_for_ranks_ = true;
+        }
+        if (!rank_owners_) return false;
+        folded_ = true;  // ghosts are no nodes
+        find_nodes(system, near_, 1);
+        if (rank_owners_->update(system, *coordinates_, {receiver_, sender_, *vectors_})) {
+            first_exchange_ = !has_exchanged_;
+            has_exchanged_ = true;
+            return true;
+        }
+        if (ghosts_ == Ghosts::exchange) {
+            fail("KIM_MODEL_GHOSTS is exchange, but ", rank_owners_->why(),
+                 ". Set KIM_MODEL_GHOSTS=auto.");
+        }
+        return false;
+    }
+
+    void find_ranks() {
+        constexpr double patience = 60.0;  // s; in a program that need not use all ranks together
+        const bool sure = is_lammps_on_all_ranks();
+        if (ghosts_ == Ghosts::automatic && !sure) return;
+        if (is_partitioned()) {
+            fail(
+                "KIM_MODEL_GHOSTS is exchange, but LAMMPS runs with partitions: the driver cannot "
+                "know which ranks compute together. Set KIM_MODEL_GHOSTS=auto, or run the "
+                "simulations as separate jobs.");
+        }
+        std::string why;
+        Ranks* ranks = Ranks::all(sure ? 0.0 : patience, why);
+        if (ranks == nullptr) return;  // one rank folds what it can
+        if (model_.returns_node_forces) {
+            fail(
+                "KIM_MODEL_GHOSTS is exchange, but the model returns forces on nodes, and those on "
+                "other ranks' nodes would be lost. Make it return energies alone, or the gradient "
+                "with respect to edge_vectors (--returns-edge-gradient); or set "
+                "KIM_MODEL_GHOSTS=auto.");
+        }
+        if (!model_.exchanges) {
+            fail(
+                "KIM_MODEL_GHOSTS is exchange, but the model does not exchange features: call "
+                "torch.ops.torchml.exchange(features) between its layers, or set "
+                "KIM_MODEL_GHOSTS=auto.");
+        }
+        rank_owners_ = std::make_unique<RankOwners>(*ranks, cutoff_);
     }
 
     bool can_fold(const System& system) {
@@ -232,20 +342,21 @@ class EdgeInputs final : public Inputs {
                                   [](int flag) { return flag == 0; });
         if (!has_ghosts_) return false;  // both graphs are the same
         if (ghosts_ == Ghosts::stage || system.keep_images) return false;
-        if (ghosts_ == Ghosts::automatic && virial_from_forces_) return false;
+        if (ghosts_ == Ghosts::automatic && model_.returns_node_forces) return false;
         // In a perfect crystal another rank's particles look like images of this one's. Energies
         // are then right, but this rank would take the whole force on a particle for its own, and
         // a rank that cannot fold would add its part again.
         if (several_ranks_) return false;
         // A choice may have been right for the species that particles had.
-        if (ghosts_ == Ghosts::fold && owners_.had_choice()) owners_.forget();
+        if (ghosts_ != Ghosts::automatic && owners_.had_choice()) owners_.forget();
         const bool known =
             owners_.update(system, *coordinates_, cutoff_ * reach(),
-                           /*look_for_choice=*/ghosts_ == Ghosts::fold && n_layers_ > 1);
+                           /*look_for_choice=*/ghosts_ != Ghosts::automatic && n_layers_ > 1);
         owners_known_ = known;
-        if (ghosts_ == Ghosts::fold) {
+        if (ghosts_ != Ghosts::automatic) {
             if (!known) {
-                fail("KIM_MODEL_GHOSTS is fold, but ", owners_.why(),
+                fail("KIM_MODEL_GHOSTS is ", ghosts_ == Ghosts::fold ? "fold" : "exchange",
+                     ", but ", owners_.why(),
                      ". Run the simulation on one rank, or set KIM_MODEL_GHOSTS=auto.");
             }
             if (owners_.found_anew()) {
@@ -253,7 +364,8 @@ class EdgeInputs final : public Inputs {
             }
             if (!certain_) {
                 fail(
-                    "KIM_MODEL_GHOSTS is fold, but several particles could be the owners of "
+                    "KIM_MODEL_GHOSTS asks for one graph, but several particles could be the "
+                    "owners of "
                     "images, since they lie in a perfect crystal, and they differ in what is "
                     "around them. Displace the atoms a little, or set KIM_MODEL_GHOSTS=auto.");
             }
@@ -268,15 +380,20 @@ class EdgeInputs final : public Inputs {
         if (ghosts_ == Ghosts::stage) {
             return "KIM_MODEL_GHOSTS is stage. Unset it to fold images where possible.";
         }
-        if (virial_from_forces_) {
+        if (model_.returns_node_forces) {
             return "Not folded, since the model returns forces on nodes, from which no virial "
                    "follows where images are folded. Make it return the gradient with respect to "
                    "edge_vectors, and pack it with --returns-edge-gradient.";
         }
+        if (rank_owners_) {
+            std::string text = "Not exchanged between ranks, since ";
+            return text.append(rank_owners_->why()).append(".");
+        }
         if (several_ranks_) {
             return "Not folded, since there are several MPI ranks, whose particles may look like "
-                   "periodic images. If each rank simulates a system by itself, set "
-                   "KIM_MODEL_GHOSTS=fold.";
+                   "periodic images. If all of them compute one system together, let the model "
+                   "exchange features and set KIM_MODEL_GHOSTS=exchange; if each rank simulates a "
+                   "system by itself, set KIM_MODEL_GHOSTS=fold.";
         }
         if (owners_known_) {
             return "Not folded, since an image has other neighbours than the particle that it is "
@@ -370,9 +487,13 @@ class EdgeInputs final : public Inputs {
 
     double cutoff_;
     int n_layers_;
+    EdgeModel model_;
     Ghosts ghosts_;
-    bool virial_from_forces_;
-    bool several_ranks_;
+    bool several_ranks_;  // that may compute one system together
+    bool exchanged_ = false;
+    bool has_exchanged_ = false, first_exchange_ = false;
+    bool asked_for_ranks_ = false;
+    std::unique_ptr<RankOwners> rank_owners_;  // nullptr: this rank computes alone
     bool folded_ = false;
     bool has_ghosts_ = false;
     ImageOwners owners_;
@@ -397,9 +518,9 @@ class EdgeInputs final : public Inputs {
 
 }  // namespace
 
-std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, Ghosts ghosts,
-                                         bool virial_from_forces, at::ScalarType scalar) {
-    return std::make_unique<EdgeInputs>(cutoff, n_layers, ghosts, virial_from_forces, scalar);
+std::unique_ptr<Inputs> make_edge_inputs(double cutoff, int n_layers, EdgeModel model,
+                                         Ghosts ghosts, at::ScalarType scalar) {
+    return std::make_unique<EdgeInputs>(cutoff, n_layers, model, ghosts, scalar);
 }
 
 }  // namespace torchml

@@ -13,19 +13,10 @@ using Vector = std::array<double, 3>;
 
 /// Å; small beside distances between atoms, so that few share a cell.
 constexpr double cell_side = 1.0;
-constexpr int any_species = -1;
 /// Å; a place is sought in all cells that are so near to it.
 constexpr double largest_tolerance = 1e-3;
 /// How many particles around an image have to be found around its owner, too.
 constexpr std::size_t n_companions = 8;
-
-/// Å: how exactly an image lies where it should; simulators add a vector to their particles'
-/// coordinates, and units may be converted.
-double tolerance_of(const std::vector<double>& coordinates) {
-    double largest = 0.0;
-    for (const double x : coordinates) largest = std::max(largest, std::abs(x));
-    return 1e-9 + 1e-13 * largest;
-}
 
 Vector difference(const double* a, const double* b) {
     return {a[0] - b[0], a[1] - b[1], a[2] - b[2]};
@@ -41,83 +32,7 @@ Vector cross(const Vector& a, const Vector& b) {
     return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
-bool near(const Vector& a, const Vector& b, double tolerance) {
-    return std::abs(a[0] - b[0]) <= tolerance && std::abs(a[1] - b[1]) <= tolerance &&
-           std::abs(a[2] - b[2]) <= tolerance;
-}
-
 }  // namespace
-
-void ImageOwners::Places::fill(const System& system, const double* coordinates, double tolerance,
-                               bool all, double side) {
-    system_ = &system;
-    coordinates_ = coordinates;
-    tolerance_ = tolerance;
-    side_ = side;
-    std::size_t size = 64;
-    while (size < static_cast<std::size_t>(system.n)) size *= 2;
-    heads_.assign(size, -1);
-    next_.assign(static_cast<std::size_t>(system.n), -1);
-    for (std::int64_t i = system.n - 1; i >= 0; --i) {
-        if (!all && system.contributing[i] == 0) continue;
-        const double* x = coordinates_ + 3 * i;
-        std::int32_t& head = heads_[slot_of(cell_of(x[0]), cell_of(x[1]), cell_of(x[2]))];
-        next_[static_cast<std::size_t>(i)] = head;
-        head = static_cast<std::int32_t>(i);
-    }
-}
-
-std::int64_t ImageOwners::Places::cell_of(double x) const {
-    return static_cast<std::int64_t>(std::floor(x / side_));
-}
-
-std::size_t ImageOwners::Places::slot_of(std::int64_t x, std::int64_t y, std::int64_t z) const {
-    auto hash = static_cast<std::uint64_t>(x) * 0x9E3779B97F4A7C15u;
-    hash = (hash ^ static_cast<std::uint64_t>(y)) * 0xC2B2AE3D27D4EB4Fu;
-    hash = (hash ^ (hash >> 29) ^ static_cast<std::uint64_t>(z)) * 0x165667B19E3779F9u;
-    return (hash >> 32) & (heads_.size() - 1);
-}
-
-std::int32_t ImageOwners::Places::at(const Vector& place, int species) const {
-    // A place beside a cell's wall may be in the next one.
-    std::int64_t low[3], high[3];
-    for (std::size_t axis = 0; axis < 3; ++axis) {
-        low[axis] = cell_of(place[axis] - tolerance_);
-        high[axis] = cell_of(place[axis] + tolerance_);
-    }
-    for (std::int64_t x = low[0]; x <= high[0]; ++x) {
-        for (std::int64_t y = low[1]; y <= high[1]; ++y) {
-            for (std::int64_t z = low[2]; z <= high[2]; ++z) {
-                for (std::int32_t i = heads_[slot_of(x, y, z)]; i >= 0;
-                     i = next_[static_cast<std::size_t>(i)]) {
-                    const double* other = coordinates_ + 3 * static_cast<std::size_t>(i);
-                    if ((species == any_species || system_->species[i] == species) &&
-                        near(place, {other[0], other[1], other[2]}, tolerance_)) {
-                        return i;
-                    }
-                }
-            }
-        }
-    }
-    return -1;
-}
-
-bool ImageOwners::Places::any_within(const Vector& place, double distance) const {
-    const std::int64_t middle[3] = {cell_of(place[0]), cell_of(place[1]), cell_of(place[2])};
-    for (std::int64_t x = middle[0] - 1; x <= middle[0] + 1; ++x) {
-        for (std::int64_t y = middle[1] - 1; y <= middle[1] + 1; ++y) {
-            for (std::int64_t z = middle[2] - 1; z <= middle[2] + 1; ++z) {
-                for (std::int32_t i = heads_[slot_of(x, y, z)]; i >= 0;
-                     i = next_[static_cast<std::size_t>(i)]) {
-                    const Vector apart =
-                        difference(place.data(), coordinates_ + 3 * static_cast<std::size_t>(i));
-                    if (dot(apart, apart) < distance * distance) return true;
-                }
-            }
-        }
-    }
-    return false;
-}
 
 bool ImageOwners::update(const System& system, const std::vector<double>& coordinates, double reach,
                          bool look_for_choice) {
@@ -132,7 +47,7 @@ bool ImageOwners::update(const System& system, const std::vector<double>& coordi
 
 bool ImageOwners::still_hold(const System& system, const std::vector<double>& coordinates) {
     if (static_cast<std::size_t>(system.n) != owners_.size()) return false;
-    const double tolerance = tolerance_of(coordinates);
+    const double tolerance = place_tolerance(coordinates);
     const double* x = coordinates.data();
     for (const std::int32_t i : contributing_) {
         if (system.contributing[i] == 0) return false;
@@ -147,8 +62,8 @@ bool ImageOwners::still_hold(const System& system, const std::vector<double>& co
         const auto ghost = static_cast<std::size_t>(image);
         const auto owner = static_cast<std::size_t>(owners_[ghost]);
         if (system.contributing[ghost] != 0 || system.species[ghost] != system.species[owner] ||
-            !near(difference(x + 3 * ghost, x + 3 * owner),
-                  shifts_[static_cast<std::size_t>(shift_of_[ghost])].vector, tolerance)) {
+            !agree(difference(x + 3 * ghost, x + 3 * owner),
+                   shifts_[static_cast<std::size_t>(shift_of_[ghost])].vector, tolerance)) {
             return false;
         }
     }
@@ -163,12 +78,12 @@ bool ImageOwners::still_hold(const System& system, const std::vector<double>& co
         if (sum == 1 && shift.cells[which] == 1) cell[which] = shift.vector;
     }
     return std::all_of(shifts_.begin(), shifts_.end(), [&](const Shift& shift) {
-        return near(shift.vector, sum_of(cell, shift.cells), 10.0 * tolerance);
+        return agree(shift.vector, sum_of(cell, shift.cells), 10.0 * tolerance);
     });
 }
 
 bool ImageOwners::find(const System& system, const std::vector<double>& coordinates) {
-    const double tolerance = tolerance_of(coordinates);
+    const double tolerance = place_tolerance(coordinates);
     if (tolerance > largest_tolerance) {
         why_ = "coordinates are too large to find the owners of periodic images";
         return false;
@@ -276,7 +191,7 @@ bool ImageOwners::is_enough() {
 std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
                                             const std::vector<double>& coordinates) {
     if (!all_places_.is_filled()) {
-        all_places_.fill(*system_, x_, tolerance_of(coordinates), /*all=*/true, cell_side);
+        all_places_.fill(*system_, x_, place_tolerance(coordinates), /*all=*/true, cell_side);
     }
     // Farther from its owner there may be images that were not passed.
     const double square = reach_ * reach_ * (1.0 - 1e-9);
@@ -342,7 +257,7 @@ bool ImageOwners::is_cell(bool check_owners) {
 bool ImageOwners::leads_to_contributing(const Vector& vector) {
     for (const std::int32_t i : contributing_) {
         ++n_looks_;
-        if (places_.at(place_before(place(i), vector), any_species) >= 0) return true;
+        if (places_.at(place_before(place(i), vector), Places::any_species) >= 0) return true;
     }
     return false;
 }
@@ -445,7 +360,7 @@ bool ImageOwners::repeat_by(const Vector& vector, std::vector<std::int32_t>& led
     return true;
 }
 
-const ImageOwners::Places& ImageOwners::surroundings(double near) const {
+const Places& ImageOwners::surroundings(double near) const {
     if (!around_.is_filled() || around_side_ != near) {
         around_.fill(*system_, x_, 0.0, /*all=*/false, near);
         around_side_ = near;

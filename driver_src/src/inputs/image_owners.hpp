@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/system.hpp"
+#include "inputs/places.hpp"
 
 namespace torchml {
 
@@ -53,6 +54,9 @@ class ImageOwners {
     /// Whether the last update() found the owners anew.
     bool found_anew() const { return found_anew_; }
 
+    /// Up to three vectors, of which all images' shifts are sums, as of the last search.
+    const std::vector<std::array<double, 3>>& cell() const { return cell_; }
+
     const std::string& why() const { return why_; }
 
   private:
@@ -64,30 +68,6 @@ class ImageOwners {
         Vector vector;
         Cells cells;
         std::int32_t image;  ///< one of them
-    };
-
-    /// Particles by their places: cells with a list each, in a hash table.
-    class Places {
-      public:
-        /// Contributing particles, or all. `side`: of the cells, Å.
-        void fill(const System& system, const double* coordinates, double tolerance, bool all,
-                  double side);
-        bool is_filled() const { return !heads_.empty(); }
-        void clear() { heads_.clear(); }
-        /// The particle of that species, or of any, at a place; -1 if there is none.
-        std::int32_t at(const Vector& place, int species) const;
-        /// Whether there is one within a distance, Å, that is no longer than the cells' sides.
-        bool any_within(const Vector& place, double distance) const;
-
-      private:
-        std::int64_t cell_of(double x) const;
-        std::size_t slot_of(std::int64_t x, std::int64_t y, std::int64_t z) const;
-
-        const System* system_ = nullptr;
-        const double* coordinates_ = nullptr;
-        double tolerance_ = 0.0;
-        double side_ = 1.0;
-        std::vector<std::int32_t> heads_, next_;
     };
 
     bool still_hold(const System& system, const std::vector<double>& coordinates);

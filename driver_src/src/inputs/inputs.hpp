@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 namespace torchml {
 
 class NearNeighbours;
+class RowExchange;
 
 /// When a model gets company: particles added to a system without a pair within the cutoff, on
 /// which many models fail. Their energies and forces reach no result.
@@ -49,6 +51,18 @@ class Inputs {
 
     /// How many cutoffs away from a contributing particle others have to be passed.
     virtual int reach() const = 0;
+
+    /// Whether prepare() may wait for other ranks, which have to call it, too: even a rank without
+    /// contributing particles then calls it, but does not evaluate the model.
+    virtual bool prepares_together() const { return false; }
+
+    /// The exchange of features with other ranks in this evaluation; nullptr: there is none.
+    virtual std::shared_ptr<RowExchange> exchange() const { return nullptr; }
+
+    /// Inputs that differ in what other ranks' nodes receive. A model that has all their features
+    /// sent between its layers gives the same energies. Only at the first exchange; otherwise
+    /// empty, and on all ranks alike.
+    virtual std::vector<at::Tensor> tensors_to_compare() const { return {}; }
 
     /// Fills the buffers. Throws Error for neighbours that do not exist and for coordinates that
     /// are not finite.
@@ -125,6 +139,7 @@ struct InputsSource {
     at::ScalarType scalar;  ///< the model's floating-point type (see Runtime::scalar_type)
     bool rounded;           ///< coordinates may be rounded (see Runtime::may_round_inputs)
     Ghosts ghosts = Ghosts::stage;
+    bool exchanges = false;  ///< the model calls torch.ops.torchml.exchange
 };
 
 }  // namespace torchml

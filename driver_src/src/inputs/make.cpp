@@ -27,8 +27,9 @@ std::unique_ptr<Inputs> make_inputs(const InputsSource& source) {
                                      scalar, source.rounded);
 #endif
         case CallingConvention::edges:
-            return make_edge_inputs(parameters.cutoff, parameters.n_layers, source.ghosts,
-                                    parameters.returns_particle_forces(), scalar);
+            return make_edge_inputs(parameters.cutoff, parameters.n_layers,
+                                    {parameters.returns_particle_forces(), source.exchanges},
+                                    source.ghosts, scalar);
     }
     fail("unknown calling convention.");
 }

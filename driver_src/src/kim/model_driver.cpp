@@ -15,6 +15,7 @@
 #include "kim/model_files.hpp"
 #include "kim/units.hpp"
 #include "process/python_lock.hpp"
+#include "process/ranks.hpp"
 #include "runtime/messages.hpp"
 
 namespace torchml::kim {
@@ -68,6 +69,7 @@ int guarded(const Logger* logger, int line, Routine&& routine) {
             const std::string text = std::string("TorchML: ") + message;
             logger->LogEntry(KIM::LOG_VERBOSITY::error, text, line, __FILE__);
             end_job_of_several_ranks(text);
+            Ranks::give_up(text);
         } catch (...) {  // no memory even for the message: the error code has to do
         }
         return failure;
@@ -168,6 +170,7 @@ int compute(const KIM::ModelCompute* const compute,
         const KimNeighbours neighbours(*arguments);
         system.n = *n;
         system.neighbours = &neighbours;
+        system.ranks_together = true;
         system.angstrom = model.units.angstrom;
         results.energy_unit = model.units.energy_per_ev;
         results.force_unit = model.units.energy_per_ev * model.units.angstrom;

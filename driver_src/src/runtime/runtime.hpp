@@ -45,6 +45,9 @@ class Runtime {
     /// The types of the model's weights (parameters and buffers), as far as they are known.
     virtual std::vector<at::ScalarType> weight_types() const { return {scalar_type()}; }
 
+    /// Whether the model calls torch.ops.torchml.exchange.
+    virtual bool exchanges() const { return false; }
+
     /// Throws Error if the model's forward does not take these arguments.
     virtual void check_arguments(const std::vector<std::string>& expected) const = 0;
 

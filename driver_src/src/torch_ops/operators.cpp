@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <sstream>
 
+#include "torch_ops/exchange.hpp"
 #include "torch_ops/scatter.hpp"
 #include "torch_ops/sparse.hpp"
 
@@ -24,11 +25,14 @@ std::string private_namespace(const char* library) {
 class Registration {
   public:
     Registration()
-        : namespaces_{private_namespace("scatter"), private_namespace("sparse")},
+        : namespaces_{private_namespace("scatter"), private_namespace("sparse"),
+                      private_namespace("own")},
           scatter_(torch::Library::DEF, namespaces_.scatter, {}, __FILE__, __LINE__),
-          sparse_(torch::Library::DEF, namespaces_.sparse, {}, __FILE__, __LINE__) {
+          sparse_(torch::Library::DEF, namespaces_.sparse, {}, __FILE__, __LINE__),
+          own_(torch::Library::DEF, namespaces_.torchml, {}, __FILE__, __LINE__) {
         ops::define_scatter_operators(scatter_);
         ops::define_sparse_operators(sparse_);
+        ops::define_exchange_operator(own_);
     }
 
     const OperatorNamespaces& namespaces() const { return namespaces_; }
@@ -37,6 +41,7 @@ class Registration {
     OperatorNamespaces namespaces_;
     torch::Library scatter_;
     torch::Library sparse_;
+    torch::Library own_;
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ namespace torchml {
 struct OperatorNamespaces {
     std::string scatter;  ///< the operators of torch_scatter
     std::string sparse;   ///< the operators of torch_sparse
+    std::string torchml;  ///< the driver's own (torch_ops/exchange.hpp)
 };
 
 /// Registers the driver's operators with torch at the first call, until this shared object is

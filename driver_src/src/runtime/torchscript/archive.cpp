@@ -76,9 +76,12 @@ bool is_replaceable(const std::string& library) {
 
 /// The namespace of the driver's own operator of that name, or "" if it has none.
 std::string our_namespace(const OperatorCall& call) {
-    if (!is_replaceable(call.library)) return "";
+    const bool own = call.library == "torchml";
+    if (!own && !is_replaceable(call.library)) return "";
     const auto& ours = registered_operators();
-    const std::string& space = call.library == "torch_scatter" ? ours.scatter : ours.sparse;
+    const std::string& space = own                               ? ours.torchml
+                               : call.library == "torch_scatter" ? ours.scatter
+                                                                 : ours.sparse;
     const auto schema =
         c10::Dispatcher::singleton().findSchema({space + "::" + call.name, /*overload=*/""});
     return schema ? space : "";
@@ -90,13 +93,14 @@ bool is_registered(const OperatorCall& call) {
 }
 
 /// Redirects calls to the driver's own operators where it has them. Returns whether code changed.
-bool redirect(std::string& code) {
+bool redirect(std::string& code, OperatorSource source) {
     auto calls = find_operator_calls(code);
     std::reverse(calls.begin(), calls.end());  // so that earlier positions stay valid
     bool changed = false;
     for (const OperatorCall& call : calls) {
         const std::string space = our_namespace(call);
         if (space.empty()) continue;
+        if (source == OperatorSource::extension && is_replaceable(call.library)) continue;
         code.replace(call.position, call.library.size(), space);
         changed = true;
     }
@@ -261,7 +265,7 @@ LoadedArchive load_archive(const std::filesystem::path& file) {
         if (!newer.empty()) fail<ErrorHere>("model file ", name, " ", newer);
         const std::string kind = foreign_file(file);
         if (!kind.empty()) fail("model file ", name, " ", kind);
-        return {torch::jit::load(file.string(), at::kCPU), {}};
+        return {torch::jit::load(file.string(), at::kCPU), {}, false};
     }
     const std::uint64_t format = reader->version();
     const std::vector<std::string> devices = devices_in(code);
@@ -270,15 +274,20 @@ LoadedArchive load_archive(const std::filesystem::path& file) {
     for (auto& [record, text] : code) {
         const auto found = find_operator_calls(text);
         calls.insert(calls.end(), found.begin(), found.end());
-        if (source == OperatorSource::native && redirect(text)) redirected[record] = text;
+        if (redirect(text, source)) redirected[record] = text;
     }
+    const bool exchanges = std::any_of(calls.begin(), calls.end(), [](const OperatorCall& call) {
+        return call.library == "torchml" && call.name == "exchange";
+    });
     if (source == OperatorSource::extension) open_originals(calls);
     try {
-        if (redirected.empty()) return {torch::jit::load(file.string(), at::kCPU), devices};
+        if (redirected.empty()) {
+            return {torch::jit::load(file.string(), at::kCPU), devices, false};
+        }
         auto archive = std::make_shared<MemoryArchive>(
             rewritten(*reader, redirected, std::filesystem::file_size(file)));
         reader.reset();
-        return {torch::jit::load(std::move(archive), at::kCPU), devices};
+        return {torch::jit::load(std::move(archive), at::kCPU), devices, exchanges};
     } catch (const std::exception& problem) {
         const std::string said = problem.what();
         if (said.find("Unknown builtin op") != std::string::npos) {

@@ -59,6 +59,8 @@ class TorchScript final : public Runtime {
 
     std::vector<at::ScalarType> weight_types() const override { return types_.weights; }
 
+    bool exchanges() const override { return archive_.exchanges; }
+
     void check_arguments(const std::vector<std::string>& expected) const override {
         const auto method = module_.find_method("forward");
         if (!method) {
