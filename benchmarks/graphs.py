@@ -127,8 +127,12 @@ class Bench:
             "XDG_DATA_HOME": str(self.folder / "data"),
         }
 
-    def lammps(self, name: str, cells: int, ranks: int, steps: int) -> Run:
+    def lammps(
+        self, name: str, cells: int, ranks: int, steps: int, other: tuple[str, str] = ("", "")
+    ) -> Run:
+        """other: a part of the script, and what to put in its place."""
         script = LAMMPS.format(model=name, lattice=LATTICE, cells=cells, steps=steps)
+        script = script.replace(*other) if other[0] else script
         (self.folder / "in.bench").write_text(script)
         mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
         done = checked(
