@@ -9,6 +9,7 @@ radial basis vanishes smoothly at the cutoff (J. Gasteiger et al., ICLR 2020, eq
 import math
 
 import torch
+import torchml_driver.operators  # noqa: F401 (defines torch.ops.torchml.exchange)
 from torch import Tensor, nn
 
 
@@ -86,7 +87,9 @@ class EdgeNetwork(nn.Module):
         basis = envelope * torch.sin(self.waves * r) / r
         s = self.embedding(species)
         v = torch.zeros_like(s).unsqueeze(1).repeat(1, 3, 1)
-        for block in self.blocks:
+        for k, block in enumerate(self.blocks):
+            if k > 0:  # on several MPI ranks, those that own the other nodes send their features
+                s, v = torch.ops.torchml.exchange(s), torch.ops.torchml.exchange(v)
             s, v = block(s, v, receiver, sender, basis, edge_vectors / r)
         energies = self.readout(s).squeeze(1) + self.shift.index_select(0, species)
         return energies * contributing
