@@ -146,7 +146,7 @@ def model_pack(
         console.result(f"  next: `torchml-install model install {shlex.quote(str(packed.folder))}`")
 
 
-@model.command("compile", short_help="Compile a Python model to machine code.")
+@model.command("compile", short_help="Compile a Python or TorchScript model to machine code.")
 @click.argument("source", type=FILE, metavar="SOURCE")
 @model_options
 @click.option(
@@ -200,8 +200,8 @@ def model_compile(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Compile a Python model to a package (.pt2). SOURCE is FILE.py:Name, package.module:Name, or a
-    FILE.pt2 written by torch.export.save.
+    """Compile a model to a package (.pt2). SOURCE is FILE.py:Name, package.module:Name, a FILE.pt2
+    written by torch.export.save, or a TorchScript FILE.pt.
 
     Compiles the gradient in, and compares results with the original. The package runs only with the
     same torch series and on the same kind of CPU or GPU. Needs the Python module that

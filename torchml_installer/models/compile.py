@@ -1,4 +1,4 @@
-"""``model compile``: compiles a Python module to machine code, an AOTInductor package (``.pt2``).
+"""``model compile``: compiles a model to machine code, an AOTInductor package (``.pt2``).
 
 ``torchml_driver.compile`` does the work, and checks the result with the driver's own engine.
 """
@@ -65,7 +65,8 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
 class CompileOptions:
     """The options of ``model compile``.
 
-    source: ``FILE.py:Name``, ``package.module:Name``, or ``FILE.pt2`` from torch.export.save.
+    source: ``FILE.py:Name``, ``package.module:Name``, ``FILE.pt2`` from torch.export.save, or
+    TorchScript's ``FILE.pt``.
     arguments: the constructor's.
     elements, cutoff (Å): for the systems on which results are compared.
     width: number of descriptors. cpu: the instruction set, None: this machine decides.
@@ -160,6 +161,8 @@ def compiled_name(source: str) -> Path:
     """The default name of the package: the model's, in the current folder."""
     if source.endswith(".pt2"):
         return Path(f"{Path(source).stem}_compiled.pt2")
+    if source.endswith(".pt"):
+        return Path(f"{Path(source).stem}.pt2")
     return Path(f"{source.rpartition(':')[2]}.pt2")
 
 

@@ -19,6 +19,7 @@ from . import blocks, checks, cpu, inductor, machine, package, source, systems, 
 from .failure import ModelError
 from .plan import Plan
 from .request import Request
+from .scripted import Scripted
 
 #: So few rows at a time that each part handles the test systems in several blocks.
 _SMALL_BLOCKS = 7
@@ -28,10 +29,11 @@ _SMALL_BLOCKS = 7
 class _Model:
     """A model, its calling convention, and what its package's entries must compute.
 
-    expected: the original's results, by entry.
+    original: the model as its users run it. expected: the original's results, by entry.
     """
 
     module: torch.nn.Module
+    original: torch.nn.Module
     called: systems.Convention
     maker: systems.SystemMaker
     functions: Mapping[str, trace.Function]
@@ -77,7 +79,9 @@ def make(request: Request, work: Path) -> dict[str, Any]:
     quickest = _quickest(request, model, made)
     usual = model.maker.usual()
     report(0, 0, "measuring the speed-up")
-    speed_up = timing.speed_up(model.module, quickest, model.called, usual, request.returns_forces)
+    speed_up = timing.speed_up(
+        model.original, quickest, model.called, usual, request.returns_forces
+    )
     shutil.copyfile(made.path, request.output)
     return {
         "torch": target.torch_version,
@@ -102,6 +106,7 @@ def _model(request: Request) -> _Model:
         module = source.make_model(
             request.source, request.arguments, request.weights, request.device
         )
+    original = module.original() if isinstance(module, Scripted) else module
     scalar = source.scalar_type(module)
     called = systems.convention(request.pattern, request.layers, request.width, scalar)
     source.check_forward(module, called.arguments)
@@ -116,10 +121,11 @@ def _model(request: Request) -> _Model:
         request.device,
     )
     functions = trace.functions(module, called, request.returns_forces)
+    originals = trace.functions(original, called, request.returns_forces)
     if not request.energy_only:
         del functions["energies"]
-    expected = {name: checks.evaluate(one, maker) for name, one in functions.items()}
-    return _Model(module, called, maker, functions, expected)
+    expected = {name: checks.evaluate(originals[name], maker) for name in functions}
+    return _Model(module, original, called, maker, functions, expected)
 
 
 def _package(

@@ -12,7 +12,8 @@ from typing import Any
 class Request:
     """A model to compile.
 
-    source: FILE.py:Name, package.module:Name or FILE.pt2. arguments: for its constructor. weights:
+    source: FILE.py:Name, package.module:Name, FILE.pt2 or FILE.pt. arguments: for its
+    constructor. weights:
     the file of a state dict. pattern: neighbours, descriptor, graph or edges; layers: of a model on
     graphs or edges; width: of the descriptor. cutoff (Å), codes (of the species): for the systems
     on which results are compared. atomic_numbers: whether the codes are atomic numbers. device: cpu

@@ -15,20 +15,21 @@ from typing import Any
 
 import torch
 
+from . import scripted
 from .failure import ModelError, one_line, place_in_model, sentence
 from .systems import Convention
 
 _NAME_IT = (
-    "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel, or a "
-    "FILE.pt2 of torch.export.save."
+    "Name the model as FILE.py:Name or package.module:Name, for example my_model.py:MyModel, a "
+    "FILE.pt2 of torch.export.save, or a TorchScript FILE.pt."
 )
 
 
 def make_model(
     source: str, arguments: Mapping[str, Any], weights: Path | None, device: str
 ) -> torch.nn.Module:
-    """The module that ``FILE.py:Name`` or ``package.module:Name`` names, or that torch.export.save
-    wrote into ``FILE.pt2``, ready to evaluate.
+    """The module that ``FILE.py:Name`` or ``package.module:Name`` names, that torch.export.save
+    wrote into ``FILE.pt2``, or TorchScript's in ``FILE.pt``, ready to evaluate.
 
     Name: a class or a function, which is called with ``arguments``, or an existing module. weights:
     a state dict, as torch.save writes it. Its type becomes torch's default in this process, so that
@@ -45,6 +46,13 @@ def make_model(
         if arguments:
             raise ModelError("source", f"{source} takes no --arguments.", "Leave them out.")
         return _ready(_exported(Path(source), device), weights, state, device)
+    if source.endswith(".pt"):
+        if arguments or weights is not None:
+            message = f"{source} takes neither --arguments nor --weights: it has its own."
+            raise ModelError("source", message, "Leave them out.")
+        if not Path(source).is_file():
+            raise ModelError("source", f"There is no file {source}.", _NAME_IT)
+        return _ready(scripted.load(Path(source)), None, state, device)
     where, _, name = source.rpartition(":")
     made = getattr(_module(where, source), name, None)
     if made is None:
@@ -72,8 +80,7 @@ def make_model(
         message = f"{source} made a {type(made).__name__}, not a torch.nn.Module."
         raise ModelError("source", message, _NAME_IT)
     if isinstance(made, torch.jit.ScriptModule):
-        message = f"{source} is TorchScript, which cannot be compiled."
-        raise ModelError("source", message, f"Name the Python class instead. {_NAME_IT}")
+        made = scripted.Scripted(made)
     model: Any = _ready(made.eval(), weights, state, device)
     model.torchml_random_weights = drawn
     return model
