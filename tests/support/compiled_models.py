@@ -117,6 +117,12 @@ def messages() -> Path:
     return compiled("messages", "tests.support.graph_models:Messages", *options)
 
 
+def folded_messages() -> Path:
+    options = ["--elements", "Si", "--cutoff", str(graph_models.CUTOFF), "--no-energy-only"]
+    options += ["--pattern", "graph", "--layers", "3", "--fold"]
+    return compiled("folded", "tests.support.graph_models:MessagesToSecondRow", *options)
+
+
 def edges() -> Path:
     options = ["--elements", "Si,C", "--cutoff", str(edge_models.CUTOFF)]
     options += ["--pattern", "edges", "--layers", str(edge_models.LAYERS)]

@@ -155,6 +155,7 @@ def model_pack(
 @click.option("--weights", type=FOLDER, metavar="FILE", help="Load this state dict (torch.save).")
 @click.option("--arguments", metavar="JSON", help="Constructor arguments: '{\"features\": 64}'.")
 @click.option("--atomic-numbers", is_flag=True, help="The model takes atomic numbers.")
+@click.option("--fold", is_flag=True, help="Make a model on edges of one on staged graphs.")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
@@ -190,6 +191,7 @@ def model_compile(
     arguments: str | None,
     returns_forces: bool,
     atomic_numbers: bool,
+    fold: bool,
     device: str,
     cpu: str | None,
     cxx: str | None,
@@ -233,6 +235,7 @@ def model_compile(
             arguments=given,
             returns_forces=returns_forces,
             atomic_numbers=atomic_numbers,
+            fold=fold,
             device=device,
             cpu=cpu,
             cxx=cxx,
@@ -254,6 +257,8 @@ def model_compile(
             console.result(f"  {line}")
         for line in made.needs():
             console.result(f"  needs: {line}")
+        for line in made.hints():
+            console.result(f"  {line}")
         console.result(f"  next: {made.next_step()}")
 
 

@@ -159,7 +159,7 @@ class _Divider:
                 node.replace_all_uses_with(node.args[0])
                 continue
             one = node
-            if node.target is operator.getitem and (piece := _piece(*node.args)) is not None:
+            if node.target is operator.getitem and (piece := piece_of(*node.args)) is not None:
                 with graph.inserting_before(node):
                     one = graph.call_function(*piece)
                 one.meta["val"] = node.meta["val"]
@@ -411,7 +411,7 @@ def _same_along_rows(index: Any) -> Node | None:
     return node if tensor(node) is not None and tensor(node).dim() == 1 else None  # type: ignore[union-attr]
 
 
-def _piece(whole: Node, index: int) -> tuple[Any, tuple[Any, ...]] | None:
+def piece_of(whole: Node, index: int) -> tuple[Any, tuple[Any, ...]] | None:
     """The operation, and its arguments, that gives one of the tensors of a split."""
     if whole.target is _aten.unbind.int:
         axis = whole.args[1] if len(whole.args) > 1 else 0

@@ -1,7 +1,8 @@
 """Turns a request into a checked package: the steps of `model compile`, in order.
 
-a module (source) -> functions of a model's inputs (trace) -> programs, or parts of them with a
-plan (blocks) -> machine code (inductor) -> a package (package) -> the same results (checks)
+a module (source) -> perhaps another one, on edges (fold), with the same results (both_ways) ->
+functions of a model's inputs (trace) -> programs, or parts of them with a plan (blocks) -> machine
+code (inductor) -> a package (package) -> the same results (checks)
 """
 
 from __future__ import annotations
@@ -15,7 +16,20 @@ from typing import Any
 import torch
 
 from .._progress import report
-from . import blocks, checks, cpu, inductor, machine, package, source, systems, timing, trace
+from . import (
+    blocks,
+    both_ways,
+    checks,
+    cpu,
+    fold,
+    inductor,
+    machine,
+    package,
+    source,
+    systems,
+    timing,
+    trace,
+)
 from .failure import ModelError
 from .plan import Plan
 from .request import Request
@@ -29,15 +43,20 @@ _SMALL_BLOCKS = 7
 class _Model:
     """A model, its calling convention, and what its package's entries must compute.
 
-    original: the model as its users run it. expected: the original's results, by entry.
+    original: the model as it was given, which a folded one is called unlike. expected: the results,
+    by entry. difference: between a folded model and the original. foldable: whether a model on
+    staged graphs can be folded.
     """
 
     module: torch.nn.Module
     original: torch.nn.Module
+    returns_forces: bool
     called: systems.Convention
     maker: systems.SystemMaker
     functions: Mapping[str, trace.Function]
     expected: Mapping[str, checks.Results]
+    difference: float = 0.0
+    foldable: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,11 +96,7 @@ def make(request: Request, work: Path) -> dict[str, Any]:
         made = _package(request, model, target, {**settings, "max_fusion_size": 1}, work)
         difference = _check(request, model, made)
     quickest = _quickest(request, model, made)
-    usual = model.maker.usual()
     report(0, 0, "measuring the speed-up")
-    speed_up = timing.speed_up(
-        model.original, quickest, model.called, usual, request.returns_forces
-    )
     shutil.copyfile(made.path, request.output)
     return {
         "torch": target.torch_version,
@@ -93,8 +108,11 @@ def make(request: Request, work: Path) -> dict[str, Any]:
         "arguments": list(model.called.arguments),
         "entries": list(model.functions),
         "systems": len(next(iter(model.expected.values()))),
-        "largest_difference": difference,
-        "speed_up": speed_up,
+        "largest_difference": max(difference, model.difference),
+        "speed_up": _speed_up(request, model, quickest),
+        "layers": request.layers,
+        "folded": request.fold,
+        "foldable": model.foldable,
         "bytes": request.output.stat().st_size,
         "random_weights": getattr(model.module, "torchml_random_weights", []),
     }
@@ -111,8 +129,22 @@ def _model(request: Request) -> _Model:
     called = systems.convention(request.pattern, request.layers, request.width, scalar)
     source.check_forward(module, called.arguments)
     source.require_free_sizes(module, called)
-    maker = systems.SystemMaker(
-        request.pattern,
+    maker = _maker(request, request.pattern, scalar)
+    forces = request.returns_forces
+    if request.fold:
+        return _folded(request, module, original, called, maker)
+    functions = trace.functions(module, called, forces)
+    originals = trace.functions(original, called, forces)
+    if not request.energy_only:
+        del functions["energies"]
+    expected = {name: checks.evaluate(originals[name], maker) for name in functions}
+    foldable = request.pattern == "graph" and _is_foldable(module, called, maker, forces)
+    return _Model(module, original, forces, called, maker, functions, expected, foldable=foldable)
+
+
+def _maker(request: Request, pattern: str, scalar: torch.dtype) -> systems.SystemMaker:
+    return systems.SystemMaker(
+        pattern,
         request.layers,
         request.width,
         request.cutoff,
@@ -120,12 +152,61 @@ def _model(request: Request) -> _Model:
         scalar,
         request.device,
     )
-    functions = trace.functions(module, called, request.returns_forces)
+
+
+def _folded(
+    request: Request,
+    module: torch.nn.Module,
+    original: torch.nn.Module,
+    called: systems.Convention,
+    maker: systems.SystemMaker,
+) -> _Model:
+    """The model as one on edges. called, maker: of the model on staged graphs."""
+    report(0, 0, "folding the graphs")
+    made = fold.folded(module, called, maker.example(), request.returns_forces)
     originals = trace.functions(original, called, request.returns_forces)
+    checks.evaluate(originals[max(originals)], maker)  # raises if the original itself fails
+    difference = both_ways.compare(originals[max(originals)], made, maker, request.returns_forces)
+    called = systems.convention("edges", request.layers, request.width, maker.scalar)
+    maker = _maker(request, "edges", maker.scalar)
+    functions = trace.functions(made, called, False)
     if not request.energy_only:
         del functions["energies"]
-    expected = {name: checks.evaluate(originals[name], maker) for name in functions}
-    return _Model(module, original, called, maker, functions, expected)
+    expected = {name: checks.evaluate(one, maker) for name, one in functions.items()}
+    return _Model(
+        made, original, False, called, maker, functions, expected, difference, foldable=True
+    )
+
+
+def _is_foldable(
+    module: torch.nn.Module,
+    called: systems.Convention,
+    maker: systems.SystemMaker,
+    returns_forces: bool,
+) -> bool:
+    """For a hint to users: nothing depends on it."""
+    report(0, 0, "looking whether the graphs can be folded")
+    try:
+        fold.folded(module, called, maker.example(), returns_forces)
+    except Exception:
+        return False
+    return True
+
+
+def _speed_up(request: Request, model: _Model, quickest: package.Run) -> float | None:
+    """The time of a step with the original as TorchScript, divided by that of the package."""
+    if not request.fold:
+        inputs = model.maker.usual()
+        return timing.speed_up(
+            model.original, model.called, inputs, quickest, inputs, model.returns_forces
+        )
+    atoms = both_ways.usual(request.cutoff, request.codes)
+    maker = _maker(request, "graph", model.maker.scalar)
+    called = systems.convention("graph", request.layers, request.width, maker.scalar)
+    images, _, _ = both_ways.staged(atoms, maker)
+    images = both_ways.least_edges(images, model.module.torchml_receiver_row)
+    edges = both_ways.on_edges(atoms, model.maker)
+    return timing.speed_up(model.original, called, images, quickest, edges, request.returns_forces)
 
 
 def _package(
@@ -163,7 +244,7 @@ def _package(
         inductor.compiled(jobs),
         model.called,
         target,
-        request.returns_forces,
+        model.returns_forces,
         request.atomic_numbers,
         plans,
     )

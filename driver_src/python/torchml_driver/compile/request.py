@@ -12,14 +12,14 @@ from typing import Any
 class Request:
     """A model to compile.
 
-    source: FILE.py:Name, package.module:Name, FILE.pt2 or FILE.pt. arguments: for its
-    constructor. weights:
-    the file of a state dict. pattern: neighbours, descriptor, graph or edges; layers: of a model on
-    graphs or edges; width: of the descriptor. cutoff (Å), codes (of the species): for the systems
-    on which results are compared. atomic_numbers: whether the codes are atomic numbers. device: cpu
-    or cuda. cpu: the instruction set. energy_only: whether to add an entry for energies without a
-    gradient. partition: "whole"; in "blocks" of rows; or in blocks without the rings' zero rows
-    ("rings"). output: the package.
+    source: FILE.py:Name, package.module:Name, FILE.pt2 or FILE.pt. arguments: for its constructor.
+    weights: the file of a state dict. pattern: neighbours, descriptor, graph or edges; layers: of a
+    model on graphs or edges; width: of the descriptor. cutoff (Å), codes (of the species): for the
+    systems on which results are compared. atomic_numbers: whether the codes are atomic numbers.
+    device: cpu or cuda. cpu: the instruction set. energy_only: whether to add an entry for energies
+    without a gradient. fold: whether to turn a model on staged graphs into one on edges. partition:
+    "whole"; in "blocks" of rows; or in blocks without the rings' zero rows ("rings"). output: the
+    package.
     """
 
     source: str
@@ -35,6 +35,7 @@ class Request:
     cpu: str | None
     returns_forces: bool
     energy_only: bool
+    fold: bool
     partition: str
     output: Path
 

@@ -58,7 +58,7 @@ _RESHAPES = {
     _aten.contiguous.default,
 }
 #: Operations whose numbers are sizes.
-_SIZED = {*_RESHAPES, *_BACKWARD, _aten.expand.default}
+SIZED = {*_RESHAPES, *_BACKWARD, _aten.expand.default}
 #: Operations whose values depend on no tensor.
 _FILLED = {
     _aten.new_zeros.default: 0.0,
@@ -111,6 +111,8 @@ def filled_with(node: Node) -> float | None:
     if node.target in (_aten.full.default, _aten.full_like.default, _aten.new_full.default):
         number = node.args[-1] if len(node.args) > 1 else node.kwargs.get("fill_value")
         return float(number) if isinstance(number, (int, float)) else None
+    if node.target is _aten.scalar_tensor.default:
+        return float(node.args[0]) if isinstance(node.args[0], (int, float)) else None
     return _FILLED.get(node.target) if node.op == "call_function" else None
 
 
@@ -129,7 +131,7 @@ def is_row_wise(node: Node, symbol: Any) -> bool:
         return False
     target, arguments = node.target, node.args
     # The number of rows may become that of a block if it is a size, not if it enters as a value.
-    if target not in _SIZED and any(_is_number_of(one, symbol) for one in node.all_input_nodes):
+    if target not in SIZED and any(_is_number_of(one, symbol) for one in node.all_input_nodes):
         return False
     if target in _PRODUCTS:
         return with_rows == [arguments[_PRODUCTS[target]]]

@@ -46,26 +46,32 @@ _SCHEMAS = {
 
 @contextmanager
 def declared() -> Iterator[None]:
-    """A context in which the operators exist, without what they do, unless the originals do."""
+    """A context in which the operators exist, although they do nothing, unless the originals do.
+
+    Afterwards the names are free again, for a program that loads the originals.
+    """
     present = {name.partition("::")[0] for name in torch._C._dispatch_get_all_op_names()}
     libraries = []
-    for namespace, schemas in _SCHEMAS.items():
-        if namespace in present:
-            continue
-        library = torch.library.Library(namespace, "DEF")
-        for schema in schemas:
-            library.define(schema)
-        libraries.append(library)
-    _KEPT.extend(libraries)  # loaded code keeps calling them by name
-    yield
+    try:
+        for namespace, schemas in _SCHEMAS.items():
+            if namespace not in present:
+                library = torch.library.Library(namespace, "DEF")
+                libraries.append(library)
+                for schema in schemas:
+                    library.define(schema)
+        yield
+    finally:
+        for library in libraries:
+            library._destroy()
 
 
-_KEPT: list[Any] = []
+def is_known(kind: str) -> bool:
+    """Whether NAMESPACE::NAME is one of these libraries' operators."""
+    return kind.partition("::")[0] in _SCHEMAS
 
 
 def replaced(kind: str) -> Callable[..., Any] | None:
-    """What the operator NAMESPACE::NAME does; None for others, and for those that need more than
-    one row at a time."""
+    """What the operator NAMESPACE::NAME does; None for others, and for those on sparse matrices."""
     return _OPERATIONS.get(kind)
 
 

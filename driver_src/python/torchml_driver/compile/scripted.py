@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from .failure import ModelError, one_line, sentence
-from .scatter import declared, replaced
+from .scatter import declared, is_known, replaced
 
 #: The numbers that TorchScript has for types.
 _TYPES = {
@@ -185,7 +185,7 @@ class Scripted(torch.nn.Module):  # type: ignore[misc]
 
     def original(self) -> torch.nn.Module:
         """The model as TorchScript runs it; itself if that lacks operators of the model's."""
-        lacking = any(replaced(node.kind()) for node in self._nodes())
+        lacking = any(is_known(node.kind()) for node in self._nodes())
         return self if lacking else self.script
 
     def _nodes(self) -> Iterator[Any]:
@@ -313,8 +313,8 @@ def _result(node: Any, kind: str, inputs: list[Any]) -> Any:
         return inputs[0].size(0)
     if kind.startswith("aten::") and name in _PLAIN and _is_plain(inputs):
         return _PLAIN[name](*inputs)
-    if kind.startswith("prim::") or node.schema() == "(no schema)":
-        raise _unknown(f"uses {kind}, which has no counterpart in Python")
+    if kind.startswith("prim::") or is_known(kind) or node.schema() == "(no schema)":
+        raise _unknown(f"uses {kind}, which cannot be traced")
     return _called(node.schema(), inputs)
 
 
@@ -361,7 +361,7 @@ def load(path: Path) -> Scripted:
     """The model in a TorchScript file, ready to trace. Raises ModelError."""
     try:
         with declared():
-            script = torch.jit.load(str(path), map_location="cpu")
+            return Scripted(torch.jit.load(str(path), map_location="cpu").eval())
     except Exception as error:
         reason = sentence(one_line(error))
         raise ModelError(
@@ -369,4 +369,3 @@ def load(path: Path) -> Scripted:
             f"{path} cannot be read as TorchScript: {reason}",
             f"`torchml-install model inspect {path}` shows what it is.",
         ) from error
-    return Scripted(script.eval())

@@ -135,7 +135,7 @@ def _exported(path: Path, device: str) -> torch.nn.Module:
             f"{torch.__version__}: {type(error).__name__}: {sentence(one_line(error))}",
             "Export the model again with this torch, or compile it with that one.",
         ) from error
-    _leave_out_assertions(module)
+    leave_out_assertions(module)
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
     user_inputs = [values.get(name) for name in program.graph_signature.user_inputs]
     module.torchml_exported_sizes = [  # for require_free_sizes
@@ -164,7 +164,7 @@ def _exported_by(path: Path) -> str | None:
     return None
 
 
-def _leave_out_assertions(module: Any) -> None:
+def leave_out_assertions(module: Any) -> None:
     """Removes assertions about sizes. torch.export assumes that numbers which a model learns on the
     way, such as the number of pairs, are two or more, and makes the program fail for smaller
     systems. The tensor code itself works for these."""

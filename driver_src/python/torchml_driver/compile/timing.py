@@ -17,15 +17,17 @@ _LEAST = 3
 
 def speed_up(
     model: torch.nn.Module,
-    compiled: Callable[..., Any],
     called: Convention,
     inputs: Tensors,
+    compiled: Callable[..., Any],
+    given: Tensors,
     returns_forces: bool,
 ) -> float | None:
     """The time of a step with TorchScript, as the driver runs it, divided by that of the compiled
     code, both on one thread. None for a model that TorchScript cannot express.
 
-    compiled: the entry with forces or gradient. inputs: of a system of the usual size.
+    called, inputs: the model's, for a system of the usual size. compiled: the entry with forces or
+    gradient. given: its inputs for the same system; those of a folded model are different.
     """
     try:
         scripted = torch.jit.script(model)
@@ -44,7 +46,7 @@ def speed_up(
             torch.autograd.grad(energies.sum(), variable)
 
     try:
-        slow, fast = _shortest([script, lambda: compiled(*inputs)], inputs[0].is_cuda)
+        slow, fast = _shortest([script, lambda: compiled(*given)], inputs[0].is_cuda)
     except Exception:  # the original fails on so large a system, or has no gradient there
         return None
     return slow / fast

@@ -105,16 +105,16 @@ def export(function: Function, called: Convention, example: Tensors) -> Any:
 
     make_fx unrolls autograd first, so that torch.export sees forward code only.
     """
-    with _model_errors(), as_driver_runs_scripts(), _ConstantSizes() as constant:
+    with model_errors(), as_driver_runs_scripts(), ConstantSizes() as constant:
         graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    _require_dynamic(graph, called, constant)
+    require_dynamic(graph, called, constant)
     dynamic = tuple(
         {axis: torch.export.Dim.DYNAMIC for axis, size in enumerate(sizes) if isinstance(size, str)}
         for sizes in called.sizes
     )
-    with _model_errors():
+    with model_errors():
         return torch.export.export(graph, example, dynamic_shapes=dynamic)
 
 
@@ -130,7 +130,7 @@ def module_of(program: Any) -> torch.fx.GraphModule:
     return module
 
 
-class _model_errors:  # noqa: N801  (a context manager, called like one)
+class model_errors:  # noqa: N801  (a context manager, called like one)
     """Turns torch's errors into ModelErrors that say what to change in the model, and where."""
 
     def __enter__(self) -> None:
@@ -156,8 +156,8 @@ class _model_errors:  # noqa: N801  (a context manager, called like one)
         ) from error
 
 
-def _require_dynamic(
-    graph: torch.fx.GraphModule, called: Convention, constant: _ConstantSizes
+def require_dynamic(
+    graph: torch.fx.GraphModule, called: Convention, constant: ConstantSizes
 ) -> None:
     """Raises ModelError if tracing has made a size constant."""
     inputs = [node for node in graph.graph.nodes if node.op == "placeholder"]
@@ -190,7 +190,7 @@ def _whole_path(shortened: str) -> str:
     return next((file for file in files if file and file.endswith(shortened)), shortened)
 
 
-class _ConstantSizes:
+class ConstantSizes:
     """Records where sizes become constant within its context. Torch's own records lack the place if
     one of torch's functions is in between (torch.tensor([n]) and others).
 
@@ -201,7 +201,7 @@ class _ConstantSizes:
         self.frames: dict[int, list[tuple[str, int]]] = {}
         self._original = getattr(ShapeEnv, "_set_replacement", None)
 
-    def __enter__(self) -> _ConstantSizes:
+    def __enter__(self) -> ConstantSizes:
         original = self._original
         if original is None:
             return self
@@ -239,7 +239,7 @@ def _frames_of(guard: Any) -> list[tuple[str, int]]:
     return [(_whole_path(file), int(line)) for file, line in named]
 
 
-def _fixed(known: str, number: int, value: torch.Tensor, constant: _ConstantSizes) -> None:
+def _fixed(known: str, number: int, value: torch.Tensor, constant: ConstantSizes) -> None:
     place = place_in(constant.frames.get(number, []))
     mode = getattr(value, "fake_mode", None)
     shapes = getattr(mode, "shape_env", None)
