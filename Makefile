@@ -112,6 +112,7 @@ bench: provision  ## write the tables of benchmarks/, on a quiet machine; also O
 	$(BIN)/torchml-install quickstart
 	$(call measure,evaluation)
 	$(call measure,graphs)
+	$(call measure,edges)
 	$(call measure,halo)
 	$(call measure,compiled)
 	$(call measure,threads)
