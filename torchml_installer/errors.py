@@ -373,6 +373,40 @@ class UnsoundModelError(ModelError):
     )
 
 
+class LibraryMissingError(ModelError):
+    """The library that made the model is not installed, or cannot be imported."""
+
+    exit_code = 47
+
+
+class LibraryVersionError(ModelError):
+    """The installed version of the library that made the model is not supported."""
+
+    exit_code = 48
+
+
+class OtherLibraryError(ModelError):
+    """Another library made the model file."""
+
+    exit_code = 49
+
+
+class UnsupportedModelError(ModelError):
+    """The library's model has a feature that the driver does not support."""
+
+    exit_code = 50
+
+
+class LibraryDiffersError(ModelError):
+    """The model's results differ from those of the library that made it; nothing was packed."""
+
+    exit_code = 51
+    default_remedy = (
+        "Try a version of the library that the adapter was tried with (the message names them). If "
+        f"the results still differ, {REPORT}"
+    )
+
+
 # --- running models -----------------------------------------------------------------------
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from torchml_installer.cli.options import (
     FILE,
     FOLDER,
+    WORD,
+    Setting,
     collection_option,
     cxx_option,
     html_option,
@@ -25,6 +28,7 @@ from torchml_installer.cli.verbs import VerbGroup
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
+    from torchml_installer.models.pack import PackedModel
     from torchml_installer.models.parameter_file import CallingConvention
     from torchml_installer.support.kim_items import Collection
 
@@ -41,8 +45,23 @@ def model() -> None:
 
 
 @model.command("pack", short_help="Pack a model file as a folder that KIM can install.")
-@click.argument("file", type=FOLDER)
-@model_options
+@click.argument("file", type=FILE)
+@click.option(
+    "--from",
+    "library",
+    type=WORD,
+    metavar="LIBRARY",
+    help="FILE is of this library: its file, or a name that it knows.",
+)
+@click.option(
+    "--option",
+    "settings",
+    type=Setting(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the library's models; repeatable.",
+)
+@model_options(or_from=True)
 @click.option(
     "--returns-edge-gradient", is_flag=True, help="Or energies and their gradient by edges."
 )
@@ -58,9 +77,7 @@ def model() -> None:
     metavar="TYPE",
     help="Type of the model's inputs, such as float32 (default: find out).",
 )
-@click.option(
-    "--name", metavar="NAME", help="KIM name of the model (default: from the file's name)."
-)
+@click.option("--name", metavar="NAME", help="KIM name of the model (default: the file's).")
 @click.option(
     "--driver", "driver_name", metavar="NAME", help="KIM name of the driver that runs it."
 )
@@ -80,10 +97,14 @@ def model() -> None:
 )
 @click.option("--unchecked", is_flag=True, help="Pack the model without checking it.")
 @json_option
+@click.pass_context
 def model_pack(
-    file: Path,
-    elements: tuple[str, ...],
-    cutoff: float,
+    context: click.Context,
+    file: str,
+    library: str | None,
+    settings: tuple[tuple[str, str], ...],
+    elements: tuple[str, ...] | None,
+    cutoff: float | None,
     pattern: CallingConvention,
     layers: int | None,
     descriptor: Path | None,
@@ -99,23 +120,31 @@ def model_pack(
     unchecked: bool,
     as_json: bool,
 ) -> None:
-    """Pack FILE (TorchScript or compiled) as a folder that KIM can install.
+    """Pack FILE (TorchScript, compiled or another library's) as a folder that KIM can install.
 
-    Evaluates the model on a few atoms first, and refuses one that would give wrong simulations.
-
-    Save TorchScript with torch.jit.script(model).save(FILE), or for models built on e3nn (MACE,
-    NequIP, SevenNet) with e3nn.util.jit.script(model).save(FILE).
+    Evaluates the model first, and refuses one that would give wrong simulations, or others than the
+    library's own ASE calculator. Save TorchScript with torch.jit.script(model).save(FILE).
 
     \b
-    Example:
+    Examples: a file, a model that a library knows by name
       torchml-install model pack SiC.pt --elements Si,C --cutoff 3.77
+      torchml-install model pack --from sevennet 7net-0 --name SevenNet_0
     """
+    if library is not None:
+        _refuse_options_of_files(context)
+        _pack_from(
+            library, file, dict(settings), name, driver_name, output, force=force, as_json=as_json
+        )
+        return
+    if settings:
+        raise click.UsageError("--option is only for models of a library (--from).")
+    assert elements is not None, "click has required it"
+    assert cutoff is not None
     from torchml_installer.models.pack import PackOptions, pack
-    from torchml_installer.support import console
 
     packed = pack(
         PackOptions(
-            file=file,
+            file=Path(file),
             elements=elements,
             cutoff=cutoff,
             pattern=pattern,
@@ -136,19 +165,84 @@ def model_pack(
     if as_json:
         print_json(packed.as_json())
     else:
-        import shlex
+        _show_packed(packed)
 
-        console.result(f"Packed the model {packed.name} into {packed.folder}")
-        if (numbers := packed.parameters.atomic_numbers) is not None:
-            console.result(f"  species codes: {'atomic numbers' if numbers else '0, 1, …'}")
-        for setting in packed.parameters.graph.lines():
-            console.result(f"  same results with less work: {setting}")
-        console.result(f"  next: `torchml-install model install {shlex.quote(str(packed.folder))}`")
+
+#: Options of `model pack` that a library's model answers by itself.
+_OF_FILES = (
+    "elements",
+    "cutoff",
+    "pattern",
+    "layers",
+    "returns_forces",
+    "returns_edge_gradient",
+    "descriptor",
+    "precision",
+    "all_edges",
+    "atomic_numbers",
+    "unchecked",
+)
+
+
+def _refuse_options_of_files(context: click.Context) -> None:
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        if parameter.name in _OF_FILES and given:
+            raise click.UsageError(
+                f"{parameter.opts[0]} is not for models of a library (--from): the library's model "
+                "has its own, and is always compared."
+            )
+
+
+def _pack_from(
+    library: str,
+    source: str,
+    settings: dict[str, str],
+    name: str | None,
+    driver: str | None,
+    output: Path,
+    *,
+    force: bool,
+    as_json: bool,
+) -> None:
+    from torchml_installer.models import from_library
+    from torchml_installer.support import console
+
+    packed = from_library.pack_from(
+        from_library.LibraryOptions(
+            library=library,
+            source=source,
+            settings=settings,
+            name=name,
+            driver=DEFAULT_DRIVER_NAME if driver is None else driver,
+            output=output,
+            force=force,
+        )
+    )
+    if as_json:
+        print_json(packed.as_json())
+        return
+    for line in packed.comparison.lines():
+        console.show(line)
+    _show_packed(packed.model)
+
+
+def _show_packed(packed: PackedModel) -> None:
+    import shlex
+
+    from torchml_installer.support import console
+
+    console.result(f"Packed the model {packed.name} into {packed.folder}")
+    if (numbers := packed.parameters.atomic_numbers) is not None:
+        console.result(f"  species codes: {'atomic numbers' if numbers else '0, 1, …'}")
+    for setting in packed.parameters.graph.lines():
+        console.result(f"  same results with less work: {setting}")
+    console.result(f"  next: `torchml-install model install {shlex.quote(str(packed.folder))}`")
 
 
 @model.command("compile", short_help="Compile a Python or TorchScript model to machine code.")
 @click.argument("source", type=FILE, metavar="SOURCE")
-@model_options
+@model_options(or_from=False)
 @click.option(
     "--width", type=int, metavar="N", help="Number of descriptors per atom (descriptor models)."
 )

@@ -143,19 +143,31 @@ def places_options(command: Command) -> Command:
     )(with_places)  # type: ignore[return-value]  # called by click alone, by names
 
 
-def model_options(command: Command) -> Command:
-    """Options that describe a model, for `model pack` and `model compile`."""
+class _UnlessFrom(click.Option):
+    """An option that is required unless --from (``library``) names the library of the model."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        found = super().process_value(ctx, value)
+        # Options that are given are processed before those that are missing.
+        missing = self.value_is_missing(found) and not ctx.resilient_parsing
+        if missing and not isinstance(ctx.params.get("library"), str):
+            raise click.MissingParameter(ctx=ctx, param=self)
+        return found
+
+
+def model_options(*, or_from: bool) -> Callable[[Command], Command]:
+    """Options that describe a model, for `model pack` and `model compile`. or_from: whether --from
+    makes them unnecessary."""
+    required: dict[str, Any] = {"cls": _UnlessFrom} if or_from else {"required": True}
     return _together(
         click.option(
             "--elements",
             type=_Elements(),
-            required=True,
+            **required,
             metavar="Si,C",
             help="Element symbols, in the order of the model's species.",
         ),
-        click.option(
-            "--cutoff", type=float, required=True, metavar="Å", help="The model's cutoff."
-        ),
+        click.option("--cutoff", type=float, **required, metavar="Å", help="The model's cutoff."),
         click.option(
             "--pattern",
             type=_ConventionWord(),
@@ -173,7 +185,23 @@ def model_options(command: Command) -> Command:
         click.option(
             "--returns-forces", is_flag=True, help="The model returns energies and forces."
         ),
-    )(command)
+    )
+
+
+class Setting(click.ParamType):  # type: ignore[type-arg]
+    """KEY=VALUE, as a pair."""
+
+    name = "setting"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, given = value.partition("=")
+        if not (key and equals):
+            self.fail(f"'{value}' is not of the form KEY=VALUE.", param, ctx)
+        return key, given
 
 
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

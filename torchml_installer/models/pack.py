@@ -8,7 +8,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,8 +125,10 @@ class PackedModel:
         }
 
 
-def pack(options: PackOptions) -> PackedModel:
+def pack(options: PackOptions, last: Callable[[Path], None] | None = None) -> PackedModel:
     """Checks everything, then writes the folder in one step.
+
+    last: called with the folder before that step. It may add files, and raise to write nothing.
 
     Raises the model errors of errors.py (30 to 36, 46), NotPermittedError, OSError (disk full).
     """
@@ -179,8 +181,8 @@ def pack(options: PackOptions) -> PackedModel:
         precision=recorded,
     )
     folder = options.output.absolute() / name
-    _check_output(folder, options.force)
-    tried = _write(folder, name, options, parameters)
+    check_output(folder, options.force)
+    tried = _write(folder, name, options, parameters, last)
     return PackedModel(folder, name, options.driver, tried.parameters, size, tried.checked)
 
 
@@ -256,7 +258,8 @@ def check_forces(pattern: CallingConvention, edge_gradient: bool) -> None:
         )
 
 
-def _check_output(folder: Path, force: bool) -> None:
+def check_output(folder: Path, force: bool) -> None:
+    """Raises OutputExistsError if the folder exists and may not be replaced."""
     if not folder.exists() and not folder.is_symlink():
         return
     is_model = (folder / "CMakeLists.txt").is_file() and any(folder.glob("*.param"))
@@ -412,7 +415,13 @@ def _suffix(file: Path) -> str:
     return compiled.SUFFIX if file.suffix == compiled.SUFFIX else ".pt"
 
 
-def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters) -> trial.Trial:
+def _write(
+    folder: Path,
+    name: str,
+    options: PackOptions,
+    parameters: Parameters,
+    last: Callable[[Path], None] | None,
+) -> trial.Trial:
     """Writes a temporary folder beside the final one and renames it; keeps an old one until then.
 
     Returns the written parameters, with the results of evaluating the model: the type of its
@@ -449,6 +458,8 @@ def _write(folder: Path, name: str, options: PackOptions, parameters: Parameters
                 if options.check:
                     raise
                 console.warn(f"the model gets all edges: {error.message}")
+        if last is not None:
+            last(fresh)
         replaced = work / "replaced"
         try:
             if folder.exists():

@@ -217,3 +217,14 @@ def one_dtype(module: torch.nn.Module) -> torch.dtype:
             "Convert the model with its library.",
         )
     return types.pop()
+
+
+def with_buffers(module: torch.nn.Module) -> torch.nn.Module:
+    """Registers the plain tensors of a module and its parts as buffers, so that they move between
+    devices and types with it; freezes its parameters. Returns the module."""
+    for part in module.modules():
+        for name, value in list(vars(part).items()):
+            if isinstance(value, torch.Tensor):
+                delattr(part, name)
+                part.register_buffer(name, value)
+    return module.requires_grad_(False)

@@ -20,7 +20,9 @@ from .base import (
 
 GROUP = "torchml_driver.adapters"
 #: Those of this package: by name, ``module:class`` in it.
-_OURS: dict[str, str] = {}
+_OURS = {
+    "sevennet": "sevennet:SevenNetAdapter",
+}
 
 
 def names() -> list[str]:

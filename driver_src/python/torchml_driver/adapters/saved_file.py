@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickletools
 import zipfile
@@ -54,6 +55,15 @@ def read(path: Path) -> SavedFile:
     for data in pickles:
         _read_pickle(data, classes, strings)
     return SavedFile(path, frozenset(names), frozenset(classes), frozenset(strings))
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _read_pickle(data: bytes, classes: set[str], strings: set[str]) -> None:
