@@ -1,0 +1,203 @@
+"""`model pack --from` packs the model of a library that brings its own adapter, and nothing that
+does not give the library's own results."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support import DriverEnvironment, made_up_library
+from torchml_installer.errors import (
+    BadOptionError,
+    LibraryDiffersError,
+    LibraryMissingError,
+    LibraryVersionError,
+    ModelFileMissingError,
+    OtherLibraryError,
+    OutputExistsError,
+    TorchMLError,
+    UnsupportedModelError,
+)
+
+Pack = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """The folder of the made-up library."""
+    folder = tmp_path / "library"
+    made_up_library.install(folder)
+    return folder
+
+
+@pytest.fixture
+def pack(driver_environment: DriverEnvironment, library: Path, tmp_path: Path) -> Pack:
+    """Packs a model of the made-up library in tmp_path."""
+
+    def packed(source: str, *options: str, name: str = made_up_library.NAME) -> Any:
+        command = [sys.executable, "-m", "torchml_installer", "model", "pack", "--from", name]
+        env = {**driver_environment.env, "PYTHONPATH": str(library)}
+        return subprocess.run(
+            [*command, source, *options],
+            capture_output=True,
+            text=True,
+            env=env,
+            cwd=tmp_path,
+            check=False,
+        )
+
+    return packed
+
+
+def refused(done: subprocess.CompletedProcess[str], error: type[TorchMLError]) -> str:
+    """What a command said that ended with an error, and wrote nothing."""
+    assert done.returncode == error.exit_code, done.stderr
+    assert done.stdout == ""
+    return " ".join(done.stderr.split())
+
+
+def test_a_library_s_model_is_packed_without_elements_and_cutoff(
+    pack: Pack, tmp_path: Path
+) -> None:
+    from torchml_driver import Potential
+
+    done = pack("plain", "--name", "Plain")
+    assert done.returncode == 0, done.stderr
+    potential = Potential(tmp_path / "Plain")
+    assert potential.elements == ["Si", "O", "H"]
+    assert potential.cutoff == 4.0
+    assert potential.influence_distance == 4.0
+    assert potential.atomic_numbers
+    assert potential.precision == 64
+    left = 1 - 1.6**2 / 4.0**2
+    expected = -1.7 * np.log1p(0.7 * left**3) - 2.3 * np.log1p(left**3)
+    found = potential.compute(["Si", "O"], [[0, 0, 0], [0, 0, 1.6]])
+    assert found.energy == pytest.approx(expected, abs=1e-12)
+    assert "Charges are left out." in done.stderr
+    for system in ("crystal", "slab", "molecule", "isolated atom, H"):
+        assert f"\n  {system} " in done.stdout
+
+
+def test_origin_and_differences_are_kept_with_the_model(pack: Pack, tmp_path: Path) -> None:
+    done = pack("plain", "--option", "precision=float64", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "plain/library.json").read_text())
+    assert json.loads(done.stdout)["library"] == record
+    assert (record["library"], record["version"]) == ("embedded", "1.2")
+    assert (record["source"], record["options"]) == ("plain", {"precision": "float64"})
+    assert record["facts"] == {"model": "plain"}
+    assert {row["system"] for row in record["comparison"]} >= {"crystal", "slab", "molecule"}
+    crystal = record["comparison"][0]
+    assert set(crystal) == {
+        "system", "atoms", "energy", "forces", "stress", "relative", "problem",
+    }  # fmt: skip
+    assert 0 < record["largest_difference"] < 1e-13
+    comments = (tmp_path / "plain/plain.param").read_text()
+    assert '# Made of "plain", precision=float64 with Embedded 1.2\n' in comments
+    # KIM installs what CMakeLists.txt names: the parameter file travels, the record stays.
+    assert "library.json" not in (tmp_path / "plain/CMakeLists.txt").read_text()
+
+
+def test_a_model_in_single_precision_may_differ_by_its_rounding(pack: Pack, tmp_path: Path) -> None:
+    done = pack("plain", "--option", "precision=float32", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)["library"]
+    assert record["tolerance"] == 1e-5
+    assert 1e-9 < record["largest_difference"] < 1e-5
+
+
+def test_other_results_than_the_library_s_are_refused(pack: Pack, tmp_path: Path) -> None:
+    said = refused(pack("other"), LibraryDiffersError)
+    assert "differ from those of Embedded 1.2 by more than rounding" in said
+    assert "1.2, 1.3" in said
+    assert " crystal " in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["library"]
+
+
+@pytest.mark.parametrize("source", ["nan", "unable"])
+def test_a_calculator_that_gives_no_results_proves_nothing(
+    pack: Pack, tmp_path: Path, source: str
+) -> None:
+    refused(pack(source), LibraryDiffersError)
+    assert not (tmp_path / source).exists()
+
+
+def test_a_system_on_which_the_library_fails_is_named(pack: Pack) -> None:
+    done = pack("lonely")
+    assert done.returncode == 0, done.stderr
+    assert "Embedded fails: ValueError: an atom without neighbours" in done.stdout
+
+
+def test_a_missing_library_is_named_with_the_command_that_installs_it(
+    pack: Pack, library: Path
+) -> None:
+    said = refused(pack("7net-0", name="sevennet"), LibraryMissingError)
+    assert "python -m pip install sevenn" in said
+    (library / "embedded.py").write_text("raise RuntimeError('no GPU')")
+    assert "no GPU" in refused(pack("plain"), LibraryMissingError)
+
+
+def test_an_old_version_is_refused_and_a_new_one_tried(pack: Pack, library: Path) -> None:
+    found = library / "embedded-1.2.dist-info"
+    metadata = (found / "METADATA").read_text()
+    (found / "METADATA").write_text(metadata.replace("1.2", "1.0"))
+    assert "1.1 or newer" in refused(pack("plain"), LibraryVersionError)
+    (found / "METADATA").write_text(metadata.replace("1.2", "2.0"))
+    done = pack("plain")
+    assert done.returncode == 0
+    assert "tried with 1.2, 1.3" in " ".join(done.stderr.split())
+
+
+def test_a_name_that_the_library_does_not_have_lists_those_that_it_has(pack: Pack) -> None:
+    assert "one of these: plain, lonely" in refused(pack("plane"), ModelFileMissingError)
+
+
+def test_a_file_of_another_library_is_named(pack: Pack, tmp_path: Path) -> None:
+    ours, theirs, nobody_s = (tmp_path / name for name in ("ours.pth", "theirs.pth", "text.pth"))
+    torch.save({"embedded": 1}, ours)
+    assert pack(str(ours)).returncode == 0
+    config = {"_number_of_species": 1}
+    torch.save({"model_state_dict": {}, "config": config}, theirs)
+    assert "--from sevennet" in refused(pack(str(theirs)), OtherLibraryError)
+    nobody_s.write_text("nothing")
+    assert "not a model of Embedded" in refused(pack(str(nobody_s)), OtherLibraryError)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("charged", "charges at long range"), ("broken", "KeyError: 'weights'")]
+)
+def test_a_model_that_cannot_be_adapted_says_why(pack: Pack, source: str, words: str) -> None:
+    assert words in refused(pack(source), UnsupportedModelError)
+
+
+def test_unknown_libraries_and_options_list_those_that_there_are(pack: Pack) -> None:
+    assert "embedded, sevennet" in refused(pack("plain", name="embeded"), BadOptionError)
+    said = refused(pack("plain", "--option", "charge=1"), BadOptionError)
+    assert "precision (float64 or float32)" in said
+
+
+def test_an_existing_folder_is_refused_before_the_library_is_started(
+    pack: Pack, tmp_path: Path
+) -> None:
+    assert pack("plain").returncode == 0
+    (tmp_path / "library/embedded.py").write_text("raise RuntimeError")
+    refused(pack("plain"), OutputExistsError)
+    assert pack("plain", "--force").returncode == LibraryMissingError.exit_code
+    assert (tmp_path / "plain/library.json").exists()
+
+
+def test_options_that_the_library_answers_are_refused(pack: Pack) -> None:
+    done = pack("plain", "--cutoff", "5.0")
+    assert done.returncode == 2
+    assert "--cutoff is not for models of a library" in " ".join(done.stderr.split())
+    done = pack("plain", "--option", "precision")
+    assert done.returncode == 2
+    assert "not of the form KEY=VALUE" in done.stderr
