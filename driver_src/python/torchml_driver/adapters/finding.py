@@ -21,6 +21,7 @@ from .base import (
 GROUP = "torchml_driver.adapters"
 #: Those of this package: by name, ``module:class`` in it.
 _OURS = {
+    "chgnet": "chgnet:CHGNetAdapter",
     "sevennet": "sevennet:SevenNetAdapter",
 }
 
