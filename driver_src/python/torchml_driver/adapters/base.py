@@ -96,6 +96,8 @@ class Adapted:
         calculator: makes the library's own ASE calculator of the same model, on the CPU, which
             knows nothing of ``module``: results are compared with it.
         atomic_numbers: whether species codes are atomic numbers.
+        arithmetic: the type in which most is computed, if it is less precise than ``dtype``: how
+            far results may be off is judged by it.
         script: makes TorchScript of the module; None if that is impossible, so that the model can
             only be compiled.
         periodic_only: whether the library's calculator needs a cell that is periodic in all
@@ -112,6 +114,7 @@ class Adapted:
     dtype: torch.dtype
     calculator: Callable[[], Any]
     atomic_numbers: bool = False
+    arithmetic: torch.dtype | None = None
     script: Callable[[torch.nn.Module], torch.jit.ScriptModule] | None = torch.jit.script
     periodic_only: bool = False
     notes: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def prove(adapted: Adapted, model: Path) -> Proof:
     for number, (name, atoms) in enumerate(made):
         report(number, len(made), f"comparing: {name}")
         rows.append(_row(name, atoms, theirs, ours))
-    tolerance = TOLERANCES[adapted.dtype]
+    tolerance = TOLERANCES[adapted.arithmetic or adapted.dtype]
     worked = {row.system: row for row in rows if row.problem is None}
     passed = {"crystal", "molecule"} <= set(worked) and all(
         row.relative is not None and row.relative <= tolerance for row in worked.values()
