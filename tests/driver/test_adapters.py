@@ -97,7 +97,7 @@ def test_origin_and_differences_are_kept_with_the_model(pack: Pack, tmp_path: Pa
     assert {row["system"] for row in record["comparison"]} >= {"crystal", "slab", "molecule"}
     crystal = record["comparison"][0]
     assert set(crystal) == {
-        "system", "atoms", "energy", "forces", "stress", "relative", "problem",
+        "system", "atoms", "energy", "forces", "stress", "relative", "rounding", "problem",
     }  # fmt: skip
     assert 0 < record["largest_difference"] < 1e-13
     comments = (tmp_path / "plain/plain.param").read_text()
@@ -120,6 +120,19 @@ def test_other_results_than_the_library_s_are_refused(pack: Pack, tmp_path: Path
     assert "1.2, 1.3" in said
     assert " crystal " in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["library"]
+
+
+def test_a_library_that_rounds_more_is_judged_by_its_own_changes(
+    pack: Pack, tmp_path: Path
+) -> None:
+    done = pack("rough")
+    assert done.returncode == 0, done.stderr
+    assert "Embedded's own change with order and place of the atoms" in done.stdout
+    rows = json.loads((tmp_path / "rough/library.json").read_text())["comparison"]
+    rounded = [row for row in rows if row["relative"] > 1e-8]
+    assert rounded
+    assert all(row["relative"] < 3 * row["rounding"] for row in rounded)
+    refused(pack("wild"), LibraryDiffersError)  # no rounding is as large
 
 
 @pytest.mark.parametrize("source", ["nan", "unable"])

@@ -28,6 +28,8 @@ NUMBERS = (14, 8, 1)
 DEPTHS = np.array([1.7, 2.3, 0.6])
 WEIGHTS = np.array([1.0, 0.7, 0.2])
 CUTOFF = 4.0
+#: Relative, of the energies of the two models that round much.
+ROUNDING = {"rough": 4e-8, "wild": 1e-4}
 
 
 class Embedded(torch.nn.Module):
@@ -78,6 +80,8 @@ class Reference(Calculator):
         np.add.at(forces, i, parts)
         np.add.at(forces, j, -parts)
         energy = float((-depths * np.log1p(density)).sum())
+        # Rounding depends on where the atoms are, and on nothing else that matters.
+        energy *= 1 + ROUNDING.get(self.model, 0.0) * np.sin(1e6 * self.atoms.positions.sum())
         self.results = {"energy": np.nan if self.model == "nan" else energy, "forces": forces}
         if self.atoms.pbc.all():
             virial = np.einsum("ea,eb->ab", vectors, parts)
@@ -101,7 +105,8 @@ class EmbeddedAdapter(Adapter):
         return "embedded" in file.strings
 
     def load(self, source, options):
-        if source not in ("plain", "lonely", "other", "nan", "unable", "charged", "broken"):
+        known = ("plain", "lonely", "other", "nan", "unable", "charged", "broken", *ROUNDING)
+        if source not in known:
             self.file(source)
             source = "plain"
         if source == "charged":

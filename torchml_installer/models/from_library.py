@@ -101,9 +101,17 @@ class Comparison:
             stress = "-" if row["stress"] is None else f"{row['stress']:.1e}"
             lines.append(
                 f"{begin} {row['energy']:9.1e} {row['forces']:9.1e} {stress:>9} "
-                f"{row['relative']:8.1e}"
+                f"{row['relative']:8.1e}{self._explained(row)}"
             )
         return lines
+
+    def _explained(self, row: Mapping[str, Any]) -> str:
+        """What the library's own rounding explains, where that is more than the tolerance."""
+        if row["rounding"] is None:
+            return ""
+        return (
+            f" ({self.title}'s own change with order and place of the atoms: {row['rounding']:.1e})"
+        )
 
 
 @dataclass(frozen=True)
