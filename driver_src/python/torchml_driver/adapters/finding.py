@@ -22,6 +22,7 @@ GROUP = "torchml_driver.adapters"
 #: Those of this package: by name, ``module:class`` in it.
 _OURS = {
     "chgnet": "chgnet:CHGNetAdapter",
+    "mace": "mace:MACEAdapter",
     "sevennet": "sevennet:SevenNetAdapter",
 }
 
