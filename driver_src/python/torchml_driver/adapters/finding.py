@@ -21,8 +21,10 @@ from .base import (
 GROUP = "torchml_driver.adapters"
 #: Those of this package: by name, ``module:class`` in it.
 _OURS = {
+    "allegro": "nequip:AllegroAdapter",
     "chgnet": "chgnet:CHGNetAdapter",
     "mace": "mace:MACEAdapter",
+    "nequip": "nequip:NequIPAdapter",
     "sevennet": "sevennet:SevenNetAdapter",
 }
 
