@@ -25,6 +25,7 @@ _OURS = {
     "chgnet": "chgnet:CHGNetAdapter",
     "mace": "mace:MACEAdapter",
     "nequip": "nequip:NequIPAdapter",
+    "schnetpack": "schnetpack:SchNetPackAdapter",
     "sevennet": "sevennet:SevenNetAdapter",
 }
 
