@@ -27,6 +27,7 @@ _OURS = {
     "nequip": "nequip:NequIPAdapter",
     "schnetpack": "schnetpack:SchNetPackAdapter",
     "sevennet": "sevennet:SevenNetAdapter",
+    "torchani": "torchani:TorchANIAdapter",
 }
 
 
