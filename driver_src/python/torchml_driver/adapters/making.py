@@ -95,8 +95,8 @@ def load(library: str, source: str, options: Mapping[str, str]) -> Adapted:
 def _save(adapted: Adapted, output: Path) -> None:
     if adapted.script is None:
         raise UnsupportedError(
-            "The model cannot be saved as TorchScript.",
-            "Compile it for this machine: add --compile.",
+            "The model cannot be saved as TorchScript, which --from needs.",
+            "Export it with torch.export.save; `torchml-install model compile` compiles that.",
         )
     default = torch.get_default_dtype()
     torch.set_default_dtype(adapted.dtype)  # constants in the library's code get this type
