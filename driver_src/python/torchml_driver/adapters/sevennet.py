@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,14 @@ from .base import (
 from .saved_file import SavedFile, digest
 
 _MODAL = "modal"
+
+
+class _Exchange(torch.nn.Module):  # type: ignore[misc]
+    """Fills the features of other ranks' atoms, which a convolution is about to read."""
+
+    def forward(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        data["x"] = torch.ops.torchml.exchange(data["x"])
+        return data
 
 
 class SevenNet(torch.nn.Module):  # type: ignore[misc]
@@ -79,6 +90,7 @@ class SevenNetAdapter(Adapter):
         model.set_is_batch_data(False)
         if modal is not None:
             model.prepare_modal_deploy(modal)
+        _exchange_between_layers(model)
         module = with_buffers(SevenNet(model).eval())
         return Adapted(
             module=module,
@@ -122,6 +134,21 @@ def _built(path: Path) -> tuple[Any, Any]:
     if kind != "E3_equivariant_model":
         raise UnsupportedError(f"The model is of the kind {kind}, which is not supported.")
     return checkpoint, checkpoint.build_model()
+
+
+def _exchange_between_layers(model: Any) -> None:
+    """Lets ranks send each other features before each convolution but the first, which reads
+    features that depend on the species alone."""
+    with contextlib.suppress(ImportError):  # a driver that cannot exchange
+        importlib.import_module("torchml_driver.operators")
+    if not hasattr(torch.ops.torchml, "exchange"):
+        return
+    parts = OrderedDict()
+    for name, part in model._modules.items():
+        if name.endswith("_convolution") and name != "0_convolution":
+            parts[f"exchange_before_{name}"] = _Exchange()
+        parts[name] = part
+    model._modules = parts
 
 
 def _modal(known: Mapping[str, int], wanted: str | None) -> str | None:
