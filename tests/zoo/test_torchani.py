@@ -49,3 +49,11 @@ def test_dispersion_between_all_atoms_is_refused(torchani: Library) -> None:
     done = torchani.pack(torchani.make("dispersion", ".pt"))
     assert done.returncode == 50
     assert "TwoBodyDispersionD3" in done.stderr
+
+
+def test_a_name_that_torchani_does_not_know_lists_those_that_it_does(torchani: Library) -> None:
+    done = torchani.pack("ANI3x")
+    assert done.returncode == 30
+    assert "ANI1x" in done.stderr
+    assert "ANI2x" in done.stderr
+    assert "simple_ani" not in done.stderr

@@ -36,12 +36,11 @@ class TorchANIAdapter(Adapter):
         from torchani import models
         from torchani.arch import ANI
 
-        found = []
-        for name, value in vars(models).items():
-            hints = getattr(value, "__annotations__", {})
-            if callable(value) and hints.get("return") in (ANI, "ANI"):
-                found.append(name)
-        return found
+        def makes(value: Any) -> bool:
+            result = getattr(value, "__annotations__", {}).get("return")
+            return getattr(value, "__module__", "") == models.__name__ and result in (ANI, "ANI")
+
+        return [name for name, value in vars(models).items() if makes(value)]
 
     def recognises(self, file: SavedFile) -> bool:
         return file.needs("torchani")
