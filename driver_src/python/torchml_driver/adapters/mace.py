@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import torch
 
@@ -17,6 +17,7 @@ from .base import (
     Option,
     UnsupportedError,
 )
+from .between_ranks import can_exchange
 from .default_dtype import default_dtype
 
 if TYPE_CHECKING:
@@ -91,6 +92,22 @@ class _Constant(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, batch: torch.Tensor, features: dict[str, torch.Tensor]) -> torch.Tensor:
         return self.features.expand(batch.size(0), -1)
+
+
+class _Exchange(torch.nn.Module):  # type: ignore[misc]
+    """One of MACE's products, after which ranks send each other the features that it makes."""
+
+    def __init__(self, product: Any) -> None:
+        super().__init__()
+        self.product = product
+
+    def forward(
+        self,
+        node_feats: torch.Tensor,
+        sc: Optional[torch.Tensor],  # noqa: UP045 (TorchScript of Python 3.9)
+        node_attrs: torch.Tensor,
+    ) -> torch.Tensor:
+        return torch.ops.torchml.exchange(self.product(node_feats, sc, node_attrs))
 
 
 class MACEAdapter(Adapter):
@@ -260,6 +277,11 @@ def _rebuilt(model: Any) -> Any:
 
 
 def _on_edges(model: Any, head: int, dtype: torch.dtype, state: Mapping[str, float]) -> MACE:
+    if can_exchange():
+        last = len(model.products) - 1
+        model.products = torch.nn.ModuleList(
+            one if k == last else _Exchange(one) for k, one in enumerate(model.products)
+        )
     module = MACE(model, head, dtype)
     module.eval()
     module.requires_grad_(False)

@@ -17,6 +17,7 @@ from .base import (
     Option,
     UnsupportedError,
 )
+from .between_ranks import can_exchange
 from .default_dtype import default_dtype
 
 if TYPE_CHECKING:
@@ -65,6 +66,16 @@ class NequIP(torch.nn.Module):  # type: ignore[misc]
         return self.energies(data)["atomic_energy"].squeeze(1) * contributing
 
 
+class _Exchange(torch.nn.Module):  # type: ignore[misc]
+    """In place of NequIP's own, before a layer reads its neighbours' features."""
+
+    def forward(
+        self, data: dict[str, torch.Tensor], ghost_included: bool
+    ) -> dict[str, torch.Tensor]:
+        data["node_features"] = torch.ops.torchml.exchange(data["node_features"])
+        return data
+
+
 class NequIPAdapter(Adapter):
     name = "nequip"
     title = "NequIP"
@@ -98,12 +109,17 @@ class NequIPAdapter(Adapter):
         names = metadata["type_names"].split()
         types = _types(names, options.get("types"))
         order = torch.tensor([names.index(types[element]) for element in types])
+        layers = _layers(energies)
+        if not compiled and can_exchange():
+            for part in energies.modules():
+                if hasattr(part, "ghost_exchange"):  # which the first layer does not call
+                    part.ghost_exchange = _Exchange()
         module = NequIP(energies, order).eval().requires_grad_(False)
         return Adapted(
             module=module,
             elements=tuple(types),
             cutoff=float(metadata["r_max"]),
-            n_layers=_layers(energies),
+            n_layers=layers,
             dtype=torch.float64,
             arithmetic=_ARITHMETIC[metadata.get("model_dtype") or "float64"],
             calculator=lambda: _calculator(path, compiled, key, types),
