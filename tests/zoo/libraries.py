@@ -6,6 +6,7 @@ the library's own ASE calculator for it. The file runs in the library's environm
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ from tests.support.lammps_runs import Lammps, read_static, static_script, write_
 
 #: Periodic images and other ranks' particles: how they are handled, on how many ranks.
 RUNS = (("auto", 1), ("auto", 2), ("auto", 3), ("fold", 1), ("stage", 1), ("stage", 3))
+EXCHANGING = (("exchange", 1), ("exchange", 2), ("exchange", 3))
 #: bar in an eV/Å^3, with the constants that LAMMPS has for it.
 BAR = 1.6021765e6
 
@@ -111,6 +113,12 @@ class Library:
         return replace(self, name=name)
 
 
+def parameters(packed: Path) -> list[str]:
+    """The values in a packed model's parameter file, without comments."""
+    lines = (packed / f"{packed.name}.param").read_text().splitlines()
+    return [value for line in lines if not line.startswith("#") for value in line.split()]
+
+
 def library(
     driver: DriverEnvironment, folder: Path, name: str, script: str, requirements: Sequence[str]
 ) -> Library:
@@ -165,9 +173,11 @@ def require_same_in_lammps(
     elements: Sequence[str],
     expected: Expected,
     rounding: float,
+    exchanges: bool = False,
 ) -> None:
     """Installs a packed model, and compares LAMMPS with the library in every mode, on several
-    ranks. rounding: relative, of energies; forces and stress have digits less."""
+    ranks. rounding: relative, of energies; forces and stress have digits less. exchanges: whether
+    ranks can send each other the model's features, in a driver that does this."""
     torchml_install(
         "model", "install", packed, "--collection", "environment", env=driver.env, cwd=folder
     )
@@ -175,7 +185,8 @@ def require_same_in_lammps(
     write_data(folder / "data.test", atoms, "metal", elements)
     script = static_script(atoms, packed.name, "metal", elements)
     largest = max(float(np.abs(expected.forces).max()), 0.1)
-    for mode, ranks in RUNS:
+    known = exchanges and importlib.util.find_spec("torchml_driver.operators") is not None
+    for mode, ranks in (*RUNS, *(EXCHANGING if known else ())):
         env = {**driver.env, "OMP_NUM_THREADS": "1", "KIM_MODEL_GHOSTS": mode}
         found = read_static(Lammps(folder, env).run(script, ranks), folder / "dump.test")
         where = f"{packed.name}, {mode}, {ranks} ranks"
