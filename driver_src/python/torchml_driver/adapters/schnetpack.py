@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from .base import Adapted, Adapter, BadOptionError, Option, UnsupportedError
+from .between_ranks import can_exchange
 from .default_dtype import default_dtype
 
 if TYPE_CHECKING:
@@ -72,6 +73,50 @@ class SchNetPack(torch.nn.Module):  # type: ignore[misc]
         return (energies + self.shifts.index_select(0, species)) * contributing
 
 
+class _ExchangeSchNet(torch.nn.Module):  # type: ignore[misc]
+    """One of SchNet's interactions, before which ranks send each other the features it reads."""
+
+    def __init__(self, interaction: Any) -> None:
+        super().__init__()
+        self.interaction = interaction
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        f_ij: torch.Tensor,
+        idx_i: torch.Tensor,
+        idx_j: torch.Tensor,
+        rcut_ij: torch.Tensor,
+    ) -> torch.Tensor:
+        return self.interaction(torch.ops.torchml.exchange(x), f_ij, idx_i, idx_j, rcut_ij)
+
+
+class _ExchangePaiNN(torch.nn.Module):  # type: ignore[misc]
+    """The same for PaiNN, whose features are scalars and vectors."""
+
+    def __init__(self, interaction: Any) -> None:
+        super().__init__()
+        self.interaction = interaction
+
+    def forward(
+        self,
+        q: torch.Tensor,
+        mu: torch.Tensor,
+        filters: torch.Tensor,
+        dir_ij: torch.Tensor,
+        idx_i: torch.Tensor,
+        idx_j: torch.Tensor,
+        n_atoms: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        both = torch.ops.torchml.exchange(torch.cat([q, mu], dim=1).flatten(1))
+        both = both.view(mu.size(0), 4, mu.size(2))
+        q, mu = self.interaction(both[:, :1], both[:, 1:], filters, dir_ij, idx_i, idx_j, n_atoms)
+        return q, mu
+
+
+_EXCHANGING = {"SchNet": _ExchangeSchNet, "PaiNN": _ExchangePaiNN}
+
+
 class SchNetPackAdapter(Adapter):
     name = "schnetpack"
     title = "SchNetPack"
@@ -114,6 +159,12 @@ class SchNetPackAdapter(Adapter):
         inputs = _known(model.input_modules, _PREPARING)
         with torch.no_grad():
             shifts = _shifts(model, key)
+        layers = _layers(model.representation)
+        if kind in _EXCHANGING and can_exchange():
+            model.representation.interactions = torch.nn.ModuleList(
+                _EXCHANGING[kind](one) if k else one  # the first reads the species alone
+                for k, one in enumerate(model.representation.interactions)
+            )
         module = SchNetPack(
             [part for part in inputs if type(part).__name__ != "Strain"],
             model.representation,
@@ -130,8 +181,7 @@ class SchNetPackAdapter(Adapter):
             module=module,
             elements=_elements(shifts, options.get("elements")),
             cutoff=cutoff * length,
-            n_layers=int(getattr(model.representation, "n_interactions", 0))
-            or len(model.representation.interactions),
+            n_layers=layers,
             dtype=dtype,
             calculator=lambda: _calculator(str(path), cutoff, key, force_key, units, dtype),
             atomic_numbers=True,
@@ -234,6 +284,11 @@ def _elements(shifts: torch.Tensor, wanted: str | None) -> tuple[str, ...]:
             "List them, for example --option elements=H,C,O.",
         )
     return tuple(chemical_symbols[z] for z in known)
+
+
+def _layers(representation: Any) -> int:
+    known = getattr(representation, "n_interactions", None)
+    return len(representation.interactions) if known is None else int(known)
 
 
 def _calculator(
