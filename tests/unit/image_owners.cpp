@@ -115,12 +115,12 @@ TEST_CASE("two particles at one place have no certain images") {
     CHECK(!update(owners, particles));
 }
 
-TEST_CASE("a row of like atoms has a choice, and repeats by the way from one to the next") {
+TEST_CASE("a row of like atoms has one cell, and repeats by the way from one atom to the next") {
     ImageOwners owners;
     const Particles particles = row();
     const System system = particles.view();
     REQUIRE(owners.update(system, particles.coordinates, reach));
-    CHECK(owners.had_choice());
+    CHECK(!owners.had_choice());
     CHECK(owners.owners()[4] == 2);  // no atom is another's image
     CHECK(owners.owners()[7] == 1);
     std::vector<std::int32_t> led_to;
@@ -132,6 +132,21 @@ TEST_CASE("a row of like atoms has a choice, and repeats by the way from one to 
     CHECK(!owners.lacks({30.0, 0.0, 0.0}, 0, 3.0));  // too far away to say
     CHECK(owners.predict_only_particles(3.0));
     CHECK(!owners.predict_only_particles(7.0));  // more images than were passed
+}
+
+TEST_CASE("a square of like atoms has a choice: upright cells, and oblique ones") {
+    Particles particles;
+    for (const bool mine : {true, false}) {
+        for (int x = -2; x < 4; ++x) {
+            for (int y = -2; y < 4; ++y) {
+                const bool inside = x >= 0 && x < 2 && y >= 0 && y < 2;
+                if (inside == mine) particles.add(2.0 * x, 2.0 * y, 0.0, mine);
+            }
+        }
+    }
+    ImageOwners owners;
+    REQUIRE(update(owners, particles));
+    CHECK(owners.had_choice());
 }
 
 TEST_CASE("coordinates beyond all measure are refused at once") {

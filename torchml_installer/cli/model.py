@@ -120,10 +120,11 @@ def model_pack(
     unchecked: bool,
     as_json: bool,
 ) -> None:
-    """Pack FILE (TorchScript, compiled or another library's) as a folder that KIM can install.
+    """Pack FILE (TorchScript, compiled or of a library) as a KIM model.
 
-    Evaluates the model first, and refuses one that would give wrong simulations, or others than the
-    library's own ASE calculator. Save TorchScript with torch.jit.script(model).save(FILE).
+    Evaluates it first, and refuses a model that would give wrong simulations, or others than the
+    library's calculator. Save TorchScript with torch.jit.script(model).save(FILE), e3nn models with
+    e3nn.util.jit.script.
 
     \b
     Examples: a file, a model that a library knows by name
