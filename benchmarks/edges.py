@@ -189,7 +189,7 @@ def lines(bench: Bench) -> Iterator[str]:
     yield "| layers | mode | atoms | lists kept, ms | ns per atom | lists anew, ms | ns per atom |"
     yield "|" + 7 * "---|"
     for layers in (1, 3):
-        kind = ["--cutoff", "5.0", "--pattern", "edges", "--layers", str(layers), "--no-check"]
+        kind = ["--cutoff", "5.0", "--pattern", "edges", "--layers", str(layers), "--unchecked"]
         folder = bench.install(f"No_network_{layers}", NoNetwork(), kind)
         for mode in ("fold", "auto"):
             for cells in (5, 11, 23) if mode == "fold" or layers == 1 else (5, 11):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from .. import operators  # noqa: F401 (defines torch.ops.torchml.exchange)
 from .._requests import RefusedError
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from .base import (
     Option,
     UnsupportedError,
 )
-from .between_ranks import can_exchange
 from .default_dtype import default_dtype
 
 if TYPE_CHECKING:
@@ -277,11 +276,10 @@ def _rebuilt(model: Any) -> Any:
 
 
 def _on_edges(model: Any, head: int, dtype: torch.dtype, state: Mapping[str, float]) -> MACE:
-    if can_exchange():
-        last = len(model.products) - 1
-        model.products = torch.nn.ModuleList(
-            one if k == last else _Exchange(one) for k, one in enumerate(model.products)
-        )
+    last = len(model.products) - 1
+    model.products = torch.nn.ModuleList(
+        one if k == last else _Exchange(one) for k, one in enumerate(model.products)
+    )
     module = MACE(model, head, dtype)
     module.eval()
     module.requires_grad_(False)

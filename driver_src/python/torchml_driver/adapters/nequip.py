@@ -17,7 +17,6 @@ from .base import (
     Option,
     UnsupportedError,
 )
-from .between_ranks import can_exchange
 from .default_dtype import default_dtype
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class NequIPAdapter(Adapter):
         types = _types(names, options.get("types"))
         order = torch.tensor([names.index(types[element]) for element in types])
         layers = _layers(energies)
-        if not compiled and can_exchange():
+        if not compiled:
             for part in energies.modules():
                 if hasattr(part, "ghost_exchange"):  # which the first layer does not call
                     part.ghost_exchange = _Exchange()

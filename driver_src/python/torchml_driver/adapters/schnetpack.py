@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from .base import Adapted, Adapter, BadOptionError, Option, UnsupportedError
-from .between_ranks import can_exchange
 from .default_dtype import default_dtype
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ class SchNetPackAdapter(Adapter):
         with torch.no_grad():
             shifts = _shifts(model, key)
         layers = _layers(model.representation)
-        if kind in _EXCHANGING and can_exchange():
+        if kind in _EXCHANGING:
             model.representation.interactions = torch.nn.ModuleList(
                 _EXCHANGING[kind](one) if k else one  # the first reads the species alone
                 for k, one in enumerate(model.representation.interactions)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -139,10 +137,6 @@ def _built(path: Path) -> tuple[Any, Any]:
 def _exchange_between_layers(model: Any) -> None:
     """Lets ranks send each other features before each convolution but the first, which reads
     features that depend on the species alone."""
-    with contextlib.suppress(ImportError):  # a driver that cannot exchange
-        importlib.import_module("torchml_driver.operators")
-    if not hasattr(torch.ops.torchml, "exchange"):
-        return
     parts = OrderedDict()
     for name, part in model._modules.items():
         if name.endswith("_convolution") and name != "0_convolution":
