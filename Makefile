@@ -113,6 +113,7 @@ bench: provision  ## write the tables of benchmarks/, on a quiet machine; also O
 	$(call measure,evaluation)
 	$(call measure,graphs)
 	$(call measure,edges)
+	$(call measure,zoo)
 	$(call measure,halo)
 	$(call measure,compiled)
 	$(call measure,threads)

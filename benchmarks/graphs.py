@@ -100,8 +100,11 @@ class Bench:
     def install(self, name: str, model: torch.nn.Module, options: Sequence[str]) -> Path:
         torch.jit.script(model).eval().save(str(self.folder / f"{name}.pt"))
         self._call("model", "pack", f"{name}.pt", "--elements", "Si", *options)
-        self._call("model", "install", name, "--collection", "environment")
+        self.install_packed(name)
         return self.folder / name
+
+    def install_packed(self, name: str) -> None:
+        self._call("model", "install", name, "--collection", "environment")
 
     def install_compiled(
         self, name: str, source: str, arguments: dict[str, object], model: torch.nn.Module

@@ -110,6 +110,7 @@ bool ImageOwners::find(const System& system, const std::vector<double>& coordina
     std::sort(sorted.begin(), sorted.end());
     for (std::size_t k = 0; k < sorted.size(); ++k) images_[k] = sorted[k].second;
 
+    find_corners();
     places_.fill(system, x_, tolerance, /*all=*/false, cell_side);
     all_places_.clear();
     around_.clear();
@@ -255,11 +256,38 @@ bool ImageOwners::is_cell(bool check_owners) {
 }
 
 bool ImageOwners::leads_to_contributing(const Vector& vector) {
-    for (const std::int32_t i : contributing_) {
-        ++n_looks_;
-        if (places_.at(place_before(place(i), vector), Places::any_species) >= 0) return true;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        if (std::abs(vector[axis]) > extent_[axis] + largest_tolerance) return false;
     }
-    return false;
+    const auto leads = [&](std::int32_t i) {
+        ++n_looks_;
+        return places_.at(place_before(place(i), vector), Places::any_species) >= 0;
+    };
+    // From a crystal's corner most vectors that are too short lead into it.
+    return std::any_of(corners_.begin(), corners_.end(), leads) ||
+           std::any_of(contributing_.begin(), contributing_.end(), leads);
+}
+
+/// How far contributing particles reach, and which are outermost.
+void ImageOwners::find_corners() {
+    extent_ = {};
+    corners_.clear();
+    if (contributing_.empty()) return;
+    for (int way = 0; way < 27; ++way) {
+        const Vector direction = {way % 3 - 1.0, way / 3 % 3 - 1.0, way / 9 - 1.0};
+        const auto along = [&](std::int32_t i) {
+            return dot(direction, {place(i)[0], place(i)[1], place(i)[2]});
+        };
+        corners_.push_back(
+            *std::max_element(contributing_.begin(), contributing_.end(),
+                              [&](std::int32_t a, std::int32_t b) { return along(a) < along(b); }));
+    }
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+        const auto [low, high] = std::minmax_element(
+            contributing_.begin(), contributing_.end(),
+            [&](std::int32_t a, std::int32_t b) { return place(a)[axis] < place(b)[axis]; });
+        extent_[axis] = place(*high)[axis] - place(*low)[axis];
+    }
 }
 
 /// The contributing particle of which another one is an image; -1 if there is none. `cells`: how

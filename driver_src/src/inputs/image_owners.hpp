@@ -77,6 +77,7 @@ class ImageOwners {
     bool is_enough();
     bool is_cell(bool check_owners);
     bool leads_to_contributing(const Vector& vector);
+    void find_corners();
     std::int32_t owner_of(std::int32_t image, Cells& cells) const;
     std::int32_t owner_at(const double* where, int species, Cells& cells) const;
     Cells nearest_cells(const Vector& apart) const;
@@ -101,8 +102,10 @@ class ImageOwners {
     const System* system_ = nullptr;
     const double* x_ = nullptr;
     double reach_ = 0.0;
-    Vector middle_ = {};        // of the contributing particles
-    std::vector<Vector> cell_;  // up to three of its vectors
+    Vector middle_ = {};                 // of the contributing particles
+    Vector extent_ = {};                 // theirs
+    std::vector<std::int32_t> corners_;  // the outermost of them
+    std::vector<Vector> cell_;           // up to three of its vectors
     std::optional<std::vector<Vector>> found_cell_;
     bool look_for_choice_ = true;
     std::int64_t n_looks_ = 0;  // at places, in this search
