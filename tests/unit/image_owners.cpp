@@ -127,7 +127,7 @@ TEST_CASE("a row of like atoms has one cell, and repeats by the way from one ato
     CHECK(owners.repeat_by({2.0, 0.0, 0.0}, led_to));
     CHECK(led_to.size() == 4);
     CHECK(!owners.repeat_by({1.0, 0.0, 0.0}, led_to));
-    CHECK(owners.lacks({8.0, 0.0, 0.0}, 1, 3.0));   // of that species
+    CHECK(owners.lacks({8.0, 0.0, 0.0}, 1, 3.0));  // of that species
     CHECK(!owners.lacks({8.0, 0.0, 0.0}, 0, 3.0));
     CHECK(!owners.lacks({30.0, 0.0, 0.0}, 0, 3.0));  // too far away to say
     CHECK(owners.predict_only_particles(3.0));
