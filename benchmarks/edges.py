@@ -149,8 +149,9 @@ def lines(bench: Bench) -> Iterator[str]:
     yield "Silicon at 300 K, one thread on each rank; milliseconds per step, the best of several"
     yield "runs, in turns. The bare model is the same TorchScript in Python, with its gradient, on"
     yield "the plain periodic graph, with glibc's default memory management and set to keep memory."
-    yield "LAMMPS and ASE: whole steps. Written by"
-    yield "`python benchmarks/edges.py --output benchmarks/EDGES.md`."
+    yield "LAMMPS and ASE: whole steps."
+    yield ""
+    yield "Written by `python benchmarks/edges.py --output benchmarks/EDGES.md`."
     yield ""
     yield machine("one used for each rank")
     yield ""

@@ -121,8 +121,9 @@ def lines(bench: Bench, environments: Path) -> Iterator[str]:
     yield "Models that `torchml-install model pack --from` packs, as TorchScript, against the ASE"
     yield "calculators of their libraries. Silicon, rattled by 0.08 Å; milliseconds per step with"
     yield "forces, one rank, one thread, the best of several runs, in turns. LAMMPS: whole steps at"
-    yield "300 K with `KIM_MODEL_GHOSTS=fold`. Written by"
-    yield "`python benchmarks/zoo.py --output benchmarks/ZOO.md`."
+    yield "300 K with `KIM_MODEL_GHOSTS=fold`."
+    yield ""
+    yield "Written by `python benchmarks/zoo.py --output benchmarks/ZOO.md`."
     yield ""
     yield machine()
     yield ""

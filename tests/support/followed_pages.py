@@ -27,7 +27,7 @@ def run_block(block: Block, folder: Path, env: Mapping[str, str]) -> str:
 
     Blocks of other languages print nothing. Raises AssertionError if a block fails.
     """
-    if block.language not in ("sh", "py", "python"):
+    if block.fragment or block.language not in ("sh", "py", "python"):
         return ""
     if block.language == "sh":
         command = ["bash", "-e", "-o", "pipefail", "-c", block.text]
