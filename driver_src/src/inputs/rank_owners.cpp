@@ -528,7 +528,7 @@ void RankOwners::make_plan() {
 }
 
 /// Whether this rank's particles are those of the plan.
-bool RankOwners::is_alike(const System& system, const std::vector<double>& /*coordinates*/) const {
+bool RankOwners::is_alike(const System& system) const {
     if (static_cast<std::size_t>(system.n) != ghost_of_.size()) return false;
     std::size_t n_contributing = 0;
     for (std::int64_t i = 0; i < system.n; ++i) n_contributing += system.contributing[i] != 0;
@@ -540,7 +540,7 @@ bool RankOwners::is_alike(const System& system, const std::vector<double>& /*coo
 /// Sends positions to where they are needed, and compares. Collective, though not its answer.
 bool RankOwners::verify(const System& system, const std::vector<double>& coordinates, Edges edges) {
     const double nowhere = std::numeric_limits<double>::quiet_NaN();
-    bool holds = is_alike(system, coordinates);
+    bool holds = is_alike(system);
 
     // The particles that each neighbour needs: those that one of its own sends to.
     std::vector<std::vector<char>> used(neighbours_.size());

@@ -93,14 +93,13 @@ class RankOwners {
     bool find_cell(const System& system, const std::vector<double>& coordinates);
     void make_plan();
     bool verify(const System& system, const std::vector<double>& coordinates, Edges edges);
-    bool is_alike(const System& system, const std::vector<double>& coordinates) const;
+    bool is_alike(const System& system) const;
     std::vector<Cells> cells_in_reach(const Place& low, const Place& high) const;
     Place vector_of(const Cells& cells) const;
 
     Ranks& ranks_;
     double cutoff_;
     bool known_ = false;
-    bool unusable_ = false;  // owners were found, but a check failed
     int n_failures_ = 0, n_skipped_ = 0;
     std::string why_;
 

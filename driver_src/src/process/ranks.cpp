@@ -22,9 +22,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int failure_tag = 1, neighbour_tag = 2, first_scatter_tag = 3;  // and the next one
 constexpr std::size_t largest_part = std::size_t{1} << 30;                // MPI counts with int
 
-struct Handles {
-    static constexpr std::size_t status_size = 128;  // of the largest known, with room
-};
+constexpr std::size_t status_size = 128;  // bytes of the largest known, with room
 
 /// MPI's functions and constants in one family. Handle: its communicators, types and requests.
 template <class Handle>
@@ -153,7 +151,7 @@ class MpiRanks final : public Ranks {
         std::map<int, std::vector<double>> received;
         std::optional<Handle> barrier;
         for (;;) {
-            std::array<char, Handles::status_size> status{};
+            std::array<char, status_size> status{};
             int is_there = 0;
             check(
                 api_.iprobe(Api<Handle>::any_source, tag, communicator_, &is_there, status.data()));
@@ -244,7 +242,7 @@ class MpiRanks final : public Ranks {
 
     bool is_done(Handle& request) {
         int done = 0;
-        std::array<char, Handles::status_size> status{};
+        std::array<char, status_size> status{};
         check(api_.test(&request, &done, status.data()));
         return done != 0;
     }
@@ -260,7 +258,7 @@ class MpiRanks final : public Ranks {
         if (++n_pauses_ % 64 != 0) return;
         sched_yield();
         if (n_pauses_ % 1024 != 0) return;
-        std::array<char, Handles::status_size> status{};
+        std::array<char, status_size> status{};
         int is_there = 0;
         check(api_.iprobe(Api<Handle>::any_source, failure_tag, communicator_, &is_there,
                           status.data()));
