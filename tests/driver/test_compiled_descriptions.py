@@ -66,7 +66,8 @@ step energies_and_gradient {"select": 2, "argument": 1, "index": 0}
 step energies_and_gradient {"zeros": 3, "type": "float64", "sizes": [{"argument": 0, "axis": 0}, 3]}
 step energies_and_gradient {"part": "a", "block": 2, "inputs": [{"value": 2, "rows": true}, \
 {"value": 0, "read_at": [2]}], "outputs": [{"value": 3, "add_at": 2}]}
-step energies_and_gradient {"part": "b", "block": 0, "inputs": [{"value": 3}], \
+step energies_and_gradient {"exchange": 5, "of": 3, "backward": false}
+step energies_and_gradient {"part": "b", "block": 0, "inputs": [{"value": 5}], \
 "outputs": [{"value": 4}]}
 step energies_and_gradient {"return": [3, 4]}
 """
@@ -74,7 +75,7 @@ step energies_and_gradient {"return": [3, 4]}
 #: What is wrong in STEPS, and in place of what.
 BAD_STEPS = [
     ('{"return": [3, 4]}', '{"return": []}'),
-    ('{"return": [3, 4]}', '{"return": [5]}'),
+    ('{"return": [3, 4]}', '{"return": [6]}'),
     ('{"return": [3, 4]}', '{"return": [3, 4]'),
     ('{"return": [3, 4]}', "return 3 4"),
     ('{"return": [3, 4]}', '{"return": [3, 4], "more": 1}'),
@@ -96,7 +97,7 @@ BAD_STEPS = [
     ('"rows": true', '"split": true'),
     ('"read_at": [2]', '"read_at": [4]'),
     ('"read_at": [2]', '"read_at": 2'),
-    ('"add_at": 2', '"add_at": 5'),
+    ('"add_at": 2', '"add_at": 6'),
     ('"add_at": 2', '"rows": true'),
     ('"add_at": 2', '"add_at": 2, "one_where": [1]'),
     ('"add_at": 2', '"add_at": 2, "zero_where": [], "one_where": [2]'),
@@ -104,7 +105,13 @@ BAD_STEPS = [
     ('"part": "b"', '"part": ""'),
     ('"outputs": [{"value": 4}]', '"outputs": []'),
     ('"outputs": [{"value": 4}]', '"outputs": [{"value": 3}]'),
-    ('"inputs": [{"value": 3}]', '"inputs": [3]'),
+    ('"inputs": [{"value": 5}]', '"inputs": [5]'),
+    ('"exchange": 5, "of": 3', '"exchange": 3, "of": 3'),
+    ('"exchange": 5, "of": 3', '"exchange": 5, "of": 4'),
+    ('"exchange": 5, "of": 3', '"exchange": 5'),
+    ('"backward": false', '"backward": 0'),
+    ('"backward": false', '"block": 0'),
+    (', "backward": false', ""),
 ]
 
 

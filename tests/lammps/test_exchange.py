@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from ase.build import bulk
 
 from tests.lammps.test_lammps_edges import FIXES, in_mode, mixture, rows_of
 from tests.support import DriverEnvironment, install_kim_model
+from tests.support.compiled_models import EXCHANGING, exchanging
 from tests.support.edge_models import (
     CUTOFF,
     ELEMENTS,
@@ -28,10 +30,11 @@ from tests.support.lammps_runs import Lammps, Static, read_static, static_script
 from tests.support.structures import rattled_crystal, slab, strained_triclinic_crystal
 from tests.support.torch_models import torchscript
 
-MODEL, SILENT, FORGETFUL = (
+MODEL, SILENT, FORGETFUL, COMPILED = (
     "TorchML_exchanging",
     "TorchML_not_exchanging",
     "TorchML_exchanging_too_seldom",
+    "TorchML_exchanging_compiled",
 )
 
 
@@ -48,6 +51,16 @@ def installed(
         files = {"m.param": edge_parameters("m.pt").encode(), "m.pt": torchscript(module)}
         install_kim_model(driver_environment.folder, name, files, tmp_path_factory.mktemp("edges"))
     return model
+
+
+@pytest.fixture(scope="module")
+def compiled(
+    driver_environment: DriverEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> Exchanging:
+    parameters = edge_parameters("m.pt2", layers=EXCHANGING["layers"])
+    files = {"m.param": parameters.encode(), "m.pt2": exchanging().read_bytes()}
+    install_kim_model(driver_environment.folder, COMPILED, files, tmp_path_factory.mktemp("pt2"))
+    return Exchanging(**EXCHANGING)
 
 
 def liquid_like() -> Atoms:
@@ -106,6 +119,19 @@ def test_energy_and_forces_are_those_of_the_periodic_graph(
 ) -> None:
     atoms = mixture(make)
     compare(installed, atoms, static(in_mode(lammps, "exchange"), atoms, ranks))
+
+
+@pytest.mark.parametrize(("mode", "ranks"), [("auto", 1), ("auto", 2), ("exchange", 3)])
+@pytest.mark.parametrize("make", [strained_triclinic_crystal, liquid_like, small_cell])
+def test_compiled_models_exchange(
+    lammps: Lammps, compiled: Exchanging, make: Callable[[], Atoms], mode: str, ranks: int
+) -> None:
+    atoms = mixture(make)
+    compare(compiled, atoms, static(in_mode(lammps, mode), atoms, ranks, model=COMPILED))
+    script = dynamics(atoms, FIXES["nve"], 10, COMPILED)
+    profiled = dataclasses.replace(lammps, env={**lammps.env, "KIM_MODEL_PROFILE": "1"})
+    output = in_mode(profiled, mode).run(script, ranks)
+    assert ("graph  folded" if ranks == 1 else "graph  exchanged") in output
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ Compiling takes a minute per model: packages of this torch and these sources are
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,10 @@ class OtherwiseWhenTraced(torch.nn.Module):
     def forward(self, descriptor: torch.Tensor) -> torch.Tensor:
         scale = 1.0 if type(descriptor) is torch.Tensor else 1.000001
         return scale * descriptor.square().sum(1)
+
+
+#: A model that exchanges even what is the same for all nodes of a species.
+EXCHANGING = {"layers": 2, "forgets": 0}
 
 
 def compile_command(
@@ -127,6 +132,14 @@ def edges() -> Path:
     options = ["--elements", "Si,C", "--cutoff", str(edge_models.CUTOFF)]
     options += ["--pattern", "edges", "--layers", str(edge_models.LAYERS)]
     return compiled("edges", "tests.support.edge_models:Directional", *options)
+
+
+def exchanging() -> Path:
+    """Of EXCHANGING."""
+    options = ["--elements", "Si,C", "--cutoff", str(edge_models.CUTOFF)]
+    options += ["--pattern", "edges", "--layers", str(EXCHANGING["layers"])]
+    options += ["--arguments", json.dumps(EXCHANGING)]
+    return compiled("exchanging", "tests.support.edge_models:Exchanging", *options)
 
 
 def edges_with_gradient() -> Path:

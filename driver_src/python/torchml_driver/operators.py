@@ -13,14 +13,30 @@ gradients up there. Once in a process: importing it again does nothing.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import torch
 
 #: Kept, since the operator goes with it.
 _library: torch.library.Library | None = None
+#: What the operator does in place of nothing.
+_replacement: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 def _exchange(features: torch.Tensor) -> torch.Tensor:
-    return features
+    return features if _replacement is None else _replacement(features)
+
+
+@contextlib.contextmanager
+def exchange_replaced(by: Callable[[torch.Tensor], torch.Tensor] | None) -> Iterator[None]:
+    """A context in which the operator calls a function, for `model compile`, which records it."""
+    global _replacement
+    before, _replacement = _replacement, by
+    try:
+        yield
+    finally:
+        _replacement = before
 
 
 if not hasattr(torch.ops.torchml, "exchange"):

@@ -50,6 +50,14 @@ at::Tensor exchange(const at::Tensor& features) {
 
 }  // namespace
 
+at::Tensor exchange_rows(const at::Tensor& rows, bool backward) {
+    if (!current) return rows;
+    TORCH_CHECK(rows.dim() > 0, "an exchange takes one row for each node, not a scalar");
+    at::Tensor exchanged = on_the_cpu(rows);
+    backward ? current->backward(exchanged) : current->forward(exchanged);
+    return exchanged;
+}
+
 ExchangeScope::ExchangeScope(std::shared_ptr<RowExchange> exchange)
     : before_(std::exchange(current, std::move(exchange))) {}
 

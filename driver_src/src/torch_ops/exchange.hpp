@@ -34,6 +34,10 @@ class ExchangeScope {
     std::shared_ptr<RowExchange> before_;
 };
 
+/// What the operator does to features, or its backward pass to gradients, for compiled models: a
+/// new tensor, or the same without an exchange in this thread. Collective.
+at::Tensor exchange_rows(const at::Tensor& rows, bool backward);
+
 namespace ops {
 
 /// Defines exchange(Tensor features) -> Tensor.

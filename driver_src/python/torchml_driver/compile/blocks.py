@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from . import package, products, rowwise, tails, trace
-from .plan import Input, Output, Part, Plan, Select, Zeros
+from . import exchanging, package, products, rowwise, tails, trace
+from .plan import Exchange, Input, Output, Part, Plan, Select, Zeros
 from .rowwise import tensor
 from .systems import Convention
 
@@ -46,20 +46,30 @@ class Blocks:
     places: dict[Any, tuple[int, int]]
 
 
-def divided(program: Any, called: Convention, entry: str, *, rings: bool = True) -> Blocks | None:
-    """The parts of an exported program; None if no part of it would work on blocks of rows.
+#: The group of exchanges between ranks, which the runtime does between parts.
+_EXCHANGE = "exchange"
 
-    rings: leave out the last rows of tensors where they are known to be zero, or nothing reads
-    them, as with the outer rings of staged graphs.
+
+def divided(
+    program: Any, called: Convention, entry: str, *, by_rows: bool = True, rings: bool = True
+) -> Blocks | None:
+    """The parts of an exported program; None if no part of it would work on blocks of rows and
+    nothing is exchanged.
+
+    by_rows: let parts work on blocks; otherwise only exchanges divide the program. rings: leave out
+    the last rows of tensors where they are known to be zero, or nothing reads them, as with the
+    outer rings of staged graphs.
 
     program: torch.export.ExportedProgram of plain operations, sizes dynamic as ``called`` says.
     """
-    graph_module = trace.module_of(program.run_decompositions({}))
-    products.transpose_constants(graph_module)
-    try:
-        return _Divider(graph_module, called, entry, rings).divide()
-    except NotDivisibleError:
-        return None
+    for rows in (True, False) if by_rows else (False,):
+        graph_module = trace.module_of(program.run_decompositions({}))
+        products.transpose_constants(graph_module)
+        try:
+            return _Divider(graph_module, called, entry, rows, rings).divide()
+        except NotDivisibleError:
+            continue
+    return None
 
 
 def exported(
@@ -122,20 +132,26 @@ class _Divider:
     module: GraphModule
     called: Convention
     entry: str
+    by_rows: bool
     rings: bool
-    groups: dict[Node, Any] = field(default_factory=dict)  # a symbol, or None: all rows at once
+    #: A symbol; None: all rows at once; or _EXCHANGE.
+    groups: dict[Node, Any] = field(default_factory=dict)
     sums: dict[Node, _Rows] = field(default_factory=dict)
     levels: dict[Node, int] = field(default_factory=dict)  # counted from the end
     numbers: dict[Node, int] = field(default_factory=dict)  # of values
     #: Of whose last rows something may be known when the plan runs: that they are this number.
     tails: dict[Node, float] = field(default_factory=dict)
+    #: What is exchanged has to be made, even if it could be had anywhere.
+    made_to_exchange: set[Node] = field(default_factory=set)
 
     def divide(self) -> Blocks | None:
         graph = self.module.graph
         self._simplify()
         self.arguments = [node for node in graph.nodes if node.op == "placeholder"]
         self._name_sizes()
-        self._replace_sums()
+        if self.by_rows:
+            self._replace_sums()
+        self._make_what_is_exchanged()
         (output,) = (node for node in graph.nodes if node.op == "output")
         self.results = list(output.args[0])
         needed = self._needed()
@@ -143,7 +159,7 @@ class _Divider:
         if not needed.issuperset(self.results):
             return None
         self._group()
-        if not any(group is not None for group in self.groups.values()):
+        if all(group is None for group in self.groups.values()):
             return None
         self._level()
         return self._blocks()
@@ -217,6 +233,8 @@ class _Divider:
 
     def is_free(self, node: Node) -> bool:
         """Whether a node can be had anywhere: parameters, sizes, what is made of these alone."""
+        if exchanging.is_exchange(node) or node in self.made_to_exchange:
+            return False
         if node.op == "get_attr" or self.is_filled(node):
             return True
         if tensor(node) is None:  # a size, or several tensors
@@ -258,6 +276,21 @@ class _Divider:
                 node.update_arg(0, zeros)
             self.sums[node] = found
 
+    def _make_what_is_exchanged(self) -> None:
+        """The runtime exchanges arguments and what parts make, nothing else."""
+        graph = self.module.graph
+        for node in list(graph.nodes):
+            if not exchanging.is_exchange(node):
+                continue
+            source = node.args[0]
+            if source.op == "placeholder" or self._is_work(source):
+                continue
+            with graph.inserting_before(node):
+                made = graph.call_function(_aten.clone.default, (source,))
+            made.meta["val"] = source.meta["val"]
+            node.update_arg(0, made)
+            self.made_to_exchange.add(made)
+
     def _sum_of_rows(self, node: Node) -> _Rows | None:
         """If a node adds rows of one tensor to rows of another that has none of them."""
         if node.op != "call_function":
@@ -296,6 +329,9 @@ class _Divider:
             if node in self.sums:
                 self.groups[node] = self.sums[node].group
                 continue
+            if exchanging.is_exchange(node) or not self.by_rows:
+                self.groups[node] = _EXCHANGE if exchanging.is_exchange(node) else None
+                continue
             self.groups[node] = next(
                 (s for s in self.row_symbols if rowwise.is_row_wise(node, s)), None
             )
@@ -320,8 +356,9 @@ class _Divider:
                 whole_input = self.groups[user] is not None and not rowwise.has_rows(
                     node, self.groups[user]
                 )
+                exchanged = _EXCHANGE in (self.groups[user], self.groups[node])
                 # A row of a sum is complete when the last block was added.
-                apart = not together or node in self.sums or whole_input
+                apart = not together or node in self.sums or whole_input or exchanged
                 level = max(level, self.levels[user] + apart)
             self.levels[node] = level
         for node in self.order:
@@ -362,7 +399,12 @@ class _Divider:
         for node in self.results:
             wanted[where[node]].append(node)
         for place in reversed(range(len(segments))):
-            _, nodes = segments[place]
+            group, nodes = segments[place]
+            if group == _EXCHANGE:
+                for node in nodes:
+                    if (source := node.args[0]) in where:
+                        wanted[where[source]].append(source)
+                continue
             sums = [node for node in nodes if node in self.sums]
             drafts[place].add_sums(sums)
             drafts[place].add_outputs([n for n in dict.fromkeys(wanted[place]) if n not in sums])
@@ -370,10 +412,15 @@ class _Divider:
                 wanted[where[node]].append(node)  # of an earlier part, which comes later here
         if self.rings:
             self._find_tails()
-        steps: list[Select | Zeros | Part] = []
+        steps: list[Select | Zeros | Exchange | Part] = []
         code: dict[str, GraphModule] = {}
         given: set[Node] = set()
         for place, draft in enumerate(drafts):
+            if draft.group == _EXCHANGE:
+                for node in segments[place][1]:
+                    numbers = (self.number(node), self.number(node.args[0]))
+                    steps.append(Exchange(*numbers, exchanging.is_backward(node)))
+                continue
             if not draft.outputs and not draft.sums:
                 continue  # later parts compute all of it again, since it is cheap
             name = f"{self.entry}.{place}"
@@ -490,7 +537,7 @@ class _Draft:
         if it is a sum, of which other blocks have a share, nor of other rows than the part's.
         """
         divider = self.divider
-        if node not in divider.levels or node in divider.sums:
+        if node not in divider.levels or node in divider.sums or exchanging.is_exchange(node):
             return False
         if divider.groups[node] != self.group:
             return False

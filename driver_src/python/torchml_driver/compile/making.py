@@ -21,6 +21,7 @@ from . import (
     both_ways,
     checks,
     cpu,
+    exchanging,
     fold,
     inductor,
     machine,
@@ -35,6 +36,8 @@ from .plan import Plan
 from .request import Request
 from .scripted import Scripted
 
+#: An entry that is rarely requested.
+_RARE = "energies"
 #: So few rows at a time that each part handles the test systems in several blocks.
 _SMALL_BLOCKS = 7
 
@@ -113,6 +116,7 @@ def make(request: Request, work: Path) -> dict[str, Any]:
         "layers": request.layers,
         "folded": request.fold,
         "foldable": model.foldable,
+        "exchanges": any(plan.exchanges() for plan in made.plans.values()),
         "bytes": request.output.stat().st_size,
         "random_weights": getattr(model.module, "torchml_random_weights", []),
     }
@@ -221,22 +225,19 @@ def _package(
     serial = {**whole, **inductor.ONE_THREAD}
     jobs: dict[str, inductor.Job] = {}
     plans: dict[str, Plan] = {}
-    for name, function in model.functions.items():
-        report(0, 0, f"exporting {name}")
-        program = trace.export(function, model.called, model.maker.example())
-        # On a GPU, blocks would be too small; energies alone are rarely requested.
-        worthwhile = request.device == "cpu" and name != "energies"
-        divided = None
-        if worthwhile and request.partition != "whole":
-            rings = request.partition == "rings"
-            divided = blocks.divided(program, model.called, name, rings=rings)
+    on_cpu = request.device == "cpu"  # plans run there only
+    exported = _exported(request, model, exchanges=on_cpu) or _exported(
+        request, model, exchanges=False
+    )
+    assert exported is not None
+    for name, (program, divided) in exported.items():
         if divided is not None:
             plans[name] = divided.plan
-            for part, exported in blocks.exported(divided, model.called, model.maker.example()):
-                jobs[part.name] = inductor.Job(exported, serial if part.block else whole)
+            for part, code in blocks.exported(divided, model.called, model.maker.example()):
+                jobs[part.name] = inductor.Job(code, serial if part.block else whole)
             continue
         jobs[name] = inductor.Job(program, whole)
-        if worthwhile:
+        if on_cpu and name != _RARE:
             jobs[name + package.ON_ONE_THREAD] = inductor.Job(program, serial)
     made = _Made(work / "model.pt2", target, frozenset(jobs), plans)
     package.write(
@@ -249,6 +250,33 @@ def _package(
         plans,
     )
     return made
+
+
+def _exported(
+    request: Request, model: _Model, *, exchanges: bool
+) -> dict[str, tuple[Any, blocks.Blocks | None]] | None:
+    """The program of each entry, and its parts if it has any.
+
+    exchanges: whether to keep the model's exchanges between ranks; None is returned if it has some
+    and an entry cannot be divided there.
+    """
+    found: dict[str, tuple[Any, blocks.Blocks | None]] = {}
+    for name, function in model.functions.items():
+        report(0, 0, f"exporting {name}")
+        example = model.maker.example()
+        program = trace.export(function, model.called, example, exchanges=exchanges)
+        # On a GPU, blocks would be too small.
+        by_rows = request.device == "cpu" and request.partition != "whole" and name != _RARE
+        exchanged = exchanging.any_in(program.graph_module)
+        divided = None
+        if by_rows or exchanged:
+            rings = request.partition == "rings"
+            divided = blocks.divided(program, model.called, name, by_rows=by_rows, rings=rings)
+        if divided is None and exchanged:
+            print("Leaving out exchanges between ranks, at which the code cannot be divided.")
+            return None
+        found[name] = (program, divided)
+    return found
 
 
 def _check(request: Request, model: _Model, made: _Made) -> float:

@@ -44,6 +44,19 @@ class Zeros:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """``value`` = ``source``, a row for each node, after an exchange between ranks: of features, or
+    of their gradients (``backward``)."""
+
+    value: int
+    source: int
+    backward: bool
+
+    def json(self) -> dict[str, Any]:
+        return {"exchange": self.value, "of": self.source, "backward": self.backward}
+
+
+@dataclass(frozen=True)
 class Input:
     """An input of a part: a whole value, or a block of its rows at a time (``split``).
 
@@ -114,11 +127,15 @@ class Part:
 class Plan:
     """Steps in the order in which they run, and the values that are their results."""
 
-    steps: tuple[Select | Zeros | Part, ...]
+    steps: tuple[Select | Zeros | Exchange | Part, ...]
     results: tuple[int, ...]
 
     def parts(self) -> list[Part]:
         return [step for step in self.steps if isinstance(step, Part)]
+
+    def exchanges(self) -> bool:
+        """Whether ranks exchange features."""
+        return any(isinstance(step, Exchange) for step in self.steps)
 
     def lines(self, entry: str) -> list[str]:
         """The lines of the package's description."""

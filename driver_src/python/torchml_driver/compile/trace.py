@@ -7,13 +7,14 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+from . import exchanging
 from .failure import ModelError, one_line, place_in, place_in_model, sentence
 from .systems import Convention, Tensors
 
@@ -100,12 +101,18 @@ def _as_driver(function: Function) -> Function:
     return run
 
 
-def export(function: Function, called: Convention, example: Tensors) -> Any:
+def export(
+    function: Function, called: Convention, example: Tensors, *, exchanges: bool = False
+) -> Any:
     """A torch.export.ExportedProgram of a function, for inputs of any size.
+
+    exchanges: whether the model's exchanges between ranks become operations of the program, which
+    only a plan can run (blocks.divided); otherwise they are left out.
 
     make_fx unrolls autograd first, so that torch.export sees forward code only.
     """
-    with model_errors(), as_driver_runs_scripts(), ConstantSizes() as constant:
+    recorded = exchanging.recorded() if exchanges else nullcontext()
+    with model_errors(), as_driver_runs_scripts(), ConstantSizes() as constant, recorded:
         graph = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True)(*example)
     graph.graph.eliminate_dead_code()
     graph.recompile()

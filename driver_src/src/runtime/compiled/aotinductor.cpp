@@ -182,6 +182,9 @@ class Entry {
         if (plan_ != nullptr) plan_->check(largest_block);
     }
 
+    /// Whether ranks exchange features in it.
+    bool exchanges() const { return plan_ != nullptr && plan_->exchanges(); }
+
     /// `count`: the number of tensors that it must return.
     std::vector<at::Tensor> run(std::vector<at::Tensor>& inputs, std::size_t count) {
         if (plan_ == nullptr) {
@@ -253,6 +256,10 @@ class AOTInductor final : public Runtime {
             if (c10::isFloatingType(argument.type)) return argument.type;
         }
         return at::kDouble;
+    }
+
+    bool exchanges() const override {
+        return whole_->exchanges() && (energies_only_ == nullptr || energies_only_->exchanges());
     }
 
     void check_arguments(const std::vector<std::string>& expected) const override {

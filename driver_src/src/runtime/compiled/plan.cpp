@@ -11,6 +11,7 @@
 #include "runtime/compiled/plan_value.hpp"
 #include "runtime/memory/tensor_memory.hpp"
 #include "runtime/messages.hpp"
+#include "torch_ops/exchange.hpp"
 
 namespace torchml {
 
@@ -78,6 +79,8 @@ class Plan::Reader {
             read_select(*step);
         } else if (step->find("zeros") != nullptr) {
             read_zeros(*step);
+        } else if (step->find("exchange") != nullptr) {
+            read_exchange(*step);
         } else if (step->find("part") != nullptr) {
             read_part(*step);
         } else {
@@ -192,6 +195,18 @@ class Plan::Reader {
             step.sizes.push_back({axis, static_cast<std::int64_t>(value)});
         }
         sums_.push_back(step.value);
+        plan_.steps_.push_back(std::move(step));
+    }
+
+    void read_exchange(const Json& json) {
+        require_keys(json, {"exchange", "of", "backward"});
+        Step step;
+        step.kind = Kind::exchange;
+        step.argument = known(of(json, "of"));
+        const Json& backward = of(json, "backward");
+        if (backward.kind != Json::Kind::truth) refuse();
+        step.backward = backward.truth;
+        step.value = made(of(json, "exchange"));
         plan_.steps_.push_back(std::move(step));
     }
 
@@ -410,6 +425,11 @@ std::size_t Plan::n_outputs(std::size_t part) const {
     return 0;
 }
 
+bool Plan::exchanges() const {
+    return std::any_of(steps_.begin(), steps_.end(),
+                       [](const Step& step) { return step.kind == Kind::exchange; });
+}
+
 void Plan::check(std::int64_t largest_block) {
     checking_ = true;
     for (Step& step : steps_) step.block = std::min(step.block, largest_block);
@@ -428,6 +448,7 @@ void Plan::find_last_uses() {
             if (output.made == Made::sum) want(output.at);
         }
         for (const Input& input : step->inputs) want(input.value);
+        if (step->kind == Kind::exchange) want(step->argument);
     }
 }
 
@@ -458,6 +479,8 @@ std::vector<at::Tensor> Plan::take_steps(const std::vector<at::Tensor>& argument
                         : arguments[static_cast<std::size_t>(size.argument)].size(size.number));
             }
             values[step.value].set(at::zeros(sizes, at::TensorOptions().dtype(step.type)));
+        } else if (step.kind == Kind::exchange) {
+            values[step.value].set(exchange_rows(values[step.argument].whole(), step.backward));
         } else if (step.block > 0) {
             Blocks(step, run, rows, values, workers_, checking_).run();
         } else {

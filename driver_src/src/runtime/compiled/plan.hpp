@@ -21,6 +21,10 @@ namespace torchml {
 ///     {"select": 6, "argument": 4, "index": 0}        value 6 is row 0 of argument 4
 ///     {"zeros": 7, "type": "float64", "sizes": [{"argument": 0, "axis": 0}, 64]}
 ///                                                     value 7; sizes: numbers, or an argument's
+///     {"exchange": 8, "of": 5, "backward": false}     value 8 is value 5, a row for each node,
+///     after
+///                                                     an exchange between ranks: of features, or
+///                                                     of their gradients
 ///     {"part": "NAME", "block": 0, "inputs": [{"value": 1}, {"value": 5}],
 ///      "outputs": [{"value": 8}, {"value": 9}]}       runs a part once, on whole values
 ///     {"part": "NAME", "block": 1024, "inputs": [{"value": 6, "rows": true}, {"value": 8}],
@@ -57,6 +61,9 @@ class Plan {
     /// How many results there are.
     std::size_t n_results() const { return results_.size(); }
 
+    /// Whether there is a step at which ranks exchange features.
+    bool exchanges() const;
+
     /// Turns later evaluations into a check of the plan: blocks have at most `largest_block` rows,
     /// and rows that nothing should read are NaN, which shows up in the results if something does.
     void check(std::int64_t largest_block);
@@ -67,7 +74,7 @@ class Plan {
     std::vector<at::Tensor> evaluate(const std::vector<at::Tensor>& arguments, const Run& run);
 
   private:
-    enum class Kind : std::uint8_t { select, zeros, part };
+    enum class Kind : std::uint8_t { select, zeros, exchange, part };
     enum class Made : std::uint8_t { whole, rows, sum };
 
     struct Input {
@@ -89,7 +96,8 @@ class Plan {
     };
     struct Step {
         Kind kind = Kind::part;
-        std::size_t value = 0, argument = 0, part = 0;
+        std::size_t value = 0, argument = 0, part = 0;  ///< argument: any value, of an exchange
+        bool backward = false;                          ///< of an exchange: of gradients
         std::int64_t index = 0, block = 0;
         at::ScalarType type = at::kDouble;
         std::vector<Size> sizes;

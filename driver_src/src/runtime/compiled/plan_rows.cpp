@@ -25,13 +25,14 @@ Plan::Rows::Rows(const Plan& plan, const std::vector<at::Tensor>& arguments)
             ends_[step.value] = largest_and_one(arguments[step.argument].select(0, step.index));
         } else if (step.kind == Kind::zeros) {
             not_zero_[step.value] = 0;
-        } else {
+        } else if (step.kind == Kind::part) {
             find_zeros(step);
         }
     }
     for (const std::size_t value : plan.results_) read_[value] = all;
     for (auto step = plan.steps_.rbegin(); step != plan.steps_.rend(); ++step) {
         if (step->kind == Kind::part) find_read(*step);
+        if (step->kind == Kind::exchange) reads(step->argument, all);
     }
 }
 
