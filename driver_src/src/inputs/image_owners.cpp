@@ -9,8 +9,6 @@ namespace torchml {
 
 namespace {
 
-using Vector = std::array<double, 3>;
-
 /// Å; small beside distances between atoms, so that few share a cell.
 constexpr double cell_side = 1.0;
 /// Å; a place is sought in all cells that are so near to it.
@@ -24,12 +22,6 @@ Vector difference(const double* a, const double* b) {
 
 Vector place_before(const double* place, const Vector& shift) {
     return {place[0] - shift[0], place[1] - shift[1], place[2] - shift[2]};
-}
-
-double dot(const Vector& a, const Vector& b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
-
-Vector cross(const Vector& a, const Vector& b) {
-    return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
 }
 
 }  // namespace
@@ -316,32 +308,12 @@ std::int32_t ImageOwners::owner_at(const double* where, int species, Cells& cell
 }
 
 /// Three vectors: the cell's, and others at right angles to them.
-std::vector<ImageOwners::Vector> ImageOwners::full_cell() const {
-    std::vector<Vector> full = cell_;
-    if (full.size() == 1) {
-        const Vector& a = full[0];
-        const auto smallest = static_cast<std::size_t>(
-            std::min_element(a.begin(), a.end(),
-                             [](double p, double q) { return std::abs(p) < std::abs(q); }) -
-            a.begin());
-        Vector axis = {};
-        axis[smallest] = std::sqrt(dot(a, a));
-        full.push_back(cross(a, axis));
-    }
-    if (full.size() == 2) full.push_back(cross(full[0], full[1]));
-    return full;
-}
-
 ImageOwners::Cells ImageOwners::nearest_cells(const Vector& apart) const {
     if (cell_.empty()) return {};
-    const std::vector<Vector> full = full_cell();
-    const double volume = dot(cross(full[0], full[1]), full[2]);
-    const double parts[3] = {dot(cross(full[1], full[2]), apart) / volume,
-                             dot(cross(full[2], full[0]), apart) / volume,
-                             dot(cross(full[0], full[1]), apart) / volume};
+    const std::array<Vector, 3> reciprocal = reciprocal_of(cell_);
     Cells cells = {};
     for (std::size_t k = 0; k < cell_.size(); ++k) {
-        cells[k] = static_cast<int>(std::round(std::clamp(parts[k], -1e6, 1e6)));
+        cells[k] = static_cast<int>(std::round(std::clamp(dot(reciprocal[k], apart), -1e6, 1e6)));
     }
     return cells;
 }
@@ -402,21 +374,19 @@ bool ImageOwners::lacks(const Vector& place, int species, double near) const {
 
 bool ImageOwners::predict_only_particles(double near) const {
     constexpr double most_places = 2e7;
-    const std::vector<Vector> full = full_cell();
     if (cell_.empty() || contributing_.empty()) return true;
+    const std::array<Vector, 3> reciprocal = reciprocal_of(cell_);
     // So many cells away from each other can two places be that are within `near`.
     std::array<int, 3> most = {};
     double n_places = static_cast<double>(contributing_.size());
-    const double volume = dot(cross(full[0], full[1]), full[2]);
     for (std::size_t k = 0; k < cell_.size(); ++k) {
-        const Vector normal = cross(full[(k + 1) % 3], full[(k + 2) % 3]);
         double low = 0.0, high = 0.0;
         for (const std::int32_t i : contributing_) {
-            const double part = dot(normal, difference(place(i), middle_.data())) / volume;
+            const double part = dot(reciprocal[k], difference(place(i), middle_.data()));
             low = std::min(low, part);
             high = std::max(high, part);
         }
-        const double span = high - low + near * std::sqrt(dot(normal, normal)) / std::abs(volume);
+        const double span = high - low + near * std::sqrt(dot(reciprocal[k], reciprocal[k]));
         if (span > 1000.0) return false;
         most[k] = static_cast<int>(std::ceil(span));
         n_places *= 2 * most[k] + 1;
@@ -437,7 +407,7 @@ bool ImageOwners::predict_only_particles(double near) const {
     return true;
 }
 
-ImageOwners::Vector ImageOwners::sum_of(const std::vector<Vector>& vectors, const Cells& cells) {
+Vector ImageOwners::sum_of(const std::vector<Vector>& vectors, const Cells& cells) {
     Vector sum = {};
     for (std::size_t k = 0; k < vectors.size(); ++k) {
         for (std::size_t axis = 0; axis < 3; ++axis) sum[axis] += cells[k] * vectors[k][axis];

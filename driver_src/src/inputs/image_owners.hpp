@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/system.hpp"
+#include "inputs/lattice.hpp"
 #include "inputs/places.hpp"
 
 namespace torchml {
@@ -41,11 +42,11 @@ class ImageOwners {
     /// led to by its opposite, or an image of which. As the other questions below, valid until the
     /// next update(), while the system of the last one is there, and only if that has found the
     /// owners anew.
-    bool repeat_by(const std::array<double, 3>& vector, std::vector<std::int32_t>& led_to) const;
+    bool repeat_by(const Vector& vector, std::vector<std::int32_t>& led_to) const;
 
     /// Whether there is no particle of a species at a place, though it is within `near`, Å, of a
     /// contributing particle.
-    bool lacks(const std::array<double, 3>& place, int species, double near) const;
+    bool lacks(const Vector& place, int species, double near) const;
 
     /// Whether there is a particle at each place near contributing particles, Å, at which the
     /// vectors have an image of one. False, too, if there are too many places to look at.
@@ -55,12 +56,11 @@ class ImageOwners {
     bool found_anew() const { return found_anew_; }
 
     /// Up to three vectors, of which all images' shifts are sums, as of the last search.
-    const std::vector<std::array<double, 3>>& cell() const { return cell_; }
+    const std::vector<Vector>& cell() const { return cell_; }
 
     const std::string& why() const { return why_; }
 
   private:
-    using Vector = std::array<double, 3>;
     using Cells = std::array<int, 3>;  ///< how many of each of the cell's vectors
 
     /// Images that are moved by the same vector.
@@ -81,7 +81,6 @@ class ImageOwners {
     std::int32_t owner_of(std::int32_t image, Cells& cells) const;
     std::int32_t owner_at(const double* where, int species, Cells& cells) const;
     Cells nearest_cells(const Vector& apart) const;
-    std::vector<Vector> full_cell() const;
     void write_owners();
     bool are_distinct() const;
     const Places& surroundings(double near) const;

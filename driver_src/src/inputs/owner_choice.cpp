@@ -10,8 +10,6 @@ namespace torchml {
 
 namespace {
 
-using Vector = std::array<double, 3>;
-
 /// Å; how exactly the surroundings of two particles of a crystal agree.
 constexpr double tolerance = 1e-7;
 

@@ -5,10 +5,11 @@
 #include <vector>
 
 #include "base/system.hpp"
+#include "inputs/lattice.hpp"
 
 namespace torchml {
 
-using Place = std::array<double, 3>;  ///< Å
+using Place = Vector;
 
 /// How exactly an image lies where it should, Å: simulators add a vector to their particles'
 /// coordinates, and units may be converted. `coordinates`: (n, 3) Å.

@@ -229,29 +229,14 @@ std::vector<RankOwners::Cells> RankOwners::cells_in_reach(const Place& low,
         any = true;
     }
     constexpr int most = 20;
-    // With fewer than three vectors, those at right angles to them complete a basis.
-    std::array<Place, 3> full = {};
-    std::copy(cell_.begin(), cell_.end(), full.begin());
-    const auto cross = [](const Place& a, const Place& b) -> Place {
-        return {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-    };
     if (cell_.empty()) return {Cells{}};
-    if (cell_.size() == 1) {
-        Place axis = {};
-        axis[std::abs(full[0][0]) < std::abs(full[0][1]) ? 0 : 1] = 1.0;
-        full[1] = cross(full[0], axis);
-    }
-    if (cell_.size() < 3) full[2] = cross(full[0], full[1]);
-    const Place normals[3] = {cross(full[1], full[2]), cross(full[2], full[0]),
-                              cross(full[0], full[1])};
-    const double volume =
-        full[0][0] * normals[0][0] + full[0][1] * normals[0][1] + full[0][2] * normals[0][2];
+    const std::array<Vector, 3> reciprocal = reciprocal_of(cell_);
     std::array<int, 3> from = {}, to = {};
     for (std::size_t k = 0; k < cell_.size(); ++k) {
         // Of the corners of a box, those farthest along the normal.
         double lowest = 0.0, highest = 0.0;
         for (std::size_t axis = 0; axis < 3; ++axis) {
-            const double n = normals[k][axis] / volume;
+            const double n = reciprocal[k][axis];
             const double a = n * (low[axis] - all_high[axis]), b = n * (high[axis] - all_low[axis]);
             lowest += std::min(a, b);
             highest += std::max(a, b);
