@@ -365,9 +365,9 @@ class EdgeInputs final : public Inputs {
             if (!certain_) {
                 fail(
                     "KIM_MODEL_GHOSTS asks for one graph, but several particles could be the "
-                    "owners of "
-                    "images, since they lie in a perfect crystal, and they differ in what is "
-                    "around them. Displace the atoms a little, or set KIM_MODEL_GHOSTS=auto.");
+                    "owners of images, since these are few or lie in a perfect crystal, and the "
+                    "particles differ in what is around them. Displace the atoms a little, or set "
+                    "KIM_MODEL_GHOSTS=auto.");
             }
             return true;
         }
