@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -32,14 +33,21 @@ def full_cell(
     """A cell of full rank and three flags; non-periodic directions get unit vectors.
 
     Simulators set these vectors to zero or to anything. The neighbour list needs three vectors that
-    span space, and must not list an atom twice because of them.
+    span space, and must not list an atom twice because of them. The arrays are read-only.
 
     Raises:
         Error: for an invalid cell, and if the vectors of the periodic directions are linearly
             dependent.
     """
     periodic = _flags(pbc)
-    box = np.zeros((3, 3)) if cell is None else floats("cell", cell, finite=True).copy()
+    box = np.zeros((3, 3)) if cell is None else floats("cell", cell, finite=True)
+    return _full_cell(box.shape, box.tobytes(), periodic.tobytes())
+
+
+@functools.lru_cache(maxsize=16)  # cells rarely change from one step to the next
+def _full_cell(shape: tuple[int, ...], cell: bytes, pbc: bytes) -> tuple[Floats, Flags]:
+    box = np.frombuffer(cell, dtype=np.float64).reshape(shape).copy()
+    periodic = np.frombuffer(pbc, dtype=bool)
     if box.shape == (3,):
         box = np.diag(box)
     if box.shape != (3, 3):
@@ -56,6 +64,7 @@ def full_cell(
         # The rows of v beyond the periodic vectors' rank are orthogonal to them all.
         _, _, v = np.linalg.svd(box[periodic]) if rank else (None, None, np.eye(3))
         box[~periodic] = v[rank:]
+    box.flags.writeable = False
     return box, periodic
 
 
@@ -122,6 +131,8 @@ def _without_gaps(positions: Floats, vector: Floats, gap: float) -> Floats:
 
 def _flags(pbc: bool | Sequence[bool] | npt.ArrayLike) -> Flags:
     array = as_array("pbc", pbc)
+    if array.dtype.kind == "b" and array.shape == (3,):
+        return array
     if array.shape not in ((), (3,)):
         raise Error(f"pbc has the shape {array.shape}; expected one flag or three.")
     # 0 and 1 are fine; other values that Python takes for true, such as "F", are mistakes.
@@ -175,6 +186,12 @@ def _require_room(n: int, box: Floats, periodic: Flags, cutoff: float) -> None:
 
 def _heights(box: Floats) -> Floats:
     """The distances between opposite faces of the cell, Å."""
+    return _heights_of(box.tobytes())
+
+
+@functools.lru_cache(maxsize=16)
+def _heights_of(cell: bytes) -> Floats:
+    box = np.frombuffer(cell, dtype=np.float64).reshape(3, 3)
     heights: Floats = 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
     return heights
 

@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import (
     Calculator,
@@ -229,6 +229,7 @@ class TorchMLCalculator(Calculator):  # type: ignore[misc]
 
 def _volume(atoms: Atoms) -> float | None:
     """The cell's volume, Å^3; None if vectors are zero or, within rounding, in one plane."""
-    volume = abs(float(np.linalg.det(atoms.cell.array)))
-    largest = float(np.prod(atoms.cell.lengths()))
+    (a, b, c), (d, e, f), (g, h, i) = atoms.cell.array.tolist()  # numpy is slow for nine numbers
+    volume = abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+    largest = math.hypot(a, b, c) * math.hypot(d, e, f) * math.hypot(g, h, i)
     return volume if volume > 1e-12 * largest else None
