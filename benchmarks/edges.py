@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -68,6 +70,14 @@ class NoNetwork(torch.nn.Module):
 
 #: Layers and cutoff (Å), and how many cells of eight atoms there are along each axis.
 MODELS = (((3, 4.5), (2, 4, 8)), ((5, 5.0), (2, 4)))
+
+#: How many cells there are along each axis where graphs alone are built: up to a million atoms.
+SIZES = {
+    (1, "fold"): (5, 11, 23, 50),
+    (1, "auto"): (5, 11, 23, 50),
+    (3, "fold"): (5, 11, 23),
+    (3, "auto"): (5, 11),
+}
 
 
 def crystal(cells: int) -> Atoms:
@@ -173,13 +183,17 @@ def lines(bench: Bench) -> Iterator[str]:
     yield ""
     yield "## Two ranks"
     yield ""
+    yield "The ceiling is what the machine allows: twice the time of a simulation on one rank,"
+    yield "divided by that of the slower one of two such simulations at once."
+    yield ""
     yield (
-        "| layers, cutoff | atoms | one rank, fold | two, exchange | auto | stage "
-        "| speed-up by exchange | by auto | by stage | difference in energy, eV |"
+        "| model | atoms | one rank, fold | two, exchange | auto | stage | speed-up by exchange "
+        "| by auto | by stage | ceiling | difference in energy, eV |"
     )
-    yield "|" + 10 * "---|"
+    yield "|" + 11 * "---|"
     for cells in (4, 8):
-        yield ranks_row(bench, folders[3], 3, 4.5, cells)
+        yield ranks_row(bench, folders[3], "3 layers, 4.5 Å", cells)
+    yield ranks_row(bench, compiled(bench), "the same, compiled", 8)
     yield ""
     yield "## Building graphs, and finding owners"
     yield ""
@@ -193,7 +207,7 @@ def lines(bench: Bench) -> Iterator[str]:
         kind = ["--cutoff", "5.0", "--pattern", "edges", "--layers", str(layers), "--unchecked"]
         folder = bench.install(f"No_network_{layers}", NoNetwork(), kind)
         for mode in ("fold", "auto"):
-            for cells in (5, 11, 23) if mode == "fold" or layers == 1 else (5, 11):
+            for cells in SIZES[layers, mode]:
                 yield owners_row(bench, folder, layers, mode, cells)
 
 
@@ -228,7 +242,21 @@ def row(bench: Bench, folder: Path, layers: int, cutoff: float, cells: int) -> s
     )
 
 
-def ranks_row(bench: Bench, folder: Path, layers: int, cutoff: float, cells: int) -> str:
+def compiled(bench: Bench) -> Path:
+    arguments = {"elements": 1, "cutoff": 4.5, "layers": 3, "features": 64}
+    kind = ["--elements", "Si", "--cutoff", "4.5", "--pattern", "edges", "--layers", "3"]
+    torch.manual_seed(0)
+    torch.save(EdgeNetwork(**arguments).state_dict(), bench.folder / "weights.pt")
+    source = f"{Path(__file__).resolve()}:EdgeNetwork"
+    made = ["--weights", "weights.pt", "--arguments", json.dumps(arguments), "--no-energy-only"]
+    name = "Edges_compiled"
+    bench.call("model", "compile", source, *made, *kind, "--output", f"{name}.pt2")
+    bench.call("model", "pack", f"{name}.pt2", *kind)
+    bench.install_packed(name)
+    return bench.folder / name
+
+
+def ranks_row(bench: Bench, folder: Path, model: str, cells: int) -> str:
     n = 8 * cells**3
     repeats = max(10, 4000 // n)
     runs: dict[tuple[str, int], list[float]] = {
@@ -238,18 +266,35 @@ def ranks_row(bench: Bench, folder: Path, layers: int, cutoff: float, cells: int
         ("stage", 2): [],
     }
     energies = []
+    both = []
     for _ in range(ROUNDS):
         for (mode, ranks), times in runs.items():
             with ghosts(mode):
                 run = bench.lammps(folder.name, cells, ranks, repeats)
             times.append(run.step)
             energies.append(run.energy)
+        with ghosts("fold"):
+            both.append(at_once(bench, folder.name, cells, repeats))
     one, exchange, auto, stage = (min(times) for times in runs.values())
     return (
-        f"| {layers}, {cutoff} Å | {n} | {one:.1f} | {exchange:.1f} | {auto:.1f} | {stage:.1f} "
+        f"| {model} | {n} | {one:.1f} | {exchange:.1f} | {auto:.1f} | {stage:.1f} "
         f"| {one / exchange:.2f} | {one / auto:.2f} | {one / stage:.2f} "
-        f"| {max(energies) - min(energies):.0e} |"
+        f"| {2.0 * one / min(both):.2f} | {max(energies) - min(energies):.0e} |"
     )
+
+
+def at_once(bench: Bench, name: str, cells: int, repeats: int) -> float:
+    """The milliseconds per step of the slower one of two simulations on one rank each."""
+    benches = []
+    for number in range(2):
+        folder = bench.folder / f"at_once_{number}"
+        if not folder.exists():
+            folder.mkdir()
+            for part in ("models", "data"):
+                (folder / part).symlink_to(bench.folder / part)
+        benches.append(Bench(folder))
+    with ThreadPoolExecutor() as pool:
+        return max(pool.map(lambda one: one.lammps(name, cells, 1, repeats).step, benches))
 
 
 def owners_row(bench: Bench, folder: Path, layers: int, mode: str, cells: int) -> str:

@@ -99,12 +99,12 @@ class Bench:
 
     def install(self, name: str, model: torch.nn.Module, options: Sequence[str]) -> Path:
         torch.jit.script(model).eval().save(str(self.folder / f"{name}.pt"))
-        self._call("model", "pack", f"{name}.pt", "--elements", "Si", *options)
+        self.call("model", "pack", f"{name}.pt", "--elements", "Si", *options)
         self.install_packed(name)
         return self.folder / name
 
     def install_packed(self, name: str) -> None:
-        self._call("model", "install", name, "--collection", "environment")
+        self.call("model", "install", name, "--collection", "environment")
 
     def install_compiled(
         self, name: str, source: str, arguments: dict[str, object], model: torch.nn.Module
@@ -113,12 +113,12 @@ class Bench:
         torch.save(model.state_dict(), self.folder / "weights.pt")
         made = ("--weights", "weights.pt", "--arguments", json.dumps(arguments))
         kind = ("--elements", "Si", *GRAPHS)
-        self._call("model", "compile", source, *made, *kind, "--output", f"{name}.pt2")
-        self._call("model", "pack", f"{name}.pt2", *kind)
-        self._call("model", "install", name, "--collection", "environment")
+        self.call("model", "compile", source, *made, *kind, "--output", f"{name}.pt2")
+        self.call("model", "pack", f"{name}.pt2", *kind)
+        self.call("model", "install", name, "--collection", "environment")
         return self.folder / name
 
-    def _call(self, *arguments: str) -> None:
+    def call(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "torchml_installer", *arguments]
         checked(command, self.folder, self.env)
 
