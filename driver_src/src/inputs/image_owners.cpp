@@ -13,8 +13,6 @@ namespace {
 constexpr double cell_side = 1.0;
 /// Å; a place is sought in all cells that are so near to it.
 constexpr double largest_tolerance = 1e-3;
-/// How many particles around an image have to be found around its owner, too.
-constexpr std::size_t n_companions = 8;
 
 Vector difference(const double* a, const double* b) {
     return {a[0] - b[0], a[1] - b[1], a[2] - b[2]};
@@ -217,19 +215,9 @@ std::vector<Vector> ImageOwners::vectors_to(std::int32_t image,
 /// Whether the vectors point in different directions and, if asked for, sums of them lead from no
 /// contributing particle to another one, of whatever species, which is no image.
 bool ImageOwners::is_cell(bool check_owners) {
-    constexpr double flat = 1e-6;  // relative
-    const Vector& last = cell_.back();
-    const double length = std::sqrt(dot(last, last));
-    if (cell_.size() == 2) {
-        const Vector area = cross(cell_[0], last);
-        if (std::sqrt(dot(area, area)) < flat * length * std::sqrt(dot(cell_[0], cell_[0]))) {
-            return false;
-        }
-    } else if (cell_.size() == 3) {
-        const Vector area = cross(cell_[0], cell_[1]);
-        if (std::abs(dot(area, last)) < flat * length * std::sqrt(dot(area, area))) return false;
-    }
+    if (!are_independent(cell_)) return false;
     if (!check_owners) return true;
+    const Vector& last = cell_.back();
     // Sums with the last vector, on one side of it: the others were looked at, or are opposite.
     // Short ones first, since most vectors that are wrong lead from many particles to others.
     if (leads_to_contributing(last)) return false;

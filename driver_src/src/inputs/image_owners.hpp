@@ -12,6 +12,9 @@
 
 namespace torchml {
 
+/// How many particles around an image have to be found around its owner, too.
+constexpr std::size_t n_companions = 8;
+
 /// Finds which contributing particle each ghost is a periodic image of.
 ///
 /// Simulators do not say. But an image lies where its owner is, moved by a vector that many images

@@ -42,4 +42,17 @@ inline std::array<Vector, 3> reciprocal_of(const std::vector<Vector>& cell) {
     return found;
 }
 
+/// Whether up to three vectors point in different directions, the last one from those before it.
+inline bool are_independent(const std::vector<Vector>& cell) {
+    constexpr double flat = 1e-6;  // relative
+    if (cell.size() < 2) return true;
+    const Vector& last = cell.back();
+    const Vector area = cross(cell[0], cell[1]);
+    const double length = std::sqrt(dot(last, last));
+    if (cell.size() == 2) {
+        return std::sqrt(dot(area, area)) >= flat * length * std::sqrt(dot(cell[0], cell[0]));
+    }
+    return std::abs(dot(area, last)) >= flat * length * std::sqrt(dot(area, area));
+}
+
 }  // namespace torchml

@@ -21,6 +21,8 @@ namespace {
 constexpr double loose = 0.05;
 /// Å; two ranks see the same pair's distance with different rounding.
 constexpr double rounding = 1e-6;
+/// Particles that one rank may look at: some hundred megabytes.
+constexpr double most_on_first_rank = 5e6;
 
 Place place_of(const std::vector<double>& coordinates, std::int32_t particle) {
     const double* x = coordinates.data() + 3 * static_cast<std::size_t>(particle);
@@ -193,7 +195,6 @@ bool RankOwners::find(const System& system, const std::vector<double>& coordinat
     bool complete = resolve(system, coordinates);
     if (ranks_.largest(complete ? 0 : 1) != 0) {
         cell_.clear();
-        resolve(system, coordinates);  // leaves what are images
         if (!find_cell(system, coordinates)) return false;
         complete = resolve(system, coordinates);
         if (ranks_.largest(complete ? 0 : 1) != 0) {
@@ -213,21 +214,27 @@ Place RankOwners::vector_of(const Cells& cells) const {
     return sum;
 }
 
-/// Sums of the cell's vectors by which particles anywhere may be moved to a place between two
-/// corners. More than there are, but not many.
-std::vector<RankOwners::Cells> RankOwners::cells_in_reach(const Place& low,
-                                                          const Place& high) const {
-    Place all_low = low, all_high = high;
+/// The lowest and highest coordinates of contributing particles of all ranks.
+std::pair<Place, Place> RankOwners::region_of_all() const {
+    Place low = {}, high = {};
     bool any = false;
     for (std::size_t r = 0; r < regions_.size(); r += 6) {
         if (regions_[r] > regions_[r + 3]) continue;  // of a rank without particles
         for (std::size_t axis = 0; axis < 3; ++axis) {
             const double a = regions_[r + axis], b = regions_[r + 3 + axis];
-            all_low[axis] = any ? std::min(all_low[axis], a) : a;
-            all_high[axis] = any ? std::max(all_high[axis], b) : b;
+            low[axis] = any ? std::min(low[axis], a) : a;
+            high[axis] = any ? std::max(high[axis], b) : b;
         }
         any = true;
     }
+    return {low, high};
+}
+
+/// Sums of the cell's vectors by which particles anywhere may be moved to a place between two
+/// corners. More than there are, but not many.
+std::vector<RankOwners::Cells> RankOwners::cells_in_reach(const Place& low,
+                                                          const Place& high) const {
+    const auto [all_low, all_high] = region_of_all();
     constexpr int most = 20;
     if (cell_.empty()) return {Cells{}};
     const std::array<Vector, 3> reciprocal = reciprocal_of(cell_);
@@ -377,9 +384,121 @@ bool RankOwners::resolve(const System& system, const std::vector<double>& coordi
                        [](const Ghost& ghost) { return ghost.shift >= 0; });
 }
 
+/// Fills cell_, the same on all ranks: one vector after the other, from images that no sum of those
+/// before leads to.
+bool RankOwners::find_cell(const System& system, const std::vector<double>& coordinates) {
+    while (true) {
+        resolve(system, coordinates);  // leaves what are images
+        const std::vector<double> images = ranks_.gather(nearest_image(system, coordinates));
+        const std::size_t size = images.size() / static_cast<std::size_t>(ranks_.size());
+        std::size_t nearest = 0;
+        for (std::size_t k = size; k < images.size(); k += size) {
+            if (images[k] < images[nearest]) nearest = k;
+        }
+        if (images[nearest] == std::numeric_limits<double>::max()) return true;
+        // What was found leads nowhere: perhaps to a part of the images only.
+        if (cell_.size() == 3) return find_cell_on_first_rank(system, coordinates);
+        const auto begin = images.begin() + static_cast<std::ptrdiff_t>(nearest);
+        const double n_owners =
+            add_vector(system, coordinates, {begin, begin + static_cast<std::ptrdiff_t>(size)});
+        if (n_owners == 0.0) {
+            if (why_.empty()) why_ = "ghosts of another rank have no owners";
+            return false;
+        }
+        if (n_owners != 1.0 || !are_independent(cell_)) {
+            return find_cell_on_first_rank(system, coordinates);
+        }
+    }
+}
+
+/// Of the ghosts without owner, the one nearest to the middle, since the vectors of a cell's faces
+/// are the shortest ones: its distance from there, squared; its place and species; the number of
+/// particles around it, and of each the place and species. The distance is the largest number if
+/// all ghosts have owners.
+std::vector<double> RankOwners::nearest_image(const System& system,
+                                              const std::vector<double>& coordinates) const {
+    const auto [low, high] = region_of_all();
+    const Place middle = {(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, (low[2] + high[2]) / 2};
+    std::vector<double> found(6 + 4 * n_companions, 0.0);
+    found[0] = std::numeric_limits<double>::max();
+    std::int32_t image = -1;
+    for (const Ghost& ghost : ghosts_) {
+        if (ghost.shift >= 0) continue;
+        const Place apart = minus(place_of(coordinates, ghost.particle), middle);
+        if (dot(apart, apart) >= found[0]) continue;
+        found[0] = dot(apart, apart);
+        image = ghost.particle;
+    }
+    if (image < 0) return found;
+    const Place here = place_of(coordinates, image);
+    // Farther away there may be particles that were not passed around its owner.
+    const double square = cutoff_ * cutoff_ * (1.0 - 1e-9);
+    std::vector<std::pair<double, std::int32_t>> around;
+    for (std::int32_t i = 0; i < system.n; ++i) {
+        const Place apart = minus(place_of(coordinates, i), here);
+        if (i != image && dot(apart, apart) < square) around.emplace_back(dot(apart, apart), i);
+    }
+    const std::size_t kept = std::min(around.size(), n_companions);
+    std::partial_sort(around.begin(), around.begin() + static_cast<std::ptrdiff_t>(kept),
+                      around.end());
+    std::copy(here.begin(), here.end(), found.begin() + 1);
+    found[4] = static_cast<double>(system.species[image]);
+    found[5] = static_cast<double>(kept);
+    for (std::size_t k = 0; k < kept; ++k) {
+        const Place place = place_of(coordinates, around[k].second);
+        const auto to = found.begin() + 6 + static_cast<std::ptrdiff_t>(4 * k);
+        std::copy(place.begin(), place.end(), to);
+        to[3] = static_cast<double>(system.species[around[k].second]);
+    }
+    return found;
+}
+
+/// Adds the vector to the cell that leads to an image, as nearest_image() describes it, from the
+/// contributing particle of some rank that has the same particles around it. Returns how many
+/// particles of all ranks have; nothing is added then unless it is one.
+double RankOwners::add_vector(const System& system, const std::vector<double>& coordinates,
+                              const std::vector<double>& image) {
+    Places all;
+    all.fill(system, coordinates.data(), place_tolerance(coordinates), /*all=*/true, /*side=*/1.0);
+    const Place place = {image[1], image[2], image[3]};
+    std::vector<double> found = {0.0, 0.0, 0.0, 0.0};  // how many, and the last vector
+    for (const std::int32_t i : contributing_) {
+        if (system.species[i] != static_cast<int>(image[4])) continue;
+        const Place vector = minus(place, place_of(coordinates, i));
+        bool alike = true;
+        for (std::size_t k = 6; alike && k < 6 + 4 * static_cast<std::size_t>(image[5]); k += 4) {
+            const Place companion = {image[k], image[k + 1], image[k + 2]};
+            alike = all.at(minus(companion, vector), static_cast<int>(image[k + 3])) >= 0;
+        }
+        if (alike) found = {found[0] + 1.0, vector[0], vector[1], vector[2]};
+    }
+    found = ranks_.gather(found);
+    double n = 0.0;
+    Place vector = {};
+    for (std::size_t k = 0; k < found.size(); k += 4) {
+        n += found[k];
+        if (found[k] > 0.0) vector = {found[k + 1], found[k + 2], found[k + 3]};
+    }
+    if (n == 1.0) cell_.push_back(vector);
+    return n;
+}
+
 /// The cell's vectors, found by rank 0 from the particles of all ranks, and the images among their
 /// ghosts. Fills cell_, the same on all ranks.
-bool RankOwners::find_cell(const System& system, const std::vector<double>& coordinates) {
+bool RankOwners::find_cell_on_first_rank(const System& system,
+                                         const std::vector<double>& coordinates) {
+    cell_.clear();
+    resolve(system, coordinates);
+    double n_particles = 0.0;
+    for (const double n : ranks_.gather({static_cast<double>(contributing_.size())})) {
+        n_particles += n;
+    }
+    if (n_particles > most_on_first_rank) {
+        why_ =
+            "several particles could be the owners of images, since they lie in a perfect crystal, "
+            "which is too large to look at as a whole";
+        return false;
+    }
     std::vector<double> own = {static_cast<double>(contributing_.size())};
     const auto append = [&](std::int32_t i) {
         const Place place = place_of(coordinates, i);

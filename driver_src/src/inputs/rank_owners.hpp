@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/system.hpp"
@@ -17,9 +18,11 @@ namespace torchml {
 /// exchange of their features. See ImageOwners for images within one rank.
 ///
 /// Owners are found anew when particles or neighbour lists change on any rank: each rank asks those
-/// in whose region a ghost's owner may be. Only where the cell is not known yet, rank 0 looks at
-/// the particles of all ranks, once. At every step, owners send their positions, and each ghost has
-/// to be where its owner is, moved by a vector that all images of the same kind share.
+/// in whose region a ghost's owner may be. Where the cell is not known yet, they ask all ranks for
+/// the owners of up to three images; in a perfect crystal, where many particles could be these,
+/// rank 0 looks at the particles of all ranks, once. At every step, owners send their positions,
+/// and each ghost has to be where its owner is, moved by a vector that all images of the same kind
+/// share.
 class RankOwners {
   public:
     RankOwners(Ranks& ranks, double cutoff) : ranks_(ranks), cutoff_(cutoff) {}
@@ -91,9 +94,15 @@ class RankOwners {
     void learn_regions(const std::vector<double>& coordinates);
     bool resolve(const System& system, const std::vector<double>& coordinates);
     bool find_cell(const System& system, const std::vector<double>& coordinates);
+    double add_vector(const System& system, const std::vector<double>& coordinates,
+                      const std::vector<double>& image);
+    bool find_cell_on_first_rank(const System& system, const std::vector<double>& coordinates);
+    std::vector<double> nearest_image(const System& system,
+                                      const std::vector<double>& coordinates) const;
     void make_plan();
     bool verify(const System& system, const std::vector<double>& coordinates, Edges edges);
     bool is_alike(const System& system) const;
+    std::pair<Place, Place> region_of_all() const;
     std::vector<Cells> cells_in_reach(const Place& low, const Place& high) const;
     Place vector_of(const Cells& cells) const;
 
