@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.installer.synthetic_machines import ODD_NAME, Machine, make_torchscript, write
 from torchml_installer import errors
-from torchml_installer.models.install import Embedding, read_folder
+from torchml_installer.models.embedding import Costs
+from torchml_installer.models.install import read_folder
 from torchml_installer.models.pack import PackOptions, pack
 
 NAME = "SW_demo__MO_000000000000_000"
@@ -131,39 +131,55 @@ def test_a_failed_build_names_its_log(machine: Machine, folder: Path, tmp_path: 
 
 
 @needs_kim
+@pytest.mark.parametrize("embeds", [True, False])
 def test_memory_that_runs_out_while_files_are_embedded_is_told(
-    machine: Machine, folder: Path
+    machine: Machine, folder: Path, embeds: bool
 ) -> None:
-    """A compiler that is allowed less memory than KIM's C source of a model takes."""
+    """A compiler that is allowed less memory than its assembler, or KIM's C source, takes."""
     for name in ("gcc", "g++"):
-        limit = f'#!/bin/sh\nulimit -v 200000\nexec {shutil.which(name)} "$@"\n'
-        write(machine.folder / "limited" / name, limit, executable=True)
+        limit = "ulimit -v 200000"
+        if not embeds:
+            limit += '\ncase "$*" in *embed-probe*) exit 1;; esac'
+        text = f'#!/bin/sh\n{limit}\nexec {shutil.which(name)} "$@"\n'
+        write(machine.folder / "limited" / name, text, executable=True)
     limited = machine.folder / "limited" / "g++"
-    with zipfile.ZipFile(folder / f"{NAME}.pt", "a") as archive:
-        archive.writestr("archive/data/1", os.urandom(3_000_000))
+    size = 250_000_000 if embeds else 3_000_000
+    with (folder / f"{NAME}.pt").open("wb") as file:
+        if not embeds:
+            file.write(os.urandom(size))
+        file.truncate(size)
     command = ("model", "install", folder, "--collection", "environment", "--cxx", limited)
     outcome = machine.install(*command)
     assert outcome.code == errors.BuildFailedError.exit_code
     assert "memory ran out" in outcome.err
-    assert "GB of memory for the 3 MB of this model" in outcome.err
+    assert f"GB of memory for the {size // 1_000_000} MB of this model" in outcome.err
+    assert ("The assembler needs about 1.1 GB" in outcome.err) == embeds
     assert "--jobs" not in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("version", "size", "words"),
+    ("version", "embeds", "size", "words"),
     [
-        ("2.3.0", 30e6, "about 3 s and 140 MB"),
-        ("2.3.0", 9e6, ""),
-        ("2.4.2", 30e6, ""),
-        ("2.4.2", 300e6, "about 0.2 s and 10 MB"),
-        ("2.10.0", 300e6, "about 0.2 s and 10 MB"),
+        ("2.3.0", False, 30e6, "about 3 s and 140 MB"),
+        ("2.3.0", False, 9e6, ""),
+        ("2.4.2", False, 30e6, ""),
+        ("2.4.2", False, 300e6, "about 0.2 s and 10 MB"),
+        ("2.10.0", False, 300e6, "about 0.2 s and 10 MB"),
+        ("2.3.0", True, 300e6, ""),
+        ("2.4.2", True, 900e6, ""),
     ],
 )
 def test_what_embedding_takes_is_said_for_the_kim_api_that_does_it(
-    version: str, size: float, words: str, monkeypatch: pytest.MonkeyPatch
+    version: str,
+    embeds: bool,
+    size: float,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PATH", "")  # no xxd there
-    note = Embedding.of(version).note(int(size))
+    write(tmp_path / "CMakeCache.txt", f"TORCHML_EMBEDS:INTERNAL={str(embeds).upper()}\n")
+    note = Costs.of(tmp_path, version).note(int(size))
     assert words in note
     assert bool(note) == bool(words)
     assert ("xxd" in note) == (version == "2.3.0" and bool(words))

@@ -68,6 +68,7 @@ def test_a_packed_model_is_one_that_install_takes(tmp_path: Path) -> None:
         "CMakeLists.txt",
         "SW_demo.param",
         "SW_demo.pt",
+        "embed.cmake",
     ]
     assert (packed.folder / "SW_demo.pt").read_bytes() == file.read_bytes()
     parameters = parameter_file.read(packed.folder / "SW_demo.param")

@@ -1,5 +1,6 @@
-"""xxd, with which KIM's build turns a model's files into C sources. Without it, CMake does the
-work, slowly for large models. KIM-API 2.4 and newer have their own program for it."""
+"""xxd, with which KIM's own CMake code, before 2.4, turns a model's files into C sources. Without
+it, CMake does the work, slowly for large models. Where ``models/embed.cmake`` lets the assembler
+embed the files, neither is needed."""
 
 from __future__ import annotations
 
@@ -15,5 +16,6 @@ def detect() -> Finding:
         where=found[0] if found else None,
         how=found[1] if found else "",
         looked=places("xxd"),
-        hint="KIM-API before 2.4 installs large models faster with it: `sudo apt install xxd`.",
+        hint="Only for models that other programs packed, where KIM's own command installs them: "
+        "before KIM-API 2.4, it does so faster with xxd (`sudo apt install xxd`).",
     )

@@ -11,8 +11,7 @@ from typing import Any
 
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
-from torchml_installer.detect import Places, Toolchain, toolchain, xxd
-from torchml_installer.detect.record import version_tuple
+from torchml_installer.detect import Places, Toolchain, toolchain
 from torchml_installer.errors import (
     BuildFailedError,
     CompilerTooOldError,
@@ -20,7 +19,7 @@ from torchml_installer.errors import (
     NotAModelFolderError,
     OutputExistsError,
 )
-from torchml_installer.models import parameter_file
+from torchml_installer.models import embedding, parameter_file
 from torchml_installer.support import console, receipts
 from torchml_installer.support.kim_items import (
     Collection,
@@ -31,50 +30,6 @@ from torchml_installer.support.kim_items import (
 )
 from torchml_installer.support.names import check_item_name
 from torchml_installer.support.paths import cache_folder, plain_temporary_parent
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """What KIM's build needs per MB of files to embed them in a library.
-
-    large: size in bytes that deserves a note.
-    """
-
-    seconds: float
-    memory: float  # MB
-    large: float
-    needs_xxd: bool
-
-    @classmethod
-    def of(cls, kim_version: str) -> Embedding:
-        """Measured with 2.3.0 and 2.4.2. Before 2.4, files become lists of numbers in C, which the
-        compiler reads one by one; since then, one string."""
-        if kim_version and version_tuple(kim_version) < (2, 4):
-            return cls(seconds=3.0, memory=140.0, large=10e6, needs_xxd=True)
-        return cls(seconds=0.2, memory=10.0, large=100e6, needs_xxd=False)
-
-    def note(self, size: int) -> str:
-        """What to tell the user beforehand, "" if nothing."""
-        if size <= self.large:
-            return ""
-        text = (
-            f"The model has {size / 1e6:.0f} MB. For each of them, KIM's build needs about "
-            f"{self.seconds:g} s and {self.memory:.0f} MB of memory"
-        )
-        if self.needs_xxd and not xxd.detect().usable:
-            text += "; xxd makes it much faster (`sudo apt install xxd`)"
-        return f"{text}."
-
-    def without_memory(self, size: int) -> str:
-        """The remedy if memory runs out."""
-        text = (
-            f"KIM's build needs about {size / 1e6 * self.memory / 1e3 + 0.1:.1f} GB of memory for "
-            f"the {size / 1e6:.0f} MB of this model. Install it where there is more memory (under "
-            "a batch system, request more), or save the model in float32"
-        )
-        if self.needs_xxd:
-            text += ". KIM-API 2.4 and newer need only about 10 MB for each MB of a model"
-        return f"{text}."
 
 
 @dataclass(frozen=True)
@@ -134,9 +89,6 @@ def install_model(options: InstallOptions) -> InstalledModel:
     target = folder / model.name
     if target.exists() and not options.force:
         raise OutputExistsError(f"The model {model.name} is already installed in {folder}.")
-    size = sum(path.stat().st_size for path in model.files)
-    if note := Embedding.of(tools.kim.version).note(size):
-        console.note(note)
     with staging(folder) as stage:
         plan = BuildPlan(
             tools, options.places, collection=options.collection, verbose=options.verbose
@@ -260,11 +212,15 @@ def build_item(model: ModelFolder, plan: BuildPlan, stage: Path) -> Path:
             {
                 "KIM_API_INSTALL_COLLECTION": plan.collection.value.upper(),
                 "KIM_API_PORTABLE_MODEL_INSTALL_PREFIX": work / "stage",
+                "CMAKE_PROJECT_INCLUDE": shutil.copy(embedding.CMAKE_FILE, work),
             },
         )
-        # One file at a time: compiling a large model takes gigabytes of memory.
         size = sum(path.stat().st_size for path in model.files)
-        helps = Embedding.of(plan.tools.kim.version).without_memory(size)
+        costs = embedding.Costs.of(project.build, plan.tools.kim.version)
+        if note := costs.note(size):
+            console.note(note)
+        # One file at a time: KIM's own way takes gigabytes of memory for a large model.
+        helps = costs.without_memory(size)
         project.compile(f"building {model.name}", jobs=1, without_memory=helps)
         project.install("collecting the result")
         built = work / "stage" / model.name

@@ -24,6 +24,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import (
     compiled,
     descriptor_file,
+    embedding,
     graph_settings,
     precision,
     torchscript,
@@ -45,6 +46,8 @@ find_package(KIM-API-ITEMS 2.2 REQUIRED CONFIG)
 kim_api_items_setup_before_project(ITEM_TYPE "portableModel")
 project({name})
 kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
+
+include(embed.cmake OPTIONAL)  # lets the assembler embed the files
 
 add_kim_api_model_library(
   NAME            "{name}"
@@ -444,6 +447,7 @@ def _write(
         listed = " ".join(f'"{file}"' for file in files)
         cmake_lists = _CMAKE_LISTS.format(name=name, driver=options.driver, files=listed)
         (fresh / "CMakeLists.txt").write_text(cmake_lists, encoding="utf-8")
+        shutil.copyfile(embedding.CMAKE_FILE, fresh / embedding.CMAKE_FILE.name)
         if parameters.precision is None and options.check:
             parameters = precision.record(fresh / f"{name}.param", options.precision)
         if options.check:
