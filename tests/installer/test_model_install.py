@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,3 +194,107 @@ def test_the_environment_collection_needs_its_variable(machine: Machine, folder:
     outcome = machine.install("model", "install", folder, "--collection", "environment")
     assert outcome.code == errors.CollectionUnsetError.exit_code
     assert "KIM_API_PORTABLE_MODELS_DIR" in outcome.err
+
+
+@pytest.fixture
+def several(machine: Machine) -> list[Path]:
+    """Packed models A, B and C; the last one's model file is missing."""
+    file = make_torchscript(machine.folder / "a.pt")
+    made = [
+        pack(PackOptions(file, ("Si",), 3.77, name=name, output=machine.folder / "packed")).folder
+        for name in "ABC"
+    ]
+    (made[2] / "C.pt").unlink()
+    return made
+
+
+@needs_kim
+def test_several_models_are_installed_and_summed_up(
+    machine: Machine, several: list[Path], tmp_path: Path
+) -> None:
+    folders = several[:2]
+    outcome = machine.install("model", "install", *folders, "--collection", "environment")
+    assert outcome.code == 0, outcome.err
+    collection = tmp_path / "collection"
+    assert outcome.out.splitlines() == [
+        "Installed 2 of 2 models",
+        f"  A in {collection / 'A'}",
+        f"  B in {collection / 'B'}",
+        "  next: in LAMMPS, `kim init A metal`; in ASE, `KIM('A')`",
+    ]
+    assert outcome.err.count("of 2 models is not installed. Before you use them, run") == 1
+
+
+@needs_kim
+def test_a_model_that_fails_leaves_the_others_and_gives_the_exit_code(
+    machine: Machine, several: list[Path], tmp_path: Path
+) -> None:
+    words = ("model", "install", several[2], machine.folder / "a.pt", *several[:2])
+    outcome = machine.install(*words, "--collection", "environment")
+    assert outcome.code == errors.ModelFileMissingError.exit_code
+    assert "lists the file C.pt" in outcome.err
+    assert "is a file" in outcome.err
+    assert "Installed 2 of 4 models" in outcome.out
+    assert f"not installed: {several[2]} (exit code {outcome.code})" in outcome.out
+    assert sorted(path.name for path in (tmp_path / "collection").iterdir()) == ["A", "B"]
+
+
+@needs_kim
+def test_each_result_is_in_the_json_of_several_models(
+    machine: Machine, several: list[Path], tmp_path: Path
+) -> None:
+    words = ("model", "install", *several, "--collection", "environment", "--json")
+    outcome = machine.install(*words)
+    assert outcome.code == errors.ModelFileMissingError.exit_code
+    first, second, third = json.loads(outcome.out)["models"]
+    assert (first["name"], second["folder"]) == ("A", str(tmp_path / "collection/B"))
+    assert third["folder"] == str(several[2])
+    assert third["error"]["exit_code"] == outcome.code
+    assert set(third["error"]) == {"exit_code", "message", "what_to_do"}
+
+
+@needs_kim
+def test_two_folders_of_one_name_do_not_replace_each_other(
+    machine: Machine, several: list[Path]
+) -> None:
+    copy = shutil.copytree(several[0], machine.folder / "copy")
+    words = ("model", "install", several[0], copy, "--collection", "environment", "--force")
+    outcome = machine.install(*words)
+    assert outcome.code == errors.OutputExistsError.exit_code
+    assert "just installed" in outcome.err
+
+
+@needs_kim
+def test_what_all_models_need_is_told_once(machine: Machine, several: list[Path]) -> None:
+    words = ("model", "install", *several, "--collection", "environment")
+    outcome = machine.install(*words, "--kim-root", machine.folder)
+    assert outcome.code == errors.NoKimApiError.exit_code
+    assert outcome.err.count("error:") == 1
+    assert outcome.out == ""
+
+
+@needs_kim
+def test_interrupted_installs_leave_whole_models_and_are_summed_up(
+    machine: Machine, several: list[Path], tmp_path: Path
+) -> None:
+    """Ctrl-C while the second model is being built."""
+    wait = 'case "$*" in *B.dir/item-wrapper*) kill -INT $PPID_OF; sleep 60;; esac'
+    pid = tmp_path / "pid"
+    wait = wait.replace("$PPID_OF", f"$(cat {pid})")
+    for name in ("gcc", "g++"):
+        text = f'#!/bin/sh\n{wait}\nexec {shutil.which(name)} "$@"\n'
+        write(machine.folder / "slow" / name, text, executable=True)
+    words = ["model", "install", *several[:2], "--collection", "environment", "--cxx"]
+    command = [sys.executable, "-m", "torchml_installer", *words, machine.folder / "slow/g++"]
+    started = subprocess.Popen(
+        [str(word) for word in command],
+        env=machine.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    pid.write_text(str(started.pid))
+    out, err = started.communicate(timeout=60)
+    assert started.returncode == errors.InterruptedByUserError.exit_code, err
+    assert out.startswith("Installed 1 of 2 models\n  A in ")
+    assert [path.name for path in (tmp_path / "collection").iterdir()] == ["A"]

@@ -28,6 +28,7 @@ from torchml_installer.cli.verbs import VerbGroup
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
+    from torchml_installer.models.install import InstallOptions
     from torchml_installer.models.pack import PackedModel
     from torchml_installer.models.parameter_file import CallingConvention
     from torchml_installer.support.kim_items import Collection
@@ -357,34 +358,37 @@ def model_compile(
         console.result(f"  next: {made.next_step()}")
 
 
-@model.command("install", short_help="Install a portable model into a KIM collection.")
-@click.argument("folder", type=FOLDER)
+@model.command("install", short_help="Install portable models into a KIM collection.")
+@click.argument("folders", type=FOLDER, nargs=-1, required=True, metavar="FOLDER...")
 @collection_option
 @kim_root_option
 @cxx_option
-@click.option("--force", is_flag=True, help="Replace the model if it is already installed.")
+@click.option("--force", is_flag=True, help="Replace models that are already installed.")
 @json_option
 @verbose_option
 def model_install(
-    folder: Path,
+    folders: tuple[Path, ...],
     collection: Collection,
     kim_root: Path | None,
     cxx: str | None,
     force: bool,
     as_json: bool,
     verbose: bool,
-) -> None:
-    """Build the portable model in FOLDER and install it into a KIM collection.
+) -> int:
+    """Build the portable model in each FOLDER and install it into a KIM collection.
+
+    A model that fails leaves the others installed. The exit code is that of the first failure.
 
     \b
-    Example:
+    Examples: one model, all in a folder
       torchml-install model install SW_Si
+      torchml-install model install models/*
     """
     from torchml_installer.detect import Places
     from torchml_installer.models.install import InstallOptions, install_model
     from torchml_installer.support import console
 
-    installed = install_model(
+    options = [
         InstallOptions(
             folder,
             collection=collection,
@@ -392,13 +396,52 @@ def model_install(
             force=force,
             verbose=verbose,
         )
-    )
+        for folder in folders
+    ]
+    if len(options) > 1:
+        return _install_several(options, as_json)
+    installed = install_model(options[0])
     if as_json:
         print_json(installed.as_json())
     else:
         console.result(f"Installed the model {installed.name} in {installed.folder}")
-        name = installed.name
-        console.result(f"  next: in LAMMPS, `kim init {name} metal`; in ASE, `KIM('{name}')`")
+        console.result(_used_as(installed.name))
+    return 0
+
+
+def _used_as(name: str) -> str:
+    return f"  next: in LAMMPS, `kim init {name} metal`; in ASE, `KIM('{name}')`"
+
+
+def _install_several(options: list[InstallOptions], as_json: bool) -> int:
+    """Installs models, then sums up; returns the exit code of the first failure."""
+    from torchml_installer.cli.failures import fail
+    from torchml_installer.models.install import FailedModel, InstalledModel, install_models
+    from torchml_installer.support import console
+
+    results: list[InstalledModel | FailedModel] = []
+
+    def failed(one: FailedModel) -> None:
+        results.append(one)
+        fail(one.error)
+
+    try:
+        install_models(options, results.append, failed)
+    finally:  # after Ctrl-C, too
+        installed = [one for one in results if isinstance(one, InstalledModel)]
+        if results and as_json:
+            print_json({"schema": 1, "models": [one.as_json() for one in results]})
+        elif results:
+            console.result(f"Installed {len(installed)} of {len(options)} models")
+            for one in results:
+                if isinstance(one, FailedModel):
+                    code = one.error.exit_code
+                    console.result(f"  not installed: {one.folder} (exit code {code})")
+                else:
+                    console.result(f"  {one.name} in {one.folder}")
+            if installed:
+                console.result(_used_as(installed[0].name))
+    return next((one.error.exit_code for one in results if isinstance(one, FailedModel)), 0)
 
 
 @model.command("inspect", short_help="Show what a model file or folder contains.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from torchml_installer.errors import (
     ModelFileMissingError,
     NotAModelFolderError,
     OutputExistsError,
+    TorchMLError,
 )
 from torchml_installer.models import embedding, parameter_file
-from torchml_installer.support import console, receipts
+from torchml_installer.support import console, receipts, system_errors
 from torchml_installer.support.kim_items import (
     Collection,
     Collections,
@@ -73,6 +75,25 @@ class InstalledModel:
         }
 
 
+@dataclass(frozen=True)
+class FailedModel:
+    """A model that could not be installed."""
+
+    folder: Path
+    error: TorchMLError
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of what ``model install --json`` prints for several models."""
+        return {
+            "folder": str(self.folder.absolute()),
+            "error": {
+                "exit_code": self.error.exit_code,
+                "message": self.error.message,
+                "what_to_do": self.error.remedy,
+            },
+        }
+
+
 def install_model(options: InstallOptions) -> InstalledModel:
     """Builds and installs a model.
 
@@ -81,11 +102,64 @@ def install_model(options: InstallOptions) -> InstalledModel:
     BuildFailedError. Changes the collection by one rename, after everything was built.
     """
     model = read_folder(options.folder)
-    tools = toolchain(options.places)
+    installed = _install(model, options, _usable_tools(options.places))
+    _warn_of_missing_drivers([installed])
+    return installed
+
+
+def install_models(
+    options: Sequence[InstallOptions],
+    installed: Callable[[InstalledModel], None],
+    failed: Callable[[FailedModel], None],
+) -> None:
+    """Builds and installs models one after the other, each completely or not at all.
+
+    options: they differ in ``folder`` alone. A failure leaves the other models as they are; the
+    functions learn of each result at once. Raises what stops all of them: the errors about missing
+    tools and collections.
+    """
+    tools = _usable_tools(options[0].places)
+    _folder_of(options[0].collection, tools)
+    done: dict[str, InstalledModel] = {}
+    for one in options:
+        try:
+            model = read_folder(one.folder)
+            if (first := done.get(model.name)) is not None:
+                raise OutputExistsError(
+                    f"{model.folder} has the name {model.name}, too, which was just installed in "
+                    f"{first.folder}.",
+                    "Pack one of them with another --name.",
+                )
+            done[model.name] = _install(model, one, tools)
+        except TorchMLError as error:
+            failed(FailedModel(one.folder, error))
+        except OSError as error:
+            known = system_errors.known(error)
+            if known is None:
+                raise
+            failed(FailedModel(one.folder, known))
+        else:
+            installed(done[model.name])
+    _warn_of_missing_drivers(done.values())
+
+
+def _usable_tools(places: Places) -> Toolchain:
+    tools = toolchain(places)
     require_tools(tools)
+    return tools
+
+
+def _collections(tools: Toolchain) -> Collections:
     assert tools.kim.collections_info is not None, "a usable KIM-API has it"
-    collections = Collections(tools.kim.collections_info)
-    folder = collections.folder(options.collection, ItemKind.MODEL)
+    return Collections(tools.kim.collections_info)
+
+
+def _folder_of(collection: Collection, tools: Toolchain) -> Path:
+    return _collections(tools).folder(collection, ItemKind.MODEL)
+
+
+def _install(model: ModelFolder, options: InstallOptions, tools: Toolchain) -> InstalledModel:
+    folder = _folder_of(options.collection, tools)
     target = folder / model.name
     if target.exists() and not options.force:
         raise OutputExistsError(f"The model {model.name} is already installed in {folder}.")
@@ -98,6 +172,7 @@ def install_model(options: InstallOptions) -> InstalledModel:
         put_in_place([item], folder, stage)
     made_from = {"folder": str(model.folder), "driver": model.driver}
     receipts.write(receipts.Receipt("model", model.name, installed_files, made_from))
+    collections = _collections(tools)
     found = collections.find(ItemKind.MODEL, model.name)
     if found is not None and found.folder.resolve() != folder.resolve():
         console.warn(
@@ -105,12 +180,24 @@ def install_model(options: InstallOptions) -> InstalledModel:
             f"{found.collection} collection first."
         )
     driver = collections.find(ItemKind.DRIVER, model.driver)
-    if driver is None:
-        console.warn(
-            f"the model's driver {model.driver} is not installed. Before you use the model, run "
-            f"`torchml-install driver --name {model.driver}`."
-        )
     return InstalledModel(target, model.name, model.driver, driver.folder if driver else None)
+
+
+def _warn_of_missing_drivers(installed: Iterable[InstalledModel]) -> None:
+    """Warns once of each driver that is missing."""
+    missing: dict[str, list[str]] = {}
+    for model in installed:
+        if model.driver_found is None:
+            missing.setdefault(model.driver, []).append(model.name)
+    for driver, models in missing.items():
+        if len(models) == 1:
+            whose, them = f"the model's driver {driver}", "the model"
+        else:
+            whose, them = f"the driver {driver} of {len(models)} models", "them"
+        console.warn(
+            f"{whose} is not installed. Before you use {them}, run `torchml-install driver --name "
+            f"{driver}`."
+        )
 
 
 def read_folder(folder: Path) -> ModelFolder:
