@@ -124,7 +124,9 @@ def build(
                 package_format="conda:6",
                 progress_callback=Log(file),
             )
-        yield from (Path(package) for package in result.packages)
+        for package in map(Path, result.packages):
+            package.chmod(0o644)  # the engine leaves its temporary file's: only the owner may read
+            yield package
 
 
 def forget_built_before(name: str) -> None:

@@ -26,4 +26,5 @@ export CMAKE_BUILD_PARALLEL_LEVEL="${CPU_COUNT:-1}"
 "$PYTHON" -m pip wheel ./driver_src --no-build-isolation --no-deps --no-index --wheel-dir wheels -v \
     -C build-dir="$SRC_DIR/build" -C cmake.build-type= "${definitions[@]/#/-Ccmake.define.}"
 cmake --install build --component Unspecified
-"$PYTHON" -m pip install --no-deps --no-index --no-compile wheels/*.whl
+# By name: pip would record the path of a wheel in direct_url.json.
+"$PYTHON" -m pip install torchml-driver --no-deps --no-index --no-compile --find-links wheels

@@ -64,6 +64,12 @@ def test_doctor_is_green_with_an_empty_environment(environment: CondaEnvironment
         assert found[name]["where"].startswith(prefix), found[name]
 
 
+def test_the_module_does_not_name_the_folder_of_its_build(environment: CondaEnvironment) -> None:
+    names = {path.name for path in environment.contents() if "torchml_driver-" in str(path)}
+    assert "RECORD" in names
+    assert "direct_url.json" not in names
+
+
 def test_python_s_own_tools_know_the_module_and_its_version(environment: CondaEnvironment) -> None:
     listed = environment.run("python", "-m", "pip", "list", "--format=json")
     versions = {entry["name"]: entry["version"] for entry in json.loads(listed.splitlines()[0])}

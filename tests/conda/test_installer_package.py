@@ -33,6 +33,18 @@ def channels(tmp_path_factory: pytest.TempPathFactory) -> Channels:
     return Channels(output, channel)
 
 
+def test_everybody_may_read_the_package_and_it_does_not_name_the_build_s_folder(
+    channels: Channels, make_environment: Callable[[str], CondaEnvironment]
+) -> None:
+    (package,) = channels.ours.glob("noarch/torchml-installer-*.conda")
+    assert package.stat().st_mode & 0o777 == 0o644
+    made = make_environment("environment")
+    made.install(channels.solve("torchml-installer"))
+    names = {path.name for path in made.contents() if "torchml_installer-" in str(path)}
+    assert "RECORD" in names
+    assert "direct_url.json" not in names
+
+
 def test_the_installer_is_installed_used_and_removed_without_a_trace(
     channels: Channels, make_environment: Callable[[str], CondaEnvironment]
 ) -> None:

@@ -26,7 +26,8 @@ PUBLIC = ("conda-forge", "defaults", "bioconda", "pytorch")
 def named_from_an_index(line: str) -> bool:
     """Whether a line has pip or conda fetch one of our packages from a public index."""
     for match in PIP.finditer(line):
-        if any(is_ours(word) for word in match[1].split()):
+        words = match[1].split()
+        if "--no-index" not in words and any(is_ours(word) for word in words):
             return True
     for match in CONDA.finditer(line):
         arguments = match[1] or match[2] or ""
@@ -52,6 +53,7 @@ def is_ours(word: str) -> bool:
         ("conda install torchml-driver", True),
         ("pip install torchml_installer-0.1.0-py3-none-any.whl", False),
         ("python -m pip install --force-reinstall .", False),
+        ("pip install torchml-driver --no-index --find-links wheels", False),
         ("pip uninstall torchml-driver", False),
         ("conda install -c file://$PWD/output -c conda-forge torchml-driver", False),
         ("conda remove -p /env torchml-driver libtorch", False),

@@ -28,7 +28,8 @@ def texts() -> dict[str, str]:
 def test_nothing_is_to_be_installed_by_a_name_that_is_not_published() -> None:
     """Whoever registers the name on PyPI could attack users who follow such advice."""
     name = r"(?<![/.\w-])torchml[-_](?:installer|driver)\b(?!\S*\.whl)"
-    by_name = re.compile(rf"(?:pip|pipx|uv tool) install [^`'\"\n]*{name}")
+    from_an_index = r"(?:pip|pipx|uv tool) install (?![^`'\"\n]*--no-index)"
+    by_name = re.compile(rf"{from_an_index}[^`'\"\n]*{name}")
     assert [name for name, text in texts().items() if by_name.search(text)] == []
 
 

@@ -87,6 +87,7 @@ class Package:
         for built in output.glob("*/*.conda"):
             target = channel / built.parent.name / built.name
             target.parent.mkdir(parents=True, exist_ok=True)
+            built.chmod(0o644)  # the engine leaves its temporary file's: only the owner may read
             shutil.move(built, target)
         shutil.rmtree(output, ignore_errors=True)
         if self.stage is not None:
