@@ -58,6 +58,23 @@ def test_a_complete_machine_ends_with_0(complete: Machine) -> None:
     assert "\x1b[" not in outcome.out
 
 
+def test_what_the_python_module_lacks_is_said_before_it_is_left_out(complete: Machine) -> None:
+    python = seed(complete.folder / "environment") / "bin/python"
+    done = subprocess.run(
+        [python, "-m", "torchml_installer", "doctor"],
+        env=complete.environment,
+        cwd=complete.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    said = " ".join(done.stdout.split())
+    assert "is there, except for its Python module. " in said
+    assert "has no pybind11 and no scikit-build-core" in said
+    assert "(--no-python). Build it with `torchml-install driver`." in said
+
+
 def test_what_nobody_needs_is_not_called_missing(complete: Machine) -> None:
     for words in ((), ("--markdown",)):
         outcome = complete.install("doctor", *words)

@@ -88,7 +88,13 @@ def _verdict(survey: Survey) -> tuple[str, bool]:
         ready = "Everything needed is installed."
         return f"{ready}\nRun a first model with `torchml-install quickstart`.", True
     if not problems:
-        ready = "Everything needed to build the driver is there."
+        from torchml_installer.driver import python_module
+
+        ready = "Everything needed to build the driver is there"
+        if (obstacle := python_module.obstacle()) is None:
+            ready += "."
+        else:
+            ready += f", except for its Python module. {obstacle.message}\n{obstacle.remedy}"
         return f"{ready}\nBuild it with `torchml-install driver`.", True
     cannot = "The driver cannot be built yet."
     if any(finding.named for finding in problems) or survey.get("python").problem is not None:
