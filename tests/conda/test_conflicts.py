@@ -29,6 +29,7 @@ from ci.conda_packages import why_unsolved
 from tests.conda.conftest import Channels, CondaEnvironment
 from tests.conda.snapshot import PLATFORMS, MetadataChannel
 from tests.support import ROOT, run
+from torchml_installer.deps import providers
 from torchml_installer.deps.conda_conflicts import Conflict, explain
 from torchml_installer.errors import PackageInstallError
 
@@ -113,6 +114,26 @@ def test_the_one_that_needs_another_kim_api_is_named(tmp_path: Path) -> None:
     # With the keeping of what drivers were built with, in an environment without our package.
     conflict = refused(channel, ["openkim-models", "kim-api 2.4.*"], None)
     assert conflict.message.startswith("openkim-models needs kim-api >=2.3.0,<2.4.0a0")
+
+
+def test_a_driver_that_deps_keeps_is_not_replaced_by_one_for_another_mpi(
+    channel: MetadataChannel, tmp_path: Path
+) -> None:
+    """conda itself takes another build of the driver if a package comes with another MPI."""
+    mine = channel.solve(["torchml-driver * *mpi_mpich*"])
+    for name in ("torchml-driver", "kim-api"):
+        record = mine[name]
+        meta = tmp_path / "conda-meta" / f"{name}-{record.version}-{record.build}.json"
+        meta.parent.mkdir(exist_ok=True)
+        meta.write_text("{}")
+    asked = ["lammps * *openmpi*"]
+    unasked = channel.solve(["torchml-driver", *asked])["torchml-driver"]
+    assert str(unasked.build) != str(mine["torchml-driver"].build)
+    kept = list(providers.kept(tmp_path).values())
+    assert len(kept) == 2
+    assert channel.solve([*kept, "ase"])["torchml-driver"].build == mine["torchml-driver"].build
+    conflict = refused(channel, [*kept, *asked], None)
+    assert "Open MPI and MPICH are both requested" in conflict.message
 
 
 @pytest.mark.parametrize(

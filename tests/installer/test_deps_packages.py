@@ -83,6 +83,78 @@ class TestConda:
         assert "pixi' add --manifest-path '/my project/pixi.toml' vim" in outcome.out
         assert bare.called() == []
 
+    def test_force_asks_for_what_is_there_already(self, bare: PackagesMachine) -> None:
+        bare.conda()
+        bare.program("xxd")
+        outcome = bare.install("deps", "--with", "xxd", "--force")
+        assert outcome.code == 0, outcome.err
+        assert bare.called()[-1] == "vim"
+
+    def test_a_chosen_conda_without_an_environment_is_not_replaced_by_pip(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("CONDA_PREFIX", raising=False)
+        with pytest.raises(NoProviderError, match="CONDA_PREFIX is not set"):
+            packages.plan([NEEDS["ase"]], DepsOptions(provider="conda"))
+
+    @pytest.fixture
+    def environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """An active conda environment with a driver for MPICH."""
+        for record in ("torchml-driver-0.1.0-cpu_py312_mpi_mpich_h1_0", "kim-api-2.4.2-h0_0"):
+            write(tmp_path / f"conda/conda-meta/{record}.json", "{}")
+        write(tmp_path / "conda/conda-meta/mpich-4.3.2-h0_100.json", "{}")
+        monkeypatch.setenv("CONDA_PREFIX", str(tmp_path / "conda"))
+        monkeypatch.delenv("PIXI_PROJECT_MANIFEST", raising=False)
+        monkeypatch.setenv("CONDA_EXE", str(write(tmp_path / "conda.sh", executable=True)))
+        return tmp_path / "conda"
+
+    def test_the_driver_and_the_kim_api_that_are_there_are_kept(self, environment: Path) -> None:
+        (step,) = packages.plan([NEEDS["lammps"]], DepsOptions(provider="conda"))
+        kept = ("torchml-driver ==0.1.0 cpu_py312_mpi_mpich_h1_0", "kim-api 2.4.*")
+        assert set(step.command[-3:]) == {"lammps", *kept}
+        (step,) = packages.plan([NEEDS["kim-api"]], DepsOptions(provider="conda"))
+        assert not any(word.startswith("kim-api ") for word in step.command)
+
+    def test_the_environment_s_own_mpi_is_asked_for(self, environment: Path) -> None:
+        (step,) = packages.plan([NEEDS["mpi"]], DepsOptions(provider="conda"))
+        assert "mpich" in step.command
+        assert "openmpi" not in step.command
+
+    @pytest.mark.parametrize(
+        ("where", "provider", "met"),
+        [
+            ("/usr", "conda", False),
+            ("/usr", "pip", True),
+            ("/usr", "auto", True),  # the active Python is another's
+            ("/opt/kim", "conda", True),
+            ("conda", "conda", True),
+        ],
+    )
+    def test_debian_s_copies_do_not_count_in_an_environment(
+        self, where: str, provider: str, met: bool, environment: Path
+    ) -> None:
+        options = DepsOptions(provider=provider)
+        place = environment if where == "conda" else Path(where)
+        facts = survey(options.places)
+        kim = replace(
+            facts.toolchain.kim, where=place, how="x", version="2.3.0", problem=None, needed=True
+        )
+        facts = replace(facts, toolchain=replace(facts.toolchain, kim=kim))
+        assert packages.missing(["kim-api"], facts, options) == ([] if met else [NEEDS["kim-api"]])
+
+    @pytest.mark.parametrize(("version", "told"), [("2.3.0", 0), ("2.4.2", 1)])
+    def test_models_that_conda_refuses_beside_a_newer_kim_api_are_told_of(
+        self, version: str, told: int, environment: Path
+    ) -> None:
+        options = DepsOptions(provider="conda")
+        facts = survey(options.places)
+        kim = replace(facts.toolchain.kim, where=environment, version=version, problem=None)
+        facts = replace(facts, toolchain=replace(facts.toolchain, kim=kim))
+        steps = packages.plan([NEEDS["openkim-models"]], options)
+        hints = packages.hints(steps, options, facts)
+        assert len(hints) == told
+        assert all("kim-api-collections-management install user" in hint for hint in hints)
+
     def test_a_failure_shows_what_conda_said(self, bare: PackagesMachine) -> None:
         bare.conda("echo 'PackagesNotFoundError: vim'; exit 1")
         outcome = bare.install("deps", "--with", "xxd")

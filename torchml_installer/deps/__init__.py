@@ -88,7 +88,7 @@ def provide(
     steps: list[Step] = []
     if named or not words:
         facts = survey(options.places)
-        needs = packages.missing(named, facts)
+        needs = packages.missing(named, facts, options)
         if archive is not None:
             needs = [need for need in needs if need.name != "torch"]
         steps = packages.plan(needs, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import subprocess
@@ -17,6 +18,7 @@ from torchml_installer.deps.needs import NEEDS, Need
 from torchml_installer.deps.providers import Provider
 from torchml_installer.deps.record import DepsOptions
 from torchml_installer.detect import Survey, survey
+from torchml_installer.detect.record import version_tuple
 from torchml_installer.errors import NoProviderError, PackageInstallError
 from torchml_installer.support import console, offline
 from torchml_installer.support.paths import cache_folder
@@ -73,18 +75,41 @@ class Step:
         }
 
 
-def missing(words: Sequence[str], facts: Survey) -> list[Need]:
+def missing(words: Sequence[str], facts: Survey, options: DepsOptions | None = None) -> list[Need]:
     """The unmet needs among those named, or among the driver's.
 
+    options: in a conda environment, the system's own copies do not count; with ``force``, nothing
+    that is named does.
     Raises the problem of something unusable that the user named: another one would not be used.
     """
+    options = options or DepsOptions(provider="")
     wanted = [NEEDS[word] for word in words] if words else NEEDS.values()
-    found = [need for need in wanted if not need.is_met(facts) and (words or need.by_default)]
+    again = words and options.force and providers.conda_prefix(options.provider) is not None
+    found = [
+        need
+        for need in wanted
+        if (words or need.by_default) and (again or not _is_met(need, facts, options))
+    ]
     for need in found:
         finding = facts.get(need.name)
         if finding.named and finding.problem is not None:
             raise finding.problem
     return found
+
+
+#: Libraries and simulators that work together only if all come from one conda environment.
+_TOGETHER = ("torch", "kim-api", "mpi", "lammps", "openkim-models")
+
+
+def _is_met(need: Need, facts: Survey, options: DepsOptions) -> bool:
+    """Whether something usable was found, and for a conda environment, not one of the system's
+    packages: conda's LAMMPS does not run with Debian's KIM-API."""
+    finding = facts.get(need.name)
+    prefix = providers.conda_prefix(options.provider)
+    if not need.is_met(facts) or prefix is None or need.name not in _TOGETHER or finding.named:
+        return need.is_met(facts)
+    where = finding.where
+    return where is None or where.is_relative_to(prefix) or not where.is_relative_to("/usr")
 
 
 def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
@@ -97,6 +122,8 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
     nobody: list[Need] = []
     for need in needs:
         candidates = [known[name] for name in order if need.packages(name)]
+        if options.provider != "auto":  # pip is only for what the chosen one has no package for
+            candidates = candidates[:1]
         usable = [provider for provider in candidates if not provider.obstacle]
         if usable:
             chosen.setdefault(usable[0].name, []).append(need)
@@ -113,19 +140,51 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
             own = [need for need in group if need.name == "torch"]
             steps += _steps(known[name], own, "--index-url", options.torch_index)
             group = [need for need in group if need not in own]
-        steps += _steps(known[name], group)
+        steps += _steps(known[name], group, *_kept(name, group))
     return steps
+
+
+def _kept(provider: str, needs: Sequence[Need]) -> list[str]:
+    """What to name beside the packages, so that conda does not replace it."""
+    prefix = os.environ.get("CONDA_PREFIX")
+    if provider != "conda" or not prefix:
+        return []
+    asked = [package for need in needs for package in _packages(need, provider)]
+    specifications = providers.kept(Path(prefix))
+    return [text for name, text in specifications.items() if name not in asked]
+
+
+def _packages(need: Need, provider: str) -> tuple[str, ...]:
+    """A need's packages; for MPI in a conda environment, of the MPI that is there."""
+    prefix = os.environ.get("CONDA_PREFIX")
+    if need.name == "mpi" and provider == "conda" and prefix:
+        there = providers.installed_by_conda(Path(prefix))
+        if "mpich" in there and "openmpi" not in there:
+            return ("mpich",)
+    return need.packages(provider)
 
 
 def hints(steps: Sequence[Step], options: DepsOptions, facts: Survey) -> list[str]:
     """Advice to give before running these commands."""
+    found = []
     torch = any(step.provider.name == "pip" and "torch" in step.needs for step in steps)
-    if not torch or options.torch_index is not None or facts.get("nvidia-driver").where is not None:
-        return []
-    return [
-        "This machine has no NVIDIA driver, but torch from PyPI usually includes some gigabytes of "
-        f"NVIDIA's libraries. To install torch without them, add --torch-index {CPU_INDEX}"
-    ]
+    no_gpu = facts.get("nvidia-driver").where is None
+    if torch and options.torch_index is None and no_gpu:
+        found.append(
+            "This machine has no NVIDIA driver, but torch from PyPI usually includes some "
+            "gigabytes of NVIDIA's libraries. To install torch without them, add --torch-index "
+            f"{CPU_INDEX}"
+        )
+    kim = facts.get("kim-api")
+    models = any(step.provider.name == "conda" and "openkim-models" in step.needs for step in steps)
+    if models and kim.usable and version_tuple(kim.version) >= (2, 4):
+        found.append(
+            f"conda-forge's openkim-models was built for KIM-API 2.3: beside {kim.version}, conda "
+            "will refuse it unless there is a newer build. KIM's own command installs single "
+            "models: `kim-api-collections-management install user NAME`, with a name from "
+            "openkim.org"
+        )
+    return found
 
 
 def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) -> list[Step]:
@@ -143,7 +202,7 @@ def install(needs: Sequence[Need], steps: Sequence[Step], options: DepsOptions) 
     with pip.locked() as held:
         if held.waited:
             facts = _survey_anew(options)
-            needs = [need for need in needs if not need.is_met(facts)]
+            needs = [need for need in needs if not _is_met(need, facts, options)]
             steps = plan(needs, options)
         log.unlink(missing_ok=True)
         for step in steps:
@@ -230,7 +289,7 @@ def _preferred(word: str) -> tuple[str, ...]:
 def _steps(provider: Provider, needs: Sequence[Need], *more: str) -> list[Step]:
     if not needs:
         return []
-    packages = [package for need in needs for package in need.packages(provider.name)]
+    packages = [package for need in needs for package in _packages(need, provider.name)]
     command = (*provider.command([*more, *packages]),)
     return [Step(provider, tuple(need.name for need in needs), command)]
 

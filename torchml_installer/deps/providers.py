@@ -129,3 +129,38 @@ def python_is_condas() -> bool:
     """Whether the active Python belongs to the active conda environment."""
     prefix = os.environ.get("CONDA_PREFIX", "")
     return bool(prefix) and user_python().prefix.resolve() == Path(prefix).resolve()
+
+
+def conda_prefix(word: str) -> Path | None:
+    """The conda environment that a choice of --provider installs into; None: into none."""
+    prefix = os.environ.get("CONDA_PREFIX", "")
+    if prefix and (word == "conda" or (word == "auto" and python_is_condas())):
+        return Path(prefix)
+    return None
+
+
+def installed_by_conda(prefix: Path) -> dict[str, tuple[str, str]]:
+    """The packages of a conda environment: name → version, build."""
+    found = {}
+    for record in files.matching(prefix / "conda-meta", "*.json"):
+        words = record.stem.rsplit("-", 2)
+        if len(words) == 3:
+            found[words[0]] = (words[1], words[2])
+    return found
+
+
+def kept(prefix: Path) -> dict[str, str]:
+    """What conda must not replace to install something else: package → specification.
+
+    That is the driver's build, which the user chose for its MPI and torch, and the KIM-API that
+    drivers and models were built with. conda replaces both if nothing asks for them.
+    """
+    installed = installed_by_conda(prefix)
+    specifications = {}
+    if "torchml-driver" in installed:
+        version, build = installed["torchml-driver"]
+        specifications["torchml-driver"] = f"torchml-driver =={version} {build}"
+    if "kim-api" in installed:
+        version, _ = installed["kim-api"]
+        specifications["kim-api"] = f"kim-api {'.'.join(version.split('.')[:2])}.*"
+    return specifications

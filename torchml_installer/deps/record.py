@@ -17,7 +17,7 @@ class DepsOptions:
     prefix: parent folder for libraries; None: one in the user's home for each version of torch.
     sources: folder with source archives, for machines without access to a package index.
     provider: auto, conda, apt or pip. torch_index: index from which pip installs torch.
-    force: rebuild what is already installed.
+    force: rebuild what is already installed; conda installs again what is named.
     """
 
     prefix: Path | None = None
