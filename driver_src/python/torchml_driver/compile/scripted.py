@@ -5,6 +5,7 @@ TorchScript's own interpreter asks tensors for sizes as plain numbers, which fix
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import operator
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from .. import operators  # noqa: F401 (defines torch.ops.torchml.exchange)
 from .failure import ModelError, one_line, sentence
 from .scatter import declared, is_known, replaced
 
@@ -60,6 +62,19 @@ def _append(items: list[Any], item: Any) -> list[Any]:
     return items
 
 
+def _delete(items: Any, key: Any) -> None:
+    del items[key]
+
+
+def _least(one: Any, *others: Any) -> Any:
+    """Of several numbers, or of those in a list."""
+    return functools.reduce(torch.sym_min, others, one) if others else min(one)
+
+
+def _largest(one: Any, *others: Any) -> Any:
+    return functools.reduce(torch.sym_max, others, one) if others else max(one)
+
+
 def _slice(items: Any, start: Any = None, end: Any = None, step: Any = 1) -> Any:
     return items[start:end:step]
 
@@ -87,6 +102,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "__getitem__": operator.getitem,
     "_set_item": operator.setitem,
     "append": _append,
+    "Delete": _delete,
     "slice": _slice,
     "list": list,
     "str": str,
@@ -98,8 +114,8 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "Int": torch.sym_int,
     "Float": torch.sym_float,
     "Bool": bool,
-    "min": torch.sym_min,
-    "max": torch.sym_max,
+    "min": _least,
+    "max": _largest,
     "abs": abs,
     "keys": lambda items: list(items),
     "values": lambda items: list(items.values()),
@@ -124,6 +140,7 @@ _OF_TENSORS: dict[str, Callable[..., Any]] = {
     "prim::shape": lambda x: list(x.shape),
     "prim::dtype": lambda x: _NUMBERS[x.dtype],
     "prim::device": lambda x: x.device,
+    "prim::type": lambda device: device.type,
     "prim::layout": lambda x: 0,
     "prim::is_cuda": lambda x: x.is_cuda,
     "prim::requires_grad": lambda x: x.requires_grad,
@@ -133,8 +150,8 @@ _OF_TENSORS: dict[str, Callable[..., Any]] = {
     "prim::ListConstruct": lambda *items: list(items),
     "prim::TupleConstruct": lambda *items: tuple(items),
     "prim::TupleIndex": operator.getitem,
-    "prim::min": torch.sym_min,
-    "prim::max": torch.sym_max,
+    "prim::min": _least,
+    "prim::max": _largest,
     "prim::abs": abs,
     "prim::Print": lambda *_: None,
     "prim::Uninitialized": lambda: None,
