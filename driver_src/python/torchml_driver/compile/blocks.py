@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from . import exchanging, package, products, rowwise, tails, trace
+from . import exchanging, package, products, rowwise, simplify, tails, trace
 from .plan import Exchange, Input, Output, Part, Plan, Select, Zeros
 from .rowwise import tensor
 from .systems import Convention
@@ -64,6 +64,7 @@ def divided(
     """
     for rows in (True, False) if by_rows else (False,):
         graph_module = trace.module_of(program.run_decompositions({}))
+        simplify.simplify(graph_module)
         products.transpose_constants(graph_module)
         try:
             return _Divider(graph_module, called, entry, rows, rings).divide()
@@ -305,7 +306,7 @@ class _Divider:
             index = indices[0] if plain else None
         elif node.target is _aten.scatter_add.default:
             _, axis, spread, source = node.args
-            index = _same_along_rows(spread)
+            index = simplify.index_along_rows(spread)
             plain = axis == 0 and index is not None
         else:
             return None
@@ -439,25 +440,6 @@ class _Divider:
         return Blocks(plan, code, self.places)
 
 
-def _same_along_rows(index: Any) -> Node | None:
-    """The vector that an index for scatter_add repeats along the other axes, if it does."""
-    node = index
-    while isinstance(node, Node) and node.op == "call_function":
-        value = tensor(node)
-        if value is not None and value.dim() == 1:
-            return node
-        if node.target in (_aten.expand.default, _aten.clone.default):
-            node = node.args[0]
-        elif node.target in (_aten.unsqueeze.default, _aten.view.default):
-            inner, outer = tensor(node.args[0]), value
-            if inner is None or outer is None or any(size != 1 for size in outer.shape[1:]):
-                return None
-            node = node.args[0]
-        else:
-            return None
-    return node if tensor(node) is not None and tensor(node).dim() == 1 else None  # type: ignore[union-attr]
-
-
 def piece_of(whole: Node, index: int) -> tuple[Any, tuple[Any, ...]] | None:
     """The operation, and its arguments, that gives one of the tensors of a split."""
     if whole.target is _aten.unbind.int:
@@ -490,15 +472,23 @@ class _Draft:
         self.sums = list(sums)
         for node in sums:
             rows = self.divider.sums[node]
-            self._require(rows.source, by_rows=True)
             if not self.is_known(rows.index):
-                self.add_outputs([rows.index])
+                self._make_or_take(rows.index)
+            self._require(rows.source, by_rows=True)
 
     def add_outputs(self, outputs: Sequence[Node]) -> None:
         for node in outputs:
             if node not in self.outputs:
                 self.outputs.append(node)
                 self._require(node, by_rows=self.group is not None)
+
+    def _make_or_take(self, index: Node) -> None:
+        """Provides the value that names rows of a sum: one part makes it, all others take it, even
+        if they could compute it again."""
+        if self.divider.levels[index] == self.level and self.divider.groups[index] == self.group:
+            self.add_outputs([index])
+        else:
+            self.taken[index] = True
 
     def needed(self) -> list[Node]:
         """What other parts have to make."""
@@ -518,7 +508,7 @@ class _Draft:
         stack = [(node, by_rows)]
         while stack:
             one, split = stack.pop()
-            if one in self.computed or self.divider.is_free(one):
+            if one in self.computed or one in self.taken or self.divider.is_free(one):
                 continue
             if not self._is_ours(one):
                 self.taken[one] = split

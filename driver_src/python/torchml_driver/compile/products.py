@@ -11,7 +11,7 @@ from torch.fx import GraphModule, Node
 _aten = torch.ops.aten
 
 #: The index of the second matrix among the arguments.
-_SECOND = {_aten.mm.default: 1, _aten.addmm.default: 2}
+_SECOND = {_aten.mm.default: 1, _aten.addmm.default: 2, _aten.matmul.default: 1}
 _TURNED = {_aten.t.default, _aten.permute.default, _aten.transpose.int}
 
 
@@ -70,6 +70,6 @@ def _turned_copy(module: GraphModule, like: Node, matrix: torch.Tensor) -> Node:
         constant = module.graph.get_attr(name)
         node = module.graph.call_function(_aten.permute.default, (constant, [1, 0]))
     mode = like.meta["val"].fake_mode
-    constant.meta["val"] = mode.from_tensor(copy)
+    constant.meta["val"] = mode.from_tensor(copy, static_shapes=True)
     node.meta["val"] = constant.meta["val"].t()
     return node

@@ -14,9 +14,14 @@ from torch.fx import Node
 _aten = torch.ops.aten
 
 #: Operations by row of their first matrix; the others are the same for all rows.
-_PRODUCTS = {_aten.mm.default: 0, _aten.addmm.default: 1, _aten.linear.default: 0}
+_PRODUCTS = {
+    _aten.mm.default: 0,
+    _aten.addmm.default: 1,
+    _aten.linear.default: 0,
+    _aten.matmul.default: 0,
+}
 #: Operations by row of all tensors that have rows: axis 0 counts matrices.
-_BATCHED = {_aten.bmm.default, _aten.baddbmm.default}
+_BATCHED = {_aten.bmm.default, _aten.baddbmm.default, _aten.matmul.default}
 #: Operations that take rows of a table by an index with rows: the arguments with table and index.
 _TABLES = {_aten.embedding.default: (0, 1), _aten.index_select.default: (0, 2)}
 #: Reductions over the axes that the second argument names.
@@ -32,6 +37,8 @@ _REDUCTIONS = {
     _aten._log_softmax.default,
     _aten.softmax.int,
     _aten.cumsum.default,
+    _aten.cumprod.default,
+    _aten.flip.default,
     _aten.squeeze.dim,
     _aten.squeeze.dims,
     _aten.select.int,
@@ -56,6 +63,25 @@ _RESHAPES = {
     _aten.clone.default,
     _aten._to_copy.default,
     _aten.contiguous.default,
+}
+#: Operations along the axis that the second argument names, on tensors that all have rows, ...
+_ALONG = {_aten.gather.default, _aten.scatter_add.default}
+#: ... or whose indices, the third argument, are the same for all rows.
+_NAMED = {_aten.index_select.default, _aten.index_add.default}
+#: Pointwise operations that torch does not call so.
+_POINTWISE = {
+    _aten.softplus_backward.default,
+    _aten.elu_backward.default,
+    _aten.leaky_relu_backward.default,
+    _aten.hardtanh_backward.default,
+    _aten.hardswish_backward.default,
+    _aten.hardsigmoid_backward.default,
+    _aten.mish_backward.default,
+    _aten.gelu_backward.default,
+    _aten.silu_backward.default,
+    _aten.sigmoid_backward.default,
+    _aten.tanh_backward.default,
+    _aten.threshold_backward.default,
 }
 #: Operations whose numbers are sizes.
 SIZED = {*_RESHAPES, *_BACKWARD, _aten.expand.default}
@@ -120,6 +146,10 @@ def is_heavy(node: Node) -> bool:
     return node.target in _HEAVY
 
 
+def is_pointwise(target: Any) -> bool:
+    return target in _POINTWISE or torch.Tag.pointwise in getattr(target, "tags", ())
+
+
 def is_row_wise(node: Node, symbol: Any) -> bool:
     """Whether each row of the result depends only on the same row of the inputs with rows, and on
     inputs without rows."""
@@ -133,10 +163,23 @@ def is_row_wise(node: Node, symbol: Any) -> bool:
     # The number of rows may become that of a block if it is a size, not if it enters as a value.
     if target not in SIZED and any(_is_number_of(one, symbol) for one in node.all_input_nodes):
         return False
-    if target in _PRODUCTS:
-        return with_rows == [arguments[_PRODUCTS[target]]]
+    if target in _PRODUCTS and with_rows == [arguments[_PRODUCTS[target]]]:
+        if target is not _aten.matmul.default:
+            return True
+        return tensor(with_rows[0]).dim() >= 2 and tensor(arguments[1]).dim() <= 2  # type: ignore[union-attr]
     if target in _BATCHED:
+        dimensions = {tensor(one).dim() for one in tensors}  # type: ignore[union-attr]
+        return all(one in with_rows for one in tensors) and dimensions in ({3}, {4})
+    if target in _ALONG and arguments[1] % node.meta["val"].dim() != 0:
         return all(one in with_rows for one in tensors)
+    if target in _NAMED and arguments[1] % node.meta["val"].dim() != 0:
+        return arguments[2] not in with_rows and all(
+            tensor(one).dim() == tensor(node).dim()
+            for one in with_rows  # type: ignore[union-attr]
+        )
+    if target in (_aten.slice_scatter.default, _aten.select_scatter.default):
+        axis = arguments[2] if len(arguments) > 2 else 0
+        return axis % node.meta["val"].dim() != 0 and len(with_rows) == 2
     if target in _TABLES:
         table, index = _TABLES[target]
         along = target is not _aten.index_select.default or arguments[1] == 0
@@ -169,7 +212,7 @@ def is_row_wise(node: Node, symbol: Any) -> bool:
     if target in (_aten.cat.default, _aten.stack.default):
         axis = arguments[1] if len(arguments) > 1 else 0
         return len(with_rows) == len(arguments[0]) and _spares_rows(node, axis)
-    if target is _aten.expand.default or torch.Tag.pointwise in getattr(target, "tags", ()):
+    if target is _aten.expand.default or is_pointwise(target):
         # Broadcasting matches sizes from the last axis: rows match if the number of axes does.
         return all(tensor(one).dim() == tensor(node).dim() for one in with_rows)  # type: ignore[union-attr]
     return False
