@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from torchml_installer.cli.verbs import VerbGroup
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 if TYPE_CHECKING:
+    from torchml_installer.models.compile import CompiledModel
     from torchml_installer.models.install import InstallOptions
     from torchml_installer.models.pack import PackedModel
     from torchml_installer.models.parameter_file import CallingConvention
@@ -52,7 +54,7 @@ def model() -> None:
     "library",
     type=WORD,
     metavar="LIBRARY",
-    help="FILE is of this library: its file, or a name that it knows.",
+    help="FILE is a file of this library, or a name.",
 )
 @click.option(
     "--option",
@@ -62,6 +64,7 @@ def model() -> None:
     metavar="KEY=VALUE",
     help="Option of the library's models; repeatable.",
 )
+@click.option("--compile", "compiles", is_flag=True, help="Compile the library's model.")
 @model_options(or_from=True)
 @click.option(
     "--returns-edge-gradient", is_flag=True, help="Or energies and their gradient by edges."
@@ -104,6 +107,7 @@ def model_pack(
     file: str,
     library: str | None,
     settings: tuple[tuple[str, str], ...],
+    compiles: bool,
     elements: tuple[str, ...] | None,
     cutoff: float | None,
     pattern: CallingConvention,
@@ -135,11 +139,24 @@ def model_pack(
     if library is not None:
         _refuse_options_of_files(context)
         _pack_from(
-            library, file, dict(settings), name, driver_name, output, force=force, as_json=as_json
+            library,
+            file,
+            dict(settings),
+            name,
+            driver_name,
+            output,
+            compiles=compiles,
+            force=force,
+            as_json=as_json,
         )
         return
     if settings:
         raise click.UsageError("--option is only for models of a library (--from).")
+    if compiles:
+        raise click.UsageError(
+            "--compile is only for models of a library (--from). Compile others first, with "
+            "`torchml-install model compile`."
+        )
     assert elements is not None, "click has required it"
     assert cutoff is not None
     from torchml_installer.models.pack import PackOptions, pack
@@ -204,6 +221,7 @@ def _pack_from(
     driver: str | None,
     output: Path,
     *,
+    compiles: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -219,6 +237,7 @@ def _pack_from(
             driver=DEFAULT_DRIVER_NAME if driver is None else driver,
             output=output,
             force=force,
+            compiles=compiles,
         )
     )
     if as_json:
@@ -226,12 +245,13 @@ def _pack_from(
         return
     for line in packed.comparison.lines():
         console.show(line)
+    if packed.compiled is not None:
+        for line in [*packed.compiled.speed(), *(f"needs: {n}" for n in packed.compiled.needs())]:
+            console.show(line)
     _show_packed(packed.model)
 
 
 def _show_packed(packed: PackedModel) -> None:
-    import shlex
-
     from torchml_installer.support import console
 
     console.result(f"Packed the model {packed.name} into {packed.folder}")
@@ -276,10 +296,12 @@ def _show_packed(packed: PackedModel) -> None:
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @json_option
 @click.option("--verbose", is_flag=True, help="Show the output of torch and the compiler.")
+@click.pass_context
 def model_compile(
+    context: click.Context,
     source: str,
-    elements: tuple[str, ...],
-    cutoff: float,
+    elements: tuple[str, ...] | None,
+    cutoff: float | None,
     pattern: CallingConvention,
     layers: int | None,
     width: int | None,
@@ -299,11 +321,10 @@ def model_compile(
     verbose: bool,
 ) -> None:
     """Compile a model to a package (.pt2). SOURCE is FILE.py:Name, package.module:Name, a FILE.pt2
-    written by torch.export.save, or a TorchScript FILE.pt.
+    written by torch.export.save, a TorchScript FILE.pt, or the folder of a model packed with one.
 
-    Compiles the gradient in, and compares results with the original. The package runs only with the
-    same torch series and on the same kind of CPU or GPU. Needs the Python module that
-    `torchml-install driver` installs.
+    Compiles the gradient in, and compares results with the original. The package needs the same
+    torch series and kind of CPU or GPU. Compiling needs the driver's Python module.
 
     \b
     Example:
@@ -312,6 +333,22 @@ def model_compile(
     from torchml_installer.models.compile import CompileOptions, compile_model, compiled_name
     from torchml_installer.support import console
 
+    if Path(source).is_dir():
+        _refuse_options_of_sources(context)
+        from torchml_installer.models.compile_folder import FolderOptions, compile_folder
+
+        folder = compile_folder(
+            FolderOptions(Path(source), device, cpu, cxx, partition=partition, verbose=verbose)
+        )
+        if as_json:
+            print_json(folder.as_json())
+        else:
+            _show_compiled(folder)
+            next_step = f"`torchml-install model install {shlex.quote(source)}`"
+            console.result(f"  next: {next_step}")
+        return
+    assert elements is not None, "click has required it"
+    assert cutoff is not None
     try:
         given = json.loads(arguments) if arguments is not None else {}
     except ValueError as error:
@@ -344,18 +381,52 @@ def model_compile(
     if as_json:
         print_json(made.as_json())
     else:
-        console.result(f"Compiled the model into {made.path}")
-        console.result(
-            f"  largest difference from the original on {made.facts['systems']} systems: "
-            f"{made.facts['largest_difference']:.1e} of the largest value"
-        )
-        for line in made.speed():
-            console.result(f"  {line}")
-        for line in made.needs():
-            console.result(f"  needs: {line}")
+        _show_compiled(made)
         for line in made.hints():
             console.result(f"  {line}")
         console.result(f"  next: {made.next_step()}")
+
+
+#: Options of `model compile` that are for sources other than the folder of a packed model.
+_OF_SOURCES = (
+    "elements",
+    "cutoff",
+    "pattern",
+    "layers",
+    "returns_forces",
+    "width",
+    "weights",
+    "arguments",
+    "atomic_numbers",
+    "fold",
+    "no_energy_only",
+    "output",
+    "force",
+)
+
+
+def _refuse_options_of_sources(context: click.Context) -> None:
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        if parameter.name in _OF_SOURCES and given:
+            raise click.UsageError(
+                f"{parameter.opts[0]} is not for the folder of a packed model, which is compiled "
+                "as it is, in place."
+            )
+
+
+def _show_compiled(made: CompiledModel) -> None:
+    from torchml_installer.support import console
+
+    console.result(f"Compiled the model into {made.path}")
+    console.result(
+        f"  largest difference from the original on {made.facts['systems']} systems: "
+        f"{made.facts['largest_difference']:.1e} of the largest value"
+    )
+    for line in made.speed():
+        console.result(f"  {line}")
+    for line in made.needs():
+        console.result(f"  needs: {line}")
 
 
 @model.command("install", short_help="Install portable models into a KIM collection.")

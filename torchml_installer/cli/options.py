@@ -155,10 +155,21 @@ class _UnlessFrom(click.Option):
         return found
 
 
+class _UnlessFolder(click.Option):
+    """An option that is required unless SOURCE is the folder of a packed model, which has it."""
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        found = super().process_value(ctx, value)
+        missing = self.value_is_missing(found) and not ctx.resilient_parsing
+        if missing and not Path(str(ctx.params.get("source", ""))).is_dir():
+            raise click.MissingParameter(ctx=ctx, param=self)
+        return found
+
+
 def model_options(*, or_from: bool) -> Callable[[Command], Command]:
     """Options that describe a model, for `model pack` and `model compile`. or_from: whether --from
-    makes them unnecessary."""
-    required: dict[str, Any] = {"cls": _UnlessFrom} if or_from else {"required": True}
+    makes them unnecessary, or else the folder of a packed model."""
+    required: dict[str, Any] = {"cls": _UnlessFrom if or_from else _UnlessFolder}
     return _together(
         click.option(
             "--elements",

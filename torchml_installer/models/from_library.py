@@ -1,14 +1,15 @@
 """``model pack --from``: packs another library's model; ``torchml_driver.adapters`` does the work.
 
-The driver's Python module makes TorchScript of the library's model, and after packing compares it
-with the library's own ASE calculator. The comparison and the model's origin are kept in the model's
-folder, in ``library.json``, which KIM does not install, and as comments in the parameter file,
-which it does.
+The driver's Python module makes TorchScript of the library's model, compiles it if that was asked
+for, and after packing compares it with the library's own ASE calculator. The comparison and the
+model's origin are kept in the model's folder, in ``library.json``, which KIM does not install, and
+as comments in the parameter file, which it does.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,17 +18,21 @@ from typing import Any
 
 from torchml_installer.errors import (
     BadOptionError,
+    CompiledModelDiffersError,
     LibraryDiffersError,
     LibraryMissingError,
     LibraryVersionError,
     ModelFileMissingError,
+    NotCompilableError,
     OtherLibraryError,
     RunFailedError,
     TorchMLError,
     UnsoundModelError,
     UnsupportedModelError,
 )
+from torchml_installer.models import compiled as compiled_model
 from torchml_installer.models import engine
+from torchml_installer.models.compile import CompiledModel, CompileOptions, compile_model
 from torchml_installer.models.pack import PackedModel, PackOptions, check_output, pack
 from torchml_installer.models.parameter_file import CallingConvention
 from torchml_installer.support import console
@@ -52,7 +57,7 @@ class LibraryOptions:
     """The options of ``model pack --from``.
 
     library: the adapter's name. source: a file of the library, or a name that it knows. settings:
-    the options of the library's models. The others as in PackOptions.
+    the options of the library's models. compiles: pack machine code. The others as in PackOptions.
     """
 
     library: str
@@ -62,6 +67,7 @@ class LibraryOptions:
     driver: str = DEFAULT_DRIVER_NAME
     output: Path = Path()
     force: bool = False
+    compiles: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,11 +122,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PackedFromLibrary:
-    """The new folder. record: what its library.json holds."""
+    """The new folder. record: what its library.json holds. compiled: with the facts of compiling,
+    if the model was compiled."""
 
     model: PackedModel
     comparison: Comparison
     record: Mapping[str, Any]
+    compiled: CompiledModel | None = None
 
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``model pack --from ... --json`` prints: that of ``model pack``, and
@@ -150,17 +158,22 @@ def pack_from(options: LibraryOptions) -> PackedFromLibrary:
         made = _asked({**request, "step": "make", "output": str(file)}, title)
         for text in made["notes"]:
             console.note(text)
+        compiled = _compiled(options, made, file) if options.compiles else None
         found: list[tuple[Comparison, dict[str, Any]]] = []
 
         def compare(folder: Path) -> None:
+            if compiled is not None:  # compiled again on other machines
+                shutil.copyfile(file, folder / file.name)
             comparison = _compared(request, folder, made)
             record = _record(options, made, comparison)
+            if compiled is not None:
+                record["compiled"] = dict(compiled.facts)
             _keep(record, comparison, folder, name)
             found.append((comparison, record))
 
         packed = pack(
             PackOptions(
-                file=file,
+                file=file if compiled is None else compiled.path,
                 elements=tuple(made["elements"]),
                 cutoff=made["cutoff"],
                 pattern=CallingConvention.EDGES,
@@ -174,7 +187,34 @@ def pack_from(options: LibraryOptions) -> PackedFromLibrary:
             ),
             last=compare,
         )
-    return PackedFromLibrary(packed, *found[0])
+    return PackedFromLibrary(packed, *found[0], compiled)
+
+
+def _compiled(options: LibraryOptions, made: Mapping[str, Any], file: Path) -> CompiledModel:
+    """Compiles the library's model in TorchScript, into a file beside it.
+
+    Raises NotCompilableError, CompiledModelDiffersError, and the others of compile_model().
+    """
+    try:
+        return compile_model(
+            CompileOptions(
+                source=str(file),
+                elements=tuple(made["elements"]),
+                cutoff=made["cutoff"],
+                output=file.with_suffix(compiled_model.SUFFIX),
+                pattern=CallingConvention.EDGES,
+                n_layers=made["layers"],
+                atomic_numbers=made["atomic_numbers"],
+                energy_only=False,
+            )
+        )
+    except (NotCompilableError, CompiledModelDiffersError) as error:
+        raise type(error)(
+            f"{options.source} of {made['title']} {made['version']} cannot be compiled: "
+            f"{error.message}",
+            "Pack it without --compile: as TorchScript, it also runs with any torch, on any "
+            "machine.",
+        ) from error
 
 
 def _asked(request: Mapping[str, Any], title: str) -> dict[str, Any]:
