@@ -47,7 +47,7 @@ class TorchScriptFile:
     format_version: the file's; it rises when older releases of torch cannot read a file.
     contents: numbers of parameters, None if unknown. devices: those written into its code, such as
     cuda:0, which it uses even after it is moved elsewhere. classes: those that C++ libraries other
-    than torch define (torch::class_).
+    than torch define (torch::class_). carried: the libraries that the file brings for them.
     """
 
     path: Path
@@ -58,6 +58,7 @@ class TorchScriptFile:
     operators: tuple[Operator, ...] = ()
     devices: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
     def newer(self) -> WrongForwardError | None:
         """The problem of a file from a torch that is newer than all tested ones."""
@@ -79,7 +80,7 @@ class TorchScriptFile:
                 f"there (KIM_MODEL_EXECUTION_DEVICE={elsewhere[0].partition(':')[0]}). To run it "
                 "anywhere, create tensors with device=coords.device and save it again."
             )
-        if self.classes:
+        if self.classes and not self.carried:
             said.append(
                 f"The model has objects of the classes {', '.join(self.classes)}, which a C++ "
                 "library defines. To run it, set KIM_MODEL_TORCH_EXTENSIONS to that library."
@@ -157,6 +158,7 @@ def _inspect_archive(path: Path, size: int, archive: zipfile.ZipFile) -> TorchSc
         called(codes.values()),
         _devices(codes.values()),
         foreign_classes(codes.values()),
+        _carried(archive, top),
     )
 
 
@@ -176,6 +178,15 @@ def _format_version(archive: zipfile.ZipFile, top: str) -> int | None:
         except (KeyError, ValueError):
             continue
     return None
+
+
+def _carried(archive: zipfile.ZipFile, top: str) -> tuple[str, ...]:
+    """The libraries that the driver opens before it reads the file, which it brings itself."""
+    try:
+        lines = archive.read(f"{top}/extra/torchml/libraries.txt").decode().splitlines()
+    except KeyError:
+        return ()
+    return tuple(line.partition(" ")[2] for line in lines if line.startswith("library "))
 
 
 def _contents(

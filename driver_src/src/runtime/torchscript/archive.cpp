@@ -23,6 +23,7 @@
 #include "runtime/extensions.hpp"
 #include "runtime/file_kind.hpp"
 #include "runtime/libtorch.hpp"
+#include "runtime/torchscript/carried_libraries.hpp"
 #include "runtime/torchscript/operator_calls.hpp"
 #include "torch_ops/operators.hpp"
 
@@ -267,6 +268,7 @@ LoadedArchive load_archive(const std::filesystem::path& file) {
         if (!kind.empty()) fail("model file ", name, " ", kind);
         return {torch::jit::load(file.string(), at::kCPU), {}, false};
     }
+    open_carried_libraries(*reader, name);
     const std::uint64_t format = reader->version();
     const std::vector<std::string> devices = devices_in(code);
     std::vector<OperatorCall> calls;
