@@ -15,6 +15,7 @@ from tests.support.torch_models import (
     BackwardFails,
     NotFiniteAt,
     Springs,
+    SpringsByDirection,
     SpringsHalf,
     SpringsInParts,
     SpringsReshaped,
@@ -217,3 +218,23 @@ def test_the_virial_follows_from_the_forces_that_a_model_returns(make: Any, tmp_
     np.testing.assert_allclose(result.virial, expected.virial, rtol=0, atol=1e-9)
     assert np.abs(result.virial).max() > 0.1
     assert result.particle_energies.sum() == pytest.approx(result.energy, abs=1e-10)
+
+
+def test_the_virial_of_a_model_that_depends_on_directions_is_that_of_symmetric_strains(
+    tmp_path: Path,
+) -> None:
+    """The derivatives by both halves of a shear then differ; their mean is what a cell feels."""
+    atoms = primitive_cell()
+    potential = load(tmp_path, SpringsByDirection())
+    found = potential.compute(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc).virial
+    step, derivative = 1e-5, []
+    for row, column in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1)):
+        energies = []
+        for sign in (1, -1):
+            strain = np.eye(3)
+            strain[row, column] += 0.5 * sign * step
+            strain[column, row] += 0.5 * sign * step
+            cell, places = atoms.cell.array @ strain, atoms.positions @ strain
+            energies.append(potential.compute(atoms.numbers, places, cell, atoms.pbc).energy)
+        derivative.append((energies[0] - energies[1]) / (2 * step))
+    np.testing.assert_allclose(found, derivative, rtol=0, atol=1e-5)

@@ -45,6 +45,14 @@ class Springs(torch.nn.Module):
         return self.energies(coords, n_neigh, nlist, contributing)
 
 
+class SpringsByDirection(Springs):
+    """Stiffer along x + y: turning the system changes its energy."""
+
+    def forward(self, species, coords, n_neigh, nlist, contributing):  # type: ignore[no-untyped-def]
+        turned = torch.stack([coords[:, 0] + 0.2 * coords[:, 1], coords[:, 1], coords[:, 2]], dim=1)
+        return self.energies(turned, n_neigh, nlist, contributing)
+
+
 class SpringsTotal(Springs):
     """Only the sum, a tensor without dimensions."""
 

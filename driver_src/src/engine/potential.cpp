@@ -79,7 +79,9 @@ std::optional<at::ScalarType> recorded_type(const Parameters& parameters) {
 
 /// Σ x ∂E/∂x over all particles: the derivative of the energy with respect to a strain of the whole
 /// system. Measures x from the first particle, not from the origin: forces add up to zero only to
-/// the model's rounding, which a system far from the origin would multiply.
+/// the model's rounding, which a system far from the origin would multiply. The strain is
+/// symmetric: models that do not depend on directions exactly, such as PET, have another derivative
+/// with respect to each half of a shear.
 void virial_of_forces(const double* coordinates, double angstrom, const std::vector<double>& forces,
                       double unit, double* virial) {
     constexpr int rows[6] = {0, 1, 2, 1, 0, 0};
@@ -88,8 +90,9 @@ void virial_of_forces(const double* coordinates, double angstrom, const std::vec
     for (std::size_t i = 0; i < forces.size(); i += 3) {
         for (int k = 0; k < 6; ++k) {
             const auto row = static_cast<std::size_t>(rows[k]);
-            sums[k] -= (coordinates[i + row] - coordinates[row]) *
-                       forces[i + static_cast<std::size_t>(columns[k])];
+            const auto column = static_cast<std::size_t>(columns[k]);
+            sums[k] -= 0.5 * ((coordinates[i + row] - coordinates[row]) * forces[i + column] +
+                              (coordinates[i + column] - coordinates[column]) * forces[i + row]);
         }
     }
     for (int k = 0; k < 6; ++k) virial[k] = sums[k] * angstrom * unit;
