@@ -175,6 +175,24 @@ def test_operators_that_a_model_calls_are_listed(tmp_path: Path) -> None:
     assert "KIM_MODEL_TORCH_EXTENSIONS" in note
 
 
+def test_libraries_in_the_file_are_listed_and_need_no_variable(tmp_path: Path) -> None:
+    code = (
+        "class Model(Module):\n  def forward(self: __torch__.Model, d: Tensor) -> Tensor:\n"
+        "    a = ops.lab.knn(d)\n"
+        "  def list(self) -> __torch__.torch.classes.lab.Pairs:\n"
+    )
+    file = make_torchscript(tmp_path / "m.pt", code)
+    assert len(inspect(str(file)).as_json()["notes"]) == 2
+    with zipfile.ZipFile(file, "a") as archive:
+        top = archive.namelist()[0].partition("/")[0]
+        text = "torchml-libraries 1\ntorch 2.13.0\nmachine x86_64\nlibrary liblab.so\n"
+        archive.writestr(f"{top}/extra/torchml/libraries.txt", text)
+    found = inspect(str(file))
+    assert found.as_json()["libraries"] == ["liblab.so"]
+    assert found.as_json()["notes"] == []
+    assert "  libraries    liblab.so, in the file" in lines(found)
+
+
 def test_the_drivers_own_operators_are_known() -> None:
     defined: dict[str, set[str]] = {}
     for name in ("scatter", "sparse"):
@@ -300,6 +318,34 @@ def test_a_folder_says_what_kim_will_know(machine: Machine, saved: Path) -> None
     text = machine.install("model", "inspect", folder).out
     assert "Not_Installed" in text
     assert "not installed" in text
+
+
+def test_a_folder_says_from_which_library_its_model_is(machine: Machine, saved: Path) -> None:
+    folder = packed(machine, saved / "scripted.pt")
+    assert as_json(machine, folder)["library"] is None
+    rows = [{"system": "crystal", "relative": 1.9e-7}, {"system": "slab", "relative": None}]
+    record = {
+        **{"schema": 1, "library": "sevennet", "title": "SevenNet", "version": "0.13.0"},
+        **{"torch": "2.13.0", "source": "7net-mf-0", "options": {"modal": "PBE"}, "notes": []},
+        **{"facts": {"sha256": "abc"}, "tolerance": 1e-5, "largest_difference": 1.9e-7},
+        "comparison": rows,
+    }
+    (folder / "library.json").write_text(json.dumps(record))
+    assert as_json(machine, folder)["library"] == record
+    text = " ".join(machine.install("model", "inspect", folder).out.split())
+    assert "made from 7net-mf-0, modal=PBE, by SevenNet 0.13.0 with torch 2.13.0" in text
+    assert "sha256 abc" in text
+    assert "up to 1.9e-07 from SevenNet's own calculator (1e-05 is rounding): crystal" in text
+    assert "crystal 1.9e-07, slab fails" in text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"schema": 1}', '{"schema": 2}'])
+def test_a_damaged_record_of_a_library_is_noted(machine: Machine, saved: Path, text: str) -> None:
+    folder = packed(machine, saved / "scripted.pt")
+    (folder / "library.json").write_text(text)
+    found = as_json(machine, folder)
+    assert found["library"] is None
+    assert any("library.json cannot be read" in note for note in found["notes"])
 
 
 def test_a_folder_with_descriptors_sums_up_the_descriptor_file(

@@ -33,6 +33,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import compiled as compiled_model
 from torchml_installer.models import engine
 from torchml_installer.models.compile import CompiledModel, CompileOptions, compile_model
+from torchml_installer.models.library_record import RECORD
 from torchml_installer.models.pack import PackedModel, PackOptions, check_output, pack
 from torchml_installer.models.parameter_file import CallingConvention
 from torchml_installer.support import console
@@ -48,8 +49,6 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
     "unsupported": UnsupportedModelError,
     "model": UnsoundModelError,
 }
-#: The file in the model's folder that says where the model comes from.
-RECORD = "library.json"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from torchml_installer.errors import (
 from torchml_installer.models import (
     compiled,
     descriptor_file,
+    library_record,
     parameter_file,
     reading_installed,
     torchscript,
@@ -97,7 +98,8 @@ class Inspection:
         calling conventions that fit, objects with pattern and n_layers; parameters, buffers,
         constants: how many, by type, null if unknown; devices: where the model was when it was
         saved; code_devices: those written into its code; operators: objects with name and in_driver
-        (true: no other library is needed); classes: those that a C++ library defines.
+        (true: no other library is needed); classes: those that a C++ library defines;
+        libraries: the C++ libraries in the file.
         compiled: bytes, torch, device, machine, instructions, capability, arguments (objects with
         name, dtype, sizes), returns_forces, entries, atomic_numbers (true: it was compiled for
         them; null: not recorded), patterns.
@@ -106,8 +108,9 @@ class Inspection:
         influence_distance, units, pattern, n_layers, returns_forces, returns_edge_gradient (true:
         of the energies, in place of forces), precision (of the model's inputs, null: not
         recorded), graph_settings, atomic_numbers (whether species codes are;
-        null: not recorded), descriptor (null, or file, kind, functions, cutoff), model (null, or
-        the fields of its kind).
+        null: not recorded), descriptor (null, or file, kind, functions, cutoff), library (null, or
+        what ``model pack --from`` recorded about its origin), model (null, or the fields of its
+        kind).
         """
         return {
             "schema": 1,
@@ -202,9 +205,10 @@ def _model_file(path: Path) -> tuple[dict[str, Any], _Found, list[Call], tuple[O
         ],
         "code_devices": list(model.devices),
         "classes": list(model.classes),
+        "libraries": list(model.carried),
     }
     found.notes += model.notes()
-    return facts, found, calls, model.operators
+    return facts, found, calls, () if model.carried else model.operators
 
 
 def _as_json(calls: Sequence[Call]) -> list[dict[str, Any]]:
@@ -316,6 +320,11 @@ def _folder(
     descriptor = _descriptor(parameters, files, found)
     collections = _collections(kim_root)
     driver = collections.find(ItemKind.DRIVER, model.driver) if collections is not None else None
+    library: dict[str, Any] | None = None
+    try:
+        library = library_record.read(shown)
+    except ValueError as error:
+        found.notes.append(f"{shown / library_record.RECORD} cannot be read: {error}.")
     facts = {
         "name": model.name,
         "driver": model.driver,
@@ -334,6 +343,7 @@ def _folder(
         "graph_settings": parameters.graph.lines(),
         "atomic_numbers": parameters.atomic_numbers,
         "descriptor": descriptor,
+        "library": library,
         "model": model_facts,
     }
     if found.problems:
@@ -424,6 +434,8 @@ def lines(inspection: Inspection) -> list[str]:
         if facts["returns_forces"]:
             second = "gradient by edges" if facts["returns_edge_gradient"] else "forces"
             shown.append(("returns", f"energies and {second}"))
+        if facts["library"] is not None:
+            shown += library_record.lines(facts["library"])
         shown += [("setting", setting) for setting in facts["graph_settings"]]
         if facts["descriptor"] is not None:
             shown.append(("descriptor", _descriptor_text(facts["descriptor"])))
@@ -477,6 +489,8 @@ def _file_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         shown.append(("device", f"{', '.join(facts['code_devices'])}, written into the code"))
     if facts["classes"]:
         shown.append(("classes", ", ".join(facts["classes"])))
+    if facts["libraries"]:
+        shown.append(("libraries", f"{', '.join(facts['libraries'])}, in the file"))
     version = facts["format_version"]
     shown.append(("size", f"{_size(facts['bytes'])}, format {version or 'unknown'}"))
     return shown
