@@ -107,6 +107,25 @@ def test_origin_and_differences_are_kept_with_the_model(pack: Pack, tmp_path: Pa
     assert "library.json" not in (tmp_path / "plain/CMakeLists.txt").read_text()
 
 
+def test_species_codes_that_the_adapter_knows_are_not_guessed(
+    pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchml_driver import trial
+
+    assert pack("plain").returncode == 0
+    answer = trial.answered({"model": str(tmp_path / "plain")})
+    assert answer["species"]["outcome"] != "none"
+    assert answer["species"]["atoms"] > 0
+
+    def guess(_potential: object) -> None:
+        pytest.fail("the model was evaluated with other codes")
+
+    monkeypatch.setattr(trial, "find", guess)
+    answer = trial.answered({"model": str(tmp_path / "plain"), "codes_known": True})
+    assert answer["species"]["outcome"] == "none"
+    assert all(check["passed"] for check in answer["checks"])
+
+
 def test_a_model_in_single_precision_may_differ_by_its_rounding(pack: Pack, tmp_path: Path) -> None:
     done = pack("plain", "--option", "precision=float32", "--json")
     assert done.returncode == 0, done.stderr

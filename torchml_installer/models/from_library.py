@@ -183,6 +183,7 @@ def pack_from(options: LibraryOptions) -> PackedFromLibrary:
                 output=options.output,
                 force=options.force,
                 atomic_numbers=made["atomic_numbers"],
+                codes_known=True,
             ),
             last=compare,
         )

@@ -72,7 +72,8 @@ class PackOptions:
     of its weights, or found by evaluating the model.
     find_graph_settings: find what a graph model does not need, by evaluating it both ways.
     name: KIM name of the model; None: from the file's name. output: parent of the portable-model
-    folder. atomic_numbers: whether species codes are atomic numbers; None: find out. check:
+    folder. atomic_numbers: whether species codes are atomic numbers; None: find out. codes_known:
+    atomic_numbers is right, and need not be tested by evaluating the model. check:
     evaluate the model, and refuse one that would give wrong simulations.
     """
 
@@ -91,6 +92,7 @@ class PackOptions:
     force: bool = False
     find_graph_settings: bool = True
     atomic_numbers: bool | None = None
+    codes_known: bool = False
     check: bool = True
 
 
@@ -451,7 +453,7 @@ def _write(
         if parameters.precision is None and options.check:
             parameters = precision.record(fresh / f"{name}.param", options.precision)
         if options.check:
-            tried = trial.run(fresh / f"{name}.param")
+            tried = trial.run(fresh / f"{name}.param", codes_known=options.codes_known)
         else:
             tried = trial.skipped(parameters, "you chose --unchecked.")
         if options.pattern is CallingConvention.GRAPH and options.find_graph_settings:

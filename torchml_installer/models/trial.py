@@ -42,16 +42,19 @@ def skipped(parameters: Parameters, reason: str) -> Trial:
     return Trial(parameters, checked=False)
 
 
-def run(path: Path) -> Trial:
+def run(path: Path, *, codes_known: bool = False) -> Trial:
     """Evaluates the model beside a parameter file on a few particles, records its species codes in
     the file if possible and necessary, and returns the new contents.
+
+    codes_known: whether those that the file records are right, whatever the model does with others.
 
     Raises BadOptionError if the user must name the species codes or named the wrong ones, and
     UnsoundModelError if a simulation with the model would fail or be wrong.
     """
     parameters = parameter_file.read(path)
     try:
-        answer = engine.answer("trial", path, title="testing the model")
+        asked = {"codes_known": codes_known}
+        answer = engine.answer("trial", path, asked, title="testing the model")
     except PythonModuleError as error:
         return skipped(parameters, f"{error.message} {error.remedy}")
     except RunFailedError as error:

@@ -27,12 +27,16 @@ from typing import Any
 from ._core import Error, ErrorHere
 from ._requests import is_request, serve
 from .potential import Potential
-from .species_codes import find, stdout_for_answers
+from .species_codes import Finding, find, stdout_for_answers
 from .verify import verify_quickly
 
 
-def trial(model: Path) -> dict[str, Any]:
-    """Tests a model; see the module's docstring for the result."""
+def trial(model: Path, *, codes_known: bool = False) -> dict[str, Any]:
+    """Tests a model; see the module's docstring for the result.
+
+    codes_known: whether the species codes that the portable model records are right. Otherwise
+    the model is evaluated with both kinds.
+    """
     # The result must not depend on the packer's environment.
     os.environ.pop("KIM_MODEL_ELEMENTS_MAP", None)
     os.environ.pop("KIM_MODEL_GHOSTS", None)  # checks have ghosts that are no images
@@ -43,7 +47,7 @@ def trial(model: Path) -> dict[str, Any]:
         of_descriptor = str(error).startswith("descriptor file ")
         return {"refused" if of_descriptor else "not_loaded": str(error)}
     try:
-        found = find(potential)
+        found = Finding("none") if codes_known else find(potential)
         answer: dict[str, Any] = {"species": asdict(found), "checks": []}
         recorded = potential._core.recorded_atomic_numbers
         kinds = {"codes": False, "atomic_numbers": True}
@@ -72,10 +76,11 @@ def _loaded(model: Path, *, atomic_numbers: bool | None = None) -> Potential:
 
 
 def answered(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers a request (see _requests): the trial of ``model``, a portable model."""
+    """Answers a request (see _requests): the trial of ``model``, a portable model; ``codes_known``
+    as in ``trial``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return trial(Path(request["model"]))
+        return trial(Path(request["model"]), codes_known=request.get("codes_known", False))
 
 
 def main() -> int:
