@@ -174,10 +174,15 @@ def require_same_in_lammps(
     expected: Expected,
     rounding: float,
     exchanges: bool = False,
-) -> None:
+    runs: Sequence[tuple[str, int]] | None = None,
+) -> dict[tuple[str, int], float]:
     """Installs a packed model, and compares LAMMPS with the library in every mode, on several
-    ranks. rounding: relative, of energies; forces and stress have digits less. exchanges: whether
-    ranks can send each other the model's features, in a driver that does this."""
+    ranks. Returns the largest relative differences, of energies and forces.
+
+    rounding: relative, of energies; forces and stress have digits less. exchanges: whether ranks
+    can send each other the model's features, in a driver that does this. runs: in place of RUNS,
+    for models that have no modes.
+    """
     torchml_install(
         "model", "install", packed, "--collection", "environment", env=driver.env, cwd=folder
     )
@@ -186,7 +191,8 @@ def require_same_in_lammps(
     script = static_script(atoms, packed.name, "metal", elements)
     largest = max(float(np.abs(expected.forces).max()), 0.1)
     known = exchanges and importlib.util.find_spec("torchml_driver.operators") is not None
-    for mode, ranks in (*RUNS, *(EXCHANGING if known else ())):
+    differences = {}
+    for mode, ranks in (*(RUNS if runs is None else runs), *(EXCHANGING if known else ())):
         env = {**driver.env, "OMP_NUM_THREADS": "1", "KIM_MODEL_GHOSTS": mode}
         found = read_static(Lammps(folder, env).run(script, ranks), folder / "dump.test")
         where = f"{packed.name}, {mode}, {ranks} ranks"
@@ -199,3 +205,8 @@ def require_same_in_lammps(
         np.testing.assert_allclose(
             found.pressure, pressure, rtol=0, atol=max(10 * rounding, 1e-6) * scale, err_msg=where
         )
+        differences[mode, ranks] = max(
+            abs(found.energy / expected.energy - 1.0),
+            float(np.abs(found.forces - expected.forces).max()) / largest,
+        )
+    return differences

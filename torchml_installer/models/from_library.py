@@ -49,6 +49,7 @@ FAILURES: Mapping[str, type[TorchMLError]] = {
     "unsupported": UnsupportedModelError,
     "model": UnsoundModelError,
 }
+_PATTERNS = {"edges": CallingConvention.EDGES, "graph": CallingConvention.GRAPH}
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def pack_from(options: LibraryOptions) -> PackedFromLibrary:
                 file=file if compiled is None else compiled.path,
                 elements=tuple(made["elements"]),
                 cutoff=made["cutoff"],
-                pattern=CallingConvention.EDGES,
+                pattern=_PATTERNS[made["pattern"]],
                 n_layers=made["layers"],
                 precision=made["precision"],
                 name=name,
@@ -184,6 +185,8 @@ def pack_from(options: LibraryOptions) -> PackedFromLibrary:
                 force=options.force,
                 atomic_numbers=made["atomic_numbers"],
                 codes_known=True,
+                # The adapter's module takes all edges, and the trial cannot know why.
+                find_graph_settings=False,
             ),
             last=compare,
         )

@@ -3,7 +3,8 @@
 ``step``: ``make`` or ``prove``. Both name ``library``, ``source`` and ``options``.
 
 ``make`` writes TorchScript to ``output`` and answers ``elements``, ``cutoff`` (Å), ``layers``,
-``precision``, ``atomic_numbers``, ``title`` and ``version`` of the library, ``notes``, ``facts``.
+``precision``, ``atomic_numbers``, ``pattern`` (``edges`` or ``graph``), ``title`` and ``version``
+of the library, ``notes``, ``facts``.
 ``prove`` compares ``model``, a portable model made of it, and answers the fields of proof.Proof.
 """
 

@@ -106,6 +106,10 @@ class Adapted:
         notes: sentences for the user: what the model can do that is left out here (charges,
             magnetic moments), energy shifts, units.
         facts: more about the model, to record with it: its name in the library, its checksum.
+        pattern: "edges"; "graph" for a module that can only be called on staged graphs, as
+            docs/models/staged-graphs.md describes: one argument for each layer.
+        libraries: the C++ libraries that define classes and operators of the model, in the order in
+            which they load. The packed model carries them.
     """
 
     module: torch.nn.Module
@@ -120,6 +124,8 @@ class Adapted:
     periodic_only: bool = False
     notes: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    pattern: str = "edges"
+    libraries: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def make(library: str, source: str, options: Mapping[str, str], output: Path) ->
         "layers": adapted.n_layers,
         "precision": str(adapted.dtype).removeprefix("torch."),
         "atomic_numbers": adapted.atomic_numbers,
+        "pattern": adapted.pattern,
         "title": one.title,
         "distribution": one.distribution,
         "version": version,
@@ -104,7 +106,7 @@ def _save(adapted: Adapted, output: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             scripted = adapted.script(adapted.module)
-            scripted.save(str(output))
+            scripted.save(str(output), _extra_files=_carried(adapted.libraries))
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), "")
         raise UnsupportedError(
@@ -112,3 +114,14 @@ def _save(adapted: Adapted, output: Path) -> None:
         ) from error
     finally:
         torch.set_default_dtype(default)
+
+
+def _carried(libraries: Sequence[Path]) -> dict[str, bytes | str]:
+    """Files in the model's archive: its libraries, and the list that the driver reads."""
+    if not libraries:
+        return {}
+    lines = ["torchml-libraries 1", f"torch {torch.__version__.partition('+')[0]}"]
+    lines += [f"machine {platform.machine()}", *(f"library {path.name}" for path in libraries)]
+    files: dict[str, bytes | str] = {"torchml/libraries.txt": "\n".join(lines) + "\n"}
+    files.update({f"torchml/{path.name}": path.read_bytes() for path in libraries})
+    return files
