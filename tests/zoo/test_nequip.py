@@ -86,9 +86,12 @@ def test_types_that_are_not_elements_are_asked_for(nequip: Library) -> None:
 def test_code_for_other_simulators_is_refused_with_advice(nequip: Library) -> None:
     compiled = nequip.folder / "compiled.nequip.pt2"
     compiled.write_bytes(b"")
-    done = nequip.pack(compiled)
-    assert done.returncode == 50
-    assert "Name the checkpoint or the .nequip.zip package" in done.stderr
+    for name in ("nequip", "allegro"):
+        done = nequip.of(name).pack(compiled)
+        assert done.returncode == 50
+        assert "the checkpoint (.ckpt) or the package (.nequip.zip)" in " ".join(
+            done.stderr.split()
+        )
 
 
 def test_a_file_of_nequip_is_not_allegros(nequip: Library) -> None:

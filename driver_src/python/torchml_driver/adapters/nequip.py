@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SOLE = "sole_model"
 _NET = "nequip.net:"
+_MACHINE_CODE = ".nequip.pt2"
 #: Inputs that NequIP gives to every model, whether it uses them or not.
 _INPUTS = frozenset(
     {
@@ -88,7 +89,7 @@ class NequIPAdapter(Adapter):
     )
 
     def recognises(self, file: SavedFile) -> bool:
-        if file.path.name.endswith((".nequip.zip", ".nequip.pth", ".nequip.pt2")):
+        if file.path.name.endswith((".nequip.zip", ".nequip.pth", _MACHINE_CODE)):
             return True
         return any(name.startswith("nequip.") for name in file.strings | file.classes)
 
@@ -96,10 +97,12 @@ class NequIPAdapter(Adapter):
         from nequip.utils.global_state import set_global_state
 
         path = source if source.startswith(_NET) else str(self.file(source))
-        if path.endswith(".nequip.pt2"):
+        if path.endswith(_MACHINE_CODE):
             raise UnsupportedError(
-                f"{path} was compiled to take positions and cells, and cannot take edges.",
-                "Name the checkpoint or the .nequip.zip package that it was compiled from.",
+                f"{path} is machine code, which nequip-compile made to take positions and cells; "
+                "it cannot take edges.",
+                "Name the file from which nequip-compile made it: the checkpoint (.ckpt) or the "
+                "package (.nequip.zip).",
             )
         set_global_state(allow_tf32=False)
         key = options.get("model", _SOLE)
@@ -139,6 +142,8 @@ class AllegroAdapter(NequIPAdapter):
     def recognises(self, file: SavedFile) -> bool:
         if not super().recognises(file):
             return False
+        if file.path.name.endswith(_MACHINE_CODE):
+            return True  # of either; ``load`` says what to do
         inside = any(name.startswith("allegro/") for name in file.names)
         return inside or any("allegro." in name for name in file.strings | file.classes)
 
