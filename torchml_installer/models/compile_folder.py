@@ -15,7 +15,7 @@ from pathlib import Path
 from torchml_installer.errors import BadOptionError, ModelFileMissingError, NotAModelFolderError
 from torchml_installer.models import compiled, parameter_file
 from torchml_installer.models.compile import CompiledModel, CompileOptions, compile_model
-from torchml_installer.models.from_library import RECORD
+from torchml_installer.models.library_record import RECORD
 from torchml_installer.models.parameter_file import CallingConvention, Parameters
 
 _SCRIPT = ".pt"
