@@ -109,6 +109,26 @@ def test_the_installer_s_imports_point_down(name: str) -> None:
     assert up == []
 
 
+def every_include(source: Path, seen: set[str]) -> set[str]:
+    """The headers that a source includes, directly and through ours, in angle brackets."""
+    found = set(
+        re.findall(r"^#include <([^>]+)>", source.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    for name in set(includes(source)) - seen:
+        seen.add(name)
+        found |= every_include(SOURCES / name, seen)
+    return found
+
+
+def test_kim_s_side_is_compiled_without_torch() -> None:
+    """Its target does not have torch's folders: a system's own torch would be used unnoticed."""
+    sources = sorted((SOURCES / "kim").rglob("*.cpp"))
+    assert sources
+    torch = re.compile(r"(ATen|c10|torch)/")
+    headers = {header for source in sources for header in every_include(source, set())}
+    assert [header for header in sorted(headers) if torch.match(header)] == []
+
+
 def packages(module: Path) -> set[str]:
     """The packages that a module imports, at its top or in functions, except by relative
     imports."""

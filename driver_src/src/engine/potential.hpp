@@ -8,7 +8,7 @@
 
 #include "base/parameters.hpp"
 #include "base/system.hpp"
-#include "inputs/inputs.hpp"
+#include "inputs/graph_facts.hpp"
 
 namespace torchml {
 

@@ -12,6 +12,7 @@
 #include "base/parameters.hpp"
 #include "base/system.hpp"
 #include "inputs/ghosts.hpp"
+#include "inputs/graph_facts.hpp"
 
 namespace torchml {
 
@@ -24,14 +25,6 @@ enum class Company {
     never,      ///< the model sees no pairs
     if_needed,  ///< company would contribute like other particles: only if the model fails without
     always,     ///< company does not contribute, which leaves well-behaved models unaffected
-};
-
-/// The graph that a model got, where a convention can make it in several ways.
-struct GraphFacts {
-    std::string mode;  ///< how it was made, in one word
-    std::int64_t n_nodes = 0;
-    std::int64_t n_edges = 0;
-    std::string reason;  ///< sentences: why it was not made smaller, and what to do; "" if it was
 };
 
 /// One calling convention: turns a system into a model's inputs, and the gradient with respect to
