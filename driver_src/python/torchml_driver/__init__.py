@@ -9,7 +9,11 @@
 (2, 3)
 """
 
-from . import one_torch
+from . import _prebuilt
+
+_prebuilt.choose(__path__)
+
+from . import one_torch  # noqa: E402 (what it imports is found now)
 
 try:
     from ._core import Error, NotDefinedError, __version__, libtorch

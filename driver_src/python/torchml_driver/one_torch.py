@@ -6,14 +6,12 @@ others get the same, whether or not it suits them.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import re
-import sys
 import warnings
 from pathlib import Path
 
 from . import built_for
+from .torch_package import series, torch_folder, version_of
 
 ADVICE = (
     "Use one torch: run the Python with the torch that the module was built for, or build the "
@@ -55,8 +53,8 @@ def warn_of_another(version: str, folder: Path) -> None:
 
 def another(version: str, folder: Path) -> str | None:
     """A sentence that says so if ``import torch`` imports another release; None if it does not."""
-    package = _python_package()
-    if package is None or not (other := _version(package)) or _series(other) == _series(version):
+    package = torch_folder()
+    if package is None or not (other := version_of(package)) or series(other) == series(version):
         return None
     return (
         f"torchml_driver computes with torch {version} in {folder}, but `import torch` imports "
@@ -81,33 +79,5 @@ def _loaded_libraries() -> list[Path]:
 
 def _described(library: Path) -> str:
     folder = library.parent
-    version = _version(folder.parent)
+    version = version_of(folder.parent)
     return f"torch {version} in {folder}" if version else f"a torch in {folder}"
-
-
-def _python_package() -> Path | None:
-    """The folder of the Python package torch, imported or not."""
-    if (torch := sys.modules.get("torch")) is not None:
-        file = getattr(torch, "__file__", None)
-        return Path(file).parent if file else None
-    try:
-        spec = importlib.util.find_spec("torch")
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _version(package: Path) -> str:
-    """The version of a Python package of torch; "" if unknown."""
-    try:
-        text = (package / "version.py").read_text(errors="replace")
-    except OSError:
-        return ""
-    found = re.search(r"^__version__\b[^=\n]*=\s*['\"]([^'\"]+)", text, re.MULTILINE)
-    return found[1] if found else ""
-
-
-def _series(version: str) -> list[str]:
-    return version.split(".")[:2]
