@@ -278,6 +278,16 @@ class PackageInstallError(InstallationError):
     )
 
 
+class PrebuiltUnfitError(InstallationError):
+    """No prebuilt driver fits this machine, or a file of it is damaged."""
+
+    exit_code = 52
+    default_remedy = (
+        "Name a folder with wheels of torchml-driver with --find-links FOLDER, or compile the "
+        "driver: leave out --prebuilt."
+    )
+
+
 class NotInstalledError(InstallationError):
     """The item to remove was not installed by torchml-install."""
 

@@ -14,6 +14,7 @@ from tests.installer.synthetic_machines import Machine, make_torchscript, write
 from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Places, toolchain
+from torchml_installer.detect.kim_api import KimFinding
 from torchml_installer.driver import driver_check, known_energy
 from torchml_installer.driver.driver_check import require_known_energy, write_model
 from torchml_installer.errors import WrongEnergyError
@@ -76,7 +77,7 @@ def test_without_libkim_nothing_is_tried(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(driver_check, "_library", lambda _prefix: None)
+    monkeypatch.setattr(KimFinding, "library", None)
     require_known_energy(project, tmp_path)
     assert "installed untested" in capsys.readouterr().err
 

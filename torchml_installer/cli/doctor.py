@@ -34,7 +34,8 @@ def doctor(
 ) -> None:
     """Show what is installed, what is missing, and what to do about it.
 
-    Exits with 0 if the driver can be built, otherwise with the exit code of the first problem.
+    Exits with 0 if the driver can be built or a prebuilt one fits, otherwise with the exit code of
+    the first problem.
 
     \b
     Example: check with another libtorch

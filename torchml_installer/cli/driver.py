@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torchml_installer.support.kim_items import Collection
 
 
-@click.command(cls=Verb, short_help="Build and install the driver and its Python module.")
+@click.command(cls=Verb, short_help="Install the driver and its Python module.")
 @click.option(
     "--name",
     "names",
@@ -38,9 +38,21 @@ if TYPE_CHECKING:
 @places_options
 @jobs_option
 @click.option(
+    "--prebuilt/--build",
+    default=None,
+    help="Take a prebuilt driver, or compile one (default: compile if none fits).",
+)
+@click.option(
+    "--find-links",
+    type=FOLDER,
+    multiple=True,
+    metavar="DIR",
+    help="Folder with wheels that contain prebuilt drivers; repeatable.",
+)
+@click.option(
     "--python/--no-python",
     default=None,
-    help="Build the Python module torchml_driver (default: if this Python can).",
+    help="With the Python module torchml_driver (default: if this Python can).",
 )
 @click.option("--no-graph", is_flag=True, help="Leave out support for message-passing models.")
 @click.option("--mpi/--no-mpi", default=None, help="Link MPI, to share a node's GPUs among ranks.")
@@ -61,6 +73,8 @@ def driver(
     collection: Collection,
     places: Places,
     jobs: int | None,
+    prebuilt: bool | None,
+    find_links: tuple[Path, ...],
     python: bool | None,
     no_graph: bool,
     mpi: bool | None,
@@ -73,7 +87,8 @@ def driver(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Build the KIM model driver and its Python module, test them, and install them.
+    """Install the KIM model driver and its Python module, after a test: prebuilt if they fit this
+    machine, or else built here.
 
     \b
     Example: install it under the name that KLIFF's models use
@@ -100,6 +115,8 @@ def driver(
             graph=not no_graph,
             mpi=mpi,
             build_dir=build_dir,
+            prebuilt=prebuilt,
+            find_links=find_links,
             verbose=verbose,
             fix=True if yes and fix is None else fix,
         )

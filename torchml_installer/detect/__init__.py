@@ -29,6 +29,7 @@ from torchml_installer.detect import (
     modules,
     mpi,
     pkg_config,
+    prebuilt,
     published_models,
     python,
     python_headers,
@@ -138,7 +139,8 @@ def survey(places: Places) -> Survey:
             for extension in EXTENSIONS.values()
         ]
         tools = begun.result()
-        found = [future.result() for future in (collections, *others, *packages)]
+        fitting = _guarded(Finding, "prebuilt-driver", prebuilt.detect, tools.torch, tools.kim)
+        found = [fitting, *(future.result() for future in (collections, *others, *packages))]
         (launcher,) = (one for one in found if one.name == "mpi")
         found = [lammps.compared(one, launcher) if one.name == "lammps" else one for one in found]
         return Survey(tools, (*found, *extensions))

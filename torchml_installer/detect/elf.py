@@ -70,6 +70,23 @@ def defines(path: Path, symbol: str) -> bool:
     return False
 
 
+def run_path_place(path: Path) -> tuple[int, int]:
+    """Where in a file its run path is: (offset, length in bytes).
+
+    Raises ValueError if it has none, or is not a file of this kind.
+    """
+    try:
+        with _opened(path) as tables:
+            values = dict(tables.entries)
+            offset = values.get(_RPATH, values.get(_RUNPATH))
+            if offset is None:
+                raise ValueError(f"{path} has no run path")
+            start = tables.strings + offset
+            return start, tables.data.find(b"\0", start) - start
+    except (OSError, LookupError, struct.error) as error:
+        raise ValueError(f"{path} is not a library for this system") from error
+
+
 def _filled_in(folder: str, path: Path) -> Path:
     origin = os.fspath(path.resolve().parent)
     for word in ("${ORIGIN}", "$ORIGIN"):

@@ -18,6 +18,7 @@ MINIMUM = (2, 2)
 _VARIABLE = "KIM_API_CMAKE_PREFIX_DIR"
 _PROGRAM = "kim-api-collections-management"
 _CMAKE_PARENTS = ("share/cmake", "lib/cmake", "lib/*/cmake", "lib64/cmake")
+_LIBRARIES = ("lib", "lib64", "lib/*-linux-gnu*")
 _LIBEXEC = ("libexec/kim-api", "lib/*/libexec/kim-api", "lib/libexec/kim-api")
 
 
@@ -26,6 +27,18 @@ class KimFinding(Finding):
     """``where`` is the prefix (``/usr``, a conda environment)."""
 
     collections_info: Path | None = None
+
+    @property
+    def library(self) -> Path | None:
+        """The library libkim-api; None if the prefix has none."""
+        if self.where is None:
+            return None
+        for pattern in _LIBRARIES:
+            for folder in files.matching(self.where, pattern):
+                for name in ("libkim-api.so.2", "libkim-api.so"):
+                    if files.is_file(folder / name):
+                        return folder / name
+        return None
 
 
 def detect(explicit: Path | None = None) -> KimFinding:

@@ -268,6 +268,12 @@ def _library(root: Path, name: str) -> Path | None:
     return None
 
 
+def library_folder(root: Path | None) -> Path | None:
+    """The folder of a libtorch's libraries; None if it has none."""
+    library = None if root is None else _library(root, "libtorch_cpu.so")
+    return None if library is None else library.parent
+
+
 def shared_libraries(root: Path) -> list[Path]:
     """Every library of a libtorch; first libc10, which is small and has the most common symbols."""
     found = [

@@ -10,15 +10,28 @@ from typing import Any
 from torchml_installer import remedies
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Survey
+from torchml_installer.detect.record import Finding
 from torchml_installer.doctor import table
 from torchml_installer.errors import TorchMLError
 from torchml_installer.support import console
 
 
 def exit_code(survey: Survey) -> int:
-    """0 if the driver can be built here, otherwise the exit code of the first problem."""
-    problems = (finding.problem for finding in survey.toolchain.findings())
+    """0 if the driver can be built here, or a prebuilt one fits; otherwise the exit code of the
+    first problem."""
+    problems = (finding.problem for finding in _needed(survey))
     return next((problem.exit_code for problem in problems if problem is not None), 0)
+
+
+def _needed(survey: Survey) -> tuple[Finding, ...]:
+    """What the driver needs here: no compiler where a prebuilt one fits."""
+    tools = survey.toolchain
+    return (tools.torch, tools.kim) if _is_prebuilt(survey) else tools.findings()
+
+
+def _is_prebuilt(survey: Survey) -> bool:
+    """Whether a prebuilt driver fits."""
+    return survey.get("prebuilt-driver").usable
 
 
 def as_json(survey: Survey) -> dict[str, Any]:
@@ -81,12 +94,15 @@ def _show_headed(title: str, text: str, style: str) -> None:
 
 def _verdict(survey: Survey) -> tuple[str, bool]:
     """What to do next, and whether the driver can be built."""
-    problems = [one for one in survey.toolchain.findings() if one.problem is not None]
+    problems = [one for one in _needed(survey) if one.problem is not None]
     if not problems and survey.get("kim-collections").usable:
         if survey.get("lammps").problem is not None:
             return "The driver is installed.\nFor LAMMPS, solve the problem above first.", True
         ready = "Everything needed is installed."
         return f"{ready}\nRun a first model with `torchml-install quickstart`.", True
+    if not problems and _is_prebuilt(survey):
+        ready = "A prebuilt driver fits: nothing has to be compiled."
+        return f"{ready}\nInstall it with `torchml-install driver`.", True
     if not problems:
         from torchml_installer.driver import python_module
 

@@ -1,4 +1,4 @@
-"""``driver``: configures, builds and installs the driver and its Python module."""
+"""``driver``: builds the driver and its Python module, or takes prebuilt ones; installs them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,27 @@ from torchml_installer.building.cmake_project import CMakeProject
 from torchml_installer.building.plan import BuildPlan
 from torchml_installer.detect import Toolchain, libdescriptor, torch_extension
 from torchml_installer.detect.known_extensions import EXTENSIONS
-from torchml_installer.driver import project, python_module
+from torchml_installer.detect.prebuilt import Prebuilt
+from torchml_installer.driver import prebuilt, project, python_module
 from torchml_installer.driver.driver_check import (
     require_known_energy,
     require_known_energy_of_module,
 )
 from torchml_installer.driver.options import DriverOptions, planned
 from torchml_installer.errors import (
+    CMakeTooOldError,
+    CompilerTooOldError,
+    LibraryNotLoadableError,
+    MissingToolError,
+    NoCMakeError,
+    NoCompilerError,
     NotPermittedError,
     OutputExistsError,
+    PrebuiltUnfitError,
     TorchMLError,
+    WrongEnergyError,
 )
-from torchml_installer.remedies.applying import with_remedies
+from torchml_installer.remedies.applying import prepared, with_remedies
 from torchml_installer.support import build_folder, console, disk, receipts
 from torchml_installer.support.kim_items import (
     Collections,
@@ -39,19 +48,22 @@ __all__ = ["DriverOptions", "InstalledDriver", "install_driver"]
 
 @dataclass(frozen=True)
 class InstalledDriver:
-    """What is installed now. python: the user's Python."""
+    """What is installed now. python: the user's Python. prebuilt: where the driver came from, if it
+    was not compiled here."""
 
     folders: tuple[Path, ...]
     python_module: bool
     toolchain: Toolchain
     log: Path
     python: str = ""
+    prebuilt: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """schema 1: what ``driver --json`` prints.
 
         drivers: list of objects with name and folder; python_module: the Python that has the
-        module, null if it was not installed; torch: object with version and root; log: the build's.
+        module, null if it was not installed; torch: object with version and root; log: the build's;
+        prebuilt: the wheel or package with the prebuilt driver, null if it was compiled.
         """
         torch = self.toolchain.torch
         return {
@@ -60,17 +72,84 @@ class InstalledDriver:
             "python_module": self.python if self.python_module else None,
             "torch": {"version": torch.version, "root": str(torch.where)},
             "log": str(self.log),
+            "prebuilt": None if self.prebuilt is None else str(self.prebuilt),
         }
 
 
 def install_driver(options: DriverOptions) -> InstalledDriver:
-    """Builds and installs the driver under every name.
+    """Installs the driver under every name: a prebuilt one if one fits, or else builds it.
 
     Before it compiles anything, refuses if something is missing (errors 3 to 13), if the collection
     is not writable (21, 22) or if a name is illegal (34). Raises BuildFailedError and
-    PythonModuleError. Changes the collection by renames only, after everything was built.
+    PythonModuleError, and PrebuiltUnfitError if the options demand a prebuilt driver and none fits.
+    Changes the collection by renames only, after everything was built and tested.
     """
-    return with_remedies(_install, planned(options), _log, options.fix)
+    plan = planned(options)
+    if options.prebuilt is False:
+        return with_remedies(_install, plan, _log, options.fix)
+    try:
+        chosen, plan = _chosen(plan, options)
+        return _install_prebuilt(chosen, plan)
+    except _UNFIT as error:
+        if options.prebuilt:
+            raise
+        if plan.tools.torch.usable and plan.tools.kim.usable:
+            console.note(f"Compiling the driver. {error.message}")
+    try:
+        return with_remedies(_install, plan, _log, options.fix)
+    except _CANNOT_COMPILE as error:
+        error.remedy += (
+            " Or install a prebuilt driver, which needs no compiler: name a folder with wheels of "
+            "torchml-driver with --find-links DIR."
+        )
+        raise
+
+
+def _chosen(plan: BuildPlan, options: DriverOptions) -> tuple[Prebuilt, BuildPlan]:
+    """A prebuilt driver that fits, and the plan after repairs. Raises PrebuiltUnfitError."""
+    for finding in (plan.tools.torch, plan.tools.kim):
+        if finding.problem is not None and options.prebuilt:
+            raise finding.problem
+        if finding.problem is not None:
+            raise PrebuiltUnfitError(f"A prebuilt driver needs {finding.title}, too.")
+    version = python_module.project_facts(shared_folder("driver_src")).version
+    chosen = prebuilt.choose(plan, options, version)
+    return chosen, prepared(plan, options.fix, _REMEDIES)
+
+
+def _install_prebuilt(chosen: Prebuilt, plan: BuildPlan) -> InstalledDriver:
+    """Raises _UNFIT if a build may help, and other errors, as ``install_driver`` does."""
+    tools = plan.tools
+    console.note(f"Installing the prebuilt driver for torch {tools.torch.version}: {chosen.where}")
+    log = prebuilt.log_place()
+    log.unlink(missing_ok=True)
+    folders, with_python = prebuilt.install(chosen, plan, log)
+    assert tools.kim.collections_info is not None, "a usable KIM-API has it"
+    _warn_if_hidden(Collections(tools.kim.collections_info), folders[0].parent, plan.names)
+    return InstalledDriver(
+        folders=folders,
+        python_module=with_python,
+        toolchain=tools,
+        log=log,
+        python=user_python().executable,
+        prebuilt=chosen.where,
+    )
+
+
+#: The known problems that a prebuilt driver meets, too.
+_REMEDIES = (
+    *("collection-not-writable", "no-space-for-temporaries", "two-torches"),
+    *("another-torch", "another-kim-api", "preloaded-libraries"),
+)
+#: Failures of a prebuilt driver that one compiled here may not have.
+_UNFIT = (PrebuiltUnfitError, LibraryNotLoadableError, WrongEnergyError)
+_CANNOT_COMPILE = (
+    NoCompilerError,
+    CompilerTooOldError,
+    NoCMakeError,
+    CMakeTooOldError,
+    MissingToolError,
+)
 
 
 def _log(plan: BuildPlan) -> Path:

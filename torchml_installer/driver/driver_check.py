@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from torchml_installer.driver import known_energy
 from torchml_installer.errors import REPORT, PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support import console
+from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 from torchml_installer.support.paths import plain_temporary_parent
 from torchml_installer.support.user_python import user_python
 
-_MODEL = "TorchML_known_energy"
+#: The name of the test's model in KIM.
+MODEL = "TorchML_known_energy"
 _CODE = """\
 class Model(Module):
   __parameters__ = []
@@ -69,16 +72,20 @@ result = potential.compute(["{known_energy.ELEMENT}"] * 2, places)
 forces = [[float(x) for x in row] for row in result.forces]
 print(json.dumps({{"energy": float(result.energy), "forces": forces}}))
 """
-_LIBRARY_FOLDERS = ("lib", "lib64", "lib/*-linux-gnu*")
 
 
 def write_model(path: Path) -> None:
     """A TorchScript file: half the sum of exp(-distance) over all neighbours."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("model/data.pkl", _OBJECT)
-        archive.writestr("model/code/__torch__.py", _CODE)
-        archive.writestr("model/constants.pkl", b"\x80\x02).")
-        archive.writestr("model/version", b"3\n")
+        files: dict[str, str | bytes] = {
+            "data.pkl": _OBJECT,
+            "code/__torch__.py": _CODE,
+            "constants.pkl": b"\x80\x02).",
+            "version": b"3\n",
+        }
+        for name, contents in files.items():
+            # With the format's oldest time, so that releases can be reproduced.
+            archive.writestr(zipfile.ZipInfo(f"model/{name}"), contents)
 
 
 def require_known_energy(project: CMakeProject, driver: Path) -> None:
@@ -87,15 +94,34 @@ def require_known_energy(project: CMakeProject, driver: Path) -> None:
     project: the driver's, for its plan and log. Raises BuildFailedError if no model can be built
     here at all.
     """
-    prefix = project.plan.tools.kim.where
-    library = None if prefix is None else _library(prefix)
-    if library is None:
+    plan = project.plan
+    if (library := plan.tools.kim.library) is None:
+        prefix = plan.tools.kim.where
         console.warn(f"the driver is installed untested: there is no libkim-api in {prefix}")
         return
-    work = _work_folder(project.plan)
+    work = _work_folder(plan)
     try:
         models = _build_model(project, driver.name, work)
-        _ask(library, driver, models, work, project.plan)
+        _ask(library, driver, models, work, plan, _Subject(driver.name, _BUILT))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def require_known_energy_with(model: bytes, driver: Path, plan: BuildPlan) -> None:
+    """The same for a prebuilt driver, with a model's prebuilt library, and so without a compiler.
+
+    Raises WrongEnergyError. The model names the driver by its default name.
+    """
+    library = plan.tools.kim.library
+    assert library is not None, "a prebuilt driver fits"
+    work = _work_folder(plan)
+    try:
+        item = work / "models" / MODEL
+        item.mkdir(parents=True)
+        (item / "libkim-api-portable-model.so").write_bytes(model)
+        with console.step("testing the driver with a known energy"):
+            subject = _Subject(DEFAULT_DRIVER_NAME, _PREBUILT)
+            _ask(library, driver, work / "models", work, plan, subject)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -108,10 +134,10 @@ def require_known_energy_of_module(folder: Path, plan: BuildPlan) -> None:
     work = _work_folder(plan)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
-        _write_files(work)
+        write_files(work)
         with console.step("testing the Python module with a known energy"):
             done = subprocess.run(
-                [user_python().executable, "-c", _MODULE_RUN, f"{work}/{_MODEL}.param"],
+                [user_python().executable, "-c", _MODULE_RUN, f"{work}/{MODEL}.param"],
                 cwd=work,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -143,24 +169,24 @@ def _environment(plan: BuildPlan) -> dict[str, str]:
     return {name: value for name, value in variables.items() if not name.startswith("KIM_MODEL_")}
 
 
-def _write_files(folder: Path) -> None:
+def write_files(folder: Path) -> None:
     """Writes the model's files, except the one that only KIM's build needs."""
-    write_model(folder / f"{_MODEL}.pt")
+    write_model(folder / f"{MODEL}.pt")
     parameters = Parameters(
         elements=(known_energy.ELEMENT,),
         pattern=CallingConvention.NEIGHBOURS,
         cutoff=known_energy.CUTOFF,
-        model_file=f"{_MODEL}.pt",
+        model_file=f"{MODEL}.pt",
     )
-    (folder / f"{_MODEL}.param").write_text(parameters.as_text(), encoding="utf-8")
+    (folder / f"{MODEL}.param").write_text(parameters.as_text(), encoding="utf-8")
 
 
 def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
     source = work / "source"
     source.mkdir()
-    text = _CMAKE_LISTS.format(model=_MODEL, driver=driver)
+    text = _CMAKE_LISTS.format(model=MODEL, driver=driver)
     (source / "CMakeLists.txt").write_text(text, encoding="utf-8")
-    _write_files(source)
+    write_files(source)
     model = CMakeProject(project.plan, source, work / "build", project.log)
     variables: dict[str, str | Path] = {
         "KIM_API_INSTALL_COLLECTION": "USER",
@@ -173,15 +199,25 @@ def _build_model(project: CMakeProject, driver: str, work: Path) -> Path:
     return work / "models"
 
 
-def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan) -> None:
+@dataclass(frozen=True)
+class _Subject:
+    """The driver in a test. name: the model's name for it; begin: how a message about it begins."""
+
+    name: str
+    begin: str
+
+
+def _ask(
+    library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan, subject: _Subject
+) -> None:
     # KIM separates folders by colons, and a collection may have one in its path.
     drivers = work / "drivers"
     drivers.mkdir()
-    (drivers / driver.name).symlink_to(driver)
+    (drivers / subject.name).symlink_to(driver)
     folder = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
     # It imports no other package, so any Python works; this one has torchml_installer.
-    command = [sys.executable, "-m", "torchml_installer.driver.known_energy", str(library), _MODEL]
+    command = [sys.executable, "-m", "torchml_installer.driver.known_energy", str(library), MODEL]
     try:
         done = subprocess.run(
             command,
@@ -198,15 +234,15 @@ def _ask(library: Path, driver: Path, models: Path, work: Path, plan: BuildPlan)
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise WrongEnergyError(f"{_BUILT} did not answer within two minutes.") from None
+        raise WrongEnergyError(f"{subject.begin} did not answer within two minutes.") from None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode == known_energy.NOT_ASKED:
         console.warn(f"the driver is installed untested: {said[-1] if said else ''}")
         return
     if done.returncode != 0:
-        raise WrongEnergyError(f"{_BUILT} {_how(done.returncode)}: {_reason(work, said)}")
+        raise WrongEnergyError(f"{subject.begin} {_how(done.returncode)}: {_reason(work, said)}")
     if wrong := difference(json.loads(done.stdout)):
-        raise WrongEnergyError(f"{_BUILT} {wrong}")
+        raise WrongEnergyError(f"{subject.begin} {wrong}")
 
 
 def _how(code: int) -> str:
@@ -228,6 +264,7 @@ def difference(answer: dict[str, Any]) -> str:
 
 
 _BUILT = "The driver was built, but in a test with two particles it"
+_PREBUILT = "The prebuilt driver was not installed: in a test with two particles it"
 _WITHOUT = (
     "A module installed before is still in place. To build without the module, add --no-python; "
     f"and please {REPORT}"
@@ -241,12 +278,3 @@ def _reason(work: Path, said: list[str]) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     errors = [line for line in lines if " * error * " in line]
     return (errors or said or ["it printed nothing"])[0]
-
-
-def _library(prefix: Path) -> Path | None:
-    for pattern in _LIBRARY_FOLDERS:
-        for folder in sorted(prefix.glob(pattern)):
-            for name in ("libkim-api.so.2", "libkim-api.so"):
-                if (folder / name).is_file():
-                    return folder / name
-    return None

@@ -23,6 +23,8 @@ class DriverOptions:
     mpi: ask MPI itself for a process's rank on its node; None: if KIM_MODEL_MPI_AWARE=yes is set.
     roots: of optional libraries: variable of the environment → folder.
     build_dir: None: a folder in the cache, kept for the next run.
+    prebuilt: take a prebuilt driver (True) or compile one (False); None: compile if none fits.
+    find_links: folders with wheels that contain prebuilt drivers.
     fix: repair known problems (``remedies``); None: ask, if there is a terminal.
     """
 
@@ -35,6 +37,8 @@ class DriverOptions:
     mpi: bool | None = None
     roots: Mapping[str, Path] = field(default_factory=dict)
     build_dir: Path | None = None
+    prebuilt: bool | None = None
+    find_links: tuple[Path, ...] = ()
     verbose: bool = False
     fix: bool | None = None
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from torchml_installer.building.plan import BuildPlan
-from torchml_installer.detect import elf, loader
+from torchml_installer.detect import elf, loader, prebuilt
 from torchml_installer.detect.record import Finding, version_tuple
 from torchml_installer.detect.torch import TorchFinding, inspect, python_torch_folder
 from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
@@ -72,6 +72,8 @@ def _by_run_path(driver: Path) -> str:
 def _of_module(module: Finding | None) -> str:
     if module is None or module.where is None:
         return ""
+    if (module.where / prebuilt.FACTS).is_file():
+        return ""  # it has builds for several, and chooses
     try:
         text = (module.where / "built_for.py").read_text(encoding="utf-8", errors="replace")
     except OSError:  # an older module lacks it

@@ -6,7 +6,7 @@ Repairs need permission: the option ``--fix``, or a yes on a terminal. Without a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,12 +40,15 @@ def may_fix(found: Recognised, fix: bool | None) -> bool:
     return console.confirmed(f"Repair this? It will {found.symptom.repair}.", fact)
 
 
-def prepared(plan: BuildPlan, fix: bool | None) -> BuildPlan:
+def prepared(plan: BuildPlan, fix: bool | None, only: Container[str] | None = None) -> BuildPlan:
     """The build after all permitted repairs.
 
-    Raises the error of a problem that would end the build; warns of the others.
+    only: the names of the remedies to try; None: all. Raises the error of a problem that would end
+    the build; warns of the others.
     """
     for remedy in KNOWN:
+        if only is not None and remedy.name not in only:
+            continue
         # A repair may cause or solve another problem: each remedy looks at the latest state.
         symptom = remedy.before_build(plan)
         if symptom is None:
