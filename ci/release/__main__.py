@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ci.prebuilt import wheel as prebuilt
 from ci.release import python_packages, sbom
 from ci.release.conda import conda_packages
 from ci.release.errors import ReleaseError
@@ -43,8 +44,9 @@ sha256sum --check --ignore-missing {sums}
 _KINDS = {
     "installer": "`pip install torchml_installer-{version}-py3-none-any.whl` installs the command "
     "`torchml-install`.",
-    "driver-wheel": "A wheel of torchml_driver requires the series of torch in its name; with any "
-    "other torch, use its sdist or `torchml-install driver`.",
+    "driver-wheel": "The wheel of torchml_driver contains the driver for KIM and its Python "
+    "module, compiled for torch {torches}: `torchml-install driver --find-links FOLDER` installs "
+    "them without a compiler. With any other torch, `torchml-install driver` compiles them.",
     "conda": "The folder `conda/` is a channel: "
     "`conda install -c file://$PWD/conda -c conda-forge torchml-driver`.",
 }
@@ -85,7 +87,7 @@ def make(root: Path, stage: Path, options: argparse.Namespace) -> str:
         sources, made = work / "sources", work / "made"
         made.mkdir()
         export(root, sources, commit.epoch)
-        packages = _python_packages(kinds, sources, made, env)
+        packages = _python_packages(kinds, sources, made, env, options)
         if packages:
             python_packages.check_metadata(packages, env)
         if "conda" in kinds:
@@ -104,7 +106,9 @@ def make(root: Path, stage: Path, options: argparse.Namespace) -> str:
             commit=commit.name,
             sums=SUMS,
             kinds="\n".join(
-                _KINDS[kind].format(version=version) for kind in kinds if kind in _KINDS
+                _KINDS[kind].format(version=version, torches=_series(options.torch))
+                for kind in kinds
+                if kind in _KINDS
             ),
             sbom=sbom_name,
         )
@@ -115,8 +119,17 @@ def make(root: Path, stage: Path, options: argparse.Namespace) -> str:
     return version
 
 
+def _series(torches: Sequence[str]) -> str:
+    """ "2.7, 2.8" of ["2.7.0", "2.8.0"]."""
+    return ", ".join(".".join(torch.split(".")[:2]) for torch in torches)
+
+
 def _python_packages(
-    kinds: Sequence[str], sources: Path, made: Path, env: Mapping[str, str]
+    kinds: Sequence[str],
+    sources: Path,
+    made: Path,
+    env: Mapping[str, str],
+    options: argparse.Namespace,
 ) -> list[Path]:
     packages = []
     if "installer" in kinds:
@@ -126,8 +139,8 @@ def _python_packages(
         _say("torchml-driver: sdist")
         packages.append(python_packages.driver_sdist(sources, made, env))
     if "driver-wheel" in kinds:
-        _say("torchml-driver: wheel (minutes)")
-        packages.append(python_packages.driver_wheel(sources, made, env))
+        _say("torchml-driver: wheel (minutes for each torch)")
+        packages.append(prebuilt.make(sources, made, env, options.torch, options.root))
     return packages
 
 
@@ -159,10 +172,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--draft", action="store_true", help="build the tree as it is, without checking it"
     )
     parser.add_argument("--without", action="append", default=[], choices=KINDS)
+    parser.add_argument(
+        "--torch",
+        action="append",
+        metavar="X.Y.Z",
+        help=f"for the driver's wheel (default: {', '.join(prebuilt.TORCHES)})",
+    )
+    parser.add_argument(
+        "--root", type=Path, help="keep the root that compiles the driver's wheel for the next time"
+    )
     parser.add_argument("--conda-channel", action="append", default=[], metavar="URL")
     parser.add_argument("--conda-variants", type=Path, metavar="FILE")
     parser.add_argument("--set-version", metavar="X.Y.Z", help="only write a version everywhere")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.torch = options.torch or list(prebuilt.TORCHES)
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
