@@ -1,6 +1,6 @@
 """`driver` takes a prebuilt driver if it fits, says why if it does not, and compiles then.
 
-The wheels here have a library that loads, but computes nothing; tests/clean/test_prebuilt.py has
+The wheels here have a library that loads, but computes nothing; clean/test_without_compiler.py uses
 the real one.
 """
 
@@ -194,7 +194,7 @@ def test_build_compiles_although_one_fits(
     assert "prebuilt" not in outcome.err
 
 
-def test_without_a_wheel_the_driver_is_compiled_and_the_error_without_a_compiler_names_the_way(
+def test_without_a_wheel_it_compiles_and_without_a_compiler_names_the_way(
     driver: DriverMachine,
 ) -> None:
     assert "No wheel with a prebuilt driver was found." in install(driver).err

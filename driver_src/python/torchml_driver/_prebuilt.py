@@ -7,7 +7,9 @@ that was compiled for one torch has them in the package itself.
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from .torch_package import series, torch_folder, version_of
@@ -37,6 +39,12 @@ def choose(path: list[str]) -> None:
             f"This torchml_driver was built for torch {known}, but torch {version} is in "
             f"{package}. Install one of these, or compile the module for this one with "
             "`torchml-install driver --build`."
+        )
+    if not any((build / f"_core{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
+        known = ", ".join(sorted(one.name for one in build.glob("_core.*")))
+        raise ImportError(
+            f"This torchml_driver has no build for Python {platform.python_version()} (it has "
+            f"{known}). Compile the module with `torchml-install driver --build`."
         )
     path.insert(0, str(build))
     if "torch" not in sys.modules:
