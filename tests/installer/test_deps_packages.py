@@ -115,6 +115,14 @@ class TestConda:
         (step,) = packages.plan([NEEDS["kim-api"]], DepsOptions(provider="conda"))
         assert not any(word.startswith("kim-api ") for word in step.command)
 
+    def test_a_pixi_project_is_not_given_more_than_was_asked_for(
+        self, environment: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PIXI_PROJECT_MANIFEST", "/project/pixi.toml")
+        (step,) = packages.plan([NEEDS["lammps"]], DepsOptions(provider="conda"))
+        assert step.command[-1] == "lammps"
+        assert not any("torchml-driver" in word for word in step.command)
+
     def test_the_environment_s_own_mpi_is_asked_for(self, environment: Path) -> None:
         (step,) = packages.plan([NEEDS["mpi"]], DepsOptions(provider="conda"))
         assert "mpich" in step.command

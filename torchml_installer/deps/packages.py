@@ -147,8 +147,8 @@ def plan(needs: Sequence[Need], options: DepsOptions) -> list[Step]:
 def _kept(provider: str, needs: Sequence[Need]) -> list[str]:
     """What to name beside the packages, so that conda does not replace it."""
     prefix = os.environ.get("CONDA_PREFIX")
-    if provider != "conda" or not prefix:
-        return []
+    if provider != "conda" or not prefix or os.environ.get("PIXI_PROJECT_MANIFEST"):
+        return []  # a pixi project has its own list of what was asked for
     asked = [package for need in needs for package in _packages(need, provider)]
     specifications = providers.kept(Path(prefix))
     return [text for name, text in specifications.items() if name not in asked]
