@@ -22,6 +22,7 @@ from torchml_installer.errors import (
     LibraryMissingError,
     LibraryVersionError,
     ModelFileMissingError,
+    NotCompilableError,
     OtherLibraryError,
     OutputExistsError,
     TorchMLError,
@@ -226,6 +227,76 @@ def test_an_existing_folder_is_refused_before_the_library_is_started(
     refused(pack("plain"), OutputExistsError)
     assert pack("plain", "--force").returncode == LibraryMissingError.exit_code
     assert (tmp_path / "plain/library.json").exists()
+
+
+def on_a_molecule(folder: Path) -> Any:
+    from torchml_driver import Potential
+
+    positions = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.6], [0.9, 0.2, -0.4]]
+    return Potential(folder).compute(["Si", "O", "H"], positions)
+
+
+@pytest.mark.slow
+def test_a_model_is_compiled_with_its_torchscript_beside_it(
+    pack: Pack, driver_environment: DriverEnvironment, tmp_path: Path
+) -> None:
+    assert pack("plain", "--name", "Plain").returncode == 0
+    done = pack("plain", "--compile", "--name", "Fast", "--json")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "Fast"
+    made = {path.name for path in folder.iterdir()}
+    assert made == {"CMakeLists.txt", "Fast.param", "Fast.pt", "Fast.pt2", "library.json"}
+    listed = (folder / "CMakeLists.txt").read_text()
+    assert '"Fast.pt2"' in listed
+    assert '"Fast.pt"' not in listed  # KIM does not install it
+    record = json.loads(done.stdout)["library"]
+    assert record == json.loads((folder / "library.json").read_text())
+    assert record["compiled"]["largest_difference"] < 1e-10
+    assert record["largest_difference"] < 1e-12  # from the library's own calculator
+    expected, found = (on_a_molecule(tmp_path / name) for name in ("Plain", "Fast"))
+    assert found.energy == pytest.approx(expected.energy, abs=1e-12)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-12)
+
+    command = [sys.executable, "-m", "torchml_installer", "model", "compile", "Plain"]
+    again = subprocess.run(
+        command, env=driver_environment.env, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert "torchml-install model install Plain" in again.stdout
+    folder = tmp_path / "Plain"
+    for name in ("CMakeLists.txt", "Plain.param"):
+        text = (folder / name).read_text()
+        assert "Plain.pt2" in text
+        assert not re.search(r"Plain\.pt\b", text)
+    assert (folder / "Plain.pt").is_file()
+    assert "compiled" in json.loads((folder / "library.json").read_text())
+    found = on_a_molecule(folder)
+    assert found.energy == pytest.approx(expected.energy, abs=1e-12)
+    np.testing.assert_allclose(found.forces, expected.forces, rtol=0, atol=1e-12)
+
+
+def test_a_model_that_cannot_be_compiled_names_the_place_in_its_code(
+    pack: Pack, library: Path, tmp_path: Path
+) -> None:
+    done = pack("branching", "--compile")
+    said = refused(done, NotCompilableError)
+    assert "branching of Embedded 1.2 cannot be compiled" in said
+    assert "depends on the values of tensors" in said
+    assert "embedded.py, line" in said
+    assert "if float(edge_vectors.square().sum()) > 1e30" in said
+    assert "without --compile" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["library"]
+
+
+def test_options_of_other_sources_are_refused_for_a_folder(pack: Pack, tmp_path: Path) -> None:
+    assert pack("plain").returncode == 0
+    command = [sys.executable, "-m", "torchml_installer", "model", "compile", "plain"]
+    for option in (["--cutoff", "4.0"], ["--fold"], ["--output", "x.pt2"]):
+        done = subprocess.run([*command, *option], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert f"{option[0]} is not for the folder of a packed model" in " ".join(
+            done.stderr.split()
+        )
 
 
 def test_options_that_the_library_answers_are_refused(pack: Pack) -> None:

@@ -54,6 +54,24 @@ class Embedded(torch.nn.Module):
         return -self.depths[species] * torch.log1p(density) * contributing
 
 
+class Branching(Embedded):
+    """The same energies, on one of two ways that depends on how long the edges are."""
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        edge_index: torch.Tensor,
+        edge_vectors: torch.Tensor,
+        contributing: torch.Tensor,
+    ) -> torch.Tensor:
+        if float(edge_vectors.square().sum()) > 1e30:
+            species = species + 1
+        near = (1.0 - edge_vectors.square().sum(1) / self.cutoff**2) ** 3
+        weighted = near * self.weights[species[edge_index[1]]]
+        density = torch.zeros_like(self.depths[species]).index_add(0, edge_index[0], weighted)
+        return -self.depths[species] * torch.log1p(density) * contributing
+
+
 class Reference(Calculator):
     """In numpy, by ASE's neighbour lists and a derivative by hand."""
 
@@ -105,7 +123,8 @@ class EmbeddedAdapter(Adapter):
         return "embedded" in file.strings
 
     def load(self, source, options):
-        known = ("plain", "lonely", "other", "nan", "unable", "charged", "broken", *ROUNDING)
+        known = ("plain", "lonely", "other", "nan", "unable", "charged", "broken", "branching")
+        known = (*known, *ROUNDING)
         if source not in known:
             self.file(source)
             source = "plain"
@@ -114,8 +133,9 @@ class EmbeddedAdapter(Adapter):
         if source == "broken":
             raise KeyError("weights")
         dtype = getattr(torch, options.get("precision", "float64"))
+        model = Branching() if source == "branching" else Embedded()
         return Adapted(
-            module=with_buffers(Embedded().eval()).to(dtype),
+            module=with_buffers(model.eval()).to(dtype),
             elements=("Si", "O", "H"),
             cutoff=CUTOFF,
             n_layers=1,

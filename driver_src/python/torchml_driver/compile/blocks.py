@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch.fx import Graph, GraphModule, Node
 
-from . import exchanging, package, products, rowwise, simplify, tails, trace
+from . import exchanging, hoist, package, products, rowwise, simplify, tails, trace
 from .plan import Exchange, Input, Output, Part, Plan, Select, Zeros
 from .rowwise import tensor
 from .systems import Convention
@@ -139,6 +139,8 @@ class _Divider:
     groups: dict[Node, Any] = field(default_factory=dict)
     sums: dict[Node, _Rows] = field(default_factory=dict)
     levels: dict[Node, int] = field(default_factory=dict)  # counted from the end
+    #: Results that later parts take, although they could compute them again.
+    kept: set[Node] = field(default_factory=set)
     numbers: dict[Node, int] = field(default_factory=dict)  # of values
     #: Of whose last rows something may be known when the plan runs: that they are this number.
     tails: dict[Node, float] = field(default_factory=dict)
@@ -163,6 +165,7 @@ class _Divider:
         if all(group is None for group in self.groups.values()):
             return None
         self._level()
+        self.kept = hoist.moved(self.order, self.levels, self.groups, self._stays, self._are_apart)
         return self._blocks()
 
     # What there is
@@ -349,22 +352,29 @@ class _Divider:
             for user in node.users:
                 if user not in self.levels:
                     continue
-                # Rows of edges and rows of particles are not the same rows.
-                together = (
-                    self.groups[user] is self.groups[node] or self.groups[user] == self.groups[node]
-                )
-                # As mix(h) in the picture above: a block of edges takes any of its rows.
-                whole_input = self.groups[user] is not None and not rowwise.has_rows(
-                    node, self.groups[user]
-                )
-                exchanged = _EXCHANGE in (self.groups[user], self.groups[node])
-                # A row of a sum is complete when the last block was added.
-                apart = not together or node in self.sums or whole_input or exchanged
-                level = max(level, self.levels[user] + apart)
+                level = max(level, self.levels[user] + self._are_apart(node, user))
             self.levels[node] = level
         for node in self.order:
             if node.target is operator.getitem:  # several tensors at once go nowhere by themselves
                 self.levels[node] = self.levels[node.args[0]]
+
+    def _are_apart(self, node: Node, user: Node) -> bool:
+        """Whether a node and one that takes its result cannot be in one part."""
+        # Rows of edges and rows of particles are not the same rows.
+        together = self.groups[user] is self.groups[node] or self.groups[user] == self.groups[node]
+        # As mix(h) in the picture above: a block of edges takes any of its rows.
+        whole_input = self.groups[user] is not None and not rowwise.has_rows(
+            node, self.groups[user]
+        )
+        exchanged = _EXCHANGE in (self.groups[user], self.groups[node])
+        # A row of a sum is complete when the last block was added.
+        return not together or node in self.sums or whole_input or exchanged
+
+    def _stays(self, node: Node) -> bool:
+        """Whether a node stays at its level: sums, exchanges, and what goes nowhere by itself."""
+        alone = tensor(node) is not None and node.target is not operator.getitem
+        ends = node in self.sums or exchanging.is_exchange(node) or node in self.made_to_exchange
+        return ends or node in self.results or not alone
 
     def _segments(self) -> list[tuple[Any, list[Node]]]:
         """Groups of nodes in the order in which they run."""
@@ -533,7 +543,7 @@ class _Draft:
             return False
         if divider.levels[node] == self.level:
             return True
-        return self.group is not None and not rowwise.is_heavy(node)
+        return self.group is not None and not rowwise.is_heavy(node) and node not in divider.kept
 
     def part(self, name: str) -> tuple[Part, GraphModule]:
         """The part, and the code of it."""

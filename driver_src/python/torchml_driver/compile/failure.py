@@ -29,7 +29,14 @@ def sentence(text: str) -> str:
 
 def place_in_model(error: BaseException) -> str:
     """ "FILE, line N: `code`" of the model's own code that led to an error; "" if unknown."""
-    return place_in(_frames(error.__traceback__))
+    noted: str = getattr(error, "torchml_place", "")
+    return noted or place_in(_frames(error.__traceback__))
+
+
+def note_place(error: BaseException, place: str) -> None:
+    """Notes where an error happened in TorchScript, which no frame of Python shows."""
+    if place and not hasattr(error, "torchml_place"):
+        error.torchml_place = place  # type: ignore[attr-defined]
 
 
 def place_in(frames: list[tuple[str, int]]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from .. import operators  # noqa: F401 (defines torch.ops.torchml.exchange)
+from . import failure
 from .failure import ModelError, one_line, sentence
 from .scatter import declared, is_known, replaced
 
@@ -227,6 +228,9 @@ class Scripted(torch.nn.Module):  # type: ignore[misc]
         values = dict(zip(names, (self.script, *inputs), strict=True))
         try:
             (result,) = self._block(self._graph, values)
+        except Exception as error:
+            failure.note_place(error, Scripted.place)
+            raise
         finally:
             Scripted.place = ""
         return result
