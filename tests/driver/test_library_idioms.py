@@ -116,8 +116,18 @@ class ByNames(Base):
         return torch.zeros_like(nodes).index_add(1, self.columns, turned.sin())
 
 
+class Filtered(Base):
+    """As most have it: a network of the distance gives the weights of messages."""
+
+    def message(self, features: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        squares = vectors.square().sum(1, keepdim=True)
+        hidden = torch.mm(squares, self.weights[40:52].view(1, 12)).tanh()
+        return features * torch.mm(hidden, self.weights[52:196].view(12, 12)).tanh()
+
+
 MODELS = (
     Base,
+    Filtered,
     ComputedIndex,
     CheapIndex,
     SeveralRowsForEach,
@@ -167,6 +177,20 @@ def test_no_part_makes_what_another_has_made(module: Any) -> None:
     for part in found.plan.parts():
         given = {one.value for one in part.inputs}
         assert not given & {one.value for one in part.outputs if one.added_at is None}, part.name
+
+
+def test_the_last_part_reads_no_wide_tensors_of_all_layers() -> None:
+    """What a layer adds to the gradient by edge vectors is computed where its tensors are."""
+    *_, found = divided(Filtered())
+    last = found.plan.parts()[-1]
+    inputs = [node for node in found.code[last.name].graph.nodes if node.op == "placeholder"]
+    width = {
+        node.name: node.meta["val"].shape[1:].numel()
+        for node, one in zip(inputs, last.inputs, strict=True)
+        if one.split
+    }
+    # Vectors, ends, and what one layer has kept: two products of 12 columns.
+    assert sum(width.values()) < 3 + 2 + 3 * 12, width
 
 
 def test_what_depends_on_weights_alone_is_computed_once() -> None:

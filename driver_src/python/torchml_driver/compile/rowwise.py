@@ -113,6 +113,12 @@ def has_rows(node: Any, symbol: Any) -> bool:
     return _is(value.size(0), symbol) and not any(_mentions(s, symbol) for s in value.shape[1:])
 
 
+def n_axes(node: Any) -> int:
+    """How many axes a tensor has; 0 for anything else."""
+    value = tensor(node)
+    return 0 if value is None else value.dim()
+
+
 def mentions(node: Any, symbol: Any) -> bool:
     value = tensor(node)
     return value is not None and any(_mentions(size, symbol) for size in value.shape)
@@ -164,22 +170,20 @@ def is_row_wise(node: Node, symbol: Any) -> bool:
     if target not in SIZED and any(_is_number_of(one, symbol) for one in node.all_input_nodes):
         return False
     if target in _PRODUCTS and with_rows == [arguments[_PRODUCTS[target]]]:
-        if target is not _aten.matmul.default:
-            return True
-        return tensor(with_rows[0]).dim() >= 2 and tensor(arguments[1]).dim() <= 2  # type: ignore[union-attr]
+        plain = n_axes(arguments[1]) <= 2 <= n_axes(with_rows[0])
+        return plain or target is not _aten.matmul.default
     if target in _BATCHED:
-        dimensions = {tensor(one).dim() for one in tensors}  # type: ignore[union-attr]
-        return all(one in with_rows for one in tensors) and dimensions in ({3}, {4})
+        axes = {n_axes(one) for one in tensors}
+        return all(one in with_rows for one in tensors) and axes in ({3}, {4})
     if target in _ALONG and arguments[1] % node.meta["val"].dim() != 0:
         return all(one in with_rows for one in tensors)
     if target in _NAMED and arguments[1] % node.meta["val"].dim() != 0:
         return arguments[2] not in with_rows and all(
-            tensor(one).dim() == tensor(node).dim()
-            for one in with_rows  # type: ignore[union-attr]
+            n_axes(one) == n_axes(node) for one in with_rows
         )
     if target in (_aten.slice_scatter.default, _aten.select_scatter.default):
         axis = arguments[2] if len(arguments) > 2 else 0
-        return axis % node.meta["val"].dim() != 0 and len(with_rows) == 2
+        return bool(axis % node.meta["val"].dim() != 0 and len(with_rows) == 2)
     if target in _TABLES:
         table, index = _TABLES[target]
         along = target is not _aten.index_select.default or arguments[1] == 0

@@ -99,7 +99,7 @@ def _is_constant(node: Node, value: torch.Tensor, known: Mapping[Node, torch.Ten
         return False
     if not all(isinstance(size, int) for size in value.shape):
         return False
-    return value.numel() <= max(_FEW, *(known[one].numel() for one in inputs))
+    return bool(value.numel() <= max(_FEW, *(known[one].numel() for one in inputs)))
 
 
 class _Rewriter:
@@ -173,7 +173,7 @@ class _Rewriter:
         if source.target is _aten.expand.default and inner.target is _aten.unsqueeze.default:
             once = inner.args[0]
             if inner.args[1] == 0 and _same(tensor(once).shape, tensor(node).shape):  # type: ignore[union-attr]
-                return once  # type: ignore[no-any-return]
+                return once
         return None
 
     def _sum(self, node: Node) -> Node | None:
@@ -380,7 +380,7 @@ def _together(value: torch.Tensor) -> tuple[int, Any] | None:
 def unchanged(node: Node) -> Node | None:
     """The tensor whose numbers and shape an operation returns unchanged, if it does."""
     if rowwise.is_same(node):
-        return node.args[0]  # type: ignore[return-value]
+        return node.args[0]
     value, target, arguments = tensor(node), node.target, node.args
     if value is None or not arguments:
         return None
@@ -396,8 +396,8 @@ def unchanged(node: Node) -> Node | None:
         steps = target is _aten.slice.Tensor and len(arguments) > 4 and arguments[4] != 1
         return None if steps else _if_like(arguments[0], value)
     if target is _aten.permute.default:
-        order = [axis % first.dim() for axis in arguments[1]]  # type: ignore[union-attr]
-        return arguments[0] if order == list(range(first.dim())) else None  # type: ignore[return-value]
+        order = [axis % first.dim() for axis in arguments[1]]
+        return arguments[0] if order == list(range(first.dim())) else None
     if target in (_aten.mul.Scalar, _aten.div.Scalar) and arguments[1] == 1:
         return _if_like(arguments[0], value)
     return None
@@ -407,7 +407,7 @@ def _if_like(node: Any, value: torch.Tensor) -> Node | None:
     other = tensor(node)
     if other is None or other.dtype != value.dtype or not _same(other.shape, value.shape):
         return None
-    return node  # type: ignore[no-any-return]
+    return node
 
 
 def _same(sizes: Sequence[Any], others: Sequence[Any]) -> bool:
