@@ -333,7 +333,7 @@ def model_compile(
     from torchml_installer.models.compile import CompileOptions, compile_model, compiled_name
     from torchml_installer.support import console
 
-    if Path(source).is_dir():
+    if Path(source).is_dir() or elements is None or cutoff is None:
         _refuse_options_of_sources(context)
         from torchml_installer.models.compile_folder import FolderOptions, compile_folder
 
@@ -347,8 +347,6 @@ def model_compile(
             next_step = f"`torchml-install model install {shlex.quote(source)}`"
             console.result(f"  next: {next_step}")
         return
-    assert elements is not None, "click has required it"
-    assert cutoff is not None
     try:
         given = json.loads(arguments) if arguments is not None else {}
     except ValueError as error:

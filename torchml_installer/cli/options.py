@@ -161,7 +161,9 @@ class _UnlessFolder(click.Option):
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         found = super().process_value(ctx, value)
         missing = self.value_is_missing(found) and not ctx.resilient_parsing
-        if missing and not Path(str(ctx.params.get("source", ""))).is_dir():
+        source = str(ctx.params.get("source", ""))
+        is_file = ":" in source or source.endswith((".py", ".pt", ".pt2"))
+        if missing and is_file and not Path(source).is_dir():
             raise click.MissingParameter(ctx=ctx, param=self)
         return found
 

@@ -42,6 +42,8 @@ def compile_folder(options: FolderOptions) -> CompiledModel:
     folder = options.folder.absolute()
     listing = folder / "CMakeLists.txt"
     files = sorted(folder.glob("*.param"))
+    if not folder.is_dir():
+        raise NotAModelFolderError(f"There is no folder {folder}.")
     if len(files) != 1 or not listing.is_file():
         raise NotAModelFolderError(f"{folder} is not a model that `model pack` wrote.")
     parameters = parameter_file.read(files[0])
