@@ -44,6 +44,7 @@ class Case:
     exchanges: bool = False
     staged_graphs: bool = False
     published: bool = False
+    saved: bool = False
     fails: tuple[str, ...] = ()
 
     @property
@@ -81,6 +82,7 @@ CASES = (
         elements=("H", "C", "N", "O"),
         suffix=".pt",
     ),
+    Case("matgl", "m3gnet", "matgl", ("matgl==4.1.2",), rounding=2e-6, dtype="float32", saved=True),
     Case("metatomic", "list", "metatomic", _METATOMIC, suffix=".pt"),
     Case(
         *("metatomic", "pet", "metatomic", _METATOMIC),
@@ -106,7 +108,8 @@ def test_everything_runs(
     script = f"{case.environment}_models"
     one = library(driver_environment, folder, case.environment, script, case.needed)
     one = one.of(case.library)
-    source = one.make(case.kind, case.suffix) if case.suffix else case.kind
+    made = case.suffix or case.saved
+    source = one.make(case.kind, case.suffix) if made else case.kind
     options = [word for option in case.options for word in ("--option", option)]
     packed = one.packed(source, *options, name=case.name)
     path = source if isinstance(source, Path) else folder

@@ -24,6 +24,7 @@ _OURS = {
     "allegro": "nequip:AllegroAdapter",
     "chgnet": "chgnet:CHGNetAdapter",
     "mace": "mace:MACEAdapter",
+    "matgl": "matgl:MatGLAdapter",
     "metatomic": "metatomic:MetatomicAdapter",
     "nequip": "nequip:NequIPAdapter",
     "schnetpack": "schnetpack:SchNetPackAdapter",

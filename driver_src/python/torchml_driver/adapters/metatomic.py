@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from .base import (
@@ -26,6 +25,7 @@ from .base import (
     UnsupportedError,
 )
 from .line_graph import bond_of_edge
+from .reach import Cluster
 from .saved_file import SavedFile, digest
 
 _VARIANT = "variant"
@@ -34,8 +34,6 @@ _UNIT = "angstrom"
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 #: Libraries that compute derivatives in Python alone: without it, forces would be wrong.
 _PYTHON_ALONE = ("sphericart_torch",)
-#: How many cutoffs farther than it declares a model may look: metatrain's PET looks one farther.
-_MORE_LAYERS = 2
 
 
 class MetatomicAdapter(Adapter):
@@ -89,7 +87,7 @@ class MetatomicAdapter(Adapter):
             )
 
         notes = _notes(capabilities.outputs, key)
-        cluster = _Cluster(elements, cutoff, declared + _MORE_LAYERS, dtype)
+        cluster = Cluster(elements, cutoff, declared, dtype, atomic_numbers=True)
         expected = cluster.energy(calculator())
         pattern = "edges"
         module: torch.nn.Module = _on_edges(model, key)
@@ -99,7 +97,7 @@ class MetatomicAdapter(Adapter):
                 "The model computes distances from positions, not from its neighbour list: it is "
                 "packed on staged graphs, which compute periodic images again."
             )
-        layers = cluster.layers(module, declared, pattern)
+        layers = cluster.layers(module, pattern)
         return Adapted(
             module=module.eval(),
             elements=elements,
@@ -406,85 +404,3 @@ def _script_staged(layers: int, module: torch.nn.Module) -> torch.jit.ScriptModu
         f"    return self.last(species, coords, {graphs[-1]}, contributing)\n"
     )
     return scripted
-
-
-class _Cluster:
-    """Atoms to try a model with, in a row that is longer than it can see: it is long enough for
-    ``layers`` layers, and the first atom is at its end."""
-
-    def __init__(
-        self, elements: Sequence[str], cutoff: float, layers: int, dtype: torch.dtype
-    ) -> None:
-        from ase import Atoms
-
-        random = np.random.default_rng(1)
-        sites = np.stack(np.meshgrid(*map(np.arange, (2, 2, 2 * layers + 4)), indexing="ij"), -1)
-        sites = sites.reshape(-1, 3) + random.normal(scale=0.08, size=(sites.size // 3, 3))
-        self.atoms = Atoms([elements[k % len(elements)] for k in range(len(sites))])
-        self.atoms.positions = 0.55 * cutoff * sites
-        self.dtype = dtype
-        self.species = torch.tensor(self.atoms.numbers)
-        self.places = torch.tensor(self.atoms.positions)
-        self.between = self.places[None] - self.places[:, None]
-        self.close = (self.between.norm(dim=2) < cutoff) & ~torch.eye(len(sites), dtype=torch.bool)
-        self.everyone = torch.ones(len(sites), dtype=torch.bool)
-
-    def energy(self, calculator: Any) -> float:
-        atoms = self.atoms.copy()
-        atoms.calc = calculator
-        return float(atoms.get_potential_energy())
-
-    def agrees(self, module: torch.nn.Module, expected: float) -> bool:
-        """Whether a module on edges gives the energy of all atoms, within rounding in single
-        precision."""
-        try:
-            found = float(self._energies(module, "edges", self.everyone, self.everyone).sum())
-        except Exception:  # whatever a model raises that needs positions
-            return False
-        return abs(found - expected) < self._tolerance(expected)
-
-    def layers(self, module: torch.nn.Module, declared: int, pattern: str) -> int:
-        """How many layers of edges the first atom needs for the energy that it has among all
-        atoms.
-
-        Raises:
-            UnsupportedError: if it is more than ``declared`` and _MORE_LAYERS.
-        """
-        whole = self._energies(module, pattern, self.everyone, self.everyone)
-        one = torch.zeros_like(self.everyone)
-        one[0] = True
-        receivers = one
-        for layers in range(1, declared + _MORE_LAYERS + 1):
-            if layers >= declared:
-                alone = self._energies(module, pattern, receivers, one)
-                if abs(float(alone[0] - whole[0])) < self._tolerance(float(whole[0])):
-                    return layers
-            receivers = receivers | self.close[receivers].any(0)
-        raise UnsupportedError(
-            f"The model's atoms see more than {declared + _MORE_LAYERS} times its cutoff, which is "
-            "farther than it declares (interaction_range)."
-        )
-
-    def _tolerance(self, energy: float) -> float:
-        return (1e-10 if self.dtype == torch.float64 else 1e-5) * max(abs(energy), 1.0)
-
-    def _energies(
-        self,
-        module: torch.nn.Module,
-        pattern: str,
-        receivers: torch.Tensor,
-        contributing: torch.Tensor,
-    ) -> torch.Tensor:
-        """Those of atoms, in the graph that the driver makes of all edges of ``receivers``."""
-        edges = self.close & receivers[:, None]
-        with torch.no_grad():
-            if pattern == "graph":
-                pairs = (edges | edges.t()).nonzero().t()
-                places = self.places.to(self.dtype)
-                other = 1 - contributing.to(torch.int64)
-                found: torch.Tensor = module(self.species, places, pairs, other)
-            else:
-                pairs = edges.nonzero().t()
-                vectors = self.between[pairs[0], pairs[1]].to(self.dtype)
-                found = module(self.species, pairs, vectors, contributing.to(torch.int64))
-        return found
