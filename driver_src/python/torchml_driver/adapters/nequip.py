@@ -18,6 +18,7 @@ from .base import (
     UnsupportedError,
 )
 from .default_dtype import default_dtype
+from .exchanging import ExchangeEntry
 
 if TYPE_CHECKING:
     from .saved_file import SavedFile
@@ -66,16 +67,6 @@ class NequIP(torch.nn.Module):  # type: ignore[misc]
         return self.energies(data)["atomic_energy"].squeeze(1) * contributing
 
 
-class _Exchange(torch.nn.Module):  # type: ignore[misc]
-    """In place of NequIP's own, before a layer reads its neighbours' features."""
-
-    def forward(
-        self, data: dict[str, torch.Tensor], ghost_included: bool
-    ) -> dict[str, torch.Tensor]:
-        data["node_features"] = torch.ops.torchml.exchange(data["node_features"])
-        return data
-
-
 class NequIPAdapter(Adapter):
     name = "nequip"
     title = "NequIP"
@@ -115,7 +106,7 @@ class NequIPAdapter(Adapter):
         if not compiled:
             for part in energies.modules():
                 if hasattr(part, "ghost_exchange"):  # which the first layer does not call
-                    part.ghost_exchange = _Exchange()
+                    part.ghost_exchange = ExchangeEntry("node_features")
         module = NequIP(energies, order).eval().requires_grad_(False)
         return Adapted(
             module=module,

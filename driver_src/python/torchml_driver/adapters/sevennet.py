@@ -20,17 +20,10 @@ from .base import (
     one_dtype,
     with_buffers,
 )
+from .exchanging import ExchangeEntry
 from .saved_file import SavedFile, digest
 
 _MODAL = "modal"
-
-
-class _Exchange(torch.nn.Module):  # type: ignore[misc]
-    """Fills the features of other ranks' atoms, which a convolution is about to read."""
-
-    def forward(self, data: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        data["x"] = torch.ops.torchml.exchange(data["x"])
-        return data
 
 
 class SevenNet(torch.nn.Module):  # type: ignore[misc]
@@ -140,7 +133,7 @@ def _exchange_between_layers(model: Any) -> None:
     parts = OrderedDict()
     for name, part in model._modules.items():
         if name.endswith("_convolution") and name != "0_convolution":
-            parts[f"exchange_before_{name}"] = _Exchange()
+            parts[f"exchange_before_{name}"] = ExchangeEntry("x")
         parts[name] = part
     model._modules = parts
 
