@@ -2,11 +2,11 @@
 
     python -m tests.examples [--write] [NAME ...]
 
-Each folder but ``tour``, a notebook, has an ``expected.txt``: the commands of its page that print
-results, below each of them its results, and in the first line the time that all commands of the
-page took. ``--write`` makes these files anew, on a quiet machine, and puts the times into
-docs/examples.md; without it, the results are compared with them. A notebook is executed, and keeps
-what its cells print and draw; docs/images/tour.png is its picture. Tests do the same:
+Each folder but ``tour`` and ``melting``, notebooks, has an ``expected.txt``: the commands of its
+page that print results, below each of them its results, and in the first line the time that all
+commands of the page took. ``--write`` makes these files anew, on a quiet machine, and puts the
+times into docs/examples.md; without it, the results are compared with them. A notebook is executed,
+and keeps what its cells print and draw; docs/images/tour.png is its picture. Tests do the same:
 tests/lammps/test_examples.py and tests/driver/test_tour.py.
 """
 
@@ -31,8 +31,12 @@ from tests.support.driver_module import install_driver
 
 EXAMPLES = ROOT / "examples"
 NOTEBOOK = EXAMPLES / "tour" / "tour.ipynb"
+#: Another notebook, which needs a library of models: tests/zoo/test_melting.py runs it.
+MELTING = EXAMPLES / "melting" / "melting.ipynb"
 FOLDERS = sorted(
-    page.parent for page in EXAMPLES.glob("*/README.md") if page.parent != NOTEBOOK.parent
+    page.parent
+    for page in EXAMPLES.glob("*/README.md")
+    if page.parent not in (NOTEBOOK.parent, MELTING.parent)
 )
 EXPECTED = "expected.txt"
 PAGE = ROOT / "docs" / "examples.md"
