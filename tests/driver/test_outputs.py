@@ -220,7 +220,7 @@ def test_the_virial_follows_from_the_forces_that_a_model_returns(make: Any, tmp_
     assert result.particle_energies.sum() == pytest.approx(result.energy, abs=1e-10)
 
 
-def test_the_virial_of_a_model_that_depends_on_directions_is_that_of_symmetric_strains(
+def test_the_virial_is_that_of_symmetric_strains(
     tmp_path: Path,
 ) -> None:
     """The derivatives by both halves of a shear then differ; their mean is what a cell feels."""

@@ -27,6 +27,7 @@ TOPICS = {
     "Which torch, which libraries": (
         "runtime/loaded_libraries.cpp",
         "runtime/extensions.cpp",
+        "runtime/torchscript/carried_libraries.cpp",
         "runtime/torchscript/archive.cpp",
     ),
     "The device, threads and ranks": ("process/", "runtime/torch_devices.cpp", "kim/job.cpp"),
