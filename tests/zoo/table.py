@@ -27,9 +27,9 @@ _HEAD = """\
 # What runs
 
 One model of each library, packed by `torchml-install model pack --from` and run on one machine with
-torch {torch}. SevenNet's and CHGNet's weights are published ones; all others are small models,
-untrained or nearly so, which `tests/zoo` makes. A model that is not here did not run when this page
-was written; its own page says what its tests compare.
+torch {torch}. SevenNet's and CHGNet's models, where listed, are published ones; all others are
+small, untrained or nearly so, and made by `tests/zoo`. A library without a row was not run when
+this page was written; its own page says what its tests compare.
 
 Written by `python -m tests.zoo.table`.
 
