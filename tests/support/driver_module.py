@@ -28,6 +28,7 @@ _lock: IO[str] | None = None
 def install_driver(env: Mapping[str, str], work: Path) -> None:
     """Builds and installs the driver into the collection of the environment, and the Python module.
 
+    If the variable TORCHML_PREBUILT names a folder with a wheel, takes the prebuilt ones from it.
     Another run may use the module at the same time if it was installed from the same sources; if
     its sources differ, this run waits until that one ends.
     """
@@ -35,7 +36,9 @@ def install_driver(env: Mapping[str, str], work: Path) -> None:
     if _lock is None:
         _PLACE.mkdir(parents=True, exist_ok=True)
         _lock = (_PLACE / "torchml-tests.lock").open("a")
-    command = ("driver", "--collection", "environment")
+    wheels = os.environ.get("TORCHML_PREBUILT")
+    made = ("--prebuilt", "--find-links", wheels) if wheels else ("--build",)
+    command = ("driver", "--collection", "environment", *made)
     alone = taken_alone(_lock)
     whole = False
     while True:
