@@ -10,7 +10,7 @@ DOCS_LOCK := ci/requirements-docs.txt
 FUZZ_SECONDS ?= 600
 TESTS ?=
 SHELL_SCRIPTS = .ci/run env_templates/lammps.slurm $$(find ci recipes driver_src -name '*.sh')
-CXX_SOURCES = $$(find driver_src tests -name build -prune -o -name '*.[ch]pp' -print)
+CXX_SOURCES = $$(find ci driver_src tests -name build -prune -o -name '*.[ch]pp' -print)
 
 .PHONY: help lint format tools lock docs demo test test-all test-installer sanitize fuzz bench \
 	release provision

@@ -11,7 +11,7 @@ build="/build/$torch"
 made="/made/$torch"
 
 # /source and /torch get into programs through __FILE__.
-export CXXFLAGS="--sysroot=/old -include /recipe/older_functions.h \
+export CXXFLAGS="--sysroot=/old -include /recipe/older_functions.hpp \
 -ffile-prefix-map=/torch/$torch=torch -ffile-prefix-map=/source=torchml-driver \
 -ffile-prefix-map=$build=build"
 export LDFLAGS="--sysroot=/old -L/link -L/old/usr/lib/$triplet -L/old/lib/$triplet \

@@ -1,5 +1,5 @@
-// glibc 2.29 has new versions of these, which differ in how they report errors; older systems have only
-// the first.
+// glibc 2.29 has new versions of these, which differ in how they report errors; older systems have
+// only the first.
 #if defined(__x86_64__)
 __asm__(".symver exp,exp@GLIBC_2.2.5");
 __asm__(".symver exp2,exp2@GLIBC_2.2.5");
