@@ -104,7 +104,10 @@ def make(
             ignore=shutil.ignore_patterns("__pycache__"),
         )
         epoch = int(env["SOURCE_DATE_EPOCH"])
-        builds = [_compile(place, torch, package / "prebuilt", epoch) for torch in torches]
+        builds = [
+            _compile(place, torch, package / "prebuilt", epoch)
+            for torch in sorted(torches, key=version_tuple)
+        ]
         models = {since: _model(place, package / "prebuilt", since) for since in _ENCODINGS}
         libraries = sorted(package.rglob("*.so"))
         newest = newest_symbols(libraries)
