@@ -57,7 +57,7 @@ def lacking(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *names: str) ->
     everybodys = [FOR_EVERYBODY[name] for name in names if name in FOR_EVERYBODY]
     monkeypatch.setattr(module, "NEEDS", needs)
     monkeypatch.setattr(module, "installed_by_dpkg", lambda packages: set())
-    monkeypatch.setattr(packages, "missing", lambda _words, _facts: everybodys)
+    monkeypatch.setattr(packages, "missing", lambda *_: everybodys)
 
 
 @pytest.mark.parametrize("program", ["lmp", "lmp_mpi", "lmp_serial"])
