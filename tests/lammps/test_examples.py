@@ -11,6 +11,7 @@ from tests.examples import (
     EXAMPLES,
     EXPECTED,
     FOLDERS,
+    MELTING,
     NOTEBOOK,
     PAGE,
     assert_as_expected,
@@ -45,10 +46,11 @@ def test_there_are_no_folders_without_a_page_and_expected_results() -> None:
     folders = [
         path for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith("__")
     ]
+    notebooks = {notebook.parent: notebook.name for notebook in (NOTEBOOK, MELTING)}
     assert [
         f"{folder.name}/{name}"
         for folder in folders
-        for name in ("README.md", NOTEBOOK.name if folder == NOTEBOOK.parent else EXPECTED)
+        for name in ("README.md", notebooks.get(folder, EXPECTED))
         if not (folder / name).is_file()
     ] == []
 
