@@ -205,7 +205,7 @@ def _compiled(options: LibraryOptions, made: Mapping[str, Any], file: Path) -> C
                 elements=tuple(made["elements"]),
                 cutoff=made["cutoff"],
                 output=file.with_suffix(compiled_model.SUFFIX),
-                pattern=CallingConvention.EDGES,
+                pattern=_PATTERNS[made["pattern"]],
                 n_layers=made["layers"],
                 atomic_numbers=made["atomic_numbers"],
                 energy_only=False,
