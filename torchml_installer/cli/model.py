@@ -137,7 +137,12 @@ def model_pack(
       torchml-install model pack --from sevennet 7net-0 --name SevenNet_0
     """
     if library is not None:
-        _refuse_options_of_files(context)
+        _refuse(
+            context,
+            _OF_FILES,
+            "is not for models of a library (--from): the library's model has its own, and is "
+            "always compared.",
+        )
         _pack_from(
             library,
             file,
@@ -203,14 +208,12 @@ _OF_FILES = (
 )
 
 
-def _refuse_options_of_files(context: click.Context) -> None:
+def _refuse(context: click.Context, names: tuple[str, ...], reason: str) -> None:
+    """Raises UsageError if one of these options was given. reason: what follows its name."""
     for parameter in context.command.params:
         given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-        if parameter.name in _OF_FILES and given:
-            raise click.UsageError(
-                f"{parameter.opts[0]} is not for models of a library (--from): the library's model "
-                "has its own, and is always compared."
-            )
+        if parameter.name in names and given:
+            raise click.UsageError(f"{parameter.opts[0]} {reason}")
 
 
 def _pack_from(
@@ -334,7 +337,11 @@ def model_compile(
     from torchml_installer.support import console
 
     if Path(source).is_dir() or elements is None or cutoff is None:
-        _refuse_options_of_sources(context)
+        _refuse(
+            context,
+            _OF_SOURCES,
+            "is not for the folder of a packed model, which is compiled as it is, in place.",
+        )
         from torchml_installer.models.compile_folder import FolderOptions, compile_folder
 
         folder = compile_folder(
@@ -401,16 +408,6 @@ _OF_SOURCES = (
     "output",
     "force",
 )
-
-
-def _refuse_options_of_sources(context: click.Context) -> None:
-    for parameter in context.command.params:
-        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
-        if parameter.name in _OF_SOURCES and given:
-            raise click.UsageError(
-                f"{parameter.opts[0]} is not for the folder of a packed model, which is compiled "
-                "as it is, in place."
-            )
 
 
 def _show_compiled(made: CompiledModel) -> None:
