@@ -333,12 +333,11 @@ class _Divider:
             if node in self.sums:
                 self.groups[node] = self.sums[node].group
                 continue
-            if exchanging.is_exchange(node) or not self.by_rows:
-                self.groups[node] = _EXCHANGE if exchanging.is_exchange(node) else None
+            if exchanging.is_exchange(node):
+                self.groups[node] = _EXCHANGE
                 continue
-            self.groups[node] = next(
-                (s for s in self.row_symbols if rowwise.is_row_wise(node, s)), None
-            )
+            symbols = self.row_symbols if self.by_rows else []
+            self.groups[node] = next((s for s in symbols if rowwise.is_row_wise(node, s)), None)
 
     def _level(self) -> None:
         """Gives each node the number of the ends of parts between it and the results.
@@ -610,14 +609,7 @@ class _Draft:
     def _block(self) -> int:
         if self.group is None:
             return 0
-        widest = 1
-        for node in self.computed:
-            value = tensor(node)
-            assert value is not None
-            bytes_of_row = value.element_size()
-            for size in value.shape[1:]:
-                bytes_of_row *= size if isinstance(size, int) else 1
-            widest = max(widest, bytes_of_row)
+        widest = max([1, *map(rowwise.bytes_of_row, self.computed)])
         fitting = 1 << max(0, (_BLOCK_BYTES // widest).bit_length() - 1)
         return min(max(fitting, _SMALLEST_BLOCK), _LARGEST_BLOCK)
 

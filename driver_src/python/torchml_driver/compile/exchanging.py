@@ -5,6 +5,7 @@ In Python, ``torch.ops.torchml.exchange`` does nothing, and would leave no trace
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class _Exchange(torch.autograd.Function):  # type: ignore[misc]
         return made
 
 
-def recorded() -> Any:
+def recorded() -> AbstractContextManager[None]:
     """A context in which a model's exchanges, and their backward passes, appear in its trace."""
     return operators.exchange_replaced(_Exchange.apply)
 

@@ -14,7 +14,6 @@ from typing import Any
 from torch.fx import Node
 
 from . import rowwise
-from .rowwise import tensor
 
 
 def moved(
@@ -114,12 +113,4 @@ class _Reads:
 
 def _width(nodes: Iterable[Node]) -> int:
     """Bytes in a row of all these tensors."""
-    total = 0
-    for node in nodes:
-        value = tensor(node)
-        assert value is not None
-        width = value.element_size()
-        for size in value.shape[1:]:
-            width *= size if isinstance(size, int) else 1
-        total += width
-    return total
+    return sum(map(rowwise.bytes_of_row, nodes))

@@ -273,7 +273,11 @@ def _exported(
             rings = request.partition == "rings"
             divided = blocks.divided(program, model.called, name, by_rows=by_rows, rings=rings)
         if divided is None and exchanged:
-            print("Leaving out exchanges between ranks, at which the code cannot be divided.")
+            print(
+                "The code cannot be divided where ranks exchange features. Compiling it without "
+                "exchanges: on several ranks, the model is staged.",
+                flush=True,
+            )
             return None
         found[name] = (program, divided)
     return found

@@ -6,6 +6,7 @@ A row is an index on axis 0 of tensors whose first size is a given symbol.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -117,6 +118,14 @@ def n_axes(node: Any) -> int:
     """How many axes a tensor has; 0 for anything else."""
     value = tensor(node)
     return 0 if value is None else value.dim()
+
+
+def bytes_of_row(node: Any) -> int:
+    """Of a tensor's row, as far as its sizes are numbers."""
+    value = tensor(node)
+    assert value is not None
+    sizes = (size for size in value.shape[1:] if isinstance(size, int))
+    return math.prod(sizes, start=value.element_size())
 
 
 def mentions(node: Any, symbol: Any) -> bool:
