@@ -1,7 +1,7 @@
 """Prebuilt drivers: wheels of torchml-driver that carry the driver for several releases of torch.
 
 A wheel, or the package that pip made of it, has a folder ``torchml_driver/prebuilt`` with
-``facts.json`` (``ci/release/prebuilt.py`` writes it) and a folder for each minor version of torch.
+``facts.json`` (``ci/prebuilt/wheel.py`` writes it) and a folder for each minor version of torch.
 """
 
 from __future__ import annotations

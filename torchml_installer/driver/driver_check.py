@@ -23,6 +23,7 @@ from torchml_installer.driver import known_energy
 from torchml_installer.errors import REPORT, PythonModuleError, WrongEnergyError
 from torchml_installer.models.parameter_file import CallingConvention, Parameters
 from torchml_installer.support import console
+from torchml_installer.support.kim_items import ItemKind
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 from torchml_installer.support.paths import plain_temporary_parent
 from torchml_installer.support.user_python import user_python
@@ -118,7 +119,7 @@ def require_known_energy_with(model: bytes, driver: Path, plan: BuildPlan) -> No
     try:
         item = work / "models" / MODEL
         item.mkdir(parents=True)
-        (item / "libkim-api-portable-model.so").write_bytes(model)
+        (item / ItemKind.MODEL.library).write_bytes(model)
         with console.step("testing the driver with a known energy"):
             subject = _Subject(DEFAULT_DRIVER_NAME, _PREBUILT)
             _ask(library, driver, work / "models", work, plan, subject)

@@ -33,8 +33,8 @@ from torchml_installer.support.resources import shared_folder
 from torchml_installer.support.user_python import user_python
 
 #: The names of the library in the wheel and in KIM's collections.
-LIBRARY = "libkim-api-model-driver.so"
-MODEL = "libkim-api-portable-model.so"
+LIBRARY = ItemKind.DRIVER.library
+MODEL = ItemKind.MODEL.library
 
 
 def choose(plan: BuildPlan, options: DriverOptions, version: str) -> Prebuilt:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchml_installer.errors import NotAModelFolderError
-from torchml_installer.support.kim_items import InstalledItem
+from torchml_installer.support.kim_items import InstalledItem, ItemKind
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
-LIBRARY = "libkim-api-portable-model.so"
+LIBRARY = ItemKind.MODEL.library
 
 
 class _File(ctypes.Structure):

@@ -11,9 +11,8 @@ from torchml_installer.detect.record import Finding, version_tuple
 from torchml_installer.detect.torch import TorchFinding, inspect, python_torch_folder
 from torchml_installer.remedies.remedy import Remedy, Repair, Symptom
 from torchml_installer.support import files
+from torchml_installer.support.kim_items import ItemKind
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
-
-_LIBRARY = "libkim-api-model-driver.so"
 
 
 class AnotherTorch(Remedy):
@@ -35,7 +34,7 @@ class AnotherTorch(Remedy):
 def _of_driver(installed: Finding | None, torch: TorchFinding) -> str:
     if installed is None or installed.where is None:
         return ""
-    driver = installed.where / DEFAULT_DRIVER_NAME / _LIBRARY
+    driver = installed.where / DEFAULT_DRIVER_NAME / ItemKind.DRIVER.library
     noted = installed.details.get("built with torch") or _by_run_path(driver)
     version, separator, root = noted.partition(" in ")
     if not separator:

@@ -40,6 +40,11 @@ class ItemKind(str, enum.Enum):
     DRIVER = "model_drivers"
     MODEL = "portable_models"
 
+    @property
+    def library(self) -> str:
+        """The file name of an item's library."""
+        return f"libkim-api-{self.value.removesuffix('s').replace('_', '-')}.so"
+
 
 _QUESTION = {
     Collection.USER: "config_file",
