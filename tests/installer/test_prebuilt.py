@@ -21,6 +21,7 @@ from tests.installer.driver_machine import DEFAULT, DriverMachine
 from tests.installer.prebuilt_wheels import NAME, VERSION, make_library, make_prebuilt
 from tests.installer.synthetic_machines import Machine, Outcome, make_kim, make_torch, write
 from torchml_installer.detect import elf
+from torchml_installer.detect.prebuilt import is_of_system
 from torchml_installer.errors import NoTorchError, PrebuiltUnfitError
 
 pytestmark = pytest.mark.skipif(
@@ -331,3 +332,13 @@ def test_doctor_says_why_one_does_not_fit(
     make_torch(driver.folder / "unused")
     said = " ".join(driver.install("doctor").out.split())
     assert "is version 0.0.1, but this torchml-install is for" in said
+
+
+@pytest.mark.parametrize("folder", ["/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64"])
+def test_the_loader_finds_the_systems_libraries(folder: str) -> None:
+    assert is_of_system(folder)
+
+
+@pytest.mark.parametrize("folder", ["/libs/torch/lib", "/library/kim/lib64", "/usr/local/lib"])
+def test_it_has_to_be_told_of_folders_that_only_begin_alike(folder: str) -> None:
+    assert not is_of_system(folder)

@@ -127,7 +127,12 @@ def _folders(torch: TorchFinding, kim: KimFinding) -> list[str]:
     of_torch = library_folder(torch.where)
     of_kim = None if kim.library is None else kim.library.parent
     folders = [str(one) for one in (of_torch, of_kim) if one is not None]
-    return list(dict.fromkeys(one for one in folders if not one.startswith(_SYSTEM)))
+    return list(dict.fromkeys(one for one in folders if not is_of_system(one)))
+
+
+def is_of_system(folder: str) -> bool:
+    """Whether the loader looks there by itself."""
+    return any(Path(folder).is_relative_to(one) for one in _SYSTEM)
 
 
 def detect(torch: TorchFinding, kim: KimFinding) -> Finding:
@@ -254,7 +259,7 @@ def _reasons(
         yield f"{it} has drivers for torch {series}, but the torch here is {torch.version}"
     if not _KIM_FROM <= version_tuple(kim.version) < _KIM_BEFORE:
         yield f"{it} is for KIM-API 2.2 or newer, but the one here is {kim.version or 'unknown'}"
-    if str(library_folder(torch.where)).startswith(_SYSTEM):
+    if is_of_system(str(library_folder(torch.where))):
         # libstdc++ would come from that folder, too.
         yield f"{it} is for a torch in a folder of its own, but this one is in {torch.where}"
     if kim.library is None:
