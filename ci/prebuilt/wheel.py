@@ -18,10 +18,9 @@ from pathlib import Path
 from ci.prebuilt import root as roots
 from ci.release.errors import ReleaseError
 from ci.release.python_packages import build
-from torchml_installer.detect import elf
 from torchml_installer.detect.record import version_tuple
 from torchml_installer.driver import driver_check
-from torchml_installer.driver.prebuilt import MODEL
+from torchml_installer.driver.prebuilt import MODEL, set_run_path
 from torchml_installer.support.names import DEFAULT_DRIVER_NAME
 
 #: The first release of each series on PyPI with the new C++ ABI. What is linked with it runs with
@@ -162,16 +161,9 @@ def _compile(root: Path, torch: str, prebuilt: Path, epoch: int) -> dict[str, ob
         shutil.copy(made, folder / made.name)
         if found := re.search(r"\.cpython-(\d)(\d+)-", made.name):
             modules[f"{found[1]}.{found[2]}"] = made.name
-            _set_run_path(folder / made.name, _MODULE_RUN_PATH)
+            set_run_path(folder / made.name, _MODULE_RUN_PATH)
     (folder / "built_for.py").write_text(_BUILT_FOR.format(version=torch), "utf-8")
     return {"torch": series, "linked": torch, "folder": folder.name, "modules": modules}
-
-
-def _set_run_path(library: Path, folders: bytes) -> None:
-    start, room = elf.run_path_place(library)
-    with library.open("r+b") as file:
-        file.seek(start)
-        file.write(folders.ljust(room, b"\0"))
 
 
 def _fetch_torch(release: str, folder: Path) -> None:

@@ -160,15 +160,23 @@ def _write_library(place: Path, data: bytes, name: str, prebuilt: Prebuilt, fold
         raise PrebuiltUnfitError(f"{prebuilt.where} is damaged: {LIBRARY} has no place for a name.")
     place.write_bytes(data.replace(placeholder, name.encode().ljust(len(placeholder), b"\0")))
     try:
-        start, room = elf.run_path_place(place)
+        set_run_path(place, folders)
     except ValueError as error:
         raise PrebuiltUnfitError(f"{prebuilt.where} is damaged: {error}.") from error
+    place.chmod(0o755)
+
+
+def set_run_path(library: Path, folders: bytes) -> None:
+    """Overwrites the folders in which the loader looks for a library's libraries.
+
+    Raises ValueError if the library has none, or too short ones.
+    """
+    start, room = elf.run_path_place(library)
     if len(folders) > room:
-        raise PrebuiltUnfitError(f"{prebuilt.where} is damaged: its run path is short.")
-    with place.open("r+b") as file:
+        raise ValueError(f"the run path of {library.name} is too short")
+    with library.open("r+b") as file:
         file.seek(start)
         file.write(folders.ljust(room, b"\0"))
-    place.chmod(0o755)
 
 
 def _install_module(
